@@ -1,0 +1,46 @@
+# Two commands matter: `make demo` and `make test`. Both install what the machine lacks, by package name, and say so.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit conformance bench-w1 backtests clean
+
+help:
+	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
+	@echo "make test         everything CI runs: format, lints, house rules, tests, docs, protocol conformance"
+	@echo "make backtests    held-out accuracy on the data sets of ../shared/data, as a table"
+	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
+
+demo:
+	@scripts/need.sh build python
+	@scripts/demo.sh
+
+test: lint unit conformance
+	@echo "make test: all passed"
+
+lint:
+	@scripts/need.sh build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo xtask tidy
+
+unit:
+	@scripts/need.sh build
+	cargo test --workspace --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+conformance:
+	@scripts/need.sh build python
+	@scripts/conformance.sh
+
+backtests:
+	@scripts/need.sh build
+	@scripts/backtests.sh
+
+bench-w1:
+	@scripts/need.sh build wrk
+	@scripts/bench-w1.sh
+
+clean:
+	cargo clean
+	rm -rf demo-out

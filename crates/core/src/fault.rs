@@ -1,0 +1,212 @@
+//! Faults: what went wrong, who is to blame, whether to try again.
+//!
+//! A [`Fault`] is an error that may cross a service edge. Its [`Code`] is stable and has a page under
+//! `docs/errors/`; its message is for the caller. What the log says is another message, written where the
+//! cause is known. Codes live in one list so that no two crates invent the same one twice and so that
+//! `cargo xtask tidy` can hold the list against the pages.
+
+use std::fmt;
+
+/// Who has to act for the error to go away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The caller sent something that can never be served as it is.
+    Client,
+    /// The service is full, stopping or broken; the same request may be served later or elsewhere.
+    Service,
+    /// A file or an option that the operator gave.
+    Operator,
+}
+
+macro_rules! codes {
+    ($( $(#[$doc:meta])* $name:ident = $text:literal, $blame:ident, retryable: $retryable:literal; )+) => {
+        /// A stable error code. The text never changes once released; each has a page under `docs/errors/`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code { $( $(#[$doc])* $name, )+ }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Code] = &[$( Code::$name, )+];
+
+            /// The code as it appears on the wire and in the documentation.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $( Code::$name => $text, )+ }
+            }
+
+            /// Who has to act.
+            #[must_use]
+            pub const fn blame(self) -> Blame {
+                match self { $( Code::$name => Blame::$blame, )+ }
+            }
+
+            /// Whether the same request may succeed later or on another server.
+            #[must_use]
+            pub const fn retryable(self) -> bool {
+                match self { $( Code::$name => $retryable, )+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// No model of that name is served here.
+    ModelNotFound = "SPW-MODEL-NOT-FOUND", Client, retryable: false;
+    /// The model exists, that version of it does not.
+    VersionNotFound = "SPW-VERSION-NOT-FOUND", Client, retryable: false;
+    /// No such path on this listener.
+    PathNotFound = "SPW-PATH-NOT-FOUND", Client, retryable: false;
+    /// The path exists, the verb is not offered on it.
+    MethodNotAllowed = "SPW-METHOD-NOT-ALLOWED", Client, retryable: false;
+    /// The body is not JSON.
+    JsonMalformed = "SPW-JSON-MALFORMED", Client, retryable: false;
+    /// The body is JSON, but not an inference request.
+    RequestInvalid = "SPW-REQUEST-INVALID", Client, retryable: false;
+    /// The body is larger than the limit.
+    BodyTooLarge = "SPW-BODY-TOO-LARGE", Client, retryable: false;
+    /// Header length, tensor sizes and body length disagree.
+    FramingInvalid = "SPW-FRAMING-INVALID", Client, retryable: false;
+    /// An input has a name the model does not know.
+    TensorUnknown = "SPW-TENSOR-UNKNOWN", Client, retryable: false;
+    /// A datatype that does not exist or that the model does not take.
+    TensorDatatype = "SPW-TENSOR-DATATYPE", Client, retryable: false;
+    /// Rank, dimensions or channel count do not fit the model, or the data does not fit the shape.
+    TensorShape = "SPW-TENSOR-SHAPE", Client, retryable: false;
+    /// A dimension is zero: there is nothing to predict from.
+    TensorEmpty = "SPW-TENSOR-EMPTY", Client, retryable: false;
+    /// An element is not a number.
+    TensorData = "SPW-TENSOR-DATA", Client, retryable: false;
+    /// An element is NaN or infinite.
+    TensorNotFinite = "SPW-TENSOR-NOT-FINITE", Client, retryable: false;
+    /// The window has fewer rows than the model's memory.
+    WindowTooShort = "SPW-WINDOW-TOO-SHORT", Client, retryable: false;
+    /// An output was requested that the model does not have.
+    OutputUnknown = "SPW-OUTPUT-UNKNOWN", Client, retryable: false;
+    /// A part of the protocol that this server does not offer.
+    NotOffered = "SPW-NOT-OFFERED", Client, retryable: false;
+    /// The request's deadline passed before its answer was ready.
+    DeadlineExceeded = "SPW-DEADLINE-EXCEEDED", Service, retryable: true;
+    /// The queue is full; the request was refused at once.
+    QueueFull = "SPW-QUEUE-FULL", Service, retryable: true;
+    /// The server is stopping and takes no new work.
+    Stopping = "SPW-STOPPING", Service, retryable: true;
+    /// A promise of our own code was broken.
+    Internal = "SPW-INTERNAL", Service, retryable: true;
+    /// The server could not be reached or did not answer as the protocol says.
+    Unreachable = "SPW-UNREACHABLE", Service, retryable: true;
+    /// The file is not a Spinwell model.
+    FileForeign = "SPW-FILE-FOREIGN", Operator, retryable: false;
+    /// The model file ends before its contents do.
+    FileTruncated = "SPW-FILE-TRUNCATED", Operator, retryable: false;
+    /// The model file's contents do not match its checksum, or contradict themselves.
+    FileCorrupt = "SPW-FILE-CORRUPT", Operator, retryable: false;
+    /// The model file was written by a newer Spinwell.
+    FileFromTheFuture = "SPW-FILE-FROM-THE-FUTURE", Operator, retryable: false;
+    /// A file or folder could not be read or written.
+    Io = "SPW-IO", Operator, retryable: false;
+    /// The file is not readable as CSV with a header row.
+    CsvMalformed = "SPW-CSV-MALFORMED", Operator, retryable: false;
+    /// A column was named that the file does not have.
+    CsvColumn = "SPW-CSV-COLUMN", Operator, retryable: false;
+    /// A cell is neither a number nor empty, or not finite.
+    CsvCell = "SPW-CSV-CELL", Operator, retryable: false;
+    /// More consecutive cells are missing than are interpolated.
+    CsvMissing = "SPW-CSV-MISSING", Operator, retryable: false;
+    /// A time cell is not a time, or a time occurs twice.
+    CsvTime = "SPW-CSV-TIME", Operator, retryable: false;
+    /// A column never changes in the rows it would be learned from.
+    SeriesConstant = "SPW-SERIES-CONSTANT", Operator, retryable: false;
+    /// There are not enough rows for the horizon, season and folds asked for.
+    SeriesTooShort = "SPW-SERIES-TOO-SHORT", Operator, retryable: false;
+    /// An option's value is out of range or contradicts another.
+    OptionInvalid = "SPW-OPTION-INVALID", Operator, retryable: false;
+    /// The configuration file, or a key in it, is not valid.
+    ConfigInvalid = "SPW-CONFIG-INVALID", Operator, retryable: false;
+    /// An address is in use or may not be bound without saying so.
+    ListenRefused = "SPW-LISTEN-REFUSED", Operator, retryable: false;
+    /// Training was interrupted before it had a model.
+    Interrupted = "SPW-INTERRUPTED", Operator, retryable: true;
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error that may cross a service edge: a stable code and a message that says what was wrong and what
+/// would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    code: Code,
+    message: String,
+    retry_after: Option<crate::Millis>,
+}
+
+impl Fault {
+    /// A fault of `code` whose message the caller will read.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after: None }
+    }
+
+    /// The same fault with a hint when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: crate::Millis) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What was wrong and what would be right.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// When to try again, where that is known.
+    #[must_use]
+    pub fn retry_after_hint(&self) -> Option<crate::Millis> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_upper_case_and_prefixed() {
+        let mut seen = HashSet::new();
+        for code in Code::ALL {
+            let text = code.as_str();
+            assert!(seen.insert(text), "{text} stands twice");
+            assert!(text.starts_with("SPW-"), "{text}");
+            assert!(text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_service_asks_for_a_retry_of_a_request() {
+        for code in Code::ALL.iter().filter(|code| code.blame() == Blame::Client) {
+            assert!(
+                !code.retryable(),
+                "{code} blames the client and must not ask for the same request again"
+            );
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The words that every Spinwell crate shares, and nothing else.
+//!
+//! Tier 0 of the house: no dependency, no I/O, no clock. A type lives here only when at least two crates of
+//! different tiers must agree on it.
+//!
+//! ```
+//! use spinwell_core::{Code, Fault};
+//! let fault = Fault::new(Code::WindowTooShort, "the window has 12 rows, model taxi needs at least 432");
+//! assert_eq!(fault.code().as_str(), "SPW-WINDOW-TOO-SHORT");
+//! assert!(!fault.code().retryable());
+//! ```
+
+mod fault;
+mod ids;
+mod outcome;
+mod rng;
+mod series;
+mod units;
+
+pub use fault::{Blame, Code, Fault};
+pub use ids::{InvalidName, ModelHash, ModelName, ModelVersion, NodeId};
+pub use outcome::{BatchShare, Outcome, Protocol, ResultClass, Timings};
+pub use rng::Rng;
+pub use series::{NumericProfile, Samples, Series};
+pub use units::{Micros, Millis, Ratio};

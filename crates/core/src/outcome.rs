@@ -1,0 +1,91 @@
+//! The one record in which every request ends.
+//!
+//! Metrics, service levels, the audit trail and threat detection are readers of the outcome stream. They
+//! agree because none of them counts for itself. **Each inference request produces exactly one outcome.**
+
+use crate::{Code, Micros, ModelHash, ModelName, ModelVersion, NodeId, NumericProfile};
+
+/// How the request arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// OIP REST with JSON tensors only.
+    HttpJson,
+    /// OIP REST with binary tensors.
+    HttpBinary,
+    /// OIP gRPC.
+    Grpc,
+}
+
+impl Protocol {
+    /// The protocol as a metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::HttpJson => "http_json",
+            Protocol::HttpBinary => "http_binary",
+            Protocol::Grpc => "grpc",
+        }
+    }
+}
+
+/// How the request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResultClass {
+    /// Answered with a prediction.
+    Answered,
+    /// Refused or failed, with the code that the caller saw.
+    Failed(Code),
+    /// The caller went away before the answer.
+    Cancelled,
+}
+
+/// Where the time went. A stage that was not reached is zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timings {
+    /// From the last byte in to the answer's first byte out.
+    pub total: Micros,
+    /// Decoding and validating the request.
+    pub decode: Micros,
+    /// Waiting in the node's queue.
+    pub queue: Micros,
+    /// The engine, for the whole batch it rode in.
+    pub compute: Micros,
+    /// Encoding the answer.
+    pub encode: Micros,
+}
+
+/// The batch that a request rode in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchShare {
+    /// Windows of all requests in the batch.
+    pub windows: usize,
+    /// Whether this request stands for the batch where batches are counted: exactly one of its requests does.
+    pub counts: bool,
+}
+
+/// What became of one inference request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The caller's id of the request, empty where none was given.
+    pub request_id: String,
+    /// How the request arrived.
+    pub protocol: Protocol,
+    /// The model asked for, where the name was readable.
+    pub model: Option<ModelName>,
+    /// The version that answered.
+    pub version: Option<ModelVersion>,
+    /// The bytes that answered.
+    pub model_hash: Option<ModelHash>,
+    /// The arithmetic that answered.
+    pub profile: Option<NumericProfile>,
+    /// The node that answered or refused.
+    pub node: Option<NodeId>,
+    /// Windows in the request, 0 where it could not be read.
+    pub windows: usize,
+    /// The batch that it rode in, where the engine was reached.
+    pub batch: Option<BatchShare>,
+    /// Where the time went.
+    pub timings: Timings,
+    /// How it ended.
+    pub result: ResultClass,
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs what a topic needs, only if it is missing, and says so. Topics: build, python, wrk.
+# Debian or Ubuntu with apt; elsewhere it says what to install by hand.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+for topic in "$@"; do
+  case $topic in
+    build) command -v cc >/dev/null || packages+=(gcc libc6-dev) ;;
+    python)
+      command -v python3 >/dev/null || packages+=(python3)
+      python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv) ;;
+    wrk) command -v wrk >/dev/null || packages+=(wrk) ;;
+    *) echo "need.sh: unknown topic $topic" >&2; exit 2 ;;
+  esac
+done
+
+if ! command -v cargo >/dev/null; then
+  echo "cargo is missing: install Rust (the version is in rust-toolchain.toml), then run this again" >&2
+  exit 1
+fi
+if [ ${#packages[@]} -gt 0 ]; then
+  echo "installing with apt: ${packages[*]}"
+  if ! command -v apt-get >/dev/null; then
+    echo "there is no apt-get here: please install ${packages[*]} by hand" >&2
+    exit 1
+  fi
+  root=(); [ "$(id -u)" = 0 ] || root=(sudo)
+  export DEBIAN_FRONTEND=noninteractive
+  "${root[@]}" apt-get -qq install -y "${packages[@]}" >/dev/null 2>&1 || {
+    "${root[@]}" apt-get -qq update
+    "${root[@]}" apt-get -qq install -y "${packages[@]}" >/dev/null
+  }
+fi
+
+# The Python side is a virtual environment inside target/, so that nothing of the machine's own is touched.
+for topic in "$@"; do
+  if [ "$topic" = python ] && ! target/venv/bin/python -c 'import tritonclient.http, tritonclient.grpc, requests' 2>/dev/null; then
+    echo "installing with pip into target/venv: tritonclient[http,grpc] requests"
+    mkdir -p target
+    python3 -m venv --clear target/venv
+    target/venv/bin/pip install --quiet --disable-pip-version-check 'tritonclient[http,grpc]' requests
+  fi
+done
