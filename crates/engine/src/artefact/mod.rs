@@ -1,0 +1,124 @@
+//! The model file: one file, versioned, checksummed, without a time stamp, so that equal models are equal bytes.
+//!
+//! ```text
+//! 8 bytes   "SPINWELL"
+//! 4 bytes   format version, little-endian
+//! 8 bytes   length of the payload
+//! 32 bytes  SHA-256 of the payload
+//! payload   fields in a fixed order, little-endian, arrays preceded by their length
+//! ```
+//!
+//! A file is untrusted input: nothing is allocated by a length that the bytes present do not cover, and after
+//! the checksum every cross-reference is checked before a kernel may rely on it.
+
+mod fields;
+mod reader;
+mod writer;
+
+pub(crate) use fields::UNITS_MAX;
+use fields::{decode_payload, encode_payload};
+
+use crate::model::Parts;
+use sha2::{Digest, Sha256};
+use spinwell_core::{Code, ModelHash};
+
+const MAGIC: &[u8; 8] = b"SPINWELL";
+const HEADER: usize = 8 + 4 + 8 + 32;
+/// The format written, and the newest one read.
+const FORMAT: u32 = 1;
+
+/// Why bytes are not a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Another kind of file.
+    #[error("this is not a Spinwell model file: it does not begin with \"SPINWELL\"")]
+    Foreign,
+    /// The file ends too early.
+    #[error("the model file is cut off: {present} of {expected} bytes are there")]
+    Truncated {
+        /// Bytes present.
+        present: usize,
+        /// Bytes that the header promises.
+        expected: u64,
+    },
+    /// Written by a newer program.
+    #[error("the model file has format {found}, this program reads up to {FORMAT}; use a newer spinwell")]
+    FromTheFuture {
+        /// The file's format.
+        found: u32,
+    },
+    /// The contents do not match the checksum or contradict themselves.
+    #[error("the model file is damaged: {what}")]
+    Corrupt {
+        /// What does not fit.
+        what: &'static str,
+    },
+}
+
+impl Error {
+    /// The stable code of this fault.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Foreign => Code::FileForeign,
+            Error::Truncated { .. } => Code::FileTruncated,
+            Error::FromTheFuture { .. } => Code::FileFromTheFuture,
+            Error::Corrupt { .. } => Code::FileCorrupt,
+        }
+    }
+}
+
+/// The name of a model: the SHA-256 of its file.
+pub(crate) fn hash(file: &[u8]) -> ModelHash {
+    ModelHash(Sha256::digest(file).into())
+}
+
+/// The file of a model.
+pub(crate) fn encode(parts: &Parts) -> Vec<u8> {
+    let payload = encode_payload(parts);
+    let mut file = Vec::with_capacity(HEADER + payload.len());
+    file.extend_from_slice(MAGIC);
+    file.extend_from_slice(&FORMAT.to_le_bytes());
+    file.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+    file.extend_from_slice(&Sha256::digest(&payload));
+    file.extend_from_slice(&payload);
+    file
+}
+
+/// The model of a file.
+pub(crate) fn decode(file: &[u8]) -> Result<Parts, Error> {
+    let magic = &file[..file.len().min(MAGIC.len())];
+    if !MAGIC.starts_with(magic) {
+        return Err(Error::Foreign);
+    }
+    let (Some(version), Some(length), Some(checksum)) =
+        (file.get(8..12), file.get(12..20), file.get(20..HEADER))
+    else {
+        return Err(Error::Truncated { present: file.len(), expected: HEADER as u64 });
+    };
+    let version = u32::from_le_bytes(version.try_into().expect("4 bytes"));
+    let length = u64::from_le_bytes(length.try_into().expect("8 bytes"));
+    match version {
+        FORMAT => {}
+        0 => return Err(Error::Corrupt { what: "format 0 does not exist" }),
+        found => return Err(Error::FromTheFuture { found }),
+    }
+    let payload = &file[HEADER..];
+    let expected = (HEADER as u64).saturating_add(length);
+    if (payload.len() as u64) < length {
+        return Err(Error::Truncated { present: file.len(), expected });
+    }
+    if payload.len() as u64 > length {
+        return Err(Error::Corrupt { what: "there are bytes after its end" });
+    }
+    if Sha256::digest(payload).as_slice() != checksum {
+        return Err(Error::Corrupt { what: "the contents do not match the checksum" });
+    }
+    decode_payload(payload)
+}
+
+/// The SHA-256 of any bytes, such as a training file's, in hexadecimal.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    hash(bytes).to_string()
+}

@@ -1,0 +1,52 @@
+//! Tables of numbers, as they come from a CSV file.
+//!
+//! A [`Table`] is complete and finite: every fault of the file is found while it is read, with its row and
+//! column, so that nothing later has to look for one. Rows are counted as a person sees them: the header is
+//! line 1, the first row of data is row 1 (row 0 of the arrays).
+
+mod csv;
+mod missing;
+mod time;
+
+pub use csv::{Columns, Error, read_csv};
+pub use missing::Filled;
+pub use time::{Moment, Spacing};
+
+/// Equally long columns of finite numbers, oldest row first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The columns' names, in the order they were asked for.
+    pub names: Vec<String>,
+    /// One vector of values per name.
+    pub columns: Vec<Vec<f64>>,
+    /// The time of each row, where a time column was named.
+    pub times: Option<Vec<Moment>>,
+    /// What was done to the file to make it complete: said aloud by the caller.
+    pub notes: Vec<String>,
+}
+
+impl Table {
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.columns.first().map_or(0, Vec::len)
+    }
+
+    /// The number of columns.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The usual distance between neighbouring rows, where there are times.
+    #[must_use]
+    pub fn spacing(&self) -> Option<Spacing> {
+        self.times.as_deref().and_then(time::spacing).map(|(spacing, _)| spacing)
+    }
+
+    /// Row `row` as one value per column.
+    pub fn row_into(&self, row: usize, out: &mut Vec<f64>) {
+        out.clear();
+        out.extend(self.columns.iter().map(|column| column[row]));
+    }
+}

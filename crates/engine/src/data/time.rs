@@ -1,0 +1,180 @@
+//! Times of rows: reading them, ordering by them, and how far apart they are.
+//!
+//! Only the order and the spacing of times enter a model, so a [`Moment`] is a civil date and time, or a plain
+//! number, without a time zone.
+
+use jiff::civil::{Date, DateTime};
+use std::fmt;
+
+/// When a row was observed.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub enum Moment {
+    /// A civil date and time.
+    Civil(DateTime),
+    /// A number in the file's own unit.
+    Number(f64),
+}
+
+impl Moment {
+    /// Reads ISO 8601 dates and times (a zone or offset is read and dropped), `YYYY-MM`,
+    /// `YYYY-MM-DD HH:MM[:SS]`, and finite numbers.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Moment> {
+        let text = text.trim();
+        if let Ok(number) = text.parse::<f64>() {
+            return number.is_finite().then_some(Moment::Number(number));
+        }
+        let local = without_offset(text);
+        let month = |text: &str| format!("{text}-01").parse::<Date>().ok().filter(|_| text.len() == 7);
+        local
+            .parse::<DateTime>()
+            .ok()
+            .or_else(|| local.parse::<Date>().ok().map(|date| date.at(0, 0, 0, 0)))
+            .or_else(|| month(local).map(|date| date.at(0, 0, 0, 0)))
+            .map(Moment::Civil)
+    }
+
+    /// The moment `steps` spacings after this one.
+    #[must_use]
+    pub fn after(self, spacing: Spacing, steps: usize) -> Option<Moment> {
+        match (self, spacing) {
+            (Moment::Civil(time), Spacing::Seconds(seconds)) => {
+                let span = jiff::SignedDuration::from_secs(seconds.checked_mul(i64::try_from(steps).ok()?)?);
+                time.checked_add(span).ok().map(Moment::Civil)
+            }
+            (Moment::Civil(time), Spacing::Months(months)) => {
+                let span =
+                    jiff::Span::new().try_months(months.checked_mul(i64::try_from(steps).ok()?)?).ok()?;
+                time.checked_add(span).ok().map(Moment::Civil)
+            }
+            (Moment::Number(number), Spacing::Number(step)) => {
+                Some(Moment::Number(number + step * steps as f64))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Drops a trailing `Z` or `+hh:mm` of a date with a time; zones do not matter for order and spacing within a
+/// file that uses one of them.
+fn without_offset(text: &str) -> &str {
+    let text = text.strip_suffix(['Z', 'z']).unwrap_or(text);
+    match text.rfind(['+', '-']) {
+        Some(at) if text[..at].contains(':') => &text[..at],
+        _ => text,
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Moment::Civil(time) => write!(f, "{}", time.strftime("%Y-%m-%d %H:%M:%S")),
+            Moment::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// The distance between neighbouring rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Spacing {
+    /// Seconds between civil times.
+    Seconds(i64),
+    /// Whole calendar months between civil times.
+    Months(i64),
+    /// Difference of plain numbers.
+    Number(f64),
+}
+
+impl fmt::Display for Spacing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Spacing::Seconds(s) if s % 86_400 == 0 => write!(f, "{} d", s / 86_400),
+            Spacing::Seconds(s) if s % 3600 == 0 => write!(f, "{} h", s / 3600),
+            Spacing::Seconds(s) if s % 60 == 0 => write!(f, "{} min", s / 60),
+            Spacing::Seconds(s) => write!(f, "{s} s"),
+            Spacing::Months(1) => write!(f, "1 month"),
+            Spacing::Months(n) => write!(f, "{n} months"),
+            Spacing::Number(n) => write!(f, "{n}"),
+        }
+    }
+}
+
+/// The commonest spacing of ordered `times`, and the 0-based rows whose distance to the row before is another
+/// one. `None` for fewer than two rows or mixed kinds of time.
+pub(super) fn spacing(times: &[Moment]) -> Option<(Spacing, Vec<usize>)> {
+    let gap = |row: usize| match (times[row - 1], times[row]) {
+        (Moment::Civil(a), Moment::Civil(b)) => Some(b.duration_since(a).as_secs() as f64),
+        (Moment::Number(a), Moment::Number(b)) => Some(b - a),
+        _ => None,
+    };
+    let gaps: Vec<f64> = (1..times.len()).map(gap).collect::<Option<_>>()?;
+    let mut sorted = gaps.clone();
+    sorted.sort_by(f64::total_cmp);
+    let middle = *sorted.get(sorted.len() / 2)?;
+    let uneven = |tolerance: f64| -> Vec<usize> {
+        gaps.iter()
+            .enumerate()
+            .filter(|(_, gap)| (*gap - middle).abs() > tolerance)
+            .map(|(i, _)| i + 1)
+            .collect()
+    };
+    match times[0] {
+        Moment::Number(_) => Some((Spacing::Number(middle), uneven(1e-6 * middle.abs()))),
+        Moment::Civil(_) => {
+            let month_of = |moment: &Moment| match moment {
+                Moment::Civil(t) => (i64::from(t.year()) * 12 + i64::from(t.month()), t.day()),
+                Moment::Number(_) => (0, 0),
+            };
+            let months: Vec<_> = times.iter().map(month_of).collect();
+            let step = months[1].0 - months[0].0;
+            let monthly = step > 0 && months.windows(2).all(|w| w[1].0 - w[0].0 == step && w[1].1 == w[0].1);
+            if monthly {
+                return Some((Spacing::Months(step), Vec::new()));
+            }
+            Some((Spacing::Seconds(middle as i64), uneven(0.5)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_form_is_read() {
+        for (text, wanted) in [
+            ("2014-07-01 00:30:00", "2014-07-01 00:30:00"),
+            ("2014-07-01 00:30", "2014-07-01 00:30:00"),
+            ("2014-07-01T00:30:00Z", "2014-07-01 00:30:00"),
+            ("2014-07-01T00:30:00+02:00", "2014-07-01 00:30:00"),
+            ("2014-07-01", "2014-07-01 00:00:00"),
+            ("1749-01", "1749-01-01 00:00:00"),
+            ("12.5", "12.5"),
+        ] {
+            assert_eq!(Moment::parse(text).map(|m| m.to_string()).as_deref(), Some(wanted), "{text}");
+        }
+        for text in ["", "yesterday", "2014-13-01", "NaN", "01/02/2014"] {
+            assert_eq!(Moment::parse(text), None, "{text}");
+        }
+    }
+
+    fn moments(texts: &[&str]) -> Vec<Moment> {
+        texts.iter().map(|text| Moment::parse(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn months_are_equal_though_their_days_are_not() {
+        let times = moments(&["1749-01", "1749-02", "1749-03", "1749-04"]);
+        assert_eq!(spacing(&times), Some((Spacing::Months(1), vec![])));
+        assert_eq!(times[3].after(Spacing::Months(1), 2), Moment::parse("1749-06"));
+    }
+
+    #[test]
+    fn uneven_rows_are_named() {
+        let times =
+            moments(&["2020-01-01 00:00", "2020-01-01 00:30", "2020-01-01 01:00", "2020-01-01 02:00"]);
+        assert_eq!(spacing(&times), Some((Spacing::Seconds(1800), vec![3])));
+        assert_eq!(times[3].after(Spacing::Seconds(1800), 1), Moment::parse("2020-01-01 02:30"));
+        assert_eq!(spacing(&times[..1]), None);
+    }
+}

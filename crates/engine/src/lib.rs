@@ -1,0 +1,59 @@
+//! Reservoir models of time series: data, training, forecasting, intervals, the model file.
+//!
+//! The crate is pure: it reads `impl Read`, reports through a callback, stops when asked, and knows neither clock
+//! nor files. Training and serving share one path from rows to features, so **a model is judged with exactly the
+//! arithmetic it is served with**.
+//!
+//! ```
+//! use spinwell_engine::data::{Columns, read_csv};
+//! use spinwell_engine::train::{Choice, Folds, Options, Score, train};
+//! use spinwell_engine::{Family, Silent};
+//!
+//! let csv: String = (0..400).map(|t| format!("{}\n", (f64::from(t) * 0.3).sin())).collect();
+//! let columns = Columns { values: vec!["y".to_owned()], time: None };
+//! let table = read_csv(format!("y\n{csv}").as_bytes(), &columns).unwrap();
+//! let options = Options {
+//!     targets: 1,
+//!     horizon: 3,
+//!     season: Some(1),
+//!     choice: Choice::Only(Family::Linear),
+//!     settings: Default::default(),
+//!     trials: 4,
+//!     coverage: 0.9,
+//!     seed: 42,
+//!     score: Score::Path,
+//!     time_column: None,
+//! };
+//! let trained = train(&table, &Folds::inside(400), &options, &Silent).unwrap();
+//! assert!(trained.candidates[trained.chosen].validation.nrmse < 0.01);
+//! ```
+
+pub mod artefact;
+pub mod backtest;
+pub mod data;
+mod echo;
+mod encoder;
+mod interval;
+mod kernel;
+mod linalg;
+pub mod metrics;
+mod model;
+pub mod season;
+pub mod settings;
+mod spec;
+pub mod train;
+
+pub use model::{Forecast, Model, Scratch, Stream, Window, WindowError};
+pub use spec::{Base, EchoSettings, Family, LagForm, Lags, Spec, Transform};
+
+/// An observer that hears nothing and never stops.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl train::Observer for Silent {
+    fn event(&self, _: &train::Event<'_>) {}
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}

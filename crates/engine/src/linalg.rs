@@ -1,0 +1,268 @@
+//! Ridge regression from accumulated moments, in 64 bits.
+//!
+//! Features are never held as a matrix over time: rows stream into a Gram matrix of (1, features, targets), a
+//! part of the series at a time. Sums of such parts are the training sets of the forward folds, and a part that
+//! was left out gives the exact squared error of any weights on it, so trying a penalty costs one factorisation
+//! and no second look at the data.
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::solvers::Solve;
+use faer::{Accum, Mat, Par, Side};
+
+/// Rows that are gathered before one product adds them to the Gram matrix.
+const CHUNK_ROWS: usize = 256;
+
+/// A feature that varies less than this (standardised inputs vary by 1) is treated as constant.
+const CONSTANT_DEVIATION: f64 = 1e-9;
+
+/// Sums over rows of all products of (1, features, targets).
+#[derive(Debug, Clone)]
+pub(crate) struct Moments {
+    features: usize,
+    outputs: usize,
+    /// Lower triangle of the Gram matrix.
+    gram: Mat<f64>,
+    chunk: Mat<f64>,
+    filled: usize,
+}
+
+impl Moments {
+    /// No rows yet.
+    pub(crate) fn new(features: usize, outputs: usize) -> Self {
+        let width = 1 + features + outputs;
+        Self {
+            features,
+            outputs,
+            gram: Mat::zeros(width, width),
+            chunk: Mat::zeros(CHUNK_ROWS, width),
+            filled: 0,
+        }
+    }
+
+    /// Adds one row.
+    pub(crate) fn push(&mut self, features: &[f32], targets: &[f32]) {
+        let row = self.filled;
+        self.chunk[(row, 0)] = 1.0;
+        for (column, &value) in features[..self.features].iter().chain(targets).enumerate() {
+            self.chunk[(row, 1 + column)] = f64::from(value);
+        }
+        self.filled += 1;
+        if self.filled == CHUNK_ROWS {
+            self.flush();
+        }
+    }
+
+    /// Brings the rows still waiting into the Gram matrix.
+    pub(crate) fn flush(&mut self) {
+        let rows = self.chunk.get(..self.filled, ..);
+        triangular::matmul(
+            self.gram.as_mut(),
+            BlockStructure::TriangularLower,
+            Accum::Add,
+            rows.transpose(),
+            BlockStructure::Rectangular,
+            rows,
+            BlockStructure::Rectangular,
+            1.0,
+            Par::Seq,
+        );
+        self.filled = 0;
+    }
+
+    /// Adds all rows of `other`. Both must be flushed.
+    pub(crate) fn add(&mut self, other: &Moments) {
+        debug_assert!(self.filled == 0 && other.filled == 0, "moments are added after flushing");
+        self.gram += &other.gram;
+    }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> f64 {
+        self.gram[(0, 0)]
+    }
+
+    fn full(&self) -> Mat<f64> {
+        let n = self.gram.nrows();
+        Mat::from_fn(n, n, |r, c| if r >= c { self.gram[(r, c)] } else { self.gram[(c, r)] })
+    }
+}
+
+/// The normal equations of one training set, standardised.
+#[derive(Debug)]
+pub(crate) struct Normal {
+    mean: Vec<f64>,
+    deviation: Vec<f64>,
+    mean_targets: Vec<f64>,
+    /// Correlations of the features.
+    correlation: Mat<f64>,
+    /// Covariances of standardised features with the targets.
+    cross: Mat<f64>,
+}
+
+/// Linear readout weights in the features' own units.
+#[derive(Debug, Clone)]
+pub(crate) struct Weights {
+    /// Features × outputs.
+    pub(crate) slopes: Mat<f64>,
+    /// One per output.
+    pub(crate) intercepts: Vec<f64>,
+}
+
+impl Normal {
+    /// Standardises the sums of a training set. `None` where it has fewer than two rows.
+    pub(crate) fn new(moments: &Moments) -> Option<Self> {
+        let n = moments.rows();
+        if n < 2.0 {
+            return None;
+        }
+        let (f, o) = (moments.features, moments.outputs);
+        let gram = moments.full();
+        let mean: Vec<f64> = (0..f).map(|i| gram[(1 + i, 0)] / n).collect();
+        let mean_targets: Vec<f64> = (0..o).map(|j| gram[(1 + f + j, 0)] / n).collect();
+        let covariance = |i: usize, j: usize| gram[(1 + i, 1 + j)] / n - mean[i] * mean[j];
+        let deviation: Vec<f64> = (0..f)
+            .map(|i| covariance(i, i).max(0.0).sqrt())
+            .map(|d| if d < CONSTANT_DEVIATION { 1.0 } else { d })
+            .collect();
+        let correlation = Mat::from_fn(f, f, |i, j| covariance(i, j) / (deviation[i] * deviation[j]));
+        let cross = Mat::from_fn(f, o, |i, j| {
+            (gram[(1 + i, 1 + f + j)] / n - mean[i] * mean_targets[j]) / deviation[i]
+        });
+        Some(Self { mean, deviation, mean_targets, correlation, cross })
+    }
+
+    /// Ridge weights for one penalty per feature, relative to a feature's mean power (which is 1).
+    /// `None` where the matrix is not positive definite to working precision.
+    pub(crate) fn solve(&self, penalty: impl Fn(usize) -> f64) -> Option<Weights> {
+        let (f, o) = (self.cross.nrows(), self.cross.ncols());
+        if f == 0 {
+            return Some(Weights { slopes: Mat::zeros(0, o), intercepts: self.mean_targets.clone() });
+        }
+        let mut matrix = self.correlation.clone();
+        for i in 0..f {
+            matrix[(i, i)] += penalty(i);
+        }
+        let factor = matrix.llt(Side::Lower).ok()?;
+        let mut slopes = factor.solve(&self.cross);
+        for j in 0..o {
+            for i in 0..f {
+                slopes[(i, j)] /= self.deviation[i];
+            }
+        }
+        let intercepts = (0..o)
+            .map(|j| self.mean_targets[j] - (0..f).map(|i| slopes[(i, j)] * self.mean[i]).sum::<f64>())
+            .collect();
+        Some(Weights { slopes, intercepts })
+    }
+}
+
+/// A part of the series that was left out of training, ready to score weights.
+#[derive(Debug)]
+pub(crate) struct HeldOut {
+    features: usize,
+    outputs: usize,
+    gram: Mat<f64>,
+}
+
+impl HeldOut {
+    /// Prepares the sums of a left-out part.
+    pub(crate) fn new(moments: &Moments) -> Self {
+        Self { features: moments.features, outputs: moments.outputs, gram: moments.full() }
+    }
+
+    /// Mean square of each target: the error of a readout that says nothing.
+    pub(crate) fn target_power(&self) -> Vec<f64> {
+        let first = 1 + self.features;
+        (first..first + self.outputs).map(|y| self.gram[(y, y)] / self.gram[(0, 0)].max(1.0)).collect()
+    }
+
+    /// Mean squared error of `weights` for each output.
+    pub(crate) fn squared_errors(&self, weights: &Weights) -> Vec<f64> {
+        let (f, o, n) = (self.features, self.outputs, self.gram[(0, 0)]);
+        let mut product = Mat::<f64>::zeros(f, o);
+        let block = self.gram.get(1..1 + f, 1..1 + f);
+        matmul(product.as_mut(), Accum::Replace, block, weights.slopes.as_ref(), 1.0, Par::Seq);
+        (0..o)
+            .map(|j| {
+                let (y, b) = (1 + f + j, weights.intercepts[j]);
+                let mut sum = self.gram[(y, y)] - 2.0 * b * self.gram[(y, 0)] + b * b * n;
+                for i in 0..f {
+                    let w = weights.slopes[(i, j)];
+                    sum +=
+                        w * (product[(i, j)] - 2.0 * self.gram[(y, 1 + i)] + 2.0 * b * self.gram[(1 + i, 0)]);
+                }
+                sum.max(0.0) / n.max(1.0)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spinwell_core::Rng;
+
+    fn rows(count: usize, seed: u64) -> Vec<([f32; 3], [f32; 2])> {
+        let mut rng = Rng::seeded(seed);
+        (0..count)
+            .map(|_| {
+                let x = [rng.normal() as f32, rng.normal() as f32 + 5.0, 2.0];
+                (x, [1.0 + 2.0 * x[0] - x[1], 0.5 * x[1] + 0.1 * rng.normal() as f32])
+            })
+            .collect()
+    }
+
+    fn moments(rows: &[([f32; 3], [f32; 2])]) -> Moments {
+        let mut moments = Moments::new(3, 2);
+        rows.iter().for_each(|(x, y)| moments.push(x, y));
+        moments.flush();
+        moments
+    }
+
+    #[test]
+    fn a_linear_rule_is_recovered_and_a_constant_feature_does_no_harm() {
+        let normal = Normal::new(&moments(&rows(700, 1))).unwrap();
+        let weights = normal.solve(|_| 1e-9).unwrap();
+        for (got, wanted) in [
+            (weights.slopes[(0, 0)], 2.0),
+            (weights.slopes[(1, 0)], -1.0),
+            (weights.slopes[(2, 0)], 0.0),
+            (weights.intercepts[0], 1.0),
+            (weights.slopes[(1, 1)], 0.5),
+        ] {
+            assert!((got - wanted).abs() < 0.02, "{got} is not {wanted}");
+        }
+    }
+
+    #[test]
+    fn the_error_from_moments_is_the_error_row_by_row() {
+        let weights = Normal::new(&moments(&rows(300, 1))).unwrap().solve(|i| [0.1, 1e-3, 1.0][i]).unwrap();
+        let unseen = rows(513, 2);
+        let fast = HeldOut::new(&moments(&unseen)).squared_errors(&weights);
+        for j in 0..2 {
+            let direct: f64 = unseen
+                .iter()
+                .map(|(x, y)| {
+                    let forecast: f64 = weights.intercepts[j]
+                        + (0..3).map(|i| weights.slopes[(i, j)] * f64::from(x[i])).sum::<f64>();
+                    (f64::from(y[j]) - forecast).powi(2)
+                })
+                .sum::<f64>()
+                / 513.0;
+            assert!((fast[j] - direct).abs() < 1e-9 * direct.max(1.0), "{} {direct}", fast[j]);
+        }
+    }
+
+    #[test]
+    fn sums_of_parts_are_the_whole() {
+        let all = rows(600, 3);
+        let mut parts = moments(&all[..251]);
+        parts.add(&moments(&all[251..]));
+        let whole = moments(&all);
+        let difference = (0..6).flat_map(|r| (0..=r).map(move |c| (r, c)));
+        for at in difference {
+            assert!((parts.gram[at] - whole.gram[at]).abs() < 1e-6);
+        }
+        assert!(Normal::new(&Moments::new(3, 2)).is_none());
+    }
+}

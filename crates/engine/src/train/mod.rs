@@ -1,0 +1,378 @@
+//! Training: from a table to the model that forecast best on rows it had not seen.
+//!
+//! Everything that is chosen (family, lags, transform, reservoir, penalties) is chosen by forward validation:
+//! fit on the first part of the rows, score on the rows that follow, three times over. Baselines are scored on
+//! the same rows, and where nothing beats them the verdict says so and the baseline itself is served. The
+//! interval's scores come from the same left-out rows. No row at or after `fit_end` is read by a fit.
+
+mod candidates;
+mod fit;
+mod folds;
+mod penalty;
+
+pub use fit::Validation;
+pub use folds::Folds;
+
+use crate::data::Table;
+use crate::model::Model;
+use crate::season;
+use crate::settings::{self, Settings};
+use crate::spec::{Family, Spec};
+use fit::Fitted;
+use rayon::prelude::*;
+use spinwell_core::Code;
+
+/// A more complex family is taken only if its validation error is below this share of the simpler one's: smaller
+/// differences are within the noise of three folds, and simpler models fail in simpler ways.
+const WORTH_IT: f64 = 0.99;
+
+/// Which families may win.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Any, naive ones included.
+    Auto,
+    /// This one.
+    Only(Family),
+}
+
+/// Which errors decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Score {
+    /// Those of the last horizon.
+    Last,
+    /// Those of every row up to the horizon.
+    Path,
+}
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// How many of the table's first columns are forecast; the others are inputs known up to the origin.
+    pub targets: usize,
+    /// Rows ahead, at least 1.
+    pub horizon: usize,
+    /// Rows of a season; `None` looks for one in the first target.
+    pub season: Option<usize>,
+    /// Which families may win.
+    pub choice: Choice,
+    /// Hyper-parameters fixed by hand.
+    pub settings: Settings,
+    /// Most trials of learned families.
+    pub trials: usize,
+    /// Nominal coverage of the intervals, in (0, 1).
+    pub coverage: f64,
+    /// Fixes every random weight.
+    pub seed: u64,
+    /// Which errors decide.
+    pub score: Score,
+    /// The table's time column, noted in the model.
+    pub time_column: Option<String>,
+}
+
+/// Told what happens, asked whether to go on. Called from several threads.
+pub trait Observer: Sync {
+    /// Something happened.
+    fn event(&self, event: &Event<'_>);
+    /// Whether to start no further trial.
+    fn stop_requested(&self) -> bool;
+}
+
+/// What happens during training.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event<'e> {
+    /// So many candidates will be tried, baselines included, unless stopped.
+    Planned {
+        /// How many.
+        candidates: usize,
+    },
+    /// A candidate begins.
+    Started {
+        /// Its place in the list of candidates.
+        index: usize,
+        /// What it is.
+        spec: &'e Spec,
+    },
+    /// A candidate is done.
+    Finished {
+        /// Its place in the list of candidates.
+        index: usize,
+        /// What it is.
+        spec: &'e Spec,
+        /// How it did; `None` where it could not be fitted.
+        validation: Option<&'e Validation>,
+    },
+}
+
+/// What was tried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Its place in the plan, as in [`Event`].
+    pub index: usize,
+    /// What it is.
+    pub spec: Spec,
+    /// How it did on left-out rows.
+    pub validation: Validation,
+}
+
+/// What the comparison says about learning anything at all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Verdict {
+    /// The served model beats the best naive forecast by this share of its error.
+    BeatsNaive {
+        /// 1 − NRMSE ÷ NRMSE of the best naive forecast.
+        skill: f64,
+    },
+    /// Nothing learned beats the best naive forecast by a margin worth having.
+    NothingBeatsNaive {
+        /// That naive forecast.
+        naive: Family,
+    },
+}
+
+/// The result of training.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The winner, fitted on all rows it may see.
+    pub model: Model,
+    /// All that were tried to the end, in the order of the plan.
+    pub candidates: Vec<Candidate>,
+    /// The winner's place in `candidates`.
+    pub chosen: usize,
+    /// What the comparison says.
+    pub verdict: Verdict,
+    /// Whether the search was cut short.
+    pub stopped_early: bool,
+}
+
+/// Why there is no model.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Too few rows for what was asked.
+    #[error(
+        "{rows} rows are too few for horizon {horizon}, season {season} and three forward folds: at least {needed} are needed"
+    )]
+    TooShort {
+        /// Rows that may be used.
+        rows: usize,
+        /// Horizon asked for.
+        horizon: usize,
+        /// Season used.
+        season: usize,
+        /// Rows that would do.
+        needed: usize,
+    },
+    /// A column does not change in the rows used for fitting.
+    #[error(
+        "column {column:?} is constant ({value}) in rows 1 to {rows}: there is nothing to learn from it; leave it out or use more rows"
+    )]
+    Constant {
+        /// The column.
+        column: String,
+        /// Its only value.
+        value: f64,
+        /// Rows looked at.
+        rows: usize,
+    },
+    /// A column's values are so large that their spread is not a finite number.
+    #[error("column {column:?} holds values too large to compute with (up to {largest:e}); rescale it")]
+    TooLarge {
+        /// The column.
+        column: String,
+        /// Its largest absolute value.
+        largest: f64,
+    },
+    /// An option contradicts another or the data.
+    #[error("{0}")]
+    Option(String),
+    /// A hyper-parameter cannot be taken.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    /// Stopped before any candidate that may win was done.
+    #[error("training was stopped before a model was ready")]
+    Interrupted,
+}
+
+impl Error {
+    /// The stable code of this fault.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::TooShort { .. } => Code::SeriesTooShort,
+            Error::Constant { .. } => Code::SeriesConstant,
+            Error::TooLarge { .. } => Code::CsvCell,
+            Error::Option(_) | Error::Settings(_) => Code::OptionInvalid,
+            Error::Interrupted => Code::Interrupted,
+        }
+    }
+}
+
+/// One training job: a table, the rows it may use, and options that have been checked against both.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Task<'t> {
+    pub(crate) table: &'t Table,
+    pub(crate) options: &'t Options,
+    pub(crate) folds: &'t Folds,
+    pub(crate) season: usize,
+}
+
+/// Trains on the first rows of `table`, as `folds` says.
+///
+/// # Errors
+/// Where the rows do not suffice, the options contradict each other, or the observer stops the search before any
+/// candidate is ready.
+pub fn train(
+    table: &Table,
+    folds: &Folds,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Trained, Error> {
+    let season = season_of(table, folds, options);
+    let task = Task { table, options, folds, season };
+    task.check()?;
+    let mut tried: Vec<(Candidate, Fitted)> = Vec::new();
+    let plan = candidates::Plan::new(&task);
+    if plan.len() == 0 {
+        return Err(too_short(&task));
+    }
+    observer.event(&Event::Planned { candidates: plan.len() });
+    let first = plan.first_stage();
+    tried.extend(try_all(&task, &first, 0, observer));
+    let second = plan.second_stage(&tried.iter().map(|(candidate, _)| candidate).collect::<Vec<_>>());
+    tried.extend(try_all(&task, &second, first.len(), observer));
+
+    let stopped_early = tried.len() < plan.len() && observer.stop_requested();
+    let (candidates, mut fitted): (Vec<Candidate>, Vec<Fitted>) = tried.into_iter().unzip();
+    let chosen = choose(&candidates, options.choice)
+        .ok_or_else(|| if stopped_early { Error::Interrupted } else { too_short(&task) })?;
+    let verdict = verdict(&candidates, chosen);
+    let model = fitted.swap_remove(chosen).into_model(&task);
+    Ok(Trained { model, candidates, chosen, verdict, stopped_early })
+}
+
+/// Fits `spec` alone, without a search, as the last step after its choice on fewer rows.
+///
+/// # Errors
+/// As [`train`].
+pub fn refit(table: &Table, folds: &Folds, options: &Options, spec: &Spec) -> Result<Model, Error> {
+    let season = season_of(table, folds, options);
+    let task = Task { table, options, folds, season };
+    task.check()?;
+    let fitted = fit::fit(&task, spec).ok_or_else(|| too_short(&task))?;
+    Ok(fitted.into_model(&task))
+}
+
+fn season_of(table: &Table, folds: &Folds, options: &Options) -> usize {
+    let seen = &table.columns[0][..folds.fit_end().min(table.rows())];
+    options.season.unwrap_or_else(|| season::detect(seen))
+}
+
+fn too_short(task: &Task<'_>) -> Error {
+    let (horizon, season) = (task.options.horizon, task.season);
+    Error::TooShort {
+        rows: task.folds.fit_end(),
+        horizon,
+        season,
+        needed: folds::rows_needed(horizon, season),
+    }
+}
+
+fn try_all(
+    task: &Task<'_>,
+    specs: &[Spec],
+    first: usize,
+    observer: &dyn Observer,
+) -> Vec<(Candidate, Fitted)> {
+    specs
+        .par_iter()
+        .enumerate()
+        .filter_map(|(place, spec)| {
+            let index = first + place;
+            if observer.stop_requested() && !spec.family.is_naive() {
+                return None;
+            }
+            observer.event(&Event::Started { index, spec });
+            let fitted = fit::fit(task, spec);
+            observer.event(&Event::Finished {
+                index,
+                spec,
+                validation: fitted.as_ref().map(|f| &f.validation),
+            });
+            fitted.map(|f| (Candidate { index, spec: f.spec.clone(), validation: f.validation.clone() }, f))
+        })
+        .collect()
+}
+
+/// The simplest family whose best candidate is nearly as good as the best of all, and its best candidate.
+fn choose(candidates: &[Candidate], choice: Choice) -> Option<usize> {
+    let eligible = |family: Family| match choice {
+        Choice::Auto => true,
+        Choice::Only(only) => family == only,
+    };
+    let mut chosen: Option<usize> = None;
+    for family in Family::ALL.into_iter().filter(|&family| eligible(family)) {
+        let of_family = (0..candidates.len()).filter(|&i| candidates[i].spec.family == family);
+        let error = |i: &usize| candidates[*i].validation.nrmse;
+        let Some(best) = of_family.min_by(|a, b| error(a).total_cmp(&error(b))) else { continue };
+        if chosen.is_none_or(|simpler| error(&best) < WORTH_IT * error(&simpler)) {
+            chosen = Some(best);
+        }
+    }
+    chosen
+}
+
+fn verdict(candidates: &[Candidate], chosen: usize) -> Verdict {
+    let naive = candidates.iter().filter(|c| c.spec.family.is_naive());
+    let best = naive.min_by(|a, b| a.validation.nrmse.total_cmp(&b.validation.nrmse));
+    let chosen = &candidates[chosen];
+    match best {
+        Some(naive) if chosen.spec.family.is_naive() || chosen.validation.nrmse >= naive.validation.nrmse => {
+            Verdict::NothingBeatsNaive { naive: naive.spec.family }
+        }
+        Some(naive) => Verdict::BeatsNaive { skill: 1.0 - chosen.validation.nrmse / naive.validation.nrmse },
+        None => Verdict::BeatsNaive { skill: 0.0 },
+    }
+}
+
+impl Task<'_> {
+    fn check(&self) -> Result<(), Error> {
+        let options = self.options;
+        let fault = |text: String| Err(Error::Option(text));
+        if !(1..=self.table.width()).contains(&options.targets) {
+            return fault(format!(
+                "{} targets were asked for of {} columns",
+                options.targets,
+                self.table.width()
+            ));
+        }
+        if options.horizon == 0 || self.season == 0 || options.trials == 0 {
+            return fault("horizon, season and trials must be at least 1".to_owned());
+        }
+        if !(options.coverage > 0.0 && options.coverage < 1.0) {
+            return fault(format!("coverage {} is not between 0 and 1, such as 0.95", options.coverage));
+        }
+        if options.choice == Choice::Only(Family::SeasonalNaive) && self.season == 1 {
+            return fault("family seasonal-naive needs a season above 1".to_owned());
+        }
+        if options.choice == Choice::Only(Family::Linear) && options.settings.skip == Some(false) {
+            return fault("skip=off leaves family linear without any input".to_owned());
+        }
+        if !self.folds.suit(self.table.rows(), options.horizon) {
+            return Err(too_short(self));
+        }
+        let rows = self.folds.fit_end();
+        for (name, column) in self.table.names.iter().zip(&self.table.columns) {
+            let seen = &column[..rows];
+            let largest = seen.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+            if largest > 1e150 {
+                return Err(Error::TooLarge { column: name.clone(), largest });
+            }
+            if seen.iter().all(|value| *value == seen[0]) {
+                return Err(Error::Constant { column: name.clone(), value: seen[0], rows });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
