@@ -153,7 +153,7 @@ fn score(model: &Model, table: &Table, plan: &Plan, origins: &[usize], forecasts
     for (&origin, forecast) in origins.iter().zip(forecasts) {
         for step in 1..=horizon {
             let place = if step == horizon { ScoredHorizon::Last } else { ScoredHorizon::Earlier };
-            for target in 0..count {
+            for (target, tally) in tallies.iter_mut().enumerate() {
                 let column = &table.columns[target];
                 let output = (step - 1) * count + target;
                 let season_before = (origin + step).checked_sub(season * step.div_ceil(season));
@@ -167,7 +167,7 @@ fn score(model: &Model, table: &Table, plan: &Plan, origins: &[usize], forecasts
                 };
                 let is_scored = place == ScoredHorizon::Last || plan.score == Score::Path;
                 if is_scored {
-                    tallies[target].add(&scored, model.coverage(), place);
+                    tally.add(&scored, model.coverage(), place);
                 }
                 let point = Point { row: origin + step, scored };
                 if target == 0 && place == ScoredHorizon::Last {

@@ -8,7 +8,12 @@ use super::LANES;
 /// In debug builds, where the lengths differ or are not a multiple of 16.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    debug_assert!(a.len() == b.len() && a.len() % LANES == 0, "dot of {} and {} values", a.len(), b.len());
+    debug_assert!(
+        a.len() == b.len() && a.len().is_multiple_of(LANES),
+        "dot of {} and {} values",
+        a.len(),
+        b.len()
+    );
     let (a, _) = a.as_chunks::<LANES>();
     let (b, _) = b.as_chunks::<LANES>();
     let mut sums = [0.0f32; LANES];

@@ -297,7 +297,7 @@ fn try_all(
                 spec,
                 validation: fitted.as_ref().map(|f| &f.validation),
             });
-            fitted.map(|f| (Candidate { index, spec: f.spec.clone(), validation: f.validation.clone() }, f))
+            fitted.map(|f| (Candidate { index, spec: f.spec.clone(), validation: f.validation }, f))
         })
         .collect()
 }

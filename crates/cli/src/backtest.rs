@@ -1,0 +1,181 @@
+//! `spinwell backtest`: train on the first rows, score every forecast of the rows after them.
+
+use crate::output::{self, figure, percent, remark, say};
+use crate::pictures;
+use crate::progress::Progress;
+use crate::training_args::{TrainingArgs, read_data};
+use crate::{failure, output::aligned};
+use serde_json::{Value, json};
+use spinwell_core::{Code, Fault};
+use spinwell_engine::backtest::{Evaluation, Mode, Plan, evaluate};
+use spinwell_engine::metrics::Figures;
+use spinwell_engine::train::{self, Folds, Score, Trained};
+
+/// Options of `spinwell backtest`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Rows are counted from 0. The model is fitted on rows [0, N), chosen on [N, S) or, without --test-start, by folds
+inside [0, N), and scored at every origin t from S-1 to M-H-1 for row t+H (last) or all rows t+1..t+H (path).
+interval_score is in standard deviations of the scored truths; rmse, mae and width_mean are in the data's units.
+
+Examples:
+  spinwell backtest taxi.csv --target value --horizon 48 --season 336 --train-end 4800 --test-end 10320
+  spinwell backtest taxi.csv --target value --train-end 4800 --test-end 10320 --mode window=512 --json")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    training: TrainingArgs,
+    /// Fit on the rows before this one.
+    #[arg(long, value_name = "N")]
+    train_end: usize,
+    /// The first row whose forecast is scored; rows between choose the model [default: --train-end].
+    #[arg(long, value_name = "S")]
+    test_start: Option<usize>,
+    /// Score no forecast of this row or a later one.
+    #[arg(long, value_name = "M")]
+    test_end: usize,
+    /// Score the last horizon only, or every row up to it.
+    #[arg(long, value_enum, default_value_t = ScoreArg::Last)]
+    score: ScoreArg,
+    /// Feed rows one by one, or a cold window of W rows at each origin.
+    #[arg(long, value_name = "stream|window=W", default_value = "stream", value_parser = parse_mode)]
+    mode: ModeArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ScoreArg {
+    Last,
+    Path,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ModeArg(Mode);
+
+fn parse_mode(text: &str) -> Result<ModeArg, String> {
+    let rows = text.strip_prefix("window=").and_then(|rows| rows.parse().ok()).filter(|&rows| rows > 0);
+    match (text, rows) {
+        ("stream", _) => Ok(ModeArg(Mode::Stream)),
+        (_, Some(rows)) => Ok(ModeArg(Mode::Window(rows))),
+        _ => Err("use stream, or window=W with a number of rows".to_owned()),
+    }
+}
+
+/// Trains, scores, prints.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let training = &args.training;
+    pictures::check_path(training.plot.as_deref())?;
+    let test_start = args.test_start.unwrap_or(args.train_end);
+    let score = if args.score == ScoreArg::Path { Score::Path } else { Score::Last };
+    let options = training.options(score)?;
+    let data = read_data(&training.data, &training.columns()?)?;
+    data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
+    check_rows(args, test_start, data.table.rows())?;
+    let folds = match test_start > args.train_end {
+        true => Folds::once(args.train_end, test_start),
+        false => Folds::inside(args.train_end),
+    };
+    let progress = Progress::new(training.budget);
+    let found = train::train(&data.table, &folds, &options, &progress);
+    progress.finish();
+    let trained = found.map_err(|error| failure::fault(error.code(), error))?;
+    let train_seconds = progress.elapsed();
+    let plan = Plan {
+        train_end: args.train_end,
+        test_start,
+        test_end: args.test_end,
+        score,
+        mode: args.mode.0,
+        stride: 1,
+    };
+    let evaluation = evaluate(&trained.model, &data.table, &plan)
+        .map_err(|error| failure::fault(Code::OptionInvalid, error))?;
+    if let Some(path) = &training.plot {
+        let title = format!("{} of {}", training.target[0], pictures::file_name(&training.data));
+        let note = format!("{} fitted on rows before {}", trained.model.family(), args.train_end);
+        pictures::write(&pictures::evaluation(&title, &trained.model, &data.table, &evaluation, note), path)?;
+    }
+    let seconds = |index: usize| progress.seconds(index);
+    if training.json {
+        output::document(&document(&trained, &evaluation, train_seconds, &seconds));
+    } else {
+        say(&output::comparison(&trained, &seconds));
+        say("");
+        say(&results(&trained, &evaluation));
+        if let Some(path) = &training.plot {
+            say(&format!("plot  {}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn check_rows(args: &Args, test_start: usize, rows: usize) -> anyhow::Result<()> {
+    let ordered = args.train_end <= test_start && test_start < args.test_end && args.test_end <= rows;
+    if ordered && args.train_end > 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "--train-end {} <= --test-start {test_start} < --test-end {} <= {rows} rows does not hold",
+        args.train_end, args.test_end
+    );
+    Err(Fault::new(Code::OptionInvalid, text).into())
+}
+
+fn document(
+    trained: &Trained,
+    evaluation: &Evaluation,
+    train_seconds: f64,
+    seconds: &dyn Fn(usize) -> f64,
+) -> Value {
+    let model = &trained.model;
+    let mut document = output::figures_json(&evaluation.overall);
+    let more = [
+        ("family", json!(model.family().as_str())),
+        ("horizon", json!(model.horizon())),
+        ("season", json!(model.season())),
+        ("train_seconds", json!(train_seconds)),
+        ("n_origins", json!(evaluation.origins)),
+        ("candidates", output::candidates_json(trained, seconds)),
+    ];
+    document.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    if evaluation.targets.len() > 1 {
+        let one = |(name, figures): (&String, &Figures)| {
+            let mut target = output::figures_json(figures);
+            target.insert("target".to_owned(), json!(name));
+            Value::Object(target)
+        };
+        let targets: Value = model.targets().iter().zip(&evaluation.targets).map(one).collect();
+        document.insert("targets".to_owned(), targets);
+    }
+    Value::Object(document)
+}
+
+fn results(trained: &Trained, evaluation: &Evaluation) -> String {
+    let model = &trained.model;
+    let heads =
+        ["target", "NRMSE", "MASE", "R2", "skill (last)", "skill (season)", "coverage", "worst 200", "width"];
+    let row = |name: &str, f: &Figures| {
+        vec![
+            name.to_owned(),
+            figure(f.nrmse),
+            figure(f.mase),
+            figure(f.r2),
+            format!("{:+.3}", f.skill_persistence),
+            format!("{:+.3}", f.skill_seasonal),
+            percent(f.coverage),
+            percent(f.coverage_worst_200),
+            figure(f.width_mean),
+        ]
+    };
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    rows.extend(model.targets().iter().zip(&evaluation.targets).map(|(name, figures)| row(name, figures)));
+    if evaluation.targets.len() > 1 {
+        rows.push(row("mean", &evaluation.overall));
+    }
+    format!(
+        "{} on unseen rows: {} origins, horizon {}, season {}\n{}",
+        model.family(),
+        evaluation.origins,
+        model.horizon(),
+        model.season(),
+        aligned(&rows)
+    )
+}

@@ -1,0 +1,287 @@
+//! A small client of the inference protocol, for `spinwell predict --url`.
+//!
+//! It speaks HTTP with binary tensors, which keep every bit of a value, and reads either kind of answer. It
+//! turns every error body into a [`Fault`] that names the server's own code, so that the user reads the same
+//! message wherever the model runs.
+
+use serde_json::{Value, json};
+use spinwell_core::{Code, Fault, Samples, Series};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long the server may take. Longer than its own deadline, so that its answer to a late request arrives.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which model to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModelRef<'a> {
+    /// The model's name.
+    pub(crate) name: &'a str,
+    /// The version, or the server's default.
+    pub(crate) version: Option<u32>,
+}
+
+/// A model as its server describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RemoteModel {
+    /// Its name.
+    pub(crate) name: String,
+    /// The versions that the server can answer with.
+    pub(crate) versions: Vec<String>,
+    /// The platform, such as `spinwell_echo`.
+    pub(crate) platform: String,
+    /// Channels, targets, horizon, season, window lengths and more, as text.
+    pub(crate) properties: BTreeMap<String, String>,
+}
+
+impl RemoteModel {
+    /// The names in a comma-separated property, such as `channels` or `targets`.
+    #[must_use]
+    pub(crate) fn names(&self, property: &str) -> Vec<String> {
+        let text = self.properties.get(property).map(String::as_str).unwrap_or_default();
+        text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// The whole number in a property, such as `horizon` or `window_recommended`.
+    ///
+    /// # Errors
+    /// Where the server does not say it: it is then no Spinwell server.
+    pub(crate) fn number(&self, property: &str) -> Result<usize, Fault> {
+        self.properties.get(property).and_then(|text| text.parse().ok()).ok_or_else(|| {
+            let message = format!("the server does not tell the {property} of model {}", self.name);
+            Fault::new(Code::Unreachable, message)
+        })
+    }
+}
+
+/// Predictions for each window, each a row-major `[batch, horizon, targets]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RemoteForecast {
+    /// The version that answered.
+    pub(crate) version: String,
+    /// The hash of the model that answered, where the server says it.
+    pub(crate) model_hash: Option<String>,
+    /// The shape of each output.
+    pub(crate) shape: [usize; 3],
+    /// The forecasts.
+    pub(crate) forecast: Vec<f32>,
+    /// The lower ends of the intervals.
+    pub(crate) lower: Vec<f32>,
+    /// The upper ends of the intervals.
+    pub(crate) upper: Vec<f32>,
+}
+
+/// A connection to a server. Its methods block.
+pub(crate) struct Client {
+    base: String,
+    http: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Client {
+    /// A client of the server at `url`, such as `http://127.0.0.1:8000`.
+    ///
+    /// # Errors
+    /// Where the client cannot be built; nothing is sent yet.
+    pub(crate) fn new(url: &str) -> Result<Self, Fault> {
+        let failed = |error: &dyn std::error::Error| {
+            Fault::new(Code::Internal, spinwell_runtime::telemetry::chain(error))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build();
+        let base = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        Ok(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            http: http.map_err(|error| failed(&error))?,
+            runtime: runtime.map_err(|error| failed(&error))?,
+        })
+    }
+
+    /// What the server says of a model.
+    ///
+    /// # Errors
+    /// The server's own fault, or [`Code::Unreachable`].
+    pub(crate) fn metadata(&self, model: &ModelRef<'_>) -> Result<RemoteModel, Fault> {
+        let request = self.http.get(self.url(model, ""));
+        let (_, body) = self.runtime.block_on(self.send(request))?;
+        let document: Value =
+            serde_json::from_slice(&body).map_err(|error| not_the_protocol(&error.to_string()))?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let properties = document["properties"].as_object().into_iter().flatten();
+        Ok(RemoteModel {
+            name: text(&document["name"]),
+            versions: document["versions"].as_array().into_iter().flatten().map(text).collect(),
+            platform: text(&document["platform"]),
+            properties: properties.map(|(key, value)| (key.clone(), text(value))).collect(),
+        })
+    }
+
+    /// Predicts from each window.
+    ///
+    /// # Errors
+    /// The server's own fault, or [`Code::Unreachable`].
+    pub(crate) fn infer(&self, model: &ModelRef<'_>, series: &Series) -> Result<RemoteForecast, Fault> {
+        let (json_bytes, body) = binary_body(series);
+        let request = self
+            .http
+            .post(self.url(model, "/infer"))
+            .header("content-type", "application/octet-stream")
+            .header("inference-header-content-length", json_bytes)
+            .body(body);
+        let (json_bytes, body) = self.runtime.block_on(self.send(request))?;
+        decode(&body, json_bytes.unwrap_or(body.len())).ok_or_else(|| not_the_protocol("the answer has gaps"))
+    }
+
+    fn url(&self, model: &ModelRef<'_>, rest: &str) -> String {
+        let version = model.version.map(|version| format!("/versions/{version}")).unwrap_or_default();
+        format!("{}/v2/models/{}{version}{rest}", self.base, model.name)
+    }
+
+    /// Sends a request; gives the length of the answer's JSON, where its header says it, and the answer.
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<(Option<usize>, Vec<u8>), Fault> {
+        let unreachable = |error: reqwest::Error| {
+            let message =
+                format!("{} cannot be reached: {}", self.base, spinwell_runtime::telemetry::chain(&error));
+            Fault::new(Code::Unreachable, message)
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let header = response.headers().get("inference-header-content-length");
+        let json_bytes = header.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+        let body = response.bytes().await.map_err(unreachable)?.to_vec();
+        if status == 200 { Ok((json_bytes, body)) } else { Err(fault_of(status, &body)) }
+    }
+}
+
+/// The server's own fault, from the body of an answer that is not a 200.
+fn fault_of(status: u16, body: &[u8]) -> Fault {
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = document["error"].as_str().map_or_else(
+        || format!("the server answered with status {status} and no message"),
+        |text| format!("{text} (status {status})"),
+    );
+    let named =
+        document["code"].as_str().and_then(|text| Code::ALL.iter().find(|code| code.as_str() == text));
+    Fault::new(named.copied().unwrap_or(Code::Unreachable), message)
+}
+
+fn not_the_protocol(why: &str) -> Fault {
+    Fault::new(Code::Unreachable, format!("the server does not speak the Open Inference Protocol: {why}"))
+}
+
+/// A request with its tensor as bytes, and how much of it is JSON.
+fn binary_body(series: &Series) -> (usize, Vec<u8>) {
+    let (datatype, bytes): (_, Vec<u8>) = match series.samples() {
+        Samples::F32(values) => ("FP32", values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        Samples::F64(values) => ("FP64", values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+    };
+    let input = json!({
+        "name": "series",
+        "shape": [series.batch(), series.rows(), series.channels()],
+        "datatype": datatype,
+        "parameters": {"binary_data_size": bytes.len()},
+    });
+    let head = json!({"parameters": {"binary_data_output": true}, "inputs": [input]});
+    let mut body = head.to_string().into_bytes();
+    let json_bytes = body.len();
+    body.extend_from_slice(&bytes);
+    (json_bytes, body)
+}
+
+fn decode(body: &[u8], json_bytes: usize) -> Option<RemoteForecast> {
+    let (json, mut binary) = body.split_at_checked(json_bytes)?;
+    let document: Value = serde_json::from_slice(json).ok()?;
+    let mut tensors = BTreeMap::new();
+    let mut shape = [0; 3];
+    for output in document["outputs"].as_array()? {
+        let extents: Vec<usize> = output["shape"].as_array()?.iter().filter_map(as_usize).collect();
+        shape = extents.try_into().ok()?;
+        let values: Vec<f32> = match as_usize(&output["parameters"]["binary_data_size"]) {
+            Some(size) => {
+                let (own, rest) = binary.split_at_checked(size)?;
+                binary = rest;
+                own.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+            }
+            None => output["data"]
+                .as_array()?
+                .iter()
+                .map(|v| v.as_f64().map(|v| v as f32))
+                .collect::<Option<_>>()?,
+        };
+        tensors.insert(output["name"].as_str()?, values);
+    }
+    let mut take = |name: &str| {
+        tensors
+            .remove(name)
+            .filter(|values| shape.iter().try_fold(1_usize, |n, e| n.checked_mul(*e)) == Some(values.len()))
+    };
+    let (forecast, lower, upper) = (take("forecast")?, take("lower")?, take("upper")?);
+    Some(RemoteForecast {
+        version: document["model_version"].as_str().unwrap_or_default().to_owned(),
+        model_hash: document["parameters"]["model_hash"].as_str().map(str::to_owned),
+        shape,
+        forecast,
+        lower,
+        upper,
+    })
+}
+
+fn as_usize(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_u64()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series() -> Series {
+        Series::new(1, 2, 1, Samples::F32(vec![0.1, 2.0])).unwrap()
+    }
+
+    #[test]
+    fn the_body_is_what_the_protocol_says() {
+        let (json_bytes, body) = binary_body(&series());
+        let json: Value = serde_json::from_slice(&body[..json_bytes]).unwrap();
+        let wanted = json!({"parameters": {"binary_data_output": true}, "inputs": [
+            {"name": "series", "shape": [1, 2, 1], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]});
+        assert_eq!(json, wanted);
+        assert_eq!(body[json_bytes..], [0.1_f32.to_le_bytes(), 2.0_f32.to_le_bytes()].concat());
+    }
+
+    #[test]
+    fn answers_are_read_from_either_packing() {
+        let output =
+            |name: &str, own: &str| format!(r#"{{"name":"{name}","datatype":"FP32","shape":[1,1,1],{own}}}"#);
+        let document = |own: [&str; 3]| {
+            let outputs = ["forecast", "lower", "upper"].into_iter().zip(own).map(|(n, o)| output(n, o));
+            format!(
+                r#"{{"model_version":"2","parameters":{{"model_hash":"ab"}},"outputs":[{}]}}"#,
+                outputs.collect::<Vec<_>>().join(",")
+            )
+        };
+        let json = document([r#""data":[2.5]"#, r#""data":[2]"#, r#""data":[3]"#]);
+        let from_json = decode(json.as_bytes(), json.len()).unwrap();
+        assert_eq!(
+            (from_json.forecast.as_slice(), from_json.upper.as_slice()),
+            ([2.5].as_slice(), [3.0].as_slice())
+        );
+        let size = r#""parameters":{"binary_data_size":4}"#;
+        let head = document([size; 3]);
+        let bytes: Vec<u8> = [2.5_f32, 2.0, 3.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let body = [head.as_bytes(), &bytes].concat();
+        assert_eq!(decode(&body, head.len()), Some(from_json));
+        assert_eq!(decode(&body[..body.len() - 1], head.len()), None);
+        assert_eq!(decode(b"{}", 2), None);
+        assert_eq!(decode(b"{}", 9), None);
+    }
+
+    #[test]
+    fn an_error_body_becomes_the_server_s_own_fault() {
+        let ours =
+            fault_of(404, br#"{"error":"there is no model","code":"SPW-MODEL-NOT-FOUND","retryable":false}"#);
+        assert_eq!((ours.code(), ours.message()), (Code::ModelNotFound, "there is no model (status 404)"));
+        let theirs = fault_of(400, br#"{"error":"unexpected shape"}"#);
+        assert_eq!((theirs.code(), theirs.message()), (Code::Unreachable, "unexpected shape (status 400)"));
+        assert_eq!(fault_of(502, b"<html>").message(), "the server answered with status 502 and no message");
+    }
+}

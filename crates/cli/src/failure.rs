@@ -1,0 +1,55 @@
+//! What the user sees when a command fails: a code, what was wrong, and what to do.
+
+use spinwell_core::{Code, Fault};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Prints an error with its code and its causes, and chooses the exit code.
+#[expect(clippy::print_stderr, reason = "this is where the command line reports failures")]
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let code = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()).map(Fault::code);
+    let said: Vec<String> = error
+        .chain()
+        .map(|cause| {
+            cause
+                .downcast_ref::<Fault>()
+                .map_or_else(|| cause.to_string(), |fault| fault.message().to_owned())
+        })
+        .collect();
+    match code {
+        Some(code) => eprintln!("error[{code}]: {}", said.join(": ")),
+        None => eprintln!("error: {}", said.join(": ")),
+    }
+    if let Some(hint) = code.and_then(hint) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(if code == Some(Code::OptionInvalid) { 2 } else { 1 })
+}
+
+fn hint(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::CsvColumn => "name columns exactly as in the first line of the file",
+        Code::CsvMissing => "fill the gap, or cut the file so that it lies outside",
+        Code::CsvTime => "leave --time out to take the rows in the order of the file",
+        Code::SeriesTooShort => "shorten --horizon or --season, or use more rows",
+        Code::FileForeign | Code::FileTruncated | Code::FileCorrupt => {
+            "copy the file again from where it was trained, or train it again; nothing was loaded"
+        }
+        Code::ModelNotFound | Code::VersionNotFound => {
+            "`spinwell train --models DIR` puts models where --models looks"
+        }
+        Code::ListenRefused => "choose another address with --http, --grpc and --ops",
+        Code::Unreachable => "is `spinwell serve` running, and is the address right?",
+        _ => return None,
+    })
+}
+
+/// A failure with a code that came from a library's own error.
+pub(crate) fn fault(code: Code, error: impl std::fmt::Display) -> anyhow::Error {
+    Fault::new(code, error.to_string()).into()
+}
+
+/// A failure of reading or writing `path`.
+pub(crate) fn io(path: &Path, doing: &str, error: &std::io::Error) -> anyhow::Error {
+    Fault::new(Code::Io, format!("{doing} {}: {error}", path.display())).into()
+}

@@ -1,0 +1,64 @@
+//! The binary `spinwell`: reads the command line, runs one command, prints, and chooses the exit code.
+//!
+//! Nothing is decided here. Exit codes: 0 done, 1 failed, 2 wrong usage. With `--json` stdout carries exactly one
+//! JSON document; everything else goes to stderr.
+
+mod backtest;
+mod client;
+mod failure;
+mod models;
+mod output;
+mod pictures;
+mod plot;
+mod predict;
+mod progress;
+mod serve;
+mod train;
+mod training_args;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Serve time-series predictions from reservoir models: train from a CSV, call over the Open Inference Protocol.
+#[derive(Debug, Parser)]
+#[command(
+    name = "spinwell",
+    version,
+    max_term_width = 110,
+    after_help = "\
+Examples:
+  spinwell train demand.csv --target mw --time time --horizon 48
+  spinwell serve
+  spinwell predict demand demand.csv --url http://127.0.0.1:8000"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a model from a CSV: compares families on rows they have not seen and keeps the best.
+    Train(train::Args),
+    /// Train on the first rows of a CSV and score every forecast of the rows after them.
+    Backtest(backtest::Args),
+    /// Forecast the rows that follow a CSV, with a model file or through a running server.
+    Predict(predict::Args),
+    /// Serve models over HTTP and gRPC (Open Inference Protocol V2).
+    Serve(serve::ServeArgs),
+}
+
+fn main() -> ExitCode {
+    // Clap prints its own messages and ends the process with 2 on wrong usage, 0 on --help.
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Train(args) => train::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Serve(args) => serve::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}

@@ -1,0 +1,151 @@
+//! Printing: tables for people, one JSON document for scripts.
+
+use serde_json::{Map, Value, json};
+use spinwell_engine::metrics::Figures;
+use spinwell_engine::train::{Candidate, Trained};
+use spinwell_engine::{Family, Spec};
+use std::io::Write as _;
+
+/// Prints a line to stdout. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints a remark to stderr, where it does not disturb scripts.
+#[expect(clippy::print_stderr, reason = "remarks beside the command line's output")]
+pub(crate) fn remark(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Prints one JSON document.
+pub(crate) fn document(value: &Value) {
+    say(&serde_json::to_string_pretty(value).expect("a JSON value is serialisable"));
+}
+
+/// Rows as aligned text, the first column to the left, the others to the right.
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| {
+        rows.iter().filter_map(|row| row.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate().map(|(c, cell)| match c {
+            0 => format!("{cell:<w$}", w = widths[c]),
+            _ => format!("{cell:>w$}", w = widths[c]),
+        });
+        format!("  {}", cells.collect::<Vec<_>>().join("  ")).trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Four significant digits, as plain as possible.
+pub(crate) fn figure(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        v if !(1e-3..1e7).contains(&v) => format!("{value:.2e}"),
+        v if v >= 1000.0 => format!("{value:.0}"),
+        v if v >= 100.0 => format!("{value:.1}"),
+        v if v >= 10.0 => format!("{value:.2}"),
+        v if v >= 1.0 => format!("{value:.3}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// A number with at most three decimals and no needless zeros.
+pub(crate) fn without_zeros(value: f64) -> String {
+    format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A share as a percentage with one digit.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// The comparison, one row a family: its best candidate on the rows left out.
+pub(crate) fn comparison(trained: &Trained, seconds: &dyn Fn(usize) -> f64) -> String {
+    let naive = trained.candidates.iter().filter(|c| c.spec.family.is_naive()).map(|c| c.validation.nrmse);
+    let naive = naive.fold(f64::INFINITY, f64::min);
+    let heads = ["family", "tried", "NRMSE", "MASE", "skill", "coverage", "seconds"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for family in Family::ALL {
+        let of_family: Vec<&Candidate> =
+            trained.candidates.iter().filter(|c| c.spec.family == family).collect();
+        let best = of_family.iter().min_by(|a, b| a.validation.nrmse.total_cmp(&b.validation.nrmse));
+        let Some(best) = best else { continue };
+        let chosen = trained.candidates[trained.chosen].spec.family == family;
+        let total: f64 = of_family.iter().map(|candidate| seconds(candidate.index)).sum();
+        rows.push(vec![
+            format!("{}{family}", if chosen { "* " } else { "  " }),
+            of_family.len().to_string(),
+            figure(best.validation.nrmse),
+            figure(best.validation.mase),
+            format!("{:+.3}", 1.0 - best.validation.nrmse / naive),
+            best.validation.coverage.map_or_else(|| "-".to_owned(), percent),
+            format!("{total:.1}"),
+        ]);
+    }
+    aligned(&rows)
+}
+
+/// Hyper-parameters as `key=value` text.
+pub(crate) fn parameters(spec: &Spec) -> String {
+    spec.parameters().iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+fn parameters_json(spec: &Spec) -> Value {
+    let pairs = spec.parameters().into_iter().map(|(key, value)| (key.to_owned(), Value::String(value)));
+    Value::Object(pairs.collect::<Map<_, _>>())
+}
+
+/// The candidates of a search.
+pub(crate) fn candidates_json(trained: &Trained, seconds: &dyn Fn(usize) -> f64) -> Value {
+    let one = |candidate: &Candidate| {
+        json!({
+            "family": candidate.spec.family.as_str(),
+            "params": parameters_json(&candidate.spec),
+            "nrmse_validation": candidate.validation.nrmse,
+            "mase_validation": candidate.validation.mase,
+            "coverage_validation": candidate.validation.coverage,
+            "seconds": seconds(candidate.index),
+        })
+    };
+    trained.candidates.iter().map(one).collect()
+}
+
+/// Figures under the names of the contract.
+pub(crate) fn figures_json(figures: &Figures) -> Map<String, Value> {
+    let pairs = [
+        ("nrmse", figures.nrmse),
+        ("rmse", figures.rmse),
+        ("mse", figures.mse),
+        ("mae", figures.mae),
+        ("mase", figures.mase),
+        ("smape", figures.smape),
+        ("r2", figures.r2),
+        ("skill_persistence", figures.skill_persistence),
+        ("skill_seasonal", figures.skill_seasonal),
+        ("coverage", figures.coverage),
+        ("coverage_worst_200", figures.coverage_worst_200),
+        ("width_mean", figures.width_mean),
+        ("interval_score", figures.interval_score),
+    ];
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_four_digits_and_tables_line_up() {
+        for (value, wanted) in
+            [(0.0, "0"), (0.11033, "0.1103"), (12_345.6, "12346"), (1e-5, "1.00e-5"), (3.21, "3.210")]
+        {
+            assert_eq!(figure(value), wanted);
+        }
+        assert_eq!([95.0, 99.9, 100.0].map(without_zeros), ["95", "99.9", "100"]);
+        let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["bbb".to_owned(), "22".to_owned()]];
+        assert_eq!(aligned(&rows), "  a     1\n  bbb  22");
+    }
+}

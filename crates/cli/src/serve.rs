@@ -1,0 +1,235 @@
+//! `spinwell serve`: gateway and node in one process.
+//!
+//! This file wires and decides nothing: options become a node, a gateway and three listeners; a signal
+//! becomes a drain. The order of the drain is the promise of no failed request: readiness off, no new
+//! connections, requests in flight answered, then the node's queue, then the operations plane.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use spinwell_core::{Code, Fault};
+use spinwell_gateway::{
+    Gateway, Metrics, Parts, grpc_service, http_router, ops_router, serve_grpc, serve_http,
+};
+use spinwell_node::Node;
+use spinwell_protocol::NodeLink;
+use spinwell_runtime::health::{Health, Phase};
+use spinwell_runtime::options::{Loaded, Options, Override, Sources};
+use spinwell_runtime::{listen, shutdown, telemetry};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// Options of `spinwell serve`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  spinwell serve --models ./spinwell-data/models\n  \
+    curl localhost:8000/v2/models/taxi\n\n\
+    Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;\n\
+    --print-config shows all of them with their values and where those came from.")]
+pub(crate) struct ServeArgs {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the server keeps its own files [default: ./spinwell-data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where the models are [default: <data>/models].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+    /// Address for inference over HTTP; port 0 takes any free one [default: 127.0.0.1:8000].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
+    /// Address for inference over gRPC [default: 127.0.0.1:8001].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) grpc: Option<String>,
+    /// Address for metrics and health [default: 127.0.0.1:8002].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) ops: Option<String>,
+    /// Allow addresses that other machines can reach, without encryption and without identities.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Print the effective configuration, with the source of each value, and exit.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A [`Fault`] where the options are not valid, the models cannot be read or an address cannot be opened.
+pub(crate) fn run(args: ServeArgs) -> Result<()> {
+    let is_printed = args.print_config;
+    let loaded = load(args)?;
+    if is_printed {
+        say(&[loaded.print()]);
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("connections")
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(serve(loaded))
+}
+
+fn load(args: ServeArgs) -> Result<Loaded, Fault> {
+    let path = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
+    let given = [
+        ("data.dir", path(args.data), "--data"),
+        ("models.dir", path(args.models), "--models"),
+        ("http.address", args.http, "--http"),
+        ("grpc.address", args.grpc, "--grpc"),
+        ("ops.address", args.ops, "--ops"),
+        ("insecure", args.insecure.then(|| "true".to_owned()), "--insecure"),
+    ];
+    let overrides = given
+        .into_iter()
+        .filter_map(|(key, value, flag)| Some(Override { key, value: value?, flag }))
+        .collect();
+    Sources::of_this_process(args.config.as_deref(), overrides)
+        .and_then(|sources| Options::load(&sources))
+        .map_err(|error| error.fault())
+}
+
+/// The three listeners, open.
+struct Listeners {
+    http: TcpListener,
+    grpc: TcpListener,
+    ops: TcpListener,
+}
+
+async fn serve(loaded: Loaded) -> Result<()> {
+    let options = &loaded.options;
+    telemetry::start(&options.log).map_err(|message| Fault::new(Code::ConfigInvalid, message))?;
+    for name in loaded.unknown_variables() {
+        tracing::warn!(name, "the environment has a variable that is none of our keys");
+    }
+    let asked_to_stop = shutdown::on_signals().context("signals cannot be caught")?;
+    // Before the models are loaded: a taken port is the commonest mistake and should be told at once.
+    let listeners = open(options).map_err(|error| error.fault())?;
+    let node = start_node(options).map_err(|error| error.fault())?;
+    let health = Health::default();
+    let metrics = Arc::new(Metrics::new(&node.models()));
+    let gateway = Gateway::new(Parts {
+        link: node.clone(),
+        limits: options.limits.clone(),
+        health: health.clone(),
+        reader: metrics.clone(),
+    });
+    health.advance(Phase::Ready);
+    announce(&listeners, &node)?;
+    serve_until_stopped(Serving { options, listeners, node, gateway, metrics, health, asked_to_stop }).await
+}
+
+struct Serving<'a> {
+    options: &'a Options,
+    listeners: Listeners,
+    node: Arc<Node>,
+    gateway: Gateway,
+    metrics: Arc<Metrics>,
+    health: Health,
+    asked_to_stop: shutdown::Shutdown,
+}
+
+async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
+    let Serving { options, listeners, node, gateway, metrics, health, mut asked_to_stop } = serving;
+    let connections_max = options.limits.connections_max;
+    let (stop_inference, inference_stops) = shutdown::channel();
+    let (stop_operations, operations_stop) = shutdown::channel();
+    let inference = [
+        tokio::spawn(serve_http(
+            listeners.http,
+            http_router(gateway.clone()),
+            connections_max,
+            inference_stops.clone(),
+        )),
+        tokio::spawn(serve_grpc(
+            listeners.grpc,
+            grpc_service(gateway.clone()),
+            connections_max,
+            inference_stops,
+        )),
+    ];
+    let operations = tokio::spawn(serve_http(
+        listeners.ops,
+        ops_router(gateway, metrics),
+        connections_max,
+        operations_stop,
+    ));
+    asked_to_stop.wait().await;
+    health.advance(Phase::Stopping);
+    stop_inference.pull();
+    let drain = async {
+        for plane in inference {
+            plane.await?;
+        }
+        tokio::task::spawn_blocking(move || node.stop()).await?;
+        stop_operations.pull();
+        operations.await
+    };
+    match tokio::time::timeout(options.drain_timeout.into(), drain).await {
+        Ok(drained) => drained.context("a part of the server failed while it stopped")?,
+        Err(_) => tracing::warn!(timeout = %options.drain_timeout, "stopped with requests still in flight"),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn open(options: &Options) -> Result<Listeners, listen::Error> {
+    let open = |name, address: SocketAddr| listen::bind(name, address, options.exposure);
+    Ok(Listeners {
+        http: open("http", options.addresses.http)?,
+        grpc: open("grpc", options.addresses.grpc)?,
+        ops: open("ops", options.addresses.ops)?,
+    })
+}
+
+fn start_node(options: &Options) -> Result<Arc<Node>, spinwell_node::StartError> {
+    let node = spinwell_node::Options {
+        id: options.node_id.clone(),
+        executors: options.executors,
+        queue_len_max: options.limits.queue_len_max,
+        batch_windows_max: options.limits.batch_windows_max,
+        rows_max: options.limits.rows_max,
+    };
+    Ok(Arc::new(Node::start(&options.models_dir, &node)?))
+}
+
+/// Says where the server listens and what it serves: the addresses are the real ones, also for port 0.
+fn announce(listeners: &Listeners, node: &Node) -> Result<()> {
+    let mut lines = vec![
+        format!("serving http://{} (inference, HTTP)", listeners.http.local_addr()?),
+        format!("serving grpc://{} (inference, gRPC)", listeners.grpc.local_addr()?),
+        format!("serving http://{} (metrics and health)", listeners.ops.local_addr()?),
+    ];
+    let models = node.models();
+    for model in models.ready() {
+        let facts = format!(
+            "{}, {} -> {} steps of {}, windows from {} rows",
+            model.family,
+            model.channels.join(","),
+            model.horizon,
+            model.targets.join(","),
+            model.window_min
+        );
+        lines.push(format!("model   {}:{} ({facts})", model.name, model.version));
+    }
+    for problem in node.problems() {
+        lines.push(format!("skipped {}: {}: {}", problem.path.display(), problem.code, problem.message));
+    }
+    if models.ready().is_empty() {
+        lines.push("no model is loaded; train one with `spinwell train`".to_owned());
+    }
+    lines.push("ready   stop with Ctrl-C or SIGTERM".to_owned());
+    say(&lines);
+    Ok(())
+}
+
+/// Standard output is where a script looks for the ports. One that has stopped reading stops no server.
+fn say(lines: &[String]) {
+    let mut output = std::io::stdout().lock();
+    for line in lines {
+        let _ = writeln!(output, "{line}");
+    }
+}

@@ -1,0 +1,261 @@
+//! `spinwell train`: from a CSV to a model in the model folder, with its card.
+
+use crate::models::{self, Saved};
+use crate::output::{self, figure, percent, remark, say};
+use crate::progress::Progress;
+use crate::training_args::{Data, TrainingArgs, read_data};
+use crate::{failure, pictures};
+use serde_json::{Value, json};
+use spinwell_core::{Code, ModelName};
+use spinwell_engine::Model;
+use spinwell_engine::backtest::{Evaluation, Mode, Plan, evaluate};
+use spinwell_engine::train::{self, Folds, Options, Score, Trained, Verdict};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Origins at which cold windows are scored for the card: enough for two digits of NRMSE, cheap for any reservoir.
+const WINDOW_ORIGINS: usize = 300;
+
+/// Options of `spinwell train`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  spinwell train demand.csv --target mw --time time --horizon 48
+  spinwell train demand.csv --target mw --horizon 48 --season 336 --plot demand.svg
+  spinwell train sensor.csv --target temperature --family echo --set units=300,leak=0.5 --json")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    training: TrainingArgs,
+    /// Share of the newest rows kept back to measure the chosen model; it is then fitted again on all rows.
+    #[arg(long, value_name = "P", default_value_t = 0.2, value_parser = parse_holdout)]
+    holdout: f64,
+    /// Name of the model [default: the file's name without its ending].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Folder of models.
+    #[arg(long, value_name = "DIR", default_value = "./spinwell-data/models")]
+    models: PathBuf,
+}
+
+fn parse_holdout(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share: &f64| (0.0..=0.5).contains(share));
+    share.ok_or_else(|| "use a number from 0 (nothing kept back) to 0.5".to_owned())
+}
+
+/// How the chosen model did on the rows kept back, in both ways it is served.
+struct Held {
+    rows: usize,
+    stream: Evaluation,
+    window: Option<Evaluation>,
+}
+
+/// Trains, measures, fits again on all rows, and saves.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let training = &args.training;
+    pictures::check_path(training.plot.as_deref())?;
+    let name = model_name(args)?;
+    let options = training.options(Score::Path)?;
+    let data = read_data(&training.data, &training.columns()?)?;
+    if !training.json {
+        introduce(training, &data);
+    }
+    let rows = data.table.rows();
+    let seen = rows - (rows as f64 * args.holdout).round() as usize;
+    let progress = Progress::new(training.budget);
+    let found = train::train(&data.table, &Folds::inside(seen), &options, &progress);
+    progress.finish();
+    let trained = found.map_err(|error| failure::fault(error.code(), error))?;
+    let options = Options { season: Some(trained.model.season()), ..options };
+    if trained.stopped_early {
+        remark("the search was cut short; the best of the candidates that finished is kept");
+    }
+    let held = measure(&trained.model, &data, seen)?;
+    let spec = trained.model.spec().clone();
+    let model = if seen == rows {
+        trained.model.clone()
+    } else {
+        train::refit(&data.table, &Folds::inside(rows), &options, &spec)
+            .map_err(|error| failure::fault(error.code(), error))?
+    };
+    let seconds = |index: usize| progress.seconds(index);
+    let card = |version, path: &Path| {
+        let summary = summary(&name, version, path, &model, &trained, &options, &seconds);
+        card(summary, &model, held.as_ref(), &data, &spec, progress.elapsed())
+    };
+    let saved = models::save(&args.models, &name, &model.to_bytes(), |version, path| {
+        serde_json::to_string_pretty(&card(version.0, path)).expect("a JSON value is serialisable")
+    })?;
+    if let (Some(path), Some(held)) = (&training.plot, &held) {
+        let title = format!("{} of {}", training.target[0], pictures::file_name(&training.data));
+        let note = format!("{} on {} rows kept back from training", model.family(), held.rows);
+        pictures::write(
+            &pictures::evaluation(&title, &trained.model, &data.table, &held.stream, note),
+            path,
+        )?;
+    }
+    if training.json {
+        output::document(&card(saved.version.0, &saved.path));
+    } else {
+        say(&output::comparison(&trained, &seconds));
+        conclude(args, &name, &saved, &model, &trained, held.as_ref());
+    }
+    Ok(())
+}
+
+fn model_name(args: &Args) -> anyhow::Result<ModelName> {
+    let stem = || args.training.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = args.name.clone().or_else(stem).unwrap_or_default();
+    name.parse().map_err(|error| failure::fault(Code::OptionInvalid, format!("--name: {error}")))
+}
+
+fn introduce(training: &TrainingArgs, data: &Data) {
+    let columns = data.table.names.join(", ");
+    remark(&format!("{}: {} rows of {columns}", training.data.display(), data.table.rows()));
+    data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
+}
+
+/// Scores the model that saw the first `seen` rows on the others. `None` where too few were kept back.
+fn measure(model: &Model, data: &Data, seen: usize) -> anyhow::Result<Option<Held>> {
+    let rows = data.table.rows();
+    if rows - seen <= model.horizon() {
+        return Ok(None);
+    }
+    let origins = rows - seen - model.horizon() + 1;
+    let plan = Plan {
+        train_end: seen,
+        test_start: seen,
+        test_end: rows,
+        score: Score::Path,
+        mode: Mode::Stream,
+        stride: 1,
+    };
+    let scored = |plan: &Plan| evaluate(model, &data.table, plan);
+    let stream = scored(&plan).map_err(|error| failure::fault(Code::SeriesTooShort, error))?;
+    let window = model.window_recommended();
+    let cold = Plan { mode: Mode::Window(window), stride: origins.div_ceil(WINDOW_ORIGINS), ..plan };
+    let window = if window <= seen { scored(&cold).ok() } else { None };
+    Ok(Some(Held { rows: rows - seen, stream, window }))
+}
+
+fn summary(
+    name: &ModelName,
+    version: u32,
+    path: &Path,
+    model: &Model,
+    trained: &Trained,
+    options: &Options,
+    seconds: &dyn Fn(usize) -> f64,
+) -> Value {
+    let learned = trained.candidates.iter().filter(|candidate| !candidate.spec.family.is_naive()).count();
+    json!({
+        "name": name.as_str(),
+        "version": version,
+        "model_hash": model.hash().to_string(),
+        "path": path,
+        "family": model.family().as_str(),
+        "horizon": model.horizon(),
+        "season": model.season(),
+        "window_min": model.window_min(),
+        "window_recommended": model.window_recommended(),
+        "trials": learned,
+        "seed": options.seed,
+        "candidates": output::candidates_json(trained, seconds),
+        "beats_naive": matches!(trained.verdict, Verdict::BeatsNaive { .. }),
+        "stopped_early": trained.stopped_early,
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: the card says when it was written; the model file does not"
+)]
+fn card(
+    mut summary: Value,
+    model: &Model,
+    held: Option<&Held>,
+    data: &Data,
+    spec: &spinwell_engine::Spec,
+    elapsed: f64,
+) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let evaluation = |evaluation: &Evaluation| {
+        let mut figures = output::figures_json(&evaluation.overall);
+        figures.insert("n_origins".to_owned(), json!(evaluation.origins));
+        Value::Object(figures)
+    };
+    let more = json!({
+        "channels": model.channels(),
+        "targets": model.targets(),
+        "time_column": model.time_column(),
+        "profile": model.profile().as_str(),
+        "coverage_nominal": model.coverage(),
+        "calibrated": model.is_calibrated(),
+        "forgets_within_rows": model.forget_rows(),
+        "params": spec.parameters().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        "data_sha256": data.hash,
+        "data_rows": data.table.rows(),
+        "notes": data.table.notes,
+        "holdout": held.map(|held| json!({
+            "rows": held.rows,
+            "stream": evaluation(&held.stream),
+            "window": held.window.as_ref().map(evaluation),
+            "window_rows": model.window_recommended(),
+        })),
+        "train_seconds": elapsed,
+        "created_unix_seconds": now,
+    });
+    if let (Some(all), Some(more)) = (summary.as_object_mut(), more.as_object()) {
+        all.extend(more.clone());
+    }
+    summary
+}
+
+fn conclude(
+    args: &Args,
+    name: &ModelName,
+    saved: &Saved,
+    model: &Model,
+    trained: &Trained,
+    held: Option<&Held>,
+) {
+    say("");
+    match trained.verdict {
+        Verdict::BeatsNaive { skill } => {
+            say(&format!(
+                "{} is kept: {} less error than the best naive forecast",
+                model.family(),
+                percent(skill)
+            ));
+        }
+        Verdict::NothingBeatsNaive { naive } => say(&format!(
+            "nothing beats the naive forecast ({naive}) on these rows by a margin worth having; {} is kept",
+            model.family()
+        )),
+    }
+    if !model.family().is_naive() {
+        say(&format!("  {}", output::parameters(model.spec())));
+    }
+    if let Some(held) = held {
+        let line = |mode: &str, evaluation: &Evaluation| {
+            let figures = &evaluation.overall;
+            let (nrmse, mase) = (figure(figures.nrmse), figure(figures.mase));
+            format!("  {mode:<12} NRMSE {nrmse}  MASE {mase}  coverage {}", percent(figures.coverage))
+        };
+        say(&format!(
+            "on the newest {} rows, kept back until now ({} ahead, all steps):",
+            held.rows,
+            model.horizon()
+        ));
+        say(&line("as a stream", &held.stream));
+        if let Some(window) = &held.window {
+            say(&line(&format!("{} rows", model.window_recommended()), window));
+        }
+    }
+    if !model.is_calibrated() {
+        say("  there were too few rows to calibrate the intervals at this level: take them as a rough guide");
+    }
+    say(&format!("saved {name}:{} as {}", saved.version, saved.path.display()));
+    if let Some(plot) = &args.training.plot {
+        say(&format!("plot  {}", plot.display()));
+    }
+}

@@ -1,0 +1,183 @@
+//! The options that `train` and `backtest` share, and reading the data they name.
+
+use crate::failure;
+use spinwell_core::{Code, Fault};
+use spinwell_engine::Family;
+use spinwell_engine::data::{Columns, Table, read_csv};
+use spinwell_engine::settings::Settings;
+use spinwell_engine::train::{Choice, Options, Score};
+use std::path::{Path, PathBuf};
+
+/// What `--family` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FamilyArg {
+    /// Compare all and keep the best, a naive forecast included
+    Auto,
+    /// Ridge regression on recent and seasonal lags
+    Linear,
+    /// An echo-state network beside the same lags
+    Echo,
+}
+
+/// Options of training.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct TrainingArgs {
+    /// CSV file with a header row, one row a time step.
+    pub(crate) data: PathBuf,
+    /// Column to forecast; several separated by commas.
+    #[arg(long, value_name = "COL[,COL..]", value_delimiter = ',', required = true)]
+    pub(crate) target: Vec<String>,
+    /// Further columns that are known up to the present and may help.
+    #[arg(long, value_name = "COL[,COL..]", value_delimiter = ',')]
+    pub(crate) inputs: Vec<String>,
+    /// Column of times: orders the rows and checks their spacing.
+    #[arg(long, value_name = "COL")]
+    pub(crate) time: Option<String>,
+    /// How many rows ahead to forecast.
+    #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) horizon: u32,
+    /// Rows of a season (1 for none), or `auto` to find it in the data.
+    #[arg(long, value_name = "M", default_value = "auto", value_parser = parse_season)]
+    pub(crate) season: SeasonArg,
+    /// Family of models.
+    #[arg(long, value_enum, default_value_t = FamilyArg::Auto)]
+    pub(crate) family: FamilyArg,
+    /// Fix hyper-parameters, such as units=300,leak=0.3,skip=off.
+    #[arg(long, value_name = "KEY=VALUE[,..]", value_delimiter = ',', long_help = set_help())]
+    pub(crate) set: Vec<String>,
+    /// Most learned candidates to try; with the seed it fixes the result.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) trials: u32,
+    /// Start no new candidate after this long, such as 30s, 5m or 1h.
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    pub(crate) budget: Option<std::time::Duration>,
+    /// Share of truths that intervals shall contain.
+    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = parse_share)]
+    pub(crate) coverage: f64,
+    /// Fixes every random weight.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Write a plot of forecasts on rows the model has not seen.
+    #[arg(long, value_name = "F.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Print one JSON document instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A season given, or to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SeasonArg {
+    Auto,
+    Rows(usize),
+}
+
+fn set_help() -> String {
+    format!(
+        "Fix hyper-parameters instead of searching them. Keys: {}.\nskip=off hides the lags from the readout, to \
+         study a reservoir alone; form is relative or raw; transform is none or sqrt.",
+        spinwell_engine::settings::KEYS
+    )
+}
+
+fn parse_season(text: &str) -> Result<SeasonArg, String> {
+    match text {
+        "auto" => Ok(SeasonArg::Auto),
+        _ => match text.parse() {
+            Ok(rows) if (1..=100_000).contains(&rows) => Ok(SeasonArg::Rows(rows)),
+            _ => Err("use auto, 1 for none, or a number of rows up to 100000".to_owned()),
+        },
+    }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|p: &f64| *p > 0.0 && *p < 1.0);
+    share.ok_or_else(|| "use a number between 0 and 1, such as 0.95".to_owned())
+}
+
+pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || "use a number with s, m or h, such as 30s".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let scale = match unit {
+        's' => 1.0,
+        'm' => 60.0,
+        'h' => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    if !(0.0..=1e6).contains(&number) {
+        return Err(wrong());
+    }
+    Ok(std::time::Duration::from_secs_f64(number * scale))
+}
+
+/// A file that was read, with its bytes' hash.
+#[derive(Debug)]
+pub(crate) struct Data {
+    pub(crate) table: Table,
+    pub(crate) hash: String,
+}
+
+/// Reads columns of a CSV file, with its path in every fault.
+pub(crate) fn read_data(path: &Path, columns: &Columns) -> anyhow::Result<Data> {
+    let bytes = std::fs::read(path).map_err(|error| failure::io(path, "reading", &error))?;
+    let table = read_csv(&bytes[..], columns)
+        .map_err(|error| failure::fault(error.code(), format!("{}: {error}", path.display())))?;
+    Ok(Data { table, hash: spinwell_engine::artefact::digest(&bytes) })
+}
+
+impl TrainingArgs {
+    /// The columns that the options name.
+    pub(crate) fn columns(&self) -> anyhow::Result<Columns> {
+        let values: Vec<String> = self.target.iter().chain(&self.inputs).cloned().collect();
+        if let Some(twice) = values.iter().enumerate().find(|(i, name)| values[..*i].contains(name)) {
+            return Err(
+                Fault::new(Code::OptionInvalid, format!("column {:?} is named twice", twice.1)).into()
+            );
+        }
+        Ok(Columns { values, time: self.time.clone() })
+    }
+
+    /// The engine's options.
+    pub(crate) fn options(&self, score: Score) -> anyhow::Result<Options> {
+        let pairs = self.set.iter().map(String::as_str).filter(|pair| !pair.trim().is_empty());
+        let settings =
+            Settings::parse(pairs).map_err(|e| failure::fault(Code::OptionInvalid, format!("--set: {e}")))?;
+        Ok(Options {
+            targets: self.target.len(),
+            horizon: self.horizon as usize,
+            season: match self.season {
+                SeasonArg::Auto => None,
+                SeasonArg::Rows(rows) => Some(rows),
+            },
+            choice: match self.family {
+                FamilyArg::Auto => Choice::Auto,
+                FamilyArg::Linear => Choice::Only(Family::Linear),
+                FamilyArg::Echo => Choice::Only(Family::Echo),
+            },
+            settings,
+            trials: self.trials as usize,
+            coverage: self.coverage,
+            seed: self.seed,
+            score,
+            time_column: self.time.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_seasons_and_shares_are_read_or_explained() {
+        assert_eq!(parse_duration("90s").unwrap().as_secs(), 90);
+        assert_eq!(parse_duration("1.5m").unwrap().as_secs(), 90);
+        for wrong in ["", "s", "10", "-1s", "infs", "10d", "é"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_season("auto"), Ok(SeasonArg::Auto));
+        assert!(parse_season("0").is_err() && parse_season("-1").is_err());
+        assert!(parse_share("95").is_err() && parse_share("NaN").is_err() && parse_share("0.9").is_ok());
+    }
+}

@@ -1,0 +1,9 @@
+//! The one integration-test binary: the real `spinwell`, as a user or a stranger meets it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+#![allow(clippy::disallowed_methods, reason = "tests write files for the binary and bound their waits")]
+
+mod bad_input;
+mod serving;
+mod support;
+mod training;

@@ -1,0 +1,289 @@
+//! The server as a process: every wire gives the same answer, every request leaves one outcome, and a stop
+//! loses nothing.
+
+use crate::support::{self, Answer, Request, Server, connect, models, read_answer, send, window};
+use serde_json::{Value, json};
+use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
+use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
+use spinwell_protocol::grpc::wire::{
+    InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelMetadataRequest,
+};
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Instant;
+use tonic::transport::Channel;
+
+const ROWS: usize = 64;
+
+fn json_request(shape: [usize; 3], data: &[f32]) -> Value {
+    json!({"id": "t", "inputs": [{"name": "series", "shape": shape, "datatype": "FP32", "data": data}]})
+}
+
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+fn over_json(server: &Server, shape: [usize; 3], data: &[f32]) -> Vec<f32> {
+    let answer = server.infer("wave", &json_request(shape, data));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    ["forecast", "lower", "upper"].iter().flat_map(|name| answer.numbers(name)).collect()
+}
+
+fn over_binary(server: &Server, shape: [usize; 3], datatype: &str, tensor: &[u8]) -> Vec<f32> {
+    let json = json!({"parameters": {"binary_data_output": true}, "inputs": [
+        {"name": "series", "shape": shape, "datatype": datatype, "parameters": {"binary_data_size": tensor.len()}}]});
+    let answer = send(server.http, &Request::post_binary("/v2/models/wave/infer", &json, tensor));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    floats(&answer.body[answer.json_bytes()..])
+}
+
+fn grpc_request(shape: [usize; 3]) -> ModelInferRequest {
+    ModelInferRequest {
+        model_name: "wave".into(),
+        inputs: vec![InferInputTensor {
+            name: "series".into(),
+            datatype: "FP32".into(),
+            shape: shape.map(|extent| extent as i64).to_vec(),
+            ..InferInputTensor::default()
+        }],
+        ..ModelInferRequest::default()
+    }
+}
+
+async fn grpc_client(server: &Server) -> GrpcInferenceServiceClient<Channel> {
+    let endpoint = Channel::from_shared(format!("http://{}", server.grpc)).unwrap();
+    GrpcInferenceServiceClient::new(endpoint.connect().await.unwrap())
+}
+
+fn over_grpc(server: &Server, request: ModelInferRequest) -> Vec<f32> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut client = grpc_client(server).await;
+        let answer = client.model_infer(request).await.unwrap().into_inner();
+        answer.raw_output_contents.iter().flat_map(|raw| floats(raw)).collect()
+    })
+}
+
+#[test]
+fn every_wire_gives_the_same_bits() {
+    let server = Server::start(models(), &[]);
+    let shape = [2, ROWS, 1];
+    let data = [window(ROWS, 0.0), window(ROWS, 1.0)].concat();
+    let wanted = over_json(&server, shape, &data);
+    assert_eq!(wanted.len(), 3 * 2 * 3);
+    assert!(wanted.iter().all(|value| value.is_finite()));
+    let (forecast, rest) = wanted.split_at(6);
+    let (lower, upper) = rest.split_at(6);
+    assert!((0..6).all(|i| lower[i] <= forecast[i] && forecast[i] <= upper[i]), "{wanted:?}");
+
+    assert_eq!(over_binary(&server, shape, "FP32", &little_endian(&data)), wanted, "binary");
+    let doubles: Vec<u8> = data.iter().flat_map(|value| f64::from(*value).to_le_bytes()).collect();
+    assert_eq!(over_binary(&server, shape, "FP64", &doubles), wanted, "FP64");
+    let mut raw = grpc_request(shape);
+    raw.raw_input_contents = vec![little_endian(&data).into()];
+    assert_eq!(over_grpc(&server, raw), wanted, "gRPC, raw");
+    let mut typed = grpc_request(shape);
+    typed.inputs[0].contents =
+        Some(InferTensorContents { fp32_contents: data.clone(), ..InferTensorContents::default() });
+    assert_eq!(over_grpc(&server, typed), wanted, "gRPC, typed");
+
+    let nested: Vec<Value> =
+        data.chunks(ROWS).map(|window| window.iter().map(|value| json!([value])).collect()).collect();
+    let mut request = json_request(shape, &[]);
+    request["inputs"][0]["data"] = nested.into();
+    let answer = server.infer("wave", &request);
+    assert_eq!(answer.numbers("forecast"), forecast, "nested JSON");
+}
+
+#[test]
+fn a_window_s_answer_does_not_depend_on_its_batch() {
+    let server = Server::start(models(), &[]);
+    let windows: Vec<Vec<f32>> = (0..7).map(|k| window(ROWS, f64::from(k))).collect();
+    let whole = server.infer("wave", &json_request([7, ROWS, 1], &windows.concat())).numbers("forecast");
+    for (number, window) in windows.iter().enumerate() {
+        let alone = server.infer("wave", &json_request([1, ROWS, 1], window)).numbers("forecast");
+        assert_eq!(alone, whole[number * 3..number * 3 + 3], "window {number}");
+    }
+}
+
+#[test]
+fn a_body_that_is_decoded_apart_gets_the_same_answer() {
+    let server = Server::start(models(), &[]);
+    let windows: Vec<Vec<f32>> = (0..200).map(|k| window(200, f64::from(k))).collect();
+    let request = json_request([200, 200, 1], &windows.concat());
+    assert!(request.to_string().len() > 300_000);
+    let whole = server.infer("wave", &request).numbers("forecast");
+    let alone = server.infer("wave", &json_request([1, 200, 1], &windows[17])).numbers("forecast");
+    assert_eq!(alone, whole[17 * 3..17 * 3 + 3]);
+}
+
+#[test]
+fn metadata_config_and_grpc_agree() {
+    let server = Server::start(models(), &[]);
+    let (metadata, config) =
+        (server.get("/v2/models/pair").json(), server.get("/v2/models/pair/config").json());
+    let names =
+        |list: &Value| -> Vec<Value> { list.as_array().unwrap().iter().map(|t| t["name"].clone()).collect() };
+    assert_eq!(names(&metadata["inputs"]), names(&config["input"]));
+    assert_eq!(names(&metadata["outputs"]), names(&config["output"]));
+    assert_eq!(metadata["inputs"][0]["shape"], json!([-1, -1, 2]));
+    assert_eq!(metadata["outputs"][0]["shape"], json!([-1, 3, 2]));
+    assert_eq!(metadata["properties"]["targets"], "value,other");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (over_grpc, grpc_config) = runtime.block_on(async {
+        let mut client = grpc_client(&server).await;
+        let (name, version) = ("pair".to_owned(), String::new());
+        let request = ModelMetadataRequest { name: name.clone(), version: version.clone() };
+        let metadata = client.model_metadata(request).await.unwrap().into_inner();
+        let config = client.model_config(ModelConfigRequest { name, version }).await.unwrap().into_inner();
+        (metadata, config.config.unwrap())
+    });
+    assert_eq!(over_grpc.properties["model_hash"], metadata["properties"]["model_hash"]);
+    assert_eq!(over_grpc.platform, metadata["platform"]);
+    assert_eq!(over_grpc.inputs[0].name, grpc_config.input[0].name);
+    assert_eq!(json!(grpc_config.max_batch_size), config["max_batch_size"]);
+}
+
+#[test]
+fn only_the_requested_outputs_return_and_the_answer_says_who_answered() {
+    let server = Server::start(models(), &[]);
+    let mut request = json_request([1, ROWS, 1], &window(ROWS, 0.0));
+    request["outputs"] = json!([{"name": "upper"}]);
+    let answer = server.infer("wave", &request).json();
+    assert_eq!(answer["outputs"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&answer["id"], &answer["model_name"], &answer["model_version"]),
+        (&json!("t"), &json!("wave"), &json!("1"))
+    );
+    assert_eq!(answer["parameters"]["profile"], "cpu-f32");
+    let hash = server.get("/v2/models/wave").json()["properties"]["model_hash"].clone();
+    assert_eq!(answer["parameters"]["model_hash"], hash);
+}
+
+#[test]
+fn the_highest_version_answers_and_every_version_can_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    support::train_small_model(folder.path(), "wave", &["--target", "value"]);
+    support::train_small_model(folder.path(), "wave", &["--target", "value", "--coverage", "0.8"]);
+    let server = Server::start(folder.path(), &[]);
+    let version = |path: &str| {
+        let answer = send(
+            server.http,
+            &Request::post(path, json_request([1, ROWS, 1], &window(ROWS, 0.0)).to_string()),
+        );
+        answer.json()["model_version"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(version("/v2/models/wave/infer"), "2");
+    assert_eq!(version("/v2/models/wave/versions/1/infer"), "1");
+    assert_eq!(server.get("/v2/models/wave").json()["versions"], json!(["1", "2"]));
+}
+
+#[test]
+fn every_request_leaves_exactly_one_outcome() {
+    let server = Server::start(models(), &[]);
+    let good = json_request([2, ROWS, 1], &[window(ROWS, 0.0), window(ROWS, 1.0)].concat());
+    for _ in 0..5 {
+        assert_eq!(server.infer("wave", &good).status, 200);
+    }
+    let mut raw = grpc_request([1, ROWS, 1]);
+    raw.raw_input_contents = vec![little_endian(&window(ROWS, 0.0)).into()];
+    over_grpc(&server, raw);
+    for name in ["none", "made-up-1", "made-up-2"] {
+        assert_eq!(server.infer(name, &good).status, 404);
+    }
+    assert_eq!(server.infer("wave", &json!({})).status, 400);
+    let count = |labels: &[&str]| server.metric("spinwell_requests_total", labels);
+    assert_eq!(count(&[]), 10.0);
+    assert_eq!(count(&["model=\"wave\"", "protocol=\"http_json\"", "code=\"ok\""]), 5.0);
+    assert_eq!(count(&["protocol=\"grpc\"", "code=\"ok\""]), 1.0);
+    assert_eq!(count(&["model=\"-\"", "code=\"SPW-MODEL-NOT-FOUND\""]), 3.0);
+    assert_eq!(count(&["model=\"wave\"", "code=\"SPW-REQUEST-INVALID\""]), 1.0);
+    assert_eq!(server.metric("spinwell_predictions_total", &[]), 11.0);
+    assert_eq!(server.metric("spinwell_request_duration_seconds_count", &[]), 6.0);
+    assert_eq!(server.metric("nv_inference_request_success", &["model=\"wave\""]), 6.0);
+    assert_eq!(server.metric("nv_inference_request_failure", &["model=\"wave\""]), 1.0);
+    assert_eq!(server.metric("nv_inference_count", &[]), 11.0);
+    assert_eq!(server.metric("nv_inference_exec_count", &[]), server.metric("spinwell_batches_total", &[]));
+}
+
+#[test]
+fn sigterm_answers_what_is_in_flight_and_exits_with_0() {
+    let server = Server::start(models(), &[]);
+    let body = json_request([1, ROWS, 1], &window(ROWS, 0.0)).to_string();
+    let request = Request::post("/v2/models/wave/infer", body);
+    let (first, second) = request.body.split_at(request.body.len() / 2);
+    let mut stream = connect(server.http);
+    write!(stream, "{}\r\n\r\n", request.head).unwrap();
+    stream.write_all(first).unwrap();
+    // Another request's answer shows that the server has read on.
+    assert_eq!(server.get("/v2").status, 200);
+    server.terminate();
+    let since = Instant::now();
+    while TcpStream::connect(server.http).is_ok() {
+        assert!(since.elapsed() < support::BOUND, "new connections are still accepted");
+    }
+    assert_eq!(send(server.ops, &Request::new("GET", "/readyz")).status, 503);
+    assert_eq!(send(server.ops, &Request::new("GET", "/livez")).status, 200);
+    stream.write_all(second).unwrap();
+    let answer: Answer = read_answer(stream);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn the_operations_plane_is_apart_from_inference() {
+    let server = Server::start(models(), &[]);
+    for (address, path, status) in [
+        (server.ops, "/livez", 200),
+        (server.ops, "/readyz", 200),
+        (server.ops, "/metrics", 200),
+        (server.ops, "/v2", 404),
+        (server.http, "/metrics", 404),
+        (server.http, "/v2/health/ready", 200),
+    ] {
+        assert_eq!(send(address, &Request::new("GET", path)).status, status, "{address} {path}");
+    }
+}
+
+#[test]
+fn options_that_cannot_be_are_told_with_code_and_source() {
+    let check = |extra: &[&str], words: &[&str]| {
+        let output = Server::fails(models(), extra);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success());
+        for word in words {
+            assert!(error.contains(word), "{word} is missing in: {error}");
+        }
+    };
+    check(&["--http", "0.0.0.0:0"], &["SPW-LISTEN-REFUSED", "--insecure"]);
+    check(&["--http", "nowhere"], &["SPW-CONFIG-INVALID", "http.address", "--http"]);
+    check(&["--models", "/nonexistent/models"], &["SPW-IO", "/nonexistent/models"]);
+    check(&["--config", "/nonexistent/spinwell.toml"], &["SPW-CONFIG-INVALID", "/nonexistent/spinwell.toml"]);
+}
+
+#[test]
+fn print_config_shows_values_and_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("spinwell.toml");
+    std::fs::write(&file, "[limits]\ndeadline_ms = 250\n").unwrap();
+    let output = support::spinwell()
+        .args(["serve", "--print-config", "--grpc", "127.0.0.1:9", "--config"])
+        .arg(&file)
+        .env("SPINWELL_NODE_ID", "n7")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    for line in [
+        "address = \"127.0.0.1:9\"  # command line --grpc",
+        "id = \"n7\"  # environment SPINWELL_NODE_ID",
+        "body_bytes = 16777216  # default",
+        &format!("deadline_ms = 250  # {}", file.display()),
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line:?} is missing in\n{text}");
+    }
+}

@@ -1,0 +1,88 @@
+//! What both wires share: finding the model, keeping the deadline, asking the node.
+
+use crate::record::{OutcomeReader, Ticket};
+use spinwell_core::{Code, Fault, Micros, Protocol, Series};
+use spinwell_protocol::{Catalogue, InferReply, InferRequest, ModelDescription, NodeLink, NodeLoad};
+use spinwell_runtime::health::{Health, Phase};
+use spinwell_runtime::options::Limits;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// What a gateway is made of.
+pub struct Parts {
+    /// The way to the nodes.
+    pub link: Arc<dyn NodeLink>,
+    /// What a caller can ask for at most.
+    pub limits: Limits,
+    /// Whether this process should be sent requests.
+    pub health: Health,
+    /// Who learns of every outcome.
+    pub reader: Arc<dyn OutcomeReader>,
+}
+
+/// A cheap handle on the gateway, shared by all connections.
+#[derive(Clone)]
+pub struct Gateway(Arc<Parts>);
+
+impl Gateway {
+    /// A gateway of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn models(&self) -> Arc<Catalogue> {
+        self.0.link.models()
+    }
+
+    pub(crate) fn load(&self) -> NodeLoad {
+        self.0.link.load()
+    }
+
+    pub(crate) fn open_ticket(&self, protocol: Protocol) -> Ticket {
+        Ticket::open(self.0.reader.clone(), protocol)
+    }
+
+    /// Whether this process should be sent requests, or why not.
+    pub(crate) fn ready(&self) -> Result<(), Fault> {
+        match self.0.health.phase() {
+            Phase::Ready => Ok(()),
+            Phase::Starting => {
+                Err(Fault::new(Code::Stopping, "the server is starting and takes no requests yet"))
+            }
+            Phase::Stopping => {
+                Err(Fault::new(Code::Stopping, "the server is stopping and takes no new requests"))
+            }
+        }
+    }
+
+    /// The model that a caller asks for.
+    pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<ModelDescription>, Fault> {
+        self.models().find(name, version).cloned()
+    }
+
+    /// Predicts from each window before the deadline, which the caller may shorten and not lengthen.
+    pub(crate) async fn infer(
+        &self,
+        ticket: &mut Ticket,
+        model: Arc<ModelDescription>,
+        series: Series,
+        timeout: Option<Micros>,
+    ) -> Result<InferReply, Fault> {
+        let limit: Duration = self.0.limits.deadline.into();
+        let allowed = timeout.map_or(limit, |timeout| Duration::from_micros(timeout.0).min(limit));
+        let deadline = ticket.received_at() + allowed;
+        let answer = self.0.link.infer(InferRequest { model, series, deadline });
+        let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
+            let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
+            Err(Fault::new(Code::DeadlineExceeded, message))
+        })?;
+        ticket.answered(&reply);
+        Ok(reply)
+    }
+}

@@ -1,0 +1,112 @@
+//! What happens around the generated gRPC server.
+//!
+//! The library refuses some requests before our code sees them: a message over the limit, one that is not
+//! protobuf, a method that does not exist. Such a request too must carry our code and, where it asked for a
+//! prediction, leave an outcome. So the ticket is opened here, outside the library, and lent to the service;
+//! if the service never took it, the library's own status closes it.
+
+use crate::Gateway;
+use crate::record::Ticket;
+use axum::http::{HeaderValue, Request, Response};
+use spinwell_core::{Code, Protocol};
+use spinwell_protocol::status;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::timeout;
+use tower_service::Service;
+
+/// The path of the one method that predicts.
+const INFER_PATH: &str = "/inference.GRPCInferenceService/ModelInfer";
+
+/// A ticket on its way from the edge to the service.
+#[derive(Clone)]
+pub(super) struct LentTicket(Arc<Mutex<Option<Ticket>>>);
+
+impl LentTicket {
+    fn new(ticket: Ticket) -> Self {
+        Self(Arc::new(Mutex::new(Some(ticket))))
+    }
+
+    /// The ticket, unless it was taken before.
+    pub(super) fn take(&self) -> Option<Ticket> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The gRPC server with our codes and outcomes around it.
+#[derive(Clone)]
+pub struct GrpcEdge<S> {
+    gateway: Gateway,
+    server: S,
+}
+
+impl<S> GrpcEdge<S> {
+    pub(super) fn new(gateway: Gateway, server: S) -> Self {
+        Self { gateway, server }
+    }
+
+    /// How long a call may take from its head to its answer: its message has to arrive, then the deadline
+    /// counts. Without this, a caller who never sends his message would hold a stream for ever.
+    fn patience(&self) -> Duration {
+        let limits = self.gateway.limits();
+        Duration::from(limits.body_timeout) + limits.deadline.into()
+    }
+}
+
+fn too_slow(patience: Duration) -> Response<tonic::body::Body> {
+    let message = format!("the call was not complete within {} ms", patience.as_millis());
+    tonic::Status::deadline_exceeded(message).into_http()
+}
+
+impl<S, B> Service<Request<B>> for GrpcEdge<S>
+where
+    S: Service<Request<B>, Response = Response<tonic::body::Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.server.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let lent = (request.uri().path() == INFER_PATH)
+            .then(|| LentTicket::new(self.gateway.open_ticket(Protocol::Grpc)));
+        if let Some(lent) = &lent {
+            request.extensions_mut().insert(lent.clone());
+        }
+        let answer = self.server.call(request);
+        let patience = self.patience();
+        Box::pin(async move {
+            let mut response = timeout(patience, answer).await.unwrap_or_else(|_| Ok(too_slow(patience)))?;
+            let code = add_code(&mut response);
+            if let Some(ticket) = lent.and_then(|lent| lent.take()) {
+                ticket.close_failed(code.unwrap_or(Code::Internal));
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// Adds our code to a status that the library made; gives the code where it did.
+fn add_code(response: &mut Response<tonic::body::Body>) -> Option<Code> {
+    if response.headers().contains_key(status::GRPC_CODE_KEY) {
+        return None;
+    }
+    let library = response.headers().get("grpc-status")?.to_str().ok()?.parse::<i32>().ok()?;
+    let library = tonic::Code::from_i32(library);
+    if library == tonic::Code::Ok {
+        return None;
+    }
+    let code = status::from_library(library);
+    let retryable = if code.retryable() { "true" } else { "false" };
+    let headers = response.headers_mut();
+    headers.insert(status::GRPC_CODE_KEY, HeaderValue::from_static(code.as_str()));
+    headers.insert(status::GRPC_RETRYABLE_KEY, HeaderValue::from_static(retryable));
+    Some(code)
+}

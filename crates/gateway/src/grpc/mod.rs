@@ -1,0 +1,28 @@
+//! The protocol over gRPC.
+
+mod edge;
+mod service;
+mod timeout;
+
+pub use edge::GrpcEdge;
+
+use crate::Gateway;
+use service::Service;
+use spinwell_protocol::grpc::wire::grpc_inference_service_server::{
+    GrpcInferenceService, GrpcInferenceServiceServer,
+};
+
+/// Room for what stands around the tensors in a message.
+const ENVELOPE_BYTES: usize = 64 * 1024;
+
+/// The inference plane over gRPC, to be called as a function or served.
+#[must_use]
+pub fn service(gateway: Gateway) -> GrpcEdge<GrpcInferenceServiceServer<impl GrpcInferenceService>> {
+    let bytes_max = gateway.limits().body_bytes.saturating_add(ENVELOPE_BYTES);
+    let server =
+        GrpcInferenceServiceServer::new(Service::new(gateway.clone())).max_decoding_message_size(bytes_max);
+    GrpcEdge::new(gateway, server)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The gRPC service called as a function, through the generated client.
+
+use super::service;
+use crate::example::{self, Mood};
+use axum::body::Body;
+use axum::http::Request;
+use bytes::Bytes;
+use spinwell_core::{Code, ResultClass};
+use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
+use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
+use spinwell_protocol::grpc::wire::{
+    ModelConfigRequest, ModelInferRequest, ModelMetadataRequest, ModelReadyRequest,
+};
+use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRYABLE_KEY};
+use tower::ServiceExt;
+
+fn request(change: impl FnOnce(&mut ModelInferRequest)) -> ModelInferRequest {
+    let tensor: Vec<u8> = [1.0_f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let mut request = ModelInferRequest {
+        model_name: "taxi".into(),
+        inputs: vec![InferInputTensor {
+            name: "series".into(),
+            datatype: "FP32".into(),
+            shape: vec![1, 2, 1],
+            ..InferInputTensor::default()
+        }],
+        raw_input_contents: vec![tensor.into()],
+        ..ModelInferRequest::default()
+    };
+    change(&mut request);
+    request
+}
+
+#[tokio::test]
+async fn a_prediction_is_answered_raw_and_recorded() {
+    let (gateway, outcomes) = example::gateway(Mood::Answers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    let answer = client.model_infer(request(|_| {})).await.unwrap().into_inner();
+    let wanted: Vec<u8> = [3.0_f32, 4.0, 5.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    assert_eq!(answer.raw_output_contents[0], wanted);
+    assert_eq!(answer.model_version, "1");
+    assert_eq!(outcomes.results(), [ResultClass::Answered]);
+}
+
+#[tokio::test]
+async fn refusals_carry_the_code_and_leave_one_outcome() {
+    let (gateway, outcomes) = example::gateway(Mood::Answers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    let large = Bytes::from(vec![0; 4096 + 64 * 1024]);
+    let rows = [
+        (request(|r| r.model_name = "x".into()), tonic::Code::NotFound, Code::ModelNotFound),
+        (request(|r| r.model_version = "7".into()), tonic::Code::NotFound, Code::VersionNotFound),
+        (request(|r| r.inputs.clear()), tonic::Code::InvalidArgument, Code::RequestInvalid),
+        (request(|r| r.inputs[0].shape[2] = 2), tonic::Code::InvalidArgument, Code::TensorShape),
+        (request(|r| r.raw_input_contents[0] = large), tonic::Code::OutOfRange, Code::BodyTooLarge),
+    ];
+    for (request, status, code) in rows {
+        let refused = client.model_infer(request).await.unwrap_err();
+        assert_eq!(refused.code(), status, "{refused:?}");
+        assert_eq!(refused.metadata().get(GRPC_CODE_KEY).unwrap(), code.as_str());
+        assert_eq!(refused.metadata().get(GRPC_RETRYABLE_KEY).unwrap(), "false");
+        assert_eq!(outcomes.results(), [ResultClass::Failed(code)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_caller_s_own_timeout_shortens_the_deadline() {
+    let (gateway, outcomes) = example::gateway(Mood::NeverAnswers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    let mut impatient = tonic::Request::new(request(|_| {}));
+    impatient.metadata_mut().insert("grpc-timeout", "30m".parse().unwrap());
+    let refused = client.model_infer(impatient).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::DeadlineExceeded);
+    assert!(refused.message().contains(" 30 ms"), "{refused:?}");
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::DeadlineExceeded)]);
+}
+
+#[tokio::test]
+async fn metadata_and_config_name_the_same_tensors() {
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    let (name, version) = ("taxi".to_owned(), String::new());
+    let metadata = client
+        .model_metadata(ModelMetadataRequest { name: name.clone(), version: version.clone() })
+        .await
+        .unwrap();
+    let config = client
+        .model_config(ModelConfigRequest { name: name.clone(), version: version.clone() })
+        .await
+        .unwrap();
+    let (metadata, config) = (metadata.into_inner(), config.into_inner().config.unwrap());
+    assert_eq!(metadata.inputs[0].name, config.input[0].name);
+    assert_eq!(metadata.outputs.len(), config.output.len());
+    assert!(metadata.outputs.iter().zip(&config.output).all(|(m, c)| m.name == c.name));
+    assert!(client.model_ready(ModelReadyRequest { name, version }).await.unwrap().into_inner().ready);
+}
+
+/// A body of which nothing ever arrives.
+struct Never;
+
+impl axum::body::HttpBody for Never {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_never_comes_does_not_hold_its_stream() {
+    let (gateway, outcomes) = example::gateway(Mood::Answers);
+    let request = Request::builder()
+        .method("POST")
+        .uri("/inference.GRPCInferenceService/ModelInfer")
+        .header("content-type", "application/grpc")
+        .body(Body::new(Never))
+        .unwrap();
+    let response = service(gateway).oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "4");
+    assert_eq!(response.headers()[GRPC_CODE_KEY], "SPW-DEADLINE-EXCEEDED");
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::DeadlineExceeded)]);
+}

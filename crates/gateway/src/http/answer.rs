@@ -1,0 +1,85 @@
+//! Answers. Whatever is not a 200 carries our error JSON, unknown paths and wrong methods included.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use spinwell_core::{Code, Fault};
+use spinwell_protocol::{rest, status};
+
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
+static HEADER_LENGTH: HeaderName = HeaderName::from_static(rest::HEADER_LENGTH);
+
+/// A 200 with a JSON document.
+pub(crate) fn json_response(document: &serde_json::Value) -> Response {
+    with_body(document.to_string(), JSON.clone())
+}
+
+/// A 200 with an inference answer.
+pub(super) fn inference_response(encoded: rest::Encoded) -> Response {
+    match encoded.json_bytes {
+        None => with_body(encoded.body, JSON.clone()),
+        Some(json_bytes) => {
+            let mut response = with_body(encoded.body, BINARY.clone());
+            response.headers_mut().insert(HEADER_LENGTH.clone(), json_bytes.into());
+            response
+        }
+    }
+}
+
+/// The answer to a request that failed.
+pub(crate) fn fault_response(fault: &Fault) -> Response {
+    let mut response = with_body(status::error_json(fault), JSON.clone());
+    let status = status::http(fault.code());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(seconds) = status::retry_after_seconds(fault) {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    if fault.code() == Code::BodyTooLarge {
+        // The rest of the body is not read, so the connection cannot be used again.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The answer to a path that does not exist.
+pub(crate) async fn path_not_found(request: Request) -> Response {
+    let message = format!("there is nothing at {}", shortened(request.uri().path()));
+    fault_response(&Fault::new(Code::PathNotFound, message))
+}
+
+/// The answer to a method that a path does not have; the router adds `Allow`.
+pub(crate) async fn method_not_allowed(request: Request) -> Response {
+    let message = format!(
+        "{} is not offered at {}; the Allow header says what is",
+        shortened(request.method().as_str()),
+        shortened(request.uri().path())
+    );
+    fault_response(&Fault::new(Code::MethodNotAllowed, message))
+}
+
+/// Refuses bodies in an encoding that is not undone here.
+pub(super) fn checked_content_encoding(headers: &HeaderMap) -> Result<(), Fault> {
+    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"identity" | b"") => Ok(()),
+        Some(other) => Err(Fault::new(
+            Code::NotOffered,
+            format!(
+                "Content-Encoding {} is not offered; send the body as it is",
+                shortened(&String::from_utf8_lossy(other))
+            ),
+        )),
+    }
+}
+
+fn with_body(body: impl Into<Body>, content_type: HeaderValue) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(128).collect()
+}

@@ -1,0 +1,52 @@
+//! Reading a request's body, of which nothing is believed.
+//!
+//! A declared length over the limit is refused before a byte is read; an undeclared one is cut off at the
+//! limit. Memory grows with the bytes that arrive, never with the length that was declared.
+
+use axum::body::{Body, Bytes, HttpBody};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
+use spinwell_core::{Code, Fault};
+use spinwell_runtime::options::Limits;
+use tokio::time::timeout;
+
+/// The whole body.
+pub(super) async fn read(body: Body, limits: &Limits) -> Result<Bytes, Fault> {
+    let declared = body.size_hint().lower();
+    if declared > limits.body_bytes as u64 {
+        let message = format!("the body has {declared} bytes, at most {} are taken", limits.body_bytes);
+        return Err(Fault::new(Code::BodyTooLarge, message));
+    }
+    timeout(limits.body_timeout.into(), collect(body, limits.body_bytes)).await.unwrap_or_else(|_| {
+        let message = format!("the body did not arrive within {}", limits.body_timeout);
+        Err(Fault::new(Code::FramingInvalid, message))
+    })
+}
+
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Fault> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            Fault::new(
+                Code::FramingInvalid,
+                "the body ended before its declared length, or its chunks are broken",
+            )
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + all.len() + data.len() > bytes_max {
+            let message = format!("the body has more than the {bytes_max} bytes that are taken");
+            return Err(Fault::new(Code::BodyTooLarge, message));
+        }
+        // Most bodies arrive in one piece, which is passed on as it is.
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}

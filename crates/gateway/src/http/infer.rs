@@ -1,0 +1,72 @@
+//! An inference request over HTTP, from its head to its outcome.
+
+use super::answer::{checked_content_encoding, fault_response, inference_response};
+use super::body;
+use super::target::Target;
+use crate::Gateway;
+use crate::record::Ticket;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use spinwell_core::{Code, Fault, Protocol};
+use spinwell_protocol::rest::{self, Framing};
+use spinwell_protocol::{Call, ModelDescription};
+use spinwell_runtime::clock;
+use std::sync::Arc;
+
+/// Bodies above this take a millisecond or more to decode as JSON.
+const LARGE_BODY_BYTES: usize = 256 * 1024;
+
+/// `POST /v2/models/{model}[/versions/{version}]/infer`.
+pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
+    let is_binary = request.headers().contains_key(rest::HEADER_LENGTH);
+    let mut ticket = gateway.open_ticket(if is_binary { Protocol::HttpBinary } else { Protocol::HttpJson });
+    let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING);
+    match answer(&gateway, &mut ticket, &target, request).await {
+        Ok(encoded) => {
+            let started = clock::now();
+            let response = inference_response(encoded);
+            ticket.close_answered(clock::since(started));
+            response
+        }
+        Err(fault) => {
+            ticket.close_failed(fault.code());
+            let mut response = fault_response(&fault);
+            if is_encoded && fault.code() == Code::NotOffered {
+                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            }
+            response
+        }
+    }
+}
+
+async fn answer(
+    gateway: &Gateway,
+    ticket: &mut Ticket,
+    target: &Target,
+    request: Request,
+) -> Result<rest::Encoded, Fault> {
+    ticket.asked_for(&target.model);
+    let (head, request_body) = request.into_parts();
+    let model = gateway.find(&target.model, target.version.as_deref())?;
+    ticket.found(&model);
+    checked_content_encoding(&head.headers)?;
+    let framing = Framing::from_header(head.headers.get(rest::HEADER_LENGTH).map(HeaderValue::as_bytes))?;
+    let bytes = body::read(request_body, gateway.limits()).await?;
+    ticket.received();
+    let call = decode(bytes, framing, &model).await?;
+    ticket.decoded(&call.id, call.series.batch());
+    let reply = gateway.infer(ticket, model, call.series, call.parameters.timeout).await?;
+    Ok(rest::encode(&call.id, &call.outputs, &reply))
+}
+
+/// Decodes a body; a large one apart, so that it does not hold up the other connections of this thread.
+async fn decode(bytes: Bytes, framing: Framing, model: &Arc<ModelDescription>) -> Result<Call, Fault> {
+    if bytes.len() <= LARGE_BODY_BYTES {
+        return rest::decode(&bytes, framing, model);
+    }
+    let model = model.clone();
+    let decoded = tokio::task::spawn_blocking(move || rest::decode(&bytes, framing, &model));
+    decoded.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "decoding failed; the server goes on")))
+}

@@ -1,0 +1,36 @@
+//! The model and version that a path names.
+
+use super::answer::fault_response;
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use axum::response::Response;
+use spinwell_core::{Code, Fault};
+
+/// What stands in the path.
+pub(super) struct Target {
+    /// The model's name.
+    pub(super) model: String,
+    /// The version, where the path names one.
+    pub(super) version: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Target {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| {
+            fault_response(&Fault::new(
+                Code::PathNotFound,
+                "the path is not valid text; use percent-encoded UTF-8",
+            ))
+        })?;
+        let mut target = Target { model: String::new(), version: None };
+        for (key, value) in &parameters {
+            match key {
+                "model" => value.clone_into(&mut target.model),
+                _ => target.version = Some(value.to_owned()),
+            }
+        }
+        Ok(target)
+    }
+}

@@ -1,0 +1,222 @@
+//! The router called as a function.
+
+use crate::example::{self, Mood, Outcomes};
+use crate::http_router;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use spinwell_core::{Code, Protocol, ResultClass};
+use std::sync::Arc;
+use tower::ServiceExt;
+
+const INFER: &str = "/v2/models/taxi/infer";
+
+fn good() -> Value {
+    json!({"id": "a", "inputs": [{"name": "series", "shape": [1, 2, 1], "datatype": "FP32", "data": [1, 2]}]})
+}
+
+struct Answer {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    bytes: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap()
+    }
+
+    fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response: Response<Body> = router.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    Answer { status: head.status.as_u16(), headers: head.headers, bytes }
+}
+
+fn request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::builder().method(method).uri(path).body(body.into()).unwrap()
+}
+
+fn server(mood: Mood) -> (Router, Arc<Outcomes>) {
+    let (gateway, outcomes) = example::gateway(mood);
+    (http_router(gateway), outcomes)
+}
+
+#[tokio::test]
+async fn a_prediction_is_answered_and_recorded() {
+    let (router, outcomes) = server(Mood::Answers);
+    let answer = send(&router, request("POST", INFER, good().to_string())).await;
+    assert_eq!((answer.status, answer.json()["id"].as_str()), (200, Some("a")));
+    assert_eq!(answer.json()["outputs"][0]["data"], json!([3.0, 4.0, 5.0]));
+    assert_eq!(answer.json()["parameters"]["node"], "here");
+    let [outcome] = outcomes.take().try_into().unwrap();
+    assert_eq!((outcome.result, outcome.windows), (ResultClass::Answered, 1));
+    assert_eq!(outcome.protocol, Protocol::HttpJson);
+    assert_eq!((outcome.timings.queue.0, outcome.timings.compute.0), (5, 7));
+}
+
+#[tokio::test]
+async fn binary_in_gives_binary_out() {
+    let (router, outcomes) = server(Mood::Answers);
+    let head = json!({"inputs": [{"name": "series", "shape": [2, 2, 1], "datatype": "FP32",
+        "parameters": {"binary_data_size": 16}}], "parameters": {"binary_data_output": true}});
+    let head = head.to_string();
+    let tensor: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let mut request = request("POST", INFER, [head.as_bytes(), &tensor].concat());
+    request.headers_mut().insert("inference-header-content-length", head.len().into());
+    let answer = send(&router, request).await;
+    assert_eq!(answer.status, 200);
+    let json_bytes =
+        answer.headers["inference-header-content-length"].to_str().unwrap().parse::<usize>().unwrap();
+    assert_eq!(answer.bytes.len() - json_bytes, 3 * 2 * 3 * 4);
+    assert_eq!(answer.bytes[json_bytes..json_bytes + 4], 3.0_f32.to_le_bytes());
+    assert_eq!(outcomes.take()[0].protocol, Protocol::HttpBinary);
+}
+
+#[tokio::test]
+async fn every_path_answers() {
+    let (router, outcomes) = server(Mood::Answers);
+    let rows = [
+        ("GET", "/v2", 200, "spinwell"),
+        ("GET", "/v2/health/live", 200, "live"),
+        ("GET", "/v2/health/ready", 200, "ready"),
+        ("GET", "/v2/models/taxi", 200, "spinwell_linear"),
+        ("GET", "/v2/models/taxi/versions/1", 200, "spinwell_linear"),
+        ("GET", "/v2/models/taxi/ready", 200, "true"),
+        ("GET", "/v2/models/taxi/versions/1/ready", 200, "true"),
+        ("GET", "/v2/models/taxi/config", 200, "max_batch_size"),
+        ("GET", "/v2/models/taxi/versions/1/config", 200, "dynamic_batching"),
+        ("GET", "/v2/models/none", 404, "SPW-MODEL-NOT-FOUND"),
+        ("GET", "/v2/models/none/ready", 404, "SPW-MODEL-NOT-FOUND"),
+        ("GET", "/v2/models/taxi/versions/9", 404, "SPW-VERSION-NOT-FOUND"),
+        ("GET", "/v2/models/taxi/versions/new/config", 404, "SPW-VERSION-NOT-FOUND"),
+        ("GET", "/v2/models/broken/ready", 503, "SPW-FILE-CORRUPT"),
+        ("GET", "/v2/models/%ff%fe", 404, "SPW-PATH-NOT-FOUND"),
+        ("GET", "/v2/nothing-here", 404, "SPW-PATH-NOT-FOUND"),
+        ("GET", "/", 404, "SPW-PATH-NOT-FOUND"),
+        ("GET", INFER, 405, "SPW-METHOD-NOT-ALLOWED"),
+        ("POST", "/v2/models/taxi", 405, "SPW-METHOD-NOT-ALLOWED"),
+        ("DELETE", "/v2", 405, "SPW-METHOD-NOT-ALLOWED"),
+    ];
+    for (method, path, status, word) in rows {
+        let answer = send(&router, request(method, path, "")).await;
+        let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+        assert!(answer.status == status && text.contains(word), "{method} {path}: {} {text}", answer.status);
+        assert_eq!(answer.status != 200, answer.json().get("error").is_some(), "{method} {path}: {text}");
+        assert_eq!(status == 405, answer.headers.contains_key("allow"), "{method} {path}");
+    }
+    assert_eq!(outcomes.take(), [], "only inference leaves outcomes");
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_and_each_leaves_one_outcome() {
+    let (router, outcomes) = server(Mood::Answers);
+    let with_header = |name: &'static str, value: &'static str| {
+        let mut request = request("POST", INFER, good().to_string());
+        request.headers_mut().insert(name, value.parse().unwrap());
+        request
+    };
+    let rows: Vec<(&str, Request<Body>, u16, Code)> = vec![
+        ("not JSON", request("POST", INFER, "{"), 400, Code::JsonMalformed),
+        ("empty", request("POST", INFER, ""), 400, Code::JsonMalformed),
+        ("no model", request("POST", "/v2/models/x/infer", good().to_string()), 404, Code::ModelNotFound),
+        ("bad name", request("POST", "/v2/models/a%20b/infer", good().to_string()), 404, Code::ModelNotFound),
+        (
+            "no version",
+            request("POST", "/v2/models/taxi/versions/2/infer", good().to_string()),
+            404,
+            Code::VersionNotFound,
+        ),
+        ("broken", request("POST", "/v2/models/broken/infer", good().to_string()), 503, Code::FileCorrupt),
+        ("declared too long", request("POST", INFER, vec![b' '; 4097]), 413, Code::BodyTooLarge),
+        (
+            "window",
+            request("POST", INFER, good().to_string().replace("[1,2,1]", "[2,1,1]")),
+            422,
+            Code::WindowTooShort,
+        ),
+        (
+            "shape",
+            request("POST", INFER, good().to_string().replace("[1,2,1]", "[2]")),
+            400,
+            Code::TensorShape,
+        ),
+        ("gzip", with_header("content-encoding", "gzip"), 415, Code::NotOffered),
+        ("raw request", with_header("inference-header-content-length", "0"), 400, Code::NotOffered),
+        ("header", with_header("inference-header-content-length", "x"), 400, Code::FramingInvalid),
+    ];
+    for (name, request, status, code) in rows {
+        let answer = send(&router, request).await;
+        assert_eq!((answer.status, answer.code()), (status, code.as_str().to_owned()), "{name}");
+        assert_eq!(outcomes.results(), [ResultClass::Failed(code)], "{name}");
+    }
+    assert_eq!(send(&router, request("POST", INFER, good().to_string())).await.status, 200);
+}
+
+/// A body that never ends and does not say how long it is.
+struct Endless;
+
+impl axum::body::HttpBody for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(b"[1,1,1,1,1,1,1,1,")))))
+    }
+}
+
+#[tokio::test]
+async fn an_endless_body_is_cut_off_at_the_limit() {
+    let (router, outcomes) = server(Mood::Answers);
+    let answer = send(&router, request("POST", INFER, Body::new(Endless))).await;
+    assert_eq!((answer.status, answer.code()), (413, "SPW-BODY-TOO-LARGE".to_owned()));
+    assert_eq!(answer.headers["connection"], "close");
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::BodyTooLarge)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_never_answers_meets_the_deadline() {
+    let (router, outcomes) = server(Mood::NeverAnswers);
+    let answer = send(&router, request("POST", INFER, good().to_string())).await;
+    assert_eq!((answer.status, answer.code()), (504, "SPW-DEADLINE-EXCEEDED".to_owned()));
+    assert!(answer.json()["error"].as_str().unwrap().contains("1000 ms"));
+    let short = good().to_string().replace("\"id\"", "\"parameters\":{\"timeout\":20000},\"id\"");
+    let answer = send(&router, request("POST", INFER, short)).await;
+    assert!(answer.json()["error"].as_str().unwrap().contains(" 20 ms"), "{:?}", answer.json());
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::DeadlineExceeded); 2]);
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_is_recorded_as_cancelled() {
+    let (router, outcomes) = server(Mood::NeverAnswers);
+    let waiting = tokio::spawn(router.oneshot(request("POST", INFER, good().to_string())));
+    while Arc::strong_count(&outcomes) < 3 {
+        tokio::task::yield_now().await;
+    }
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    assert_eq!(outcomes.results(), [ResultClass::Cancelled]);
+}
+
+#[tokio::test]
+async fn a_full_queue_says_when_to_try_again() {
+    let (router, outcomes) = server(Mood::IsFull);
+    let answer = send(&router, request("POST", INFER, good().to_string())).await;
+    assert_eq!((answer.status, answer.code()), (503, "SPW-QUEUE-FULL".to_owned()));
+    assert_eq!(
+        (&answer.headers["retry-after"], &answer.json()["retry_after_ms"]),
+        (&"1".parse().unwrap(), &json!(100))
+    );
+    assert_eq!(answer.json()["retryable"], true);
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::QueueFull)]);
+}

@@ -1,0 +1,27 @@
+//! The API gateway: the Open Inference Protocol over HTTP and gRPC, and the operations plane.
+//!
+//! A request is decoded, checked against the model's description, given a deadline, handed over the
+//! [`NodeLink`](spinwell_protocol::NodeLink), answered, and **ends in exactly one
+//! [`Outcome`](spinwell_core::Outcome)**, whichever way it ends. The gateway knows no node and no engine: it
+//! sees only the link.
+
+#[cfg(test)]
+mod example;
+mod gateway;
+mod grpc;
+mod http;
+mod metrics;
+mod ops;
+mod record;
+mod serve;
+
+pub use gateway::{Gateway, Parts};
+pub use grpc::{GrpcEdge, service as grpc_service};
+pub use http::router as http_router;
+pub use metrics::Metrics;
+pub use ops::router as ops_router;
+pub use record::OutcomeReader;
+pub use serve::{serve_grpc, serve_http};
+
+/// The version that the server presents.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

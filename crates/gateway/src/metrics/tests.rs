@@ -1,0 +1,64 @@
+//! Metrics count outcomes and nothing else.
+
+use super::model::REQUEST_SECONDS;
+use super::*;
+use crate::example::{catalogue, outcome};
+use spinwell_core::{BatchShare, Code};
+
+fn lines(metrics: &Metrics) -> Vec<String> {
+    metrics
+        .encode(NodeLoad { queue_len: 3, ..NodeLoad::default() })
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn an_answer_shows_under_our_names_and_triton_s() {
+    let metrics = Metrics::new(&catalogue());
+    let mut answered = outcome(ResultClass::Answered);
+    answered.batch = Some(BatchShare { windows: 5, counts: true });
+    metrics.read(&answered);
+    answered.batch = Some(BatchShare { windows: 5, counts: false });
+    metrics.read(&answered);
+    let lines = lines(&metrics);
+    for wanted in [
+        r#"spinwell_requests_total{model="taxi",protocol="grpc",code="ok"} 2"#,
+        r#"spinwell_predictions_total{model="taxi"} 4"#,
+        r#"spinwell_batches_total{model="taxi"} 1"#,
+        r#"spinwell_batch_windows_sum{model="taxi"} 5.0"#,
+        r#"nv_inference_request_success{model="taxi",version="1"} 2"#,
+        r#"nv_inference_count{model="taxi",version="1"} 4"#,
+        r#"nv_inference_exec_count{model="taxi",version="1"} 1"#,
+        r#"nv_inference_request_duration_us{model="taxi",version="1"} 60000"#,
+        "spinwell_queue_len 3",
+        "spinwell_models_loaded 1",
+    ] {
+        assert!(lines.iter().any(|line| line == wanted), "{wanted} is missing in\n{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn a_bucket_ends_at_every_service_level_threshold() {
+    for threshold in [0.025, 0.05, 0.1, 0.2] {
+        assert!(REQUEST_SECONDS.contains(&threshold), "{threshold}");
+    }
+    assert!(REQUEST_SECONDS.is_sorted());
+}
+
+#[test]
+fn names_that_strangers_make_up_share_one_series() {
+    let metrics = Metrics::new(&catalogue());
+    let before = lines(&metrics).len();
+    for number in 0..100 {
+        let mut failed = outcome(ResultClass::Failed(Code::ModelNotFound));
+        failed.model = format!("made-up-{number}").parse().ok();
+        failed.version = None;
+        metrics.read(&failed);
+    }
+    let lines = lines(&metrics);
+    assert_eq!(lines.len(), before + 1);
+    let wanted = r#"spinwell_requests_total{model="-",protocol="grpc",code="SPW-MODEL-NOT-FOUND"} 100"#;
+    assert!(lines.iter().any(|line| line == wanted));
+}

@@ -1,0 +1,139 @@
+//! The record that every inference request ends in.
+//!
+//! A ticket is opened when a request is recognised as one and closed when its answer is known. Closing takes
+//! the ticket, so it cannot happen twice; a ticket that is dropped unclosed (the caller hung up, the task was
+//! cancelled, a handler panicked) says so. There is no path on which a request leaves no outcome.
+
+use spinwell_core::{Code, Micros, ModelName, Outcome, Protocol, ResultClass, Timings};
+use spinwell_protocol::{InferReply, ModelDescription};
+use spinwell_runtime::clock;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Whoever wants to know what became of requests. Called on the request's own path: be quick.
+pub trait OutcomeReader: Send + Sync + 'static {
+    /// One request has ended.
+    fn read(&self, outcome: &Outcome);
+}
+
+/// An inference request whose end is not known yet.
+pub(crate) struct Ticket {
+    reader: Arc<dyn OutcomeReader>,
+    outcome: Outcome,
+    received: Instant,
+    is_closed: bool,
+}
+
+impl Ticket {
+    /// A request that has just been recognised.
+    pub(crate) fn open(reader: Arc<dyn OutcomeReader>, protocol: Protocol) -> Self {
+        let outcome = Outcome {
+            request_id: String::new(),
+            protocol,
+            model: None,
+            version: None,
+            model_hash: None,
+            profile: None,
+            node: None,
+            windows: 0,
+            batch: None,
+            timings: Timings::default(),
+            result: ResultClass::Cancelled,
+        };
+        Self { reader, outcome, received: clock::now(), is_closed: false }
+    }
+
+    /// The last byte of the request is here: the time that it takes starts now.
+    pub(crate) fn received(&mut self) {
+        self.received = clock::now();
+    }
+
+    /// When the last byte of the request was here.
+    pub(crate) fn received_at(&self) -> Instant {
+        self.received
+    }
+
+    /// The caller asked for a model of this name, which may not exist.
+    pub(crate) fn asked_for(&mut self, name: &str) {
+        self.outcome.model = name.parse::<ModelName>().ok();
+    }
+
+    /// The model was found.
+    pub(crate) fn found(&mut self, model: &ModelDescription) {
+        self.outcome.model = Some(model.name.clone());
+        self.outcome.version = Some(model.version);
+    }
+
+    /// The request was decoded into `windows` windows.
+    pub(crate) fn decoded(&mut self, id: &str, windows: usize) {
+        self.outcome.request_id.push_str(id);
+        self.outcome.windows = windows;
+        self.outcome.timings.decode = clock::since(self.received);
+    }
+
+    /// A node has answered.
+    pub(crate) fn answered(&mut self, reply: &InferReply) {
+        let outcome = &mut self.outcome;
+        outcome.model_hash = Some(reply.model.hash);
+        outcome.version = Some(reply.model.version);
+        outcome.profile = Some(reply.model.profile);
+        outcome.node = Some(reply.node.clone());
+        outcome.batch = Some(reply.batch);
+        outcome.timings.queue = reply.queue;
+        outcome.timings.compute = reply.compute;
+    }
+
+    /// The answer is encoded and about to leave.
+    pub(crate) fn close_answered(mut self, encode: Micros) {
+        self.outcome.timings.encode = encode;
+        self.outcome.result = ResultClass::Answered;
+        self.close();
+    }
+
+    /// The caller is told of `code` instead of getting an answer.
+    pub(crate) fn close_failed(mut self, code: Code) {
+        self.outcome.result = ResultClass::Failed(code);
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.is_closed = true;
+        self.outcome.timings.total = clock::since(self.received);
+        self.reader.read(&self.outcome);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            self.close();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<ResultClass>>);
+
+    impl OutcomeReader for Seen {
+        fn read(&self, outcome: &Outcome) {
+            self.0.lock().unwrap().push(outcome.result);
+        }
+    }
+
+    #[test]
+    fn a_ticket_leaves_exactly_one_outcome_however_it_ends() {
+        let check = |end: fn(Ticket), wanted: ResultClass| {
+            let seen = Arc::new(Seen::default());
+            end(Ticket::open(seen.clone(), Protocol::Grpc));
+            assert_eq!(*seen.0.lock().unwrap(), [wanted]);
+        };
+        check(|ticket| ticket.close_answered(Micros(1)), ResultClass::Answered);
+        check(|ticket| ticket.close_failed(Code::QueueFull), ResultClass::Failed(Code::QueueFull));
+        check(drop, ResultClass::Cancelled);
+    }
+}

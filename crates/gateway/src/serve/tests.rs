@@ -1,0 +1,147 @@
+//! Real connections on loopback: what only the socket can show.
+
+use super::serve_http;
+use crate::example::{self, Mood};
+use crate::http_router;
+use spinwell_core::ResultClass;
+use spinwell_runtime::shutdown::{self, Trigger};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+const BOUND: Duration = Duration::from_secs(20);
+
+async fn server(mood: Mood) -> (SocketAddr, Trigger, JoinHandle<()>, std::sync::Arc<example::Outcomes>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (trigger, shutdown) = shutdown::channel();
+    let (gateway, outcomes) = example::gateway(mood);
+    let serving = tokio::spawn(serve_http(listener, http_router(gateway), 16, shutdown));
+    (address, trigger, serving, outcomes)
+}
+
+/// Sends bytes and reads until the server closes or has answered once.
+async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The server may refuse and close while we still write; then its answer is what counts.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    timeout(BOUND, async {
+        let mut buffer = [0; 4096];
+        loop {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) => answer.extend_from_slice(&buffer[..count]),
+            }
+            if answer.ends_with(b"}") {
+                break;
+            }
+        }
+    })
+    .await
+    .expect("the server neither answered nor closed");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn post(length: usize, body: &str) -> Vec<u8> {
+    format!("POST /v2/models/taxi/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+const GOOD: &str = r#"{"inputs":[{"name":"series","shape":[1,2,1],"datatype":"FP32","data":[1,2]}]}"#;
+
+#[tokio::test]
+async fn fifty_megabytes_are_refused_before_they_are_sent_and_while() {
+    let (address, _trigger, _serving, outcomes) = server(Mood::Answers).await;
+    let head_only = exchange(address, &post(50_000_000, "")).await;
+    assert!(head_only.starts_with("HTTP/1.1 413") && head_only.contains("SPW-BODY-TOO-LARGE"), "{head_only}");
+    let mut all = post(50_000_000, "");
+    all.resize(all.len() + 50_000_000, b'1');
+    let whole = exchange(address, &all).await;
+    assert!(whole.starts_with("HTTP/1.1 413"), "the answer must survive the rest of the body: {whole}");
+    assert_eq!(outcomes.take().len(), 2);
+    let good = exchange(address, &post(GOOD.len(), GOOD)).await;
+    assert!(good.starts_with("HTTP/1.1 200"), "{good}");
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_does_no_harm() {
+    let (address, _trigger, _serving, outcomes) = server(Mood::Answers).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&post(GOOD.len() + 10, GOOD)).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    let _ = timeout(BOUND, stream.read_to_end(&mut rest)).await.unwrap();
+    let good = exchange(address, &post(GOOD.len(), GOOD)).await;
+    assert!(good.starts_with("HTTP/1.1 200"), "{good}");
+    assert_eq!(outcomes.take().len(), 2);
+}
+
+#[tokio::test]
+async fn a_head_that_is_no_request_gets_a_code_too() {
+    let (address, _trigger, _serving, outcomes) = server(Mood::Answers).await;
+    let with = |headers: &str| format!("POST /v2/models/taxi/infer HTTP/1.1\r\nHost: x\r\n{headers}\r\n{{}}");
+    let many = (0..200).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
+    let rows = [
+        ("hello\r\n\r\n".to_owned(), "400", "SPW-FRAMING-INVALID"),
+        (with("Content-Length: abc\r\n"), "400", "SPW-FRAMING-INVALID"),
+        (with("Content-Length: -5\r\n"), "400", "SPW-FRAMING-INVALID"),
+        (with("Content-Length: 5\r\nContent-Length: 6\r\n"), "400", "SPW-FRAMING-INVALID"),
+        (with("Content-Length: 99999999999999999999999\r\n"), "400", "SPW-FRAMING-INVALID"),
+        (with(&format!("X-Long: {}\r\n", "x".repeat(200_000))), "431", "SPW-REQUEST-INVALID"),
+        (with(&many), "431", "SPW-REQUEST-INVALID"),
+        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000)), "431", "SPW-REQUEST-INVALID"),
+    ];
+    for (request, status, code) in rows {
+        let answer = exchange(address, request.as_bytes()).await;
+        let start = request.chars().take(90).collect::<String>();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(code),
+            "{start}: {answer}"
+        );
+    }
+    assert!(exchange(address, &post(GOOD.len(), GOOD)).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(outcomes.results(), [ResultClass::Answered]);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_request_in_flight() {
+    let (address, trigger, serving, outcomes) = server(Mood::Answers).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let bytes = post(GOOD.len(), GOOD);
+    let (first, second) = bytes.split_at(bytes.len() - 20);
+    stream.write_all(first).await.unwrap();
+    // Another request is answered after the first one's bytes, so those have arrived.
+    assert!(exchange(address, &post(GOOD.len(), GOOD)).await.starts_with("HTTP/1.1 200"));
+    trigger.pull();
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!serving.is_finished());
+    stream.write_all(second).await.unwrap();
+    let mut answer = String::new();
+    timeout(BOUND, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    timeout(BOUND, serving).await.unwrap().unwrap();
+    assert_eq!(outcomes.results(), [ResultClass::Answered; 2]);
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_is_recorded() {
+    let (address, _trigger, _serving, outcomes) = server(Mood::NeverAnswers).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&post(GOOD.len(), GOOD)).await.unwrap();
+    drop(stream);
+    let seen = timeout(BOUND, async {
+        loop {
+            match outcomes.results() {
+                none if none.is_empty() => tokio::task::yield_now().await,
+                some => return some,
+            }
+        }
+    });
+    assert_eq!(seen.await.unwrap(), [ResultClass::Cancelled]);
+}

@@ -1,0 +1,17 @@
+//! The processing node: models, a bounded queue, and threads that run what waits.
+//!
+//! Requests arrive over [`NodeLink`](spinwell_protocol::NodeLink) already checked. They wait in a queue of
+//! fixed length; an executor that is free takes everything that waits for one model, up to the batch limit,
+//! and runs it at once. Nothing is held back to wait for company: under light load a request runs alone and
+//! immediately, under heavy load batches form by themselves because executors are busy.
+
+mod executor;
+mod node;
+mod predictor;
+mod queue;
+mod repository;
+mod waiting;
+
+pub use node::{Node, Options, StartError};
+pub use predictor::Predictor;
+pub use repository::{Loaded, Problem, Repository, ScanError};

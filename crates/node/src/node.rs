@@ -1,0 +1,200 @@
+//! The node: models, queue and executors, behind a [`NodeLink`].
+
+use crate::executor::{self, Job};
+use crate::queue::{Entry, Queue, Refusal};
+use crate::repository::{Bounds, Loaded, Problem, Repository, ScanError};
+use spinwell_core::{Code, Fault, Millis, ModelName, ModelVersion, NodeId};
+use spinwell_protocol::{Catalogue, InferFuture, InferRequest, NodeLink, NodeLoad};
+use spinwell_runtime::clock;
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use tokio::sync::oneshot;
+
+/// When a caller who met a full queue should try again: by then the queue has moved.
+const RETRY_AFTER: Millis = Millis(100);
+
+/// What a node is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The node's name in answers and records.
+    pub id: NodeId,
+    /// Threads that run models.
+    pub executors: usize,
+    /// Requests that may wait.
+    pub queue_len_max: usize,
+    /// Windows in one batch, and so in one request.
+    pub batch_windows_max: usize,
+    /// Rows in one window.
+    pub rows_max: usize,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its models cannot be found.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// It cannot have a thread.
+    #[error("an executor thread cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+impl StartError {
+    /// The error as it is shown to the operator.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            StartError::Scan(error) => error.fault(),
+            StartError::Thread(error) => Fault::new(Code::Internal, format!("{self}: {error}")),
+        }
+    }
+}
+
+/// A running node.
+pub struct Node {
+    inner: Arc<Inner>,
+    catalogue: Arc<Catalogue>,
+    lanes: HashMap<(ModelName, ModelVersion), usize>,
+    problems: Vec<Problem>,
+    executors: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What executors share.
+struct Inner {
+    id: NodeId,
+    models: Vec<Loaded>,
+    queue: Queue<Job>,
+    executing: AtomicUsize,
+}
+
+impl Node {
+    /// Loads the models under `folder` and starts the executors.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read or a thread cannot be started. A broken model file is no error: see
+    /// [`Node::problems`].
+    pub fn start(folder: &Path, options: &Options) -> Result<Self, StartError> {
+        let bounds = Bounds { windows_max: options.batch_windows_max, rows_max: options.rows_max };
+        Self::with(Repository::scan(folder, bounds)?, options)
+    }
+
+    /// A node that serves this repository.
+    pub(crate) fn with(repository: Repository, options: &Options) -> Result<Self, StartError> {
+        let catalogue = Arc::new(repository.catalogue());
+        let Repository { models, problems, .. } = repository;
+        let lanes = models
+            .iter()
+            .enumerate()
+            .map(|(lane, model)| ((model.description.name.clone(), model.description.version), lane))
+            .collect();
+        let inner = Arc::new(Inner {
+            id: options.id.clone(),
+            queue: Queue::new(models.len(), options.queue_len_max, options.batch_windows_max),
+            models,
+            executing: AtomicUsize::new(0),
+        });
+        let node = Self { inner, catalogue, lanes, problems, executors: Mutex::default() };
+        for number in 0..options.executors {
+            let inner = node.inner.clone();
+            let thread = thread::Builder::new().name(format!("executor-{number}"));
+            let thread = thread.spawn(move || inner.execute()).map_err(StartError::Thread)?;
+            node.lock_executors().push(thread);
+        }
+        Ok(node)
+    }
+
+    /// Model files that were not loaded.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Refuses new requests, answers those that wait, and returns when all is done. Blocks.
+    pub fn stop(&self) {
+        self.inner.queue.stop();
+        let executors = std::mem::take(&mut *self.lock_executors());
+        for executor in executors {
+            if executor.join().is_err() {
+                tracing::error!("an executor had died before it was stopped");
+            }
+        }
+    }
+
+    fn lock_executors(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.executors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enqueue(&self, request: InferRequest) -> Result<oneshot::Receiver<Answer>, Fault> {
+        let key = (request.model.name.clone(), request.model.version);
+        let lane = *self.lanes.get(&key).ok_or_else(|| {
+            let message = format!("model {} version {} is not on this node", key.0, key.1);
+            Fault::new(Code::ModelNotFound, message)
+        })?;
+        let (answer, receiver) = oneshot::channel();
+        let windows = request.series.batch();
+        let work = Job { series: request.series, arrived: clock::now(), answer };
+        let entry = Entry { lane, windows, deadline: request.deadline, work };
+        self.inner.queue.push(entry).map_err(|refusal| match refusal {
+            Refusal::Full => {
+                let waiting = self.inner.queue.len_max();
+                let message = format!("the queue is full: {waiting} requests wait; try again");
+                Fault::new(Code::QueueFull, message).retry_after(RETRY_AFTER)
+            }
+            Refusal::Stopping => {
+                Fault::new(Code::Stopping, "the server is stopping and takes no new requests")
+            }
+        })?;
+        Ok(receiver)
+    }
+}
+
+type Answer = Result<spinwell_protocol::InferReply, Fault>;
+
+impl Inner {
+    /// The life of an executor.
+    fn execute(&self) {
+        while let Some(batch) = self.queue.take(Job::is_wanted) {
+            for job in batch.expired {
+                job.refuse(Fault::new(
+                    Code::DeadlineExceeded,
+                    "the deadline passed while the request waited",
+                ));
+            }
+            if !batch.ready.is_empty() {
+                self.executing.fetch_add(1, Ordering::Relaxed);
+                executor::run(&self.models[batch.lane], &self.id, batch.ready);
+                self.executing.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl NodeLink for Node {
+    fn models(&self) -> Arc<Catalogue> {
+        self.catalogue.clone()
+    }
+
+    fn infer(&self, request: InferRequest) -> InferFuture {
+        let queued = self.enqueue(request);
+        Box::pin(async move {
+            queued?.await.unwrap_or_else(|_| {
+                Err(Fault::new(Code::Internal, "the request was lost; the server goes on"))
+            })
+        })
+    }
+
+    fn load(&self) -> NodeLoad {
+        NodeLoad {
+            queue_len: self.inner.queue.len(),
+            queue_len_max: self.inner.queue.len_max(),
+            batches_executing: self.inner.executing.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

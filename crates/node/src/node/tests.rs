@@ -1,0 +1,216 @@
+//! Queue, batches and recovery, with a predictor that does what a test tells it.
+
+use super::*;
+use crate::Predictor;
+use spinwell_core::{ModelHash, NumericProfile, Samples, Series};
+use spinwell_engine::{Forecast, Window};
+use spinwell_protocol::{Entry as CatalogueEntry, ModelDescription, ModelFacts};
+use std::sync::Barrier;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// Predicts the last value; panics on 13, refuses 14, answers infinity on 15. While `gate` is set, each batch
+/// meets the test at the barrier twice: when it starts and when it may go on.
+struct Echo {
+    gate: AtomicBool,
+    barrier: Barrier,
+}
+
+impl Predictor for Echo {
+    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Forecast, Fault>> {
+        if self.gate.load(Ordering::SeqCst) {
+            self.barrier.wait();
+            self.barrier.wait();
+        }
+        windows.iter().map(|window| predict_one(window)).collect()
+    }
+}
+
+fn predict_one(window: &Window<'_>) -> Result<Forecast, Fault> {
+    let last = window.series.value(window.index, window.series.rows() - 1, 0) as f32;
+    match last {
+        13.0 => panic!("thirteen"),
+        14.0 => Err(Fault::new(Code::WindowTooShort, "fourteen")),
+        15.0 => Ok(Forecast { forecast: vec![f32::INFINITY], lower: vec![0.0], upper: vec![0.0] }),
+        _ => Ok(Forecast { forecast: vec![last], lower: vec![last - 1.0], upper: vec![last + 1.0] }),
+    }
+}
+
+struct Bench {
+    node: Arc<Node>,
+    echo: Arc<Echo>,
+    model: Arc<ModelDescription>,
+}
+
+fn bench(executors: usize, queue_len_max: usize) -> Bench {
+    let model = Arc::new(ModelDescription::new(ModelFacts {
+        name: "echo".parse().unwrap(),
+        version: ModelVersion(1),
+        hash: ModelHash([0; 32]),
+        family: "echo".into(),
+        horizon: 1,
+        season: 1,
+        channels: vec!["c".into()],
+        targets: vec!["c".into()],
+        coverage: 0.95,
+        window_min: 1,
+        window_recommended: 1,
+        window_max: 10,
+        time_column: None,
+        profile: NumericProfile::CpuF32,
+        max_batch_size: 8,
+    }));
+    let echo = Arc::new(Echo { gate: AtomicBool::new(false), barrier: Barrier::new(2) });
+    let loaded = Loaded { description: model.clone(), predictor: echo.clone() };
+    let repository = Repository { models: vec![loaded], ..Repository::default() };
+    let options =
+        Options { id: NodeId("n".into()), executors, queue_len_max, batch_windows_max: 8, rows_max: 10 };
+    Bench { node: Arc::new(Node::with(repository, &options).unwrap()), echo, model }
+}
+
+impl Predictor for Arc<Echo> {
+    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Forecast, Fault>> {
+        self.as_ref().predict(windows)
+    }
+}
+
+impl Bench {
+    fn infer(&self, values: &[f32], deadline: Instant) -> InferFuture {
+        let series = Series::new(values.len(), 1, 1, Samples::F32(values.to_vec())).unwrap();
+        self.node.infer(InferRequest { model: self.model.clone(), series, deadline })
+    }
+
+    fn soon(&self, values: &[f32]) -> InferFuture {
+        self.infer(values, clock::now() + Duration::from_secs(600))
+    }
+
+    /// Occupies the only executor until [`Bench::open`], so that what comes next waits together.
+    fn occupied(&self) -> InferFuture {
+        self.echo.gate.store(true, Ordering::SeqCst);
+        let first = self.soon(&[0.0]);
+        self.echo.barrier.wait();
+        self.echo.gate.store(false, Ordering::SeqCst);
+        first
+    }
+
+    fn open(&self) {
+        self.echo.barrier.wait();
+    }
+}
+
+fn code<T>(result: Result<T, Fault>) -> Code {
+    result.err().map(|fault| fault.code()).unwrap()
+}
+
+#[tokio::test]
+async fn each_window_gets_its_own_forecast() {
+    let bench = bench(2, 100);
+    let reply = bench.soon(&[3.0, 4.0]).await.unwrap();
+    assert_eq!((reply.forecasts.forecast, reply.forecasts.lower), (vec![3.0, 4.0], vec![2.0, 3.0]));
+    assert_eq!((reply.node, reply.batch.windows), (NodeId("n".into()), 2));
+    assert!(reply.batch.counts);
+    bench.node.stop();
+}
+
+#[tokio::test]
+async fn what_waits_for_one_model_runs_together_and_is_counted_once() {
+    let bench = bench(1, 100);
+    let first = bench.occupied();
+    let waiting = [bench.soon(&[1.0]), bench.soon(&[2.0, 3.0]), bench.soon(&[4.0])];
+    assert_eq!(bench.node.load().queue_len, 3);
+    bench.open();
+    assert_eq!(first.await.unwrap().batch.windows, 1);
+    let mut counted = 0;
+    for answer in waiting {
+        let reply = answer.await.unwrap();
+        assert_eq!(reply.batch.windows, 4);
+        counted += usize::from(reply.batch.counts);
+    }
+    assert_eq!(counted, 1);
+    bench.node.stop();
+}
+
+#[tokio::test]
+async fn a_bad_request_never_harms_its_batch_neighbours() {
+    let bench = bench(1, 100);
+    let first = bench.occupied();
+    let waiting = [
+        bench.soon(&[1.0]),
+        bench.soon(&[13.0]),
+        bench.soon(&[14.0]),
+        bench.soon(&[15.0]),
+        bench.soon(&[2.0]),
+    ];
+    bench.open();
+    first.await.unwrap();
+    let [good, panics, refused, infinite, also_good] = waiting;
+    assert_eq!(good.await.unwrap().forecasts.forecast, [1.0]);
+    assert_eq!(code(panics.await), Code::Internal);
+    assert_eq!(code(refused.await), Code::WindowTooShort);
+    assert_eq!(code(infinite.await), Code::TensorNotFinite);
+    assert_eq!(also_good.await.unwrap().forecasts.forecast, [2.0]);
+    assert_eq!(bench.soon(&[5.0]).await.unwrap().forecasts.forecast, [5.0], "the executor must survive");
+    bench.node.stop();
+}
+
+#[tokio::test]
+async fn the_expired_are_refused_and_the_abandoned_skipped() {
+    let bench = bench(1, 100);
+    let first = bench.occupied();
+    let expired = bench.infer(&[1.0], clock::now());
+    let abandoned = bench.soon(&[2.0]);
+    let wanted = bench.soon(&[3.0]);
+    drop(abandoned);
+    bench.open();
+    first.await.unwrap();
+    assert_eq!(code(expired.await), Code::DeadlineExceeded);
+    assert_eq!(wanted.await.unwrap().batch.windows, 1);
+    bench.node.stop();
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let bench = bench(1, 1);
+    let first = bench.occupied();
+    let waits = bench.soon(&[1.0]);
+    let refused = bench.soon(&[2.0]).await.unwrap_err();
+    assert_eq!((refused.code(), refused.retry_after_hint()), (Code::QueueFull, Some(RETRY_AFTER)));
+    bench.open();
+    first.await.unwrap();
+    waits.await.unwrap();
+    bench.node.stop();
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_waits_and_refuses_the_rest() {
+    let bench = bench(1, 1_000_000);
+    let first = bench.occupied();
+    let waits = bench.soon(&[1.0]);
+    let stopping = thread::spawn({
+        let node = bench.node.clone();
+        move || node.stop()
+    });
+    // Requests from before the stop is seen wait like the first; dropping them abandons them.
+    let refused = loop {
+        let mut late = bench.soon(&[2.0]);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        if let std::task::Poll::Ready(answer) = late.as_mut().poll(&mut context) {
+            break answer;
+        }
+        thread::yield_now();
+    };
+    assert_eq!(code(refused), Code::Stopping);
+    bench.open();
+    stopping.join().unwrap();
+    first.await.unwrap();
+    assert_eq!(waits.await.unwrap().forecasts.forecast, [1.0]);
+}
+
+#[test]
+fn the_catalogue_lists_what_is_loaded() {
+    let bench = bench(1, 1);
+    let mut catalogue = Catalogue::default();
+    catalogue.insert(&bench.model.name, ModelVersion(1), CatalogueEntry::Ready(bench.model.clone()));
+    assert_eq!(bench.node.models().ready(), catalogue.ready());
+    bench.node.stop();
+}

@@ -1,0 +1,225 @@
+//! The models on the disk: `<folder>/<name>/<version>/model.spinwell`.
+//!
+//! A file that cannot be loaded does not stop the others: it is reported with its code and path, kept in the
+//! catalogue as broken so that callers are told the truth, and skipped. Whatever is not named like a model
+//! and a version is no model and is left alone.
+
+use crate::Predictor;
+use spinwell_core::{Code, Fault, ModelName, ModelVersion};
+use spinwell_engine::Model;
+use spinwell_protocol::{Catalogue, Entry, ModelDescription, ModelFacts};
+use spinwell_runtime::telemetry;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The name of a model's file.
+const FILE_NAME: &str = "model.spinwell";
+
+/// The folder of models cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the models folder {} cannot be read", folder.display())]
+pub struct ScanError {
+    folder: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl ScanError {
+    /// The error as it is shown to the operator.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        Fault::new(Code::Io, telemetry::chain(self))
+    }
+}
+
+/// A model file that was not loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
+    /// Which kind of trouble.
+    pub code: Code,
+    /// What exactly.
+    pub message: String,
+}
+
+/// A model in memory.
+#[derive(Clone)]
+pub struct Loaded {
+    /// What callers may know of it.
+    pub description: Arc<ModelDescription>,
+    /// The model.
+    pub predictor: Arc<dyn Predictor>,
+}
+
+/// What a folder of models holds.
+#[derive(Default)]
+pub struct Repository {
+    /// Models that answer.
+    pub models: Vec<Loaded>,
+    /// Files that were not loaded.
+    pub problems: Vec<Problem>,
+    pub(crate) broken: Vec<(ModelName, ModelVersion, Code)>,
+}
+
+/// What the node allows callers to ask of any model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Windows in one request.
+    pub(crate) windows_max: usize,
+    /// Rows in one window.
+    pub(crate) rows_max: usize,
+}
+
+impl Repository {
+    /// Loads every version of every model under `folder`.
+    ///
+    /// # Errors
+    /// Where the folder itself cannot be read. What is wrong with a file is a [`Problem`].
+    pub(crate) fn scan(folder: &Path, bounds: Bounds) -> Result<Self, ScanError> {
+        let in_folder = |source| ScanError { folder: folder.to_owned(), source };
+        let mut repository = Self::default();
+        for name in folders_in(folder).map_err(in_folder)? {
+            let Ok(model) = name.parse::<ModelName>() else { continue };
+            let versions = folders_in(&folder.join(&name)).map_err(in_folder)?;
+            let mut versions: Vec<_> = versions.iter().filter_map(|text| version_of(text)).collect();
+            versions.sort_unstable();
+            for version in versions {
+                let path = folder.join(&name).join(version.to_string()).join(FILE_NAME);
+                repository.load(&path, &model, version, bounds);
+            }
+        }
+        Ok(repository)
+    }
+
+    /// The catalogue of this repository.
+    pub(crate) fn catalogue(&self) -> Catalogue {
+        let mut catalogue = Catalogue::default();
+        for (name, version, code) in &self.broken {
+            catalogue.insert(name, *version, Entry::Broken(*code));
+        }
+        for Loaded { description, .. } in &self.models {
+            catalogue.insert(&description.name, description.version, Entry::Ready(description.clone()));
+        }
+        catalogue
+    }
+
+    fn load(&mut self, path: &Path, name: &ModelName, version: ModelVersion, bounds: Bounds) {
+        let loaded = fs::read(path).map_err(|error| (Code::Io, telemetry::chain(&error))).and_then(|bytes| {
+            Model::from_bytes(&bytes).map_err(|error| (error.code(), telemetry::chain(&error)))
+        });
+        match loaded {
+            Ok(model) => {
+                let description = Arc::new(describe(&model, name, version, bounds));
+                tracing::info!(model = %name, %version, hash = %model.hash(), "model loaded");
+                self.models.push(Loaded { description, predictor: Arc::new(model) });
+            }
+            Err((code, message)) => {
+                tracing::error!(%code, path = %path.display(), message, "model not loaded");
+                self.broken.push((name.clone(), version, code));
+                self.problems.push(Problem { path: path.to_owned(), code, message });
+            }
+        }
+    }
+}
+
+/// The names of the folders in a folder, in order.
+fn folders_in(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // Follows links, because operators link versions into place.
+        if entry.path().is_dir() {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The version that a folder's name stands for: a number from 1, written the one way it can be.
+fn version_of(folder: &str) -> Option<ModelVersion> {
+    let number: u32 = folder.parse().ok()?;
+    (number > 0 && number.to_string() == folder).then_some(ModelVersion(number))
+}
+
+fn describe(model: &Model, name: &ModelName, version: ModelVersion, bounds: Bounds) -> ModelDescription {
+    ModelDescription::new(ModelFacts {
+        name: name.clone(),
+        version,
+        hash: model.hash(),
+        family: model.family().to_string(),
+        horizon: model.horizon(),
+        season: model.season(),
+        channels: model.channels().to_vec(),
+        targets: model.targets().to_vec(),
+        coverage: model.coverage(),
+        window_min: model.window_min(),
+        window_recommended: model.window_recommended(),
+        // A model that needs more rows than the limit would otherwise be one that nobody can call.
+        window_max: bounds.rows_max.max(model.window_recommended()),
+        time_column: model.time_column().map(str::to_owned),
+        profile: model.profile(),
+        max_batch_size: bounds.windows_max,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { windows_max: 8, rows_max: 1000 };
+
+    fn folder_with(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, bytes) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            spinwell_runtime::files::write_atomically(&path, bytes).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn broken_files_are_reported_and_known_to_the_catalogue() {
+        let folder = folder_with(&[
+            ("text/1/model.spinwell", b"not a model at all, but long enough to hold a header"),
+            ("empty/2/model.spinwell", b""),
+            ("missing/3/card.json", b"{}"),
+            ("not a name/1/model.spinwell", b"x"),
+            ("odd/latest/model.spinwell", b"x"),
+            ("odd/007/model.spinwell", b"x"),
+            ("odd/0/model.spinwell", b"x"),
+            ("loose.txt", b"x"),
+        ]);
+        let repository = Repository::scan(folder.path(), BOUNDS).unwrap();
+        assert!(repository.models.is_empty());
+        let found: Vec<_> = repository
+            .problems
+            .iter()
+            .map(|problem| {
+                let name = problem.path.strip_prefix(folder.path()).unwrap();
+                (name.display().to_string(), problem.code)
+            })
+            .collect();
+        let wanted = [
+            ("empty/2/model.spinwell", Code::FileTruncated),
+            ("missing/3/model.spinwell", Code::Io),
+            ("text/1/model.spinwell", Code::FileForeign),
+        ];
+        assert_eq!(found, wanted.map(|(path, code)| (path.to_owned(), code)));
+        let catalogue = repository.catalogue();
+        assert_eq!(catalogue.find("text", None).unwrap_err().code(), Code::FileForeign);
+        assert_eq!(catalogue.find("odd", None).unwrap_err().code(), Code::ModelNotFound);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let fault = Repository::scan(&folder.path().join("none"), BOUNDS).err().unwrap().fault();
+        assert_eq!(fault.code(), Code::Io);
+        assert!(fault.message().contains("none"), "{fault}");
+    }
+}

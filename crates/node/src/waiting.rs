@@ -1,0 +1,171 @@
+//! Which requests run next, together.
+//!
+//! One lane for each model, because a batch is of one model. The lane whose oldest request is the oldest of
+//! all goes next, so no model waits behind another's crowd; from it, requests leave in order of arrival until
+//! the batch is full. A request is never split: one that is larger than a batch rides alone. A request whose
+//! deadline has passed leaves without running, and one that nobody waits for any more just disappears.
+//!
+//! This is a data structure and knows neither clock nor threads; [`queue`](crate::queue) gives it both.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// A request that waits.
+#[derive(Debug)]
+struct Item<T> {
+    /// Its place among all requests that ever arrived.
+    arrival: u64,
+    /// Windows it holds.
+    windows: usize,
+    /// When its answer is worth nothing any more.
+    deadline: Instant,
+    work: T,
+}
+
+/// What an executor should do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Batch<T> {
+    /// The model, by its lane.
+    pub(crate) lane: usize,
+    /// To be run together, in order of arrival. May be empty.
+    pub(crate) ready: Vec<T>,
+    /// To be refused: their deadlines have passed.
+    pub(crate) expired: Vec<T>,
+}
+
+/// Requests that wait, by model.
+#[derive(Debug)]
+pub(crate) struct Waiting<T> {
+    lanes: Vec<VecDeque<Item<T>>>,
+    arrivals: u64,
+    len: usize,
+}
+
+impl<T> Waiting<T> {
+    /// Nobody waits yet for any of `lanes` models.
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self { lanes: (0..lanes).map(|_| VecDeque::new()).collect(), arrivals: 0, len: 0 }
+    }
+
+    /// How many requests wait.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds a request at the end of its lane.
+    pub(crate) fn push(&mut self, lane: usize, windows: usize, deadline: Instant, work: T) {
+        self.lanes[lane].push_back(Item { arrival: self.arrivals, windows, deadline, work });
+        self.arrivals += 1;
+        self.len += 1;
+    }
+
+    /// Takes the next batch, of at most `windows_max` windows unless its first request alone has more.
+    /// Requests that are not `wanted` any more are dropped. `None` where nobody waits.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        windows_max: usize,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<Batch<T>> {
+        let first = |lane: &VecDeque<Item<T>>| lane.front().map(|item| item.arrival);
+        let heads = self.lanes.iter().enumerate().filter_map(|(lane, items)| Some((first(items)?, lane)));
+        let (_, lane) = heads.min()?;
+        let mut batch = Batch { lane, ready: Vec::new(), expired: Vec::new() };
+        let mut windows = 0;
+        while let Some(item) = self.lanes[lane].pop_front_if(|item| {
+            let costs_nothing = item.deadline <= now || !wanted(&item.work);
+            costs_nothing || windows == 0 || windows + item.windows <= windows_max
+        }) {
+            self.len -= 1;
+            if !wanted(&item.work) {
+                continue;
+            }
+            if item.deadline <= now {
+                batch.expired.push(item.work);
+            } else {
+                windows += item.windows;
+                batch.ready.push(item.work);
+            }
+        }
+        Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    #[allow(clippy::disallowed_methods, reason = "any instant will do as the tests' zero")]
+    fn zero() -> Instant {
+        Instant::now()
+    }
+
+    /// Requests are (name, lane, windows, deadline in ms); the batch is taken at 10 ms; names in upper case
+    /// are not wanted any more.
+    fn take(
+        waiting: &mut Waiting<char>,
+        zero: Instant,
+        windows_max: usize,
+    ) -> Option<(usize, String, String)> {
+        let now = zero + Duration::from_millis(10);
+        let batch = waiting.take(now, windows_max, char::is_ascii_lowercase)?;
+        Some((batch.lane, batch.ready.iter().collect(), batch.expired.iter().collect()))
+    }
+
+    #[test]
+    fn batches_form_by_model_and_age() {
+        let check = |requests: &[(char, usize, usize, u64)], wanted: &[(usize, &str, &str)]| {
+            let zero = zero();
+            let mut waiting = Waiting::new(3);
+            for &(name, lane, windows, deadline) in requests {
+                waiting.push(lane, windows, zero + Duration::from_millis(deadline), name);
+            }
+            let mut batches = Vec::new();
+            while let Some(batch) = take(&mut waiting, zero, 8) {
+                batches.push(batch);
+            }
+            let batches: Vec<_> = batches.iter().map(|(l, r, e)| (*l, r.as_str(), e.as_str())).collect();
+            assert_eq!(batches, wanted, "{requests:?}");
+            assert_eq!(waiting.len(), 0);
+        };
+        check(&[], &[]);
+        check(&[('a', 1, 1, 99)], &[(1, "a", "")]);
+        check(&[('a', 1, 1, 99), ('b', 0, 1, 99), ('c', 1, 1, 99)], &[(1, "ac", ""), (0, "b", "")]);
+        check(&[('a', 0, 5, 99), ('b', 0, 3, 99), ('c', 0, 1, 99)], &[(0, "ab", ""), (0, "c", "")]);
+        check(&[('a', 0, 5, 99), ('b', 0, 4, 99), ('c', 0, 1, 99)], &[(0, "a", ""), (0, "bc", "")]);
+        check(&[('a', 0, 100, 99), ('b', 0, 1, 99)], &[(0, "a", ""), (0, "b", "")]);
+        check(&[('a', 0, 8, 10), ('b', 0, 8, 11), ('c', 0, 8, 9)], &[(0, "b", "ac")]);
+        check(&[('a', 0, 1, 5)], &[(0, "", "a")]);
+        check(&[('A', 0, 8, 99), ('b', 0, 8, 99), ('C', 0, 1, 5)], &[(0, "b", "")]);
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_lost_doubled_or_overtaken(
+            requests in proptest::collection::vec((0usize..3, 1usize..12, 0u64..20), 0..60)
+        ) {
+            let zero = zero();
+            let mut waiting = Waiting::new(3);
+            for (number, &(lane, windows, deadline)) in requests.iter().enumerate() {
+                waiting.push(lane, windows, zero + Duration::from_millis(deadline), number);
+            }
+            let mut seen = Vec::new();
+            let mut last_of_lane = [None; 3];
+            while let Some(batch) = waiting.take(zero + Duration::from_millis(10), 8, |_| true) {
+                let windows: usize = batch.ready.iter().map(|&number| requests[number].1).sum();
+                prop_assert!(windows <= 8 || batch.ready.len() == 1);
+                for &number in &batch.ready {
+                    prop_assert!(requests[number].2 > 10 && requests[number].0 == batch.lane);
+                    prop_assert!(last_of_lane[batch.lane] < Some(number));
+                    last_of_lane[batch.lane] = Some(number);
+                }
+                prop_assert!(batch.expired.iter().all(|&number| requests[number].2 <= 10));
+                seen.extend(batch.ready.into_iter().chain(batch.expired));
+            }
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..requests.len()).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Compiles the protocol's messages without needing `protoc` on the machine.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let file = "proto/inference.proto";
+    println!("cargo::rerun-if-changed={file}");
+    let descriptors = protox::compile([file], ["proto"])?;
+    tonic_prost_build::configure()
+        // Tensors stay views of the buffer that they arrived in.
+        .bytes(".inference.ModelInferRequest.raw_input_contents")
+        .bytes(".inference.ModelInferResponse.raw_output_contents")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

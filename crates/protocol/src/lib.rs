@@ -1,0 +1,40 @@
+//! The Open Inference Protocol V2, as bytes and as our own types, and the link between gateway and node.
+//!
+//! **Only this crate knows wire types.** A request arrives as JSON, as JSON with binary tensors behind it or
+//! as protobuf, and leaves as the same [`Call`]; an answer goes the other way from one [`InferReply`]. So the
+//! rules on shapes, datatypes, names and parameters are written once, and the wires cannot disagree.
+//!
+//! Nothing here reads a socket or a clock: the functions take bytes and give bytes or a
+//! [`Fault`](spinwell_core::Fault) that says what would have been right.
+
+mod call;
+mod catalogue;
+pub mod grpc;
+mod link;
+mod outputs;
+mod parameters;
+pub mod rest;
+pub mod status;
+mod tensor;
+
+pub use call::Call;
+pub use catalogue::{Catalogue, Entry, ModelDescription, ModelFacts};
+pub use link::{Forecasts, InferFuture, InferReply, InferRequest, NodeLink, NodeLoad};
+pub use outputs::{OutputName, Outputs, Packing, RequestedOutput};
+pub use parameters::{ParameterValue, Parameters, RequestParameters};
+pub use tensor::Datatype;
+
+/// The name under which this server presents itself.
+pub const SERVER_NAME: &str = "spinwell";
+
+/// The extensions of the protocol that this server offers; nothing stands here before it works.
+pub const EXTENSIONS: &[&str] = &["binary_tensor_data", "model_configuration", "parameters"];
+
+/// Shortens what a caller wrote so that it can be repeated to him in a message.
+pub(crate) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 64;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}

@@ -1,0 +1,78 @@
+//! The link between a gateway and a node.
+//!
+//! A gateway speaks to this trait only, never to a node: in one process the node implements it directly, in
+//! a cluster a connection does. What crosses it is already checked, so a node may trust shapes and names.
+
+use crate::{Catalogue, ModelDescription};
+use spinwell_core::{BatchShare, Fault, Micros, NodeId, Series};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The answer of a node, when it comes.
+pub type InferFuture = Pin<Box<dyn Future<Output = Result<InferReply, Fault>> + Send>>;
+
+/// A way to the nodes that hold models.
+pub trait NodeLink: Send + Sync + 'static {
+    /// What is served, as of now.
+    fn models(&self) -> Arc<Catalogue>;
+
+    /// Predicts from each window. Dropping the future gives up on the answer.
+    fn infer(&self, request: InferRequest) -> InferFuture;
+
+    /// How busy the nodes are.
+    fn load(&self) -> NodeLoad;
+}
+
+/// Work for a node.
+#[derive(Debug, Clone)]
+pub struct InferRequest {
+    /// The model and version to predict with, from the link's own catalogue.
+    pub model: Arc<ModelDescription>,
+    /// The windows: checked against the model, finite.
+    pub series: Series,
+    /// When the answer is worth nothing any more.
+    pub deadline: Instant,
+}
+
+/// Predictions for each window of a request, in its order: each a row-major `[batch, horizon, targets]`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Forecasts {
+    /// Windows answered.
+    pub batch: usize,
+    /// The forecasts.
+    pub forecast: Vec<f32>,
+    /// The lower ends of the intervals.
+    pub lower: Vec<f32>,
+    /// The upper ends of the intervals.
+    pub upper: Vec<f32>,
+}
+
+/// A node's answer to one request.
+#[derive(Debug, Clone)]
+pub struct InferReply {
+    /// The model that answered.
+    pub model: Arc<ModelDescription>,
+    /// The node that answered.
+    pub node: NodeId,
+    /// What it predicted.
+    pub forecasts: Forecasts,
+    /// How long the request waited in the node's queue.
+    pub queue: Micros,
+    /// How long the engine took for the batch that the request rode in.
+    pub compute: Micros,
+    /// The batch that the request rode in.
+    pub batch: BatchShare,
+}
+
+/// How busy a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NodeLoad {
+    /// Requests waiting.
+    pub queue_len: usize,
+    /// Requests that may wait at most.
+    pub queue_len_max: usize,
+    /// Batches in the engine right now.
+    pub batches_executing: usize,
+}

@@ -1,0 +1,196 @@
+//! The parameters of a request: understood, refused, or let pass.
+//!
+//! The protocol lets a caller send any parameter. One that would change what the answer means and that this
+//! server cannot honour (a sequence, a shared-memory tensor) is refused: an answer computed as if it had not
+//! been there would be wrong without anybody noticing. One that nobody here has heard of changes nothing.
+
+use crate::{Packing, quoted};
+use spinwell_core::{Code, Fault, Micros};
+
+/// The longest `subject` or `purpose`: they stand in records, so they may not be of any length.
+const LABEL_BYTES_MAX: usize = 128;
+
+/// A parameter's value, from either wire.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParameterValue {
+    /// A truth value.
+    Bool(bool),
+    /// A whole number below zero.
+    Negative(i64),
+    /// A whole number from zero.
+    Whole(u64),
+    /// A number with a fraction.
+    Fraction(f64),
+    /// A text.
+    Text(String),
+}
+
+/// Parameters as they arrived, in no particular order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parameters(pub Vec<(String, ParameterValue)>);
+
+/// The parameters of a request that this server understands.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RequestParameters {
+    /// How outputs travel that do not say so themselves.
+    pub packing: Packing,
+    /// 1 is the most urgent, 0 leaves it to the server.
+    pub priority: u64,
+    /// After how long the caller has given up, where he says so.
+    pub timeout: Option<Micros>,
+    /// Whose data is processed.
+    pub subject: Option<String>,
+    /// What the prediction is for.
+    pub purpose: Option<String>,
+}
+
+impl RequestParameters {
+    /// Reads the parameters of a request.
+    ///
+    /// # Errors
+    /// [`Code::RequestInvalid`] for a value of the wrong kind, [`Code::NotOffered`] for a parameter that
+    /// changes what the answer means in a way that this server does not know.
+    pub fn read(parameters: Parameters) -> Result<Self, Fault> {
+        let mut read = Self::default();
+        for (key, value) in parameters.0 {
+            match key.as_str() {
+                "binary_data_output" => read.packing = Packing::from_parameter(truth(&key, &value)?),
+                "priority" => read.priority = whole(&key, &value)?,
+                "timeout" => read.timeout = Some(Micros(whole(&key, &value)?)).filter(|t| t.0 > 0),
+                "subject" => read.subject = Some(label(&key, value)?),
+                "purpose" => read.purpose = Some(label(&key, value)?),
+                "sequence_id" if is_a_sequence(&value) => return Err(no_sequences(&key)),
+                "sequence_start" | "sequence_end" if truth(&key, &value)? => return Err(no_sequences(&key)),
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// What an output's own parameters say about its packing.
+pub(crate) fn output_packing(name: &str, parameters: &Parameters) -> Result<Option<Packing>, Fault> {
+    let mut packing = None;
+    for (key, value) in &parameters.0 {
+        match key.as_str() {
+            "binary_data" => packing = Some(Packing::from_parameter(truth(key, value)?)),
+            "classification" if *value != ParameterValue::Whole(0) => return Err(not_offered(name, key)),
+            _ if key.starts_with("shared_memory_") => return Err(not_offered(name, key)),
+            _ => {}
+        }
+    }
+    Ok(packing)
+}
+
+/// The size of an input's binary tensor, where it has one.
+pub(crate) fn input_binary_size(name: &str, parameters: &Parameters) -> Result<Option<u64>, Fault> {
+    let mut size = None;
+    for (key, value) in &parameters.0 {
+        match key.as_str() {
+            "binary_data_size" => size = Some(whole(key, value)?),
+            _ if key.starts_with("shared_memory_") => return Err(not_offered(name, key)),
+            _ => {}
+        }
+    }
+    Ok(size)
+}
+
+fn is_a_sequence(value: &ParameterValue) -> bool {
+    match value {
+        ParameterValue::Whole(id) => *id != 0,
+        ParameterValue::Text(id) => !id.is_empty(),
+        _ => true,
+    }
+}
+
+fn no_sequences(key: &str) -> Fault {
+    let message = format!(
+        "parameter {key} asks for a sequence, which this server does not offer; send the whole window as a \
+         stateless request"
+    );
+    Fault::new(Code::NotOffered, message)
+}
+
+fn not_offered(tensor: &str, key: &str) -> Fault {
+    let message = format!(
+        "parameter {key} of tensor {} is not offered; send the values in the request",
+        quoted(tensor)
+    );
+    Fault::new(Code::NotOffered, message)
+}
+
+fn truth(key: &str, value: &ParameterValue) -> Result<bool, Fault> {
+    match value {
+        ParameterValue::Bool(value) => Ok(*value),
+        other => Err(wrong_kind(key, "true or false", other)),
+    }
+}
+
+fn whole(key: &str, value: &ParameterValue) -> Result<u64, Fault> {
+    match value {
+        ParameterValue::Whole(value) => Ok(*value),
+        other => Err(wrong_kind(key, "a whole number from 0", other)),
+    }
+}
+
+fn label(key: &str, value: ParameterValue) -> Result<String, Fault> {
+    match value {
+        ParameterValue::Text(text) if text.len() <= LABEL_BYTES_MAX => Ok(text),
+        other => Err(wrong_kind(key, &format!("a string of at most {LABEL_BYTES_MAX} bytes"), &other)),
+    }
+}
+
+fn wrong_kind(key: &str, wanted: &str, got: &ParameterValue) -> Fault {
+    let got = match got {
+        ParameterValue::Bool(value) => value.to_string(),
+        ParameterValue::Negative(value) => value.to_string(),
+        ParameterValue::Whole(value) => value.to_string(),
+        ParameterValue::Fraction(value) => value.to_string(),
+        ParameterValue::Text(text) => quoted(text),
+    };
+    Fault::new(Code::RequestInvalid, format!("parameter {} must be {wanted}, it is {got}", quoted(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ParameterValue::{Bool, Fraction, Negative, Text, Whole};
+
+    #[test]
+    fn parameters_that_change_the_meaning_are_never_ignored() {
+        let check = |key: &str, value: ParameterValue, wanted: Result<(), Code>| {
+            let read = RequestParameters::read(Parameters(vec![(key.into(), value.clone())]));
+            assert_eq!(read.map(|_| ()).map_err(|fault| fault.code()), wanted, "{key} {value:?}");
+        };
+        check("sequence_id", Whole(0), Ok(()));
+        check("sequence_id", Text(String::new()), Ok(()));
+        check("sequence_id", Whole(7), Err(Code::NotOffered));
+        check("sequence_id", Text("a".into()), Err(Code::NotOffered));
+        check("sequence_id", Negative(-1), Err(Code::NotOffered));
+        check("sequence_start", Bool(false), Ok(()));
+        check("sequence_start", Bool(true), Err(Code::NotOffered));
+        check("sequence_end", Whole(1), Err(Code::RequestInvalid));
+        check("priority", Whole(3), Ok(()));
+        check("priority", Fraction(1.5), Err(Code::RequestInvalid));
+        check("timeout", Negative(-5), Err(Code::RequestInvalid));
+        check("subject", Text("x".repeat(128)), Ok(()));
+        check("subject", Text("x".repeat(129)), Err(Code::RequestInvalid));
+        check("purpose", Whole(1), Err(Code::RequestInvalid));
+        check("binary_data_output", Bool(true), Ok(()));
+        check("nobody_has_heard_of_it", Whole(1), Ok(()));
+    }
+
+    #[test]
+    fn a_timeout_of_zero_means_none() {
+        let read =
+            |us| RequestParameters::read(Parameters(vec![("timeout".into(), Whole(us))])).unwrap().timeout;
+        assert_eq!((read(0), read(5)), (None, Some(Micros(5))));
+    }
+
+    #[test]
+    fn tensors_in_shared_memory_are_refused() {
+        let shared = Parameters(vec![("shared_memory_region".into(), Text("r".into()))]);
+        assert_eq!(input_binary_size("series", &shared).unwrap_err().code(), Code::NotOffered);
+        assert_eq!(output_packing("forecast", &shared).unwrap_err().code(), Code::NotOffered);
+    }
+}

@@ -1,0 +1,313 @@
+//! An inference request over REST: JSON, or JSON with binary tensors behind it.
+
+use super::body::{InferBody, InputTensor};
+use crate::call::checked_id;
+use crate::outputs::Outputs;
+use crate::parameters::{RequestParameters, input_binary_size, output_packing};
+use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
+use crate::{Call, ModelDescription, quoted};
+use spinwell_core::{Code, Fault, Series};
+
+/// The header that says how much of a body is JSON.
+pub const HEADER_LENGTH: &str = "inference-header-content-length";
+
+/// How a body is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// All of it is JSON.
+    Json,
+    /// So many bytes are JSON, binary tensors follow.
+    Binary {
+        /// The length of the JSON.
+        json_bytes: usize,
+    },
+}
+
+impl Framing {
+    /// The framing that the header's value asks for.
+    ///
+    /// # Errors
+    /// [`Code::FramingInvalid`] where it is no number, [`Code::NotOffered`] for 0, a body without JSON.
+    pub fn from_header(value: Option<&[u8]>) -> Result<Self, Fault> {
+        let Some(value) = value else { return Ok(Framing::Json) };
+        let text = String::from_utf8_lossy(value);
+        match text.trim().parse::<usize>() {
+            Ok(0) => Err(Fault::new(
+                Code::NotOffered,
+                "a body of one raw tensor without JSON is not offered; send the JSON with binary_data_size first",
+            )),
+            Ok(json_bytes) => Ok(Framing::Binary { json_bytes }),
+            Err(_) => Err(Fault::new(
+                Code::FramingInvalid,
+                format!("Inference-Header-Content-Length is {}, it must be a number of bytes", quoted(&text)),
+            )),
+        }
+    }
+}
+
+/// Decodes a whole body into a request that the model can answer.
+///
+/// # Errors
+/// A fault that blames the caller and says what would have been right.
+pub fn decode(body: &[u8], framing: Framing, model: &ModelDescription) -> Result<Call, Fault> {
+    let (json, binary) = match framing {
+        Framing::Json => (body, None),
+        Framing::Binary { json_bytes } => {
+            let (json, binary) = body.split_at_checked(json_bytes).ok_or_else(|| {
+                let message = format!(
+                    "Inference-Header-Content-Length is {json_bytes}, the body has only {} bytes",
+                    body.len()
+                );
+                Fault::new(Code::FramingInvalid, message)
+            })?;
+            (json, Some(binary))
+        }
+    };
+    let request = parse(json)?;
+    let input = tensor::one_input(request.inputs)?;
+    let series = decode_input(input, binary, model)?;
+    let parameters = RequestParameters::read(request.parameters)?;
+    let mut wanted = Vec::with_capacity(request.outputs.len());
+    for output in &request.outputs {
+        wanted.push((output.name.as_ref(), output_packing(&output.name, &output.parameters)?));
+    }
+    Ok(Call {
+        id: checked_id(request.id.as_deref().unwrap_or_default())?,
+        series,
+        outputs: Outputs::requested(wanted, parameters.packing)?,
+        parameters,
+    })
+}
+
+fn decode_input(
+    input: InputTensor<'_>,
+    binary: Option<&[u8]>,
+    model: &ModelDescription,
+) -> Result<Series, Fault> {
+    tensor::checked_name(&input.name)?;
+    let datatype = Datatype::parse(&input.datatype)?;
+    let size = input_binary_size(&input.name, &input.parameters)?;
+    let shape = Shape::checked(&input.shape, model)?;
+    match (size, input.data, binary) {
+        (None, Some(numbers), None | Some([])) => tensor::from_numbers(shape, datatype, numbers),
+        (Some(size), None, Some(bytes)) => {
+            if usize::try_from(size) != Ok(bytes.len()) {
+                let message = format!(
+                    "binary_data_size of input {INPUT_NAME} is {size}, the body holds {} bytes behind the JSON",
+                    bytes.len()
+                );
+                return Err(Fault::new(Code::FramingInvalid, message));
+            }
+            tensor::from_bytes(shape, datatype, bytes)
+        }
+        (None, Some(_), Some(bytes)) => Err(Fault::new(
+            Code::FramingInvalid,
+            format!("{} bytes follow the JSON and no input has a binary_data_size", bytes.len()),
+        )),
+        (Some(_), None, None) => Err(Fault::new(
+            Code::FramingInvalid,
+            format!(
+                "input {INPUT_NAME} has a binary_data_size, but the header Inference-Header-Content-Length is missing"
+            ),
+        )),
+        (Some(_), Some(_), _) => Err(Fault::new(
+            Code::RequestInvalid,
+            format!("input {INPUT_NAME} has both data and binary_data_size; send one of them"),
+        )),
+        (None, None, _) => Err(Fault::new(
+            Code::RequestInvalid,
+            format!("input {INPUT_NAME} has no data; send data, or binary_data_size and the bytes"),
+        )),
+    }
+}
+
+fn parse(json: &[u8]) -> Result<InferBody<'_>, Fault> {
+    // Derived decoding would take an array of fields for an object.
+    let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
+    if matches!(first, Some(b'[' | b'"' | b'0'..=b'9' | b'-')) {
+        return Err(Fault::new(Code::RequestInvalid, "the body is no JSON object; send {\"inputs\": [...]}"));
+    }
+    serde_json::from_slice(json).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => {
+            Fault::new(Code::RequestInvalid, format!("the body is no inference request: {error}"))
+        }
+        _ if is_at_a_non_finite_word(json, &error) => Fault::new(
+            Code::TensorNotFinite,
+            format!("NaN and infinities are no JSON and no value to predict from: {error}"),
+        ),
+        _ => Fault::new(Code::JsonMalformed, format!("the body is not JSON: {error}")),
+    })
+}
+
+/// Whether parsing stopped at a word that several languages write for a number that is not finite.
+fn is_at_a_non_finite_word(json: &[u8], error: &serde_json::Error) -> bool {
+    let line = json.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    // The column counts from one and stands at the byte that did not fit, or one behind a minus sign.
+    let from = error.column().saturating_sub(2);
+    let there = &line[from.min(line.len())..];
+    ["NaN", "Infinity"].iter().any(|word| {
+        (0..=2).any(|skip| there.get(skip..).is_some_and(|rest| rest.starts_with(word.as_bytes())))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::tests::model;
+    use crate::{OutputName, Packing};
+    use proptest::prelude::*;
+    use spinwell_core::Samples;
+
+    fn good() -> serde_json::Value {
+        serde_json::json!({
+            "id": "a", "inputs": [{"name": "series", "shape": [1, 4, 1], "datatype": "FP32", "data": [1, 2, 3, 4]}]
+        })
+    }
+
+    fn decode_text(text: &str) -> Result<Call, Code> {
+        decode(text.as_bytes(), Framing::Json, &model("m", 1, 1)).map_err(|fault| fault.code())
+    }
+
+    #[test]
+    fn a_good_request_becomes_a_call() {
+        let call = decode_text(&good().to_string()).unwrap();
+        assert_eq!(call.id, "a");
+        assert_eq!(call.series.samples(), &Samples::F32(vec![1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(call.outputs, Outputs::all(Packing::Json));
+    }
+
+    #[test]
+    fn keys_may_come_in_any_order_and_unknown_ones_change_nothing() {
+        let text = r#"{"later": {"x": [1]}, "outputs": null, "inputs": [{"data": [[[1], [2], [3], [4]]],
+            "extra": 1, "datatype": "FP64", "shape": [1, 4, 1], "name": "ser\u0069es"}]}"#;
+        let call = decode_text(text).unwrap();
+        assert_eq!(call.series.samples(), &Samples::F64(vec![1.0, 2.0, 3.0, 4.0]));
+    }
+
+    #[test]
+    fn each_wrong_request_gets_its_code() {
+        let check = |text: &str, wanted: Code| {
+            assert_eq!(decode_text(text).map(|_| ()), Err(wanted), "{text}");
+        };
+        let input = |from: &str, to: &str| good().to_string().replace(from, to);
+        check("{", Code::JsonMalformed);
+        check("", Code::JsonMalformed);
+        check("hello", Code::JsonMalformed);
+        check("\u{0}", Code::JsonMalformed);
+        check("{} {}", Code::RequestInvalid);
+        check("[]", Code::RequestInvalid);
+        check("7", Code::RequestInvalid);
+        check("null", Code::RequestInvalid);
+        check("{}", Code::RequestInvalid);
+        check(r#"{"inputs": []}"#, Code::RequestInvalid);
+        check(r#"{"inputs": [{}]}"#, Code::RequestInvalid);
+        check(&input("\"a\"", "7"), Code::RequestInvalid);
+        check(&input("\"data\":[1,2,3,4],", ""), Code::RequestInvalid);
+        check(&input("\"series\"", "\"sereis\""), Code::TensorUnknown);
+        check(&input("\"FP32\"", "\"INT8\""), Code::TensorDatatype);
+        check(&input("[1,4,1]", "[4]"), Code::TensorShape);
+        check(&input("[1,4,1]", "[7,4,1]"), Code::TensorShape);
+        check(&input("[1,4,1]", "[1152921504606846976,4,1]"), Code::TensorShape);
+        check(&input("[1,4,1]", "[1,4.5,1]"), Code::RequestInvalid);
+        check(&input("[1,4,1]", "[0,4,1]"), Code::TensorEmpty);
+        check(&input("[1,2,3,4]", "[[1,2,3,4]]"), Code::TensorShape);
+        check(&input("[1,2,3,4]", "[[[1]],[[2]],[[3]],[[4]]]"), Code::TensorShape);
+        check(&input("[1,2,3,4]", "[\"a\",2,3,4]"), Code::TensorData);
+        check(&input("[1,2,3,4]", "[1,2,3,null]"), Code::TensorData);
+        check(&input("[1,2,3,4]", "[1,2,3,NaN]"), Code::TensorNotFinite);
+        check(&input("[1,2,3,4]", "[1,2,-Infinity,3]"), Code::TensorNotFinite);
+        check(&input("[1,2,3,4]", "[1,2,Infinity,3]"), Code::TensorNotFinite);
+        check(&input("[1,2,3,4]", "[1,2,3,1e39]"), Code::TensorNotFinite);
+        check(&input("[1,2,3,4]", "[1,2,3,1e400]"), Code::JsonMalformed);
+        check(&input("[1,4,1]", "[1,2,1]"), Code::WindowTooShort);
+        check(&input("\"id\"", "\"outputs\":[{\"name\":\"x\"}],\"id\""), Code::OutputUnknown);
+        check(&input("\"id\"", "\"parameters\":{\"sequence_id\":5},\"id\""), Code::NotOffered);
+        check(&input("\"id\"", "\"parameters\":{\"sequence_id\":{}},\"id\""), Code::RequestInvalid);
+        check(&input("\"id\"", "\"id\":\"b\",\"id\""), Code::RequestInvalid);
+    }
+
+    #[test]
+    fn lists_of_nothing_cannot_ask_for_memory() {
+        let many = vec!["{\"name\":\"series\",\"shape\":[],\"datatype\":\"\"}"; 100].join(",");
+        assert_eq!(decode_text(&format!("{{\"inputs\":[{many}]}}")).map(|_| ()), Err(Code::RequestInvalid));
+    }
+
+    #[test]
+    fn binary_tensors_are_framed_exactly() {
+        let values = [1.0_f32, 2.0, 3.0, 4.0];
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let json = |size: usize| {
+            format!(
+                r#"{{"inputs":[{{"name":"series","shape":[1,4,1],"datatype":"FP32",
+                "parameters":{{"binary_data_size":{size}}}}}],
+                "outputs":[{{"name":"lower","parameters":{{"binary_data":true}}}},{{"name":"forecast"}}]}}"#
+            )
+        };
+        let check = |json: &str, json_bytes: usize, bytes: &[u8], wanted: Result<(), Code>| {
+            let body = [json.as_bytes(), bytes].concat();
+            let got = decode(&body, Framing::Binary { json_bytes }, &model("m", 1, 1));
+            assert_eq!(got.map(|_| ()).map_err(|fault| fault.code()), wanted, "{json_bytes} {}", bytes.len());
+        };
+        let json16 = json(16);
+        check(&json16, json16.len(), &bytes, Ok(()));
+        check(&json16, json16.len(), &bytes[..11], Err(Code::FramingInvalid));
+        check(&json16, json16.len(), &[&bytes[..], b"zz"].concat(), Err(Code::FramingInvalid));
+        check(&json16, 1_000_000, &bytes, Err(Code::FramingInvalid));
+        check(&json16, 5, &bytes, Err(Code::JsonMalformed));
+        check(&json(12), json(12).len(), &bytes[..12], Err(Code::FramingInvalid));
+        check(&good().to_string(), good().to_string().len(), b"", Ok(()));
+        check(&good().to_string(), good().to_string().len(), b"zz", Err(Code::FramingInvalid));
+        let missing_header = decode(json16.as_bytes(), Framing::Json, &model("m", 1, 1)).unwrap_err();
+        assert_eq!(missing_header.code(), Code::FramingInvalid);
+        let body = [json16.as_bytes(), &bytes].concat();
+        let call = decode(&body, Framing::Binary { json_bytes: json16.len() }, &model("m", 1, 1)).unwrap();
+        let outputs: Vec<_> = call.outputs.iter().map(|o| (o.name, o.packing)).collect();
+        assert_eq!(outputs, [(OutputName::Lower, Packing::Binary), (OutputName::Forecast, Packing::Json)]);
+    }
+
+    #[test]
+    fn the_header_s_value_is_a_positive_number() {
+        let check = |value: Option<&str>, wanted: Result<Framing, Code>| {
+            let got = Framing::from_header(value.map(str::as_bytes)).map_err(|fault| fault.code());
+            assert_eq!(got, wanted, "{value:?}");
+        };
+        check(None, Ok(Framing::Json));
+        check(Some("12"), Ok(Framing::Binary { json_bytes: 12 }));
+        check(Some("0"), Err(Code::NotOffered));
+        check(Some("x"), Err(Code::FramingInvalid));
+        check(Some("-1"), Err(Code::FramingInvalid));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(body in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..250) {
+            let _ = decode(&body, Framing::Json, &model("m", 1, 1));
+            let _ = decode(&body, Framing::Binary { json_bytes: at }, &model("m", 1, 1));
+        }
+
+        #[test]
+        fn a_damaged_request_is_refused_or_answered_and_never_panics(position in 0usize..120, byte in any::<u8>()) {
+            let mut body = good().to_string().into_bytes();
+            let position = position % body.len();
+            body[position] = byte;
+            if let Err(fault) = decode(&body, Framing::Json, &model("m", 1, 1)) {
+                prop_assert_eq!(fault.code().blame(), spinwell_core::Blame::Client);
+            }
+        }
+
+        #[test]
+        fn json_and_binary_give_the_same_series(values in proptest::collection::vec(-1e30_f32..1e30, 4..50)) {
+            let model = model("m", 1, 1);
+            let shape = [1, values.len(), 1];
+            let text = serde_json::json!({"inputs": [
+                {"name": "series", "shape": shape, "datatype": "FP32", "data": values}]}).to_string();
+            let head = serde_json::json!({"inputs": [{"name": "series", "shape": shape, "datatype": "FP32",
+                "parameters": {"binary_data_size": values.len() * 4}}]}).to_string();
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let body = [head.as_bytes(), &bytes].concat();
+            let json = decode(text.as_bytes(), Framing::Json, &model).unwrap();
+            let binary = decode(&body, Framing::Binary { json_bytes: head.len() }, &model).unwrap();
+            prop_assert_eq!(json.series, binary.series);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Writing a file so that a reader sees the old contents or the new, never a part.
+//!
+//! A crash between `create` and the last `write` leaves a truncated model or card behind, and such a file is
+//! found weeks later by somebody else. So the bytes go to a temporary file in the same folder (a rename
+//! across file systems is a copy), are forced to the disk, and take the final name in one step; then the
+//! folder is forced too, because the name lives there.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Makes the temporary names of one process differ from each other.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Writes `bytes` to `path`, whole or not at all, and returns when they are on the disk.
+///
+/// # Errors
+/// Where the folder is missing or not writable, or the disk is full. What stood at `path` before still does.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let temporary = temporary_beside(path, folder)?;
+    let written = write_and_rename(&temporary, path, bytes);
+    if written.is_err() {
+        // The first error is the one to report; a leftover file is worth less than the reason.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    File::open(folder)?.sync_all()
+}
+
+fn temporary_beside(path: &Path, folder: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?
+        .to_string_lossy();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ok(folder.join(format!(".{name}.{}-{number}.partial", std::process::id())))
+}
+
+fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_contents_replace_the_old_and_leave_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.spinwell");
+        for contents in [b"first".as_slice(), b"second", b""] {
+            write_atomically(&path, contents).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), contents);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_no_partial_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = folder.path().join("taken");
+        fs::create_dir(&taken).unwrap();
+        assert!(write_atomically(&taken, b"a file cannot replace a folder").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write_atomically(&folder.path().join("missing/model"), b"x").is_err());
+    }
+}

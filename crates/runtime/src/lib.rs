@@ -1,0 +1,13 @@
+//! What every Spinwell process needs around its work: options, logs, listeners, health, the wish to stop, the
+//! clock, and files written whole.
+//!
+//! **Only this crate reads the environment and opens listeners.** The services get values and sockets, so
+//! they can be run in a test without either.
+
+pub mod clock;
+pub mod files;
+pub mod health;
+pub mod listen;
+pub mod options;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,112 @@
+//! Opening a listener, with an error that says which and why.
+//!
+//! An address that is not loopback is refused unless the operator says `insecure`, because until callers have
+//! identities anybody who reaches the port can use it. That is decided here, where every listener is opened,
+//! and not by whoever reads the options.
+
+use crate::options::Exposure;
+use socket2::{Domain, Protocol, Socket, Type};
+use spinwell_core::{Code, Fault};
+use std::io;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+/// Connections that may wait to be accepted. A burst of clients beyond it sees delays of a second, so it is
+/// larger than the standard library's 128; the kernel caps it at its own limit.
+const BACKLOG: i32 = 4096;
+
+/// Why a listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address may be reached from elsewhere and nobody said that it may.
+    #[error(
+        "{name} address {address} can be reached from other machines, and callers have no identities yet; use a \
+         loopback address, or say --insecure"
+    )]
+    Exposed {
+        /// Which listener.
+        name: &'static str,
+        /// Where it should have listened.
+        address: SocketAddr,
+    },
+    /// The operating system said no.
+    #[error("{name} address {address} cannot be opened")]
+    Bind {
+        /// Which listener.
+        name: &'static str,
+        /// Where it should have listened.
+        address: SocketAddr,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The error as it is shown to the operator.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Error::Exposed { .. } => Fault::new(Code::ListenRefused, self.to_string()),
+            Error::Bind { source, .. } => Fault::new(Code::ListenRefused, format!("{self}: {source}")),
+        }
+    }
+}
+
+/// Opens the listener `name` at `address`, port 0 for any. Must be called within a tokio runtime.
+///
+/// # Errors
+/// Where the address is not loopback and `exposure` does not allow it, or where it cannot be bound.
+pub fn bind(name: &'static str, address: SocketAddr, exposure: Exposure) -> Result<TcpListener, Error> {
+    if !address.ip().is_loopback() {
+        match exposure {
+            Exposure::LoopbackOnly => return Err(Error::Exposed { name, address }),
+            Exposure::Insecure => tracing::warn!(
+                listener = name,
+                %address,
+                "listening without encryption and without identities, because --insecure was given"
+            ),
+        }
+    }
+    open(address).map_err(|source| Error::Bind { name, address, source })
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted server must get its port back while old connections linger in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_loopback_is_opened_without_saying_so() {
+        let check = |address: &str, exposure: Exposure, wanted: Result<(), Code>| {
+            let got = bind("http", address.parse().unwrap(), exposure);
+            assert_eq!(
+                got.map(|_| ()).map_err(|error| error.fault().code()),
+                wanted,
+                "{address} {exposure:?}"
+            );
+        };
+        check("127.0.0.1:0", Exposure::LoopbackOnly, Ok(()));
+        check("0.0.0.0:0", Exposure::LoopbackOnly, Err(Code::ListenRefused));
+        check("[::]:0", Exposure::LoopbackOnly, Err(Code::ListenRefused));
+        check("0.0.0.0:0", Exposure::Insecure, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let first = bind("http", "127.0.0.1:0".parse().unwrap(), Exposure::LoopbackOnly).unwrap();
+        let address = first.local_addr().unwrap();
+        let fault = bind("grpc", address, Exposure::LoopbackOnly).unwrap_err().fault();
+        assert_eq!(fault.code(), Code::ListenRefused);
+        assert!(fault.message().contains(&format!("grpc address {address}")), "{fault}");
+    }
+}

@@ -1,0 +1,307 @@
+//! What the operator can set, where it came from, and what it may be.
+//!
+//! Four sources, later ones win: defaults, one TOML file, `SPINWELL_SECTION_KEY` in the environment, the
+//! command line. Every key is text until here and is parsed in one place, so an error can always name the key,
+//! the value and the source, whichever source it was. An unknown key in the file is an error: a misspelt limit
+//! would otherwise be a limit that does not hold. An unknown variable is only mentioned in the log, because
+//! container platforms put variables of their own under any service's name.
+
+mod error;
+mod sources;
+
+pub use error::Error;
+pub use sources::{Override, Sources};
+
+use sources::Layered;
+use spinwell_core::{Millis, NodeId};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Every key with its default and what it is for, in the order of `--print-config`.
+///
+/// An empty default is worked out from other values.
+pub(crate) const KEYS: &[(&str, &str)] = &[
+    ("insecure", "false"),
+    ("http.address", "127.0.0.1:8000"),
+    ("grpc.address", "127.0.0.1:8001"),
+    ("ops.address", "127.0.0.1:8002"),
+    ("data.dir", "./spinwell-data"),
+    ("models.dir", ""),
+    ("limits.body_bytes", "16777216"),
+    ("limits.body_timeout_ms", "10000"),
+    ("limits.deadline_ms", "1000"),
+    ("limits.queue_len_max", "4096"),
+    ("limits.batch_windows_max", "256"),
+    ("limits.rows_max", "16384"),
+    ("limits.connections_max", "4096"),
+    ("node.id", "local"),
+    ("node.executors", ""),
+    ("drain.timeout_ms", "30000"),
+    ("log.level", "info"),
+    ("log.format", "text"),
+];
+
+/// Who may reach the listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// Programs on this machine only.
+    LoopbackOnly,
+    /// Anybody: the operator said `insecure`.
+    Insecure,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogOptions {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// The filter, such as `info` or `warn,spinwell_node=debug`.
+    pub level: String,
+}
+
+/// Where the listeners are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// Inference over HTTP.
+    pub http: SocketAddr,
+    /// Inference over gRPC.
+    pub grpc: SocketAddr,
+    /// Metrics and health.
+    pub ops: SocketAddr,
+}
+
+/// What one caller, or all of them, can ask for at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest body or message.
+    pub body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Millis,
+    /// How long a request may take after its last byte arrived, where the caller does not say less.
+    pub deadline: Millis,
+    /// Requests that may wait in the node's queue.
+    pub queue_len_max: usize,
+    /// Windows in one batch, and so in one request.
+    pub batch_windows_max: usize,
+    /// Rows in one window.
+    pub rows_max: usize,
+    /// Connections open at the same time on each listener.
+    pub connections_max: usize,
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Who may reach the listeners.
+    pub exposure: Exposure,
+    /// Where the listeners are.
+    pub addresses: Addresses,
+    /// Where the process keeps its own files.
+    pub data_dir: PathBuf,
+    /// Where the models are.
+    pub models_dir: PathBuf,
+    /// What can be asked for at most.
+    pub limits: Limits,
+    /// The node's name in answers and records.
+    pub node_id: NodeId,
+    /// Threads that run models.
+    pub executors: usize,
+    /// How long requests in flight are waited for when the process stops.
+    pub drain_timeout: Millis,
+    /// What is logged.
+    pub log: LogOptions,
+}
+
+/// Options, and where each value came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The options.
+    pub options: Options,
+    layered: Layered,
+}
+
+impl Options {
+    /// Merges the sources and checks every value.
+    ///
+    /// # Errors
+    /// The first key that is unknown or whose value is not valid, with its source.
+    pub fn load(sources: &Sources) -> Result<Loaded, Error> {
+        let mut layered = sources.merge()?;
+        let data_dir = PathBuf::from(layered.text("data.dir"));
+        layered.default_to("models.dir", || data_dir.join("models").display().to_string());
+        layered.default_to("node.executors", || {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string()
+        });
+        let options = Options {
+            exposure: if layered.flag("insecure")? { Exposure::Insecure } else { Exposure::LoopbackOnly },
+            addresses: Addresses {
+                http: layered.address("http.address")?,
+                grpc: layered.address("grpc.address")?,
+                ops: layered.address("ops.address")?,
+            },
+            data_dir,
+            models_dir: PathBuf::from(layered.text("models.dir")),
+            limits: limits(&layered)?,
+            node_id: NodeId(node_id(&layered)?.into()),
+            executors: layered.number("node.executors", 1..=1024)?,
+            drain_timeout: layered.millis("drain.timeout_ms")?,
+            log: LogOptions {
+                format: match layered.text("log.format") {
+                    "text" => LogFormat::Text,
+                    "json" => LogFormat::Json,
+                    _ => return Err(layered.invalid("log.format", "text or json")),
+                },
+                level: layered.text("log.level").to_owned(),
+            },
+        };
+        Ok(Loaded { options, layered })
+    }
+}
+
+impl Loaded {
+    /// The effective values as a TOML file whose comments name each value's source.
+    #[must_use]
+    pub fn print(&self) -> String {
+        self.layered.print()
+    }
+
+    /// Environment variables that look like ours and are none of our keys.
+    #[must_use]
+    pub fn unknown_variables(&self) -> &[String] {
+        self.layered.unknown_variables()
+    }
+}
+
+fn limits(layered: &Layered) -> Result<Limits, Error> {
+    Ok(Limits {
+        body_bytes: layered.number("limits.body_bytes", 1024..=1 << 32)?,
+        body_timeout: layered.millis("limits.body_timeout_ms")?,
+        deadline: layered.millis("limits.deadline_ms")?,
+        queue_len_max: layered.number("limits.queue_len_max", 1..=1 << 24)?,
+        batch_windows_max: layered.number("limits.batch_windows_max", 1..=1 << 20)?,
+        rows_max: layered.number("limits.rows_max", 1..=1 << 24)?,
+        connections_max: layered.number("limits.connections_max", 1..=1 << 20)?,
+    })
+}
+
+fn node_id(layered: &Layered) -> Result<&str, Error> {
+    let id = layered.text("node.id");
+    let fits = (1..=128).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if fits { Ok(id) } else { Err(layered.invalid("node.id", "1 to 128 letters, digits, '.', '_' or '-'")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use spinwell_core::Code;
+
+    fn sources(file: &str, environment: &[(&str, &str)], overrides: &[(&'static str, &str)]) -> Sources {
+        Sources {
+            file: (!file.is_empty()).then(|| ("spinwell.toml".into(), file.to_owned())),
+            environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            overrides: overrides
+                .iter()
+                .map(|(key, value)| Override { key, value: (*value).to_owned(), flag: "--flag" })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn defaults_are_valid_and_bind_loopback() {
+        let options = Options::load(&Sources::default()).unwrap().options;
+        assert_eq!(options.addresses.http.to_string(), "127.0.0.1:8000");
+        assert_eq!(options.exposure, Exposure::LoopbackOnly);
+        assert_eq!(options.models_dir, PathBuf::from("./spinwell-data/models"));
+        assert_eq!(options.limits.body_bytes, 16 * 1024 * 1024);
+        assert!(options.executors >= 1);
+    }
+
+    #[test]
+    fn later_sources_win_and_each_is_named() {
+        let file = "[http]\naddress = \"127.0.0.1:1\"\n[limits]\ndeadline_ms = 5\nrows_max = 7\n";
+        let environment = [("SPINWELL_LIMITS_DEADLINE_MS", "6"), ("SPINWELL_HTTP_ADDRESS", "127.0.0.1:2")];
+        let loaded = Options::load(&sources(file, &environment, &[("http.address", "127.0.0.1:3")])).unwrap();
+        assert_eq!(loaded.options.addresses.http.port(), 3);
+        assert_eq!(loaded.options.limits.deadline, Millis(6));
+        assert_eq!(loaded.options.limits.rows_max, 7);
+        let printed = loaded.print();
+        for line in [
+            "address = \"127.0.0.1:3\"  # command line --flag",
+            "deadline_ms = 6  # environment SPINWELL_LIMITS_DEADLINE_MS",
+            "rows_max = 7  # spinwell.toml",
+            "body_bytes = 16777216  # default",
+        ] {
+            assert!(printed.lines().any(|l| l == line), "{line:?} is missing in\n{printed}");
+        }
+    }
+
+    #[test]
+    fn the_printed_configuration_can_be_read_back() {
+        let first = Options::load(&sources("", &[], &[("log.level", "warn,\"x\"=debug")])).unwrap();
+        let second = Options::load(&sources(&first.print(), &[], &[])).unwrap();
+        assert_eq!(first.options, second.options);
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_source() {
+        let check = |sources: Sources, words: &[&str]| {
+            let fault = Options::load(&sources).unwrap_err().fault();
+            assert_eq!(fault.code(), Code::ConfigInvalid);
+            for word in words {
+                assert!(fault.message().contains(word), "{word} is missing in: {fault}");
+            }
+        };
+        check(
+            sources("[limits]\nbody_byte = 5\n", &[], &[]),
+            &["limits.body_byte", "spinwell.toml", "body_bytes"],
+        );
+        check(
+            sources("[http]\naddress = \"nowhere\"\n", &[], &[]),
+            &["http.address", "nowhere", "spinwell.toml"],
+        );
+        check(sources("[http\n", &[], &[]), &["spinwell.toml"]);
+        check(sources("[http]\naddress = { a = 1 }\n", &[], &[]), &["http.address"]);
+        check(sources("limits = 5\n", &[], &[]), &["limits"]);
+        check(
+            sources("", &[("SPINWELL_LIMITS_ROWS_MAX", "0")], &[]),
+            &["limits.rows_max", "SPINWELL_LIMITS_ROWS_MAX", "from 1 to"],
+        );
+        check(sources("", &[("SPINWELL_INSECURE", "yes")], &[]), &["insecure", "true or false"]);
+        check(sources("", &[], &[("node.id", "a b")]), &["node.id", "--flag"]);
+        check(sources("[log]\nformat = \"xml\"\n", &[], &[]), &["log.format", "text or json"]);
+    }
+
+    #[test]
+    fn variables_of_others_are_only_mentioned() {
+        let environment = [("SPINWELL_SERVICE_HOST", "10.0.0.1"), ("HOME", "/root")];
+        let loaded = Options::load(&sources("", &environment, &[])).unwrap();
+        assert_eq!(loaded.unknown_variables(), ["SPINWELL_SERVICE_HOST"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_of_any_key_is_taken_or_refused_by_name(number in 0..KEYS.len(), text in "\\PC{0,12}|[0-9]{1,20}") {
+            let (key, _) = KEYS[number];
+            match Options::load(&sources("", &[], &[(key, &text)])) {
+                Ok(loaded) => prop_assert!(loaded.print().contains("# command line --flag")),
+                Err(error) => prop_assert!(error.fault().message().contains(key)),
+            }
+        }
+
+        #[test]
+        fn no_file_makes_the_loader_panic(text in "\\PC{0,60}") {
+            let _ = Options::load(&sources(&text, &[], &[]));
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The sources of options, merged key by key, each value remembering where it came from.
+
+use super::{Error, KEYS};
+use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
+use spinwell_core::Millis;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+/// What every variable of ours starts with.
+const PREFIX: &str = "SPINWELL_";
+
+/// A value from the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The key that it sets.
+    pub key: &'static str,
+    /// The value.
+    pub value: String,
+    /// The flag that brought it, for messages.
+    pub flag: &'static str,
+}
+
+/// Where options come from beside the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The file: its path and its text.
+    pub file: Option<(PathBuf, String)>,
+    /// Variables of the environment, ours among them.
+    pub environment: Vec<(String, String)>,
+    /// Values from the command line.
+    pub overrides: Vec<Override>,
+}
+
+impl Sources {
+    /// The file at `path`, where one is given, this process's environment, and these overrides.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn of_this_process(path: Option<&Path>, overrides: Vec<Override>) -> Result<Self, Error> {
+        let file = match path {
+            None => None,
+            Some(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Some((path.to_owned(), text)),
+                Err(source) => return Err(Error::Unreadable { path: path.to_owned(), source }),
+            },
+        };
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Ok(Self { file, environment, overrides })
+    }
+
+    pub(super) fn merge(&self) -> Result<Layered, Error> {
+        let mut layers: Vec<KeyValues> = vec![KeyValues::defaults()];
+        layers.extend(self.file.as_ref().map(|(path, text)| from_file(path, text)).transpose()?);
+        let (environment, unknown_variables) = self.variables();
+        layers.push(environment);
+        layers.push(KeyValues(
+            self.overrides
+                .iter()
+                .map(|o| (o.key.to_owned(), value(&format!("command line {}", o.flag), o.value.clone())))
+                .collect(),
+        ));
+        let mut builder = Config::builder();
+        for layer in layers {
+            builder = builder.add_source(layer);
+        }
+        let merged = builder
+            .build()
+            .map_err(|source| Error::Malformed { path: "options".into(), source: source.into() })?;
+        let entries = KEYS
+            .iter()
+            .map(|(key, _)| {
+                let found = at(&merged.cache, key);
+                let origin = found.and_then(Value::origin).unwrap_or("default").to_owned();
+                Entry {
+                    key,
+                    value: found.map(ToString::to_string).unwrap_or_default(),
+                    origin,
+                    is_set: found.is_some(),
+                }
+            })
+            .collect();
+        Ok(Layered { entries, unknown_variables })
+    }
+
+    fn variables(&self) -> (KeyValues, Vec<String>) {
+        let mut known = Vec::new();
+        let mut unknown = Vec::new();
+        for (name, text) in self.environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+            match KEYS.iter().find(|(key, _)| variable_of(key) == *name) {
+                Some((key, _)) => {
+                    known.push(((*key).to_owned(), value(&format!("environment {name}"), text.clone())));
+                }
+                None => unknown.push(name.clone()),
+            }
+        }
+        (KeyValues(known), unknown)
+    }
+}
+
+/// The merged value of a key. `Config::get` would give the value without its origin.
+fn at<'a>(root: &'a Value, key: &str) -> Option<&'a Value> {
+    key.split('.').try_fold(root, |value, part| match &value.kind {
+        ValueKind::Table(table) => table.get(part),
+        _ => None,
+    })
+}
+
+/// The variable that sets a key.
+fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "_").to_ascii_uppercase())
+}
+
+fn value(origin: &str, text: String) -> Value {
+    Value::new(Some(&origin.to_owned()), ValueKind::String(text))
+}
+
+/// Reads the file and refuses keys that do not exist.
+fn from_file(path: &Path, text: &str) -> Result<KeyValues, Error> {
+    let origin = path.display().to_string();
+    let table = File::from_str(text, FileFormat::Toml)
+        .collect()
+        .map_err(|source| Error::Malformed { path: path.to_owned(), source: source.into() })?;
+    let mut found = Vec::new();
+    for (name, entry) in table {
+        let is_section = KEYS.iter().any(|(key, _)| key.starts_with(&format!("{name}.")));
+        match entry.kind {
+            ValueKind::Table(section) if is_section => {
+                found.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            kind => found.push((name, Value::new(None, kind))),
+        }
+    }
+    let mut known = Vec::new();
+    for (key, entry) in found {
+        if !KEYS.iter().any(|(name, _)| *name == key) {
+            return Err(Error::Unknown { hint: hint_for(&key), key, origin });
+        }
+        let text = entry.clone().into_string().map_err(|_| Error::Invalid {
+            key: key.clone(),
+            value: entry.to_string(),
+            origin: origin.clone(),
+            wanted: "a single value".to_owned(),
+        })?;
+        known.push((key, value(&origin, text)));
+    }
+    Ok(KeyValues(known))
+}
+
+/// The keys of the same section, or all sections.
+fn hint_for(key: &str) -> String {
+    let section = key.split('.').next().unwrap_or_default();
+    let same: Vec<&str> =
+        KEYS.iter().map(|(name, _)| *name).filter(|name| name.starts_with(&format!("{section}."))).collect();
+    match same.as_slice() {
+        [] => format!("the keys are {}", KEYS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")),
+        same => format!("section {section} has {}", same.join(", ")),
+    }
+}
+
+/// Keys and values of one source, for the `config` crate to lay over each other.
+#[derive(Debug, Clone)]
+struct KeyValues(Vec<(String, Value)>);
+
+impl KeyValues {
+    fn defaults() -> Self {
+        let with_default = KEYS.iter().filter(|(_, default)| !default.is_empty());
+        Self(with_default.map(|(k, v)| ((*k).to_owned(), value("default", (*v).to_owned()))).collect())
+    }
+}
+
+impl Source for KeyValues {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        Ok(self.0.iter().cloned().collect())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    key: &'static str,
+    value: String,
+    origin: String,
+    /// Whether any source, the defaults included, has a value.
+    is_set: bool,
+}
+
+/// The effective values as text, each with its source.
+#[derive(Debug, Clone)]
+pub(super) struct Layered {
+    entries: Vec<Entry>,
+    unknown_variables: Vec<String>,
+}
+
+impl Layered {
+    fn entry(&self, key: &str) -> &Entry {
+        let found = self.entries.iter().find(|entry| entry.key == key);
+        found.unwrap_or_else(|| unreachable!("{key} is read and does not stand in KEYS"))
+    }
+
+    /// The value of a key.
+    pub(super) fn text(&self, key: &str) -> &str {
+        &self.entry(key).value
+    }
+
+    /// Fills in a key that no source has set.
+    pub(super) fn default_to(&mut self, key: &str, work_out: impl FnOnce() -> String) {
+        let unset = |entry: &&mut Entry| entry.key == key && !entry.is_set;
+        if let Some(entry) = self.entries.iter_mut().find(unset) {
+            entry.value = work_out();
+        }
+    }
+
+    /// The error for a value that `key` cannot have.
+    pub(super) fn invalid(&self, key: &str, wanted: &str) -> Error {
+        let entry = self.entry(key);
+        Error::Invalid {
+            key: key.to_owned(),
+            value: entry.value.clone(),
+            origin: entry.origin.clone(),
+            wanted: wanted.to_owned(),
+        }
+    }
+
+    pub(super) fn flag(&self, key: &str) -> Result<bool, Error> {
+        self.text(key).parse().map_err(|_| self.invalid(key, "true or false"))
+    }
+
+    pub(super) fn address(&self, key: &str) -> Result<SocketAddr, Error> {
+        self.text(key)
+            .parse()
+            .map_err(|_| self.invalid(key, "an IP address and a port, such as 127.0.0.1:8000"))
+    }
+
+    pub(super) fn number(&self, key: &str, range: RangeInclusive<usize>) -> Result<usize, Error> {
+        let number = self.text(key).parse().ok().filter(|number| range.contains(number));
+        let wanted = || format!("a whole number from {} to {}", range.start(), range.end());
+        number.ok_or_else(|| self.invalid(key, &wanted()))
+    }
+
+    /// A span of time, at most a day: longer ones are mistakes in the unit.
+    pub(super) fn millis(&self, key: &str) -> Result<Millis, Error> {
+        self.number(key, 1..=86_400_000).map(|number| Millis(number as u64))
+    }
+
+    pub(super) fn unknown_variables(&self) -> &[String] {
+        &self.unknown_variables
+    }
+
+    pub(super) fn print(&self) -> String {
+        let mut text = String::new();
+        let mut open_section = "";
+        for Entry { key, value, origin, .. } in &self.entries {
+            let (section, name) = key.split_once('.').unwrap_or(("", key));
+            if section != open_section {
+                open_section = section;
+                // Writing to a string cannot fail, here and below.
+                let _ = write!(text, "\n[{section}]\n");
+            }
+            let bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
+            let shown = if bare { value.clone() } else { format!("{value:?}") };
+            let _ = writeln!(text, "{name} = {shown}  # {origin}");
+        }
+        text
+    }
+}
