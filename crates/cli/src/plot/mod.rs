@@ -166,12 +166,12 @@ mod tests {
             note: "linear".to_owned(),
             coverage: 0.95,
             panels: vec![panel],
-            times: Some((0..20).map(|row| format!("day {row}")).collect()),
+            times: Some((0..20).map(|row| format!("day {row:02}")).collect()),
         };
         let svg = picture.to_svg();
         assert_eq!(svg.matches("<polyline").count(), 2);
         assert_eq!(svg.matches("<polygon").count(), 1);
-        assert!(svg.contains("day 10") && svg.contains("95 % interval"), "{svg}");
+        assert!(svg.contains("day 09") && svg.contains("95 % interval"), "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{svg}");
     }
 }

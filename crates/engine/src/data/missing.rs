@@ -52,9 +52,9 @@ pub(super) fn fill(cells: &mut [Option<f64>]) -> Filled {
 mod tests {
     use super::*;
 
-    fn check(cells: &[Option<f64>], wanted: Filled, values: &[f64]) {
+    fn check(cells: &[Option<f64>], wanted: &Filled, values: &[f64]) {
         let mut cells = cells.to_vec();
-        assert_eq!(fill(&mut cells), wanted);
+        assert_eq!(&fill(&mut cells), wanted);
         if let Filled::Cells(_) = wanted {
             assert_eq!(cells, values.iter().copied().map(Some).collect::<Vec<_>>());
         }
@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn gaps_are_bridged_by_a_line_and_ends_by_their_neighbour() {
-        check(&[Some(1.0), None, None, Some(4.0)], Filled::Cells(2), &[1.0, 2.0, 3.0, 4.0]);
-        check(&[None, Some(2.0), None], Filled::Cells(2), &[2.0, 2.0, 2.0]);
-        check(&[Some(1.0)], Filled::Cells(0), &[1.0]);
+        check(&[Some(1.0), None, None, Some(4.0)], &Filled::Cells(2), &[1.0, 2.0, 3.0, 4.0]);
+        check(&[None, Some(2.0), None], &Filled::Cells(2), &[2.0, 2.0, 2.0]);
+        check(&[Some(1.0)], &Filled::Cells(0), &[1.0]);
     }
 
     #[test]
@@ -72,7 +72,7 @@ mod tests {
         let mut long = vec![Some(1.0)];
         long.extend(vec![None; RUN_MAX + 1]);
         long.push(Some(2.0));
-        check(&long, Filled::RunTooLong { row: 1, length: RUN_MAX + 1 }, &[]);
-        check(&[None, None], Filled::RunTooLong { row: 0, length: 2 }, &[]);
+        check(&long, &Filled::RunTooLong { row: 1, length: RUN_MAX + 1 }, &[]);
+        check(&[None, None], &Filled::RunTooLong { row: 0, length: 2 }, &[]);
     }
 }

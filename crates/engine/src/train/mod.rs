@@ -26,6 +26,9 @@ use spinwell_core::Code;
 /// differences are within the noise of three folds, and simpler models fail in simpler ways.
 const WORTH_IT: f64 = 0.99;
 
+/// Values beyond this, or spreads below its inverse, leave no room for intervals in 32-bit floats.
+const LARGEST: f64 = 1e32;
+
 /// Which families may win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
@@ -173,13 +176,17 @@ pub enum Error {
         /// Rows looked at.
         rows: usize,
     },
-    /// A column's values are so large that their spread is not a finite number.
-    #[error("column {column:?} holds values too large to compute with (up to {largest:e}); rescale it")]
-    TooLarge {
+    /// A column's values or their spread do not fit the 32-bit floats that forecasts are.
+    #[error(
+        "column {column:?} has values up to {largest:e} that spread over {spread:e}; forecasts are 32-bit floats, so rescale it to lie between 1e-30 and 1e30"
+    )]
+    Scale {
         /// The column.
         column: String,
         /// Its largest absolute value.
         largest: f64,
+        /// Its largest value minus its smallest.
+        spread: f64,
     },
     /// An option contradicts another or the data.
     #[error("{0}")]
@@ -199,7 +206,7 @@ impl Error {
         match self {
             Error::TooShort { .. } => Code::SeriesTooShort,
             Error::Constant { .. } => Code::SeriesConstant,
-            Error::TooLarge { .. } => Code::CsvCell,
+            Error::Scale { .. } => Code::CsvCell,
             Error::Option(_) | Error::Settings(_) => Code::OptionInvalid,
             Error::Interrupted => Code::Interrupted,
         }
@@ -362,12 +369,14 @@ impl Task<'_> {
         let rows = self.folds.fit_end();
         for (name, column) in self.table.names.iter().zip(&self.table.columns) {
             let seen = &column[..rows];
-            let largest = seen.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
-            if largest > 1e150 {
-                return Err(Error::TooLarge { column: name.clone(), largest });
-            }
             if seen.iter().all(|value| *value == seen[0]) {
                 return Err(Error::Constant { column: name.clone(), value: seen[0], rows });
+            }
+            let (low, high) =
+                seen.iter().fold((seen[0], seen[0]), |(low, high), v| (v.min(low), v.max(high)));
+            let (largest, spread) = (high.abs().max(low.abs()), high - low);
+            if largest > LARGEST || spread < 1.0 / LARGEST {
+                return Err(Error::Scale { column: name.clone(), largest, spread });
             }
         }
         Ok(())

@@ -78,7 +78,7 @@ fn a_window_gives_the_bits_of_a_fresh_stream_alone_and_in_any_company() {
             let windows: Vec<_> = series.iter().map(|series| Window { series, index: 0 }).collect();
             let together = model.forecast_windows(&windows);
             for (at, (window, result)) in windows.iter().zip(&together).enumerate() {
-                assert_eq!(model.forecast_windows(&[*window]), [result.clone()], "{family} window {at}");
+                assert_eq!(&model.forecast_windows(&[*window])[0], result, "{family} window {at}");
                 let (mut stream, mut scratch, mut row) = (model.stream(), Scratch::default(), Vec::new());
                 for at_row in at * 31..at * 31 + lengths[at] {
                     table.row_into(at_row, &mut row);
@@ -255,7 +255,13 @@ fn awkward_but_legal_series_give_finite_forecasts_in_order() {
         let table = table(vec![values.clone(), values]);
         let result =
             train(&table, &Folds::inside(400), &Options { season: None, ..options(Choice::Auto) }, &Silent);
-        let Ok(trained) = result else { continue };
+        let trained = match result {
+            Ok(trained) => trained,
+            Err(error) => {
+                assert_eq!((name, error.code()), ("denormal", Code::CsvCell), "{error}");
+                continue;
+            }
+        };
         let series = cut(&table, 400 - 2 * trained.model.window_min(), 2 * trained.model.window_min());
         let forecast =
             trained.model.forecast_windows(&[Window { series: &series, index: 0 }])[0].clone().unwrap();
