@@ -34,7 +34,7 @@ pub(crate) struct ServeArgs {
     /// Where the server keeps its own files [default: ./spinwell-data].
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Where the models are [default: <data>/models].
+    /// Where the models are [default: `models` in the data folder].
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
     /// Address for inference over HTTP; port 0 takes any free one [default: 127.0.0.1:8000].

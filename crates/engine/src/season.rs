@@ -8,6 +8,8 @@
 
 /// A peak below this correlation is not a season.
 const CLEAR: f64 = 0.6;
+/// Changes that correlate less say nothing about where exactly the season ends.
+const CLEAR_CHANGES: f64 = 0.1;
 /// A shorter lag is preferred if its correlation is at least this share of the strongest.
 const NEARLY: f64 = 0.97;
 /// Longer series are judged by their newest rows: seasons longer than a third of this are not looked for.
@@ -25,15 +27,39 @@ pub fn detect(values: &[f64]) -> usize {
     let smooth = detrended(values);
     let (first, second) = smooth.split_at(smooth.len() / 2);
     let lag_max = values.len() / CYCLES_MIN;
-    let whole = autocorrelation(&smooth, lag_max + 1);
+    let whole = autocorrelation(&smooth, (lag_max + lag_max / 6 + 1).min(values.len() - 1));
     let peaks: Vec<usize> = (2..=lag_max)
-        .filter(|&lag| whole[lag] >= CLEAR && whole[lag] >= whole[lag - 1] && whole[lag] > whole[lag + 1])
+        .filter(|&lag| whole[lag] >= CLEAR && is_peak(&whole, lag))
         .filter(|&lag| {
             [first, second].iter().all(|half| lag >= half.len() || correlation_at(half, lag) >= 0.5 * CLEAR)
         })
         .collect();
     let strongest = peaks.iter().map(|&lag| whole[lag]).fold(0.0, f64::max);
-    peaks.into_iter().find(|&lag| whole[lag] >= NEARLY * strongest).unwrap_or(1)
+    peaks.into_iter().find(|&lag| whole[lag] >= NEARLY * strongest).map_or(1, |lag| sharpened(values, lag))
+}
+
+/// The lag near `lag` at which the changes over a quarter of it repeat best. Where slow movements dominate the
+/// values, they tilt the broad peak of the autocorrelation towards shorter lags. Such changes hardly have them, and
+/// unlike changes from row to row they are not mostly noise.
+fn sharpened(values: &[f64], lag: usize) -> usize {
+    let span = (lag / 4).max(1);
+    let changes: Vec<f64> = values.iter().skip(span).zip(values).map(|(now, then)| now - then).collect();
+    let at = |lag: usize| correlation_at(&changes, lag);
+    let best = near(lag, values.len()).filter(|&lag| lag > 1).max_by(|&a, &b| at(a).total_cmp(&at(b)));
+    best.filter(|&best| at(best) >= CLEAR_CHANGES).unwrap_or(lag)
+}
+
+/// The lags within a sixth of `lag`.
+fn near(lag: usize, end: usize) -> std::ops::Range<usize> {
+    let reach = (lag / 6).max(1);
+    lag.saturating_sub(reach).max(1)..(lag + reach + 1).min(end)
+}
+
+/// Whether no lag within a sixth of `lag` correlates more: noise puts small peaks beside a broad one.
+fn is_peak(correlation: &[f64], lag: usize) -> bool {
+    let beside = correlation[near(lag, correlation.len())].iter();
+    beside.clone().all(|&c| c <= correlation[lag])
+        && beside.copied().fold(f64::INFINITY, f64::min) < correlation[lag]
 }
 
 /// The series without its least-squares line.
@@ -72,7 +98,7 @@ mod tests {
     use spinwell_core::Rng;
     use std::f64::consts::TAU;
 
-    fn series(rows: usize, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    fn series(rows: usize, mut f: impl FnMut(f64, f64) -> f64) -> Vec<f64> {
         let mut rng = Rng::seeded(4);
         (0..rows).map(|t| f(t as f64, rng.normal())).collect()
     }
@@ -91,6 +117,16 @@ mod tests {
     fn a_trend_does_not_hide_a_season_and_is_none_itself() {
         assert_eq!(detect(&series(600, |t, noise| 0.1 * t + 3.0 * (TAU * t / 12.0).sin() + 0.2 * noise)), 12);
         assert_eq!(detect(&series(600, |t, noise| 0.1 * t + noise)), 1);
+    }
+
+    #[test]
+    fn a_day_is_not_mistaken_for_a_bump_beside_it_where_slow_noise_dominates() {
+        let mut slow = 0.0;
+        let values = series(24 * 300, |t, noise| {
+            slow = 0.995 * slow + 0.12 * noise;
+            slow + 0.6 * (TAU * t / 24.0).sin()
+        });
+        assert_eq!(detect(&values), 24);
     }
 
     #[test]
