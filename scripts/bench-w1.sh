@@ -9,6 +9,8 @@ source scripts/server.sh
 family=${1:-echo}
 seconds=${SECONDS_OF_LOAD:-30}
 work=$(mktemp -d)
+at_exit='rm -rf "$work"'
+trap 'eval "$at_exit"' EXIT
 cargo build --release --quiet
 spinwell=${CARGO_TARGET_DIR:-target}/release/spinwell
 case $family in
@@ -19,7 +21,6 @@ esac
 $spinwell train examples/data/nab_nyc_taxi.csv --target value --time timestamp --season 1 --horizon 1 \
   "${options[@]}" --name w1 --models "$work/models" --json >"$work/train.json"
 start_server "$spinwell" "$work/models" "$work/server.log"
-trap 'stop_server; rm -rf "$work"' EXIT
 
 cat >"$work/w1.lua" <<'LUA'
 local values = {}

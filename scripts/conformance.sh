@@ -9,11 +9,11 @@ checks=${CONFORMANCE:-../shared/tools/oip-conformance.py}
 cargo build --quiet
 spinwell=${CARGO_TARGET_DIR:-target}/debug/spinwell
 work=$(mktemp -d)
-trap 'stop_server; rm -rf "$work"' EXIT
+at_exit='rm -rf "$work"'
+trap 'eval "$at_exit"' EXIT
 $spinwell train examples/data/nab_nyc_taxi.csv --target value --time timestamp --horizon 48 --season 336 \
   --family linear --holdout 0 --trials 4 --name taxi --models "$work/models" --json >"$work/train.json"
 start_server "$spinwell" "$work/models" "$work/server.log"
-trap 'stop_server; rm -rf "$work"' EXIT
 target/venv/bin/python examples/call.py --http "$http" --grpc "$grpc" --model taxi \
   --csv examples/data/nab_nyc_taxi.csv --column value
 if [ -f "$checks" ]; then

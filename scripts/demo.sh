@@ -7,11 +7,11 @@ source scripts/server.sh
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 data=examples/data/nab_nyc_taxi.csv
 out=demo-out
-mkdir -p "$out"
+rm -rf "$out"; mkdir -p "$out"
 
 say "1. Build (release)"
 cargo build --release --quiet
-spinwell=target/release/spinwell
+spinwell=${CARGO_TARGET_DIR:-target}/release/spinwell
 echo "$($spinwell --version), $(du -h $spinwell | cut -f1)"
 
 say "2. Train on half-hourly taxi demand in New York: one day ahead (48 rows), weekly season (336 rows)"

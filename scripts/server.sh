@@ -1,4 +1,5 @@
 # Sourced by the other scripts: starts a spinwell server on free ports and stops it again.
+# A script that has more to clean up puts the command into $at_exit.
 # start_server BINARY MODELS LOG [OPTION..] sets $http, $grpc, $ops (host:port) and $server (process id).
 
 stop_server() {
@@ -14,7 +15,7 @@ start_server() {
   shift 3
   "$binary" serve --models "$models" --http 127.0.0.1:0 --grpc 127.0.0.1:0 --ops 127.0.0.1:0 "$@" >"$log" 2>"$log.err" &
   server=$!
-  trap stop_server EXIT
+  trap 'stop_server; eval "${at_exit:-}"' EXIT
   for _ in $(seq 200); do
     kill -0 "$server" 2>/dev/null || { echo "the server did not start:" >&2; cat "$log.err" >&2; exit 1; }
     http=$(address 'inference, HTTP' "$log"); grpc=$(address 'inference, gRPC' "$log"); ops=$(address 'metrics and health' "$log")

@@ -39,6 +39,15 @@ pub(crate) struct Args {
     /// Feed rows one by one, or a cold window of W rows at each origin.
     #[arg(long, value_name = "stream|window=W", default_value = "stream", value_parser = parse_mode)]
     mode: ModeArg,
+    /// Taken so that train's command line can be reused; a backtest saves nothing.
+    #[arg(long, hide = true)]
+    name: Option<String>,
+    /// As --name.
+    #[arg(long, hide = true)]
+    models: Option<std::path::PathBuf>,
+    /// As --name; the rows are split by --train-end.
+    #[arg(long, hide = true)]
+    holdout: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -68,6 +77,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let options = training.options(score)?;
     let data = read_data(&training.data, &training.columns()?)?;
     data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
+    if args.name.is_some() || args.models.is_some() || args.holdout.is_some() {
+        remark("note: a backtest saves no model: --name, --models and --holdout have no effect");
+    }
     check_rows(args, test_start, data.table.rows())?;
     let folds = match test_start > args.train_end {
         true => Folds::once(args.train_end, test_start),
@@ -92,6 +104,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let title = format!("{} of {}", training.target[0], pictures::file_name(&training.data));
         let note = format!("{} fitted on rows before {}", trained.model.family(), args.train_end);
         pictures::write(&pictures::evaluation(&title, &trained.model, &data.table, &evaluation, note), path)?;
+    }
+    if !trained.model.is_calibrated() {
+        remark("note: there were too few rows to calibrate the intervals at this level");
     }
     let seconds = |index: usize| progress.seconds(index);
     if training.json {

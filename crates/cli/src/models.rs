@@ -65,8 +65,7 @@ fn publish(
 /// The versions in a model's folder.
 fn versions(home: &Path) -> Vec<ModelVersion> {
     let entries = fs::read_dir(home).into_iter().flatten().flatten();
-    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok().map(ModelVersion);
-    entries.filter_map(number).filter(|version| version.0 > 0).collect()
+    entries.filter_map(|entry| ModelVersion::of_folder(entry.file_name().to_str()?)).collect()
 }
 
 /// A model that was asked for by name, name and version, or path.

@@ -6,6 +6,9 @@ use spinwell_engine::train::{Candidate, Trained};
 use spinwell_engine::{Family, Spec};
 use std::io::Write as _;
 
+/// Ratios whose denominator is zero come from the engine as the largest number.
+const UNDEFINED: f64 = f64::MAX / 2.0;
+
 /// Prints a line to stdout. A reader that has seen enough (`| head`) is no failure.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
@@ -39,9 +42,10 @@ pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Four significant digits, as plain as possible.
+/// Four significant digits, as plain as possible; a figure that nothing could be divided by is a dash.
 pub(crate) fn figure(value: f64) -> String {
     match value.abs() {
+        v if v >= UNDEFINED => "-".to_owned(),
         0.0 => "0".to_owned(),
         v if !(1e-3..1e7).contains(&v) => format!("{value:.2e}"),
         v if v >= 1000.0 => format!("{value:.0}"),
@@ -130,7 +134,8 @@ pub(crate) fn figures_json(figures: &Figures) -> Map<String, Value> {
         ("width_mean", figures.width_mean),
         ("interval_score", figures.interval_score),
     ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
+    let value = |value: f64| if value.abs() < UNDEFINED { json!(value) } else { Value::Null };
+    pairs.into_iter().map(|(name, figure)| (name.to_owned(), value(figure))).collect()
 }
 
 #[cfg(test)]
@@ -139,9 +144,14 @@ mod tests {
 
     #[test]
     fn figures_have_four_digits_and_tables_line_up() {
-        for (value, wanted) in
-            [(0.0, "0"), (0.11033, "0.1103"), (12_345.6, "12346"), (1e-5, "1.00e-5"), (3.21, "3.210")]
-        {
+        for (value, wanted) in [
+            (0.0, "0"),
+            (0.11033, "0.1103"),
+            (12_345.6, "12346"),
+            (1e-5, "1.00e-5"),
+            (f64::MAX, "-"),
+            (3.21, "3.210"),
+        ] {
             assert_eq!(figure(value), wanted);
         }
         assert_eq!([95.0, 99.9, 100.0].map(without_zeros), ["95", "99.9", "100"]);

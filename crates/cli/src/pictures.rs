@@ -19,6 +19,10 @@ pub(crate) fn check_path(path: Option<&Path>) -> anyhow::Result<()> {
             let text = format!("--plot {}: plots are SVG files, such as forecast.svg", path.display());
             Err(Fault::new(Code::OptionInvalid, text).into())
         }
+        Some(path) if path.parent().is_some_and(|folder| folder != Path::new("") && !folder.is_dir()) => {
+            let text = format!("--plot {}: there is no such folder", path.display());
+            Err(Fault::new(Code::OptionInvalid, text).into())
+        }
         _ => Ok(()),
     }
 }

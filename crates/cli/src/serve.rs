@@ -38,14 +38,14 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
     /// Address for inference over HTTP; port 0 takes any free one [default: 127.0.0.1:8000].
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) http: Option<String>,
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) http: Option<SocketAddr>,
     /// Address for inference over gRPC [default: 127.0.0.1:8001].
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) grpc: Option<String>,
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) grpc: Option<SocketAddr>,
     /// Address for metrics and health [default: 127.0.0.1:8002].
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) ops: Option<String>,
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) ops: Option<SocketAddr>,
     /// Allow addresses that other machines can reach, without encryption and without identities.
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -54,10 +54,15 @@ pub(crate) struct ServeArgs {
     pub(crate) print_config: bool,
 }
 
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "it must be an IP address and a port, such as 127.0.0.1:8000")
+}
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A [`Fault`] where the options are not valid, the models cannot be read or an address cannot be opened.
+/// A [`Fault`] where the options are not valid, the models cannot be read, an address cannot be opened or
+/// requests had to be abandoned at the end.
 pub(crate) fn run(args: ServeArgs) -> Result<()> {
     let is_printed = args.print_config;
     let loaded = load(args)?;
@@ -70,17 +75,21 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
         .thread_name("connections")
         .build()
         .context("the runtime cannot be started")?;
-    runtime.block_on(serve(loaded))
+    let served = runtime.block_on(serve(loaded));
+    // Dropping the runtime would wait for the node, and so for requests that the drain has given up.
+    runtime.shutdown_background();
+    served
 }
 
 fn load(args: ServeArgs) -> Result<Loaded, Fault> {
+    let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
     let path = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
     let given = [
         ("data.dir", path(args.data), "--data"),
         ("models.dir", path(args.models), "--models"),
-        ("http.address", args.http, "--http"),
-        ("grpc.address", args.grpc, "--grpc"),
-        ("ops.address", args.ops, "--ops"),
+        ("http.address", address(args.http), "--http"),
+        ("grpc.address", address(args.grpc), "--grpc"),
+        ("ops.address", address(args.ops), "--ops"),
         ("insecure", args.insecure.then(|| "true".to_owned()), "--insecure"),
     ];
     let overrides = given
@@ -134,27 +143,27 @@ struct Serving<'a> {
 
 async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
     let Serving { options, listeners, node, gateway, metrics, health, mut asked_to_stop } = serving;
-    let connections_max = options.limits.connections_max;
+    let limits = &options.limits;
     let (stop_inference, inference_stops) = shutdown::channel();
     let (stop_operations, operations_stop) = shutdown::channel();
     let inference = [
         tokio::spawn(serve_http(
             listeners.http,
             http_router(gateway.clone()),
-            connections_max,
+            limits.clone(),
             inference_stops.clone(),
         )),
         tokio::spawn(serve_grpc(
             listeners.grpc,
             grpc_service(gateway.clone()),
-            connections_max,
+            limits.clone(),
             inference_stops,
         )),
     ];
     let operations = tokio::spawn(serve_http(
         listeners.ops,
         ops_router(gateway, metrics),
-        connections_max,
+        limits.clone(),
         operations_stop,
     ));
     asked_to_stop.wait().await;
@@ -170,7 +179,13 @@ async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
     };
     match tokio::time::timeout(options.drain_timeout.into(), drain).await {
         Ok(drained) => drained.context("a part of the server failed while it stopped")?,
-        Err(_) => tracing::warn!(timeout = %options.drain_timeout, "stopped with requests still in flight"),
+        Err(_) => {
+            let message = format!(
+                "requests were still in flight {} after the stop was asked for (drain.timeout_ms) and were abandoned",
+                options.drain_timeout
+            );
+            return Err(Fault::new(Code::Stopping, message).into());
+        }
     }
     tracing::info!("stopped");
     Ok(())
@@ -191,6 +206,7 @@ fn start_node(options: &Options) -> Result<Arc<Node>, spinwell_node::StartError>
         executors: options.executors,
         queue_len_max: options.limits.queue_len_max,
         batch_windows_max: options.limits.batch_windows_max,
+        batch_rows_max: options.limits.batch_rows_max,
         rows_max: options.limits.rows_max,
     };
     Ok(Arc::new(Node::start(&options.models_dir, &node)?))

@@ -47,6 +47,8 @@ struct Held {
     rows: usize,
     stream: Evaluation,
     window: Option<Evaluation>,
+    /// Rows of each cold window.
+    window_rows: usize,
 }
 
 /// Trains, measures, fits again on all rows, and saves.
@@ -133,8 +135,8 @@ fn measure(model: &Model, data: &Data, seen: usize) -> anyhow::Result<Option<Hel
     let stream = scored(&plan).map_err(|error| failure::fault(Code::SeriesTooShort, error))?;
     let window = model.window_recommended();
     let cold = Plan { mode: Mode::Window(window), stride: origins.div_ceil(WINDOW_ORIGINS), ..plan };
-    let window = if window <= seen { scored(&cold).ok() } else { None };
-    Ok(Some(Held { rows: rows - seen, stream, window }))
+    let cold = if window <= seen { scored(&cold).ok() } else { None };
+    Ok(Some(Held { rows: rows - seen, stream, window: cold, window_rows: window }))
 }
 
 fn summary(
@@ -151,7 +153,7 @@ fn summary(
         "name": name.as_str(),
         "version": version,
         "model_hash": model.hash().to_string(),
-        "path": path,
+        "path": path.display().to_string(),
         "family": model.family().as_str(),
         "horizon": model.horizon(),
         "season": model.season(),
@@ -199,7 +201,7 @@ fn card(
             "rows": held.rows,
             "stream": evaluation(&held.stream),
             "window": held.window.as_ref().map(evaluation),
-            "window_rows": model.window_recommended(),
+            "window_rows": held.window_rows,
         })),
         "train_seconds": elapsed,
         "created_unix_seconds": now,
@@ -239,7 +241,7 @@ fn conclude(
         let line = |mode: &str, evaluation: &Evaluation| {
             let figures = &evaluation.overall;
             let (nrmse, mase) = (figure(figures.nrmse), figure(figures.mase));
-            format!("  {mode:<12} NRMSE {nrmse}  MASE {mase}  coverage {}", percent(figures.coverage))
+            format!("  {mode:<23} NRMSE {nrmse}  MASE {mase}  coverage {}", percent(figures.coverage))
         };
         say(&format!(
             "on the newest {} rows, kept back until now ({} ahead, all steps):",
@@ -248,7 +250,7 @@ fn conclude(
         ));
         say(&line("as a stream", &held.stream));
         if let Some(window) = &held.window {
-            say(&line(&format!("{} rows", model.window_recommended()), window));
+            say(&line(&format!("as windows of {} rows", held.window_rows), window));
         }
     }
     if !model.is_calibrated() {

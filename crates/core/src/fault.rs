@@ -110,12 +110,14 @@ codes! {
     CsvColumn = "SPW-CSV-COLUMN", Operator, retryable: false;
     /// A cell is neither a number nor empty, or not finite.
     CsvCell = "SPW-CSV-CELL", Operator, retryable: false;
-    /// More consecutive cells are missing than are interpolated.
+    /// More consecutive cells are missing than are bridged.
     CsvMissing = "SPW-CSV-MISSING", Operator, retryable: false;
     /// A time cell is not a time, or a time occurs twice.
     CsvTime = "SPW-CSV-TIME", Operator, retryable: false;
     /// A column never changes in the rows it would be learned from.
     SeriesConstant = "SPW-SERIES-CONSTANT", Operator, retryable: false;
+    /// A column's values leave no room for forecasts and intervals in 32-bit floats.
+    SeriesScale = "SPW-SERIES-SCALE", Operator, retryable: false;
     /// There are not enough rows for the horizon, season and folds asked for.
     SeriesTooShort = "SPW-SERIES-TOO-SHORT", Operator, retryable: false;
     /// An option's value is out of range or contradicts another.

@@ -54,6 +54,15 @@ impl fmt::Display for ModelName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelVersion(pub u32);
 
+impl ModelVersion {
+    /// The version that a folder's name stands for: a number from 1, written the one way it can be.
+    #[must_use]
+    pub fn of_folder(name: &str) -> Option<Self> {
+        let number: u32 = name.parse().ok()?;
+        (number > 0 && number.to_string() == name).then_some(Self(number))
+    }
+}
+
 impl fmt::Display for ModelVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -97,6 +106,14 @@ mod tests {
         }
         for bad in ["", ".", "..", "-x", "a/b", "a b", "é", "a\0", &"x".repeat(129)] {
             assert!(bad.parse::<ModelName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_version_has_one_folder() {
+        assert_eq!(ModelVersion::of_folder("12"), Some(ModelVersion(12)));
+        for other in ["0", "007", "+1", "1.0", "", "v1", "4294967296"] {
+            assert_eq!(ModelVersion::of_folder(other), None, "{other}");
         }
     }
 

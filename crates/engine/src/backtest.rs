@@ -52,8 +52,10 @@ pub struct Evaluation {
     pub targets: Vec<Figures>,
     /// Their mean.
     pub overall: Figures,
-    /// Origins scored.
+    /// Origins asked for.
     pub origins: usize,
+    /// Forecasts of the first target that had a truth to be scored against.
+    pub scored: usize,
     /// The last horizon of the first target, in order of time.
     pub points: Vec<Point>,
     /// The whole path from the last origin that has its truth, of the first target.
@@ -165,7 +167,8 @@ fn score(model: &Model, table: &Table, plan: &Plan, origins: &[usize], forecasts
                     last: column[origin],
                     seasonal: season_before.map_or(column[origin], |row| column[row]),
                 };
-                let is_scored = place == ScoredHorizon::Last || plan.score == Score::Path;
+                let counts = place == ScoredHorizon::Last || plan.score == Score::Path;
+                let is_scored = counts && !table.is_missing(target, origin + step);
                 if is_scored {
                     tally.add(&scored, model.coverage(), place);
                 }
@@ -182,5 +185,12 @@ fn score(model: &Model, table: &Table, plan: &Plan, origins: &[usize], forecasts
     let naive = |target: usize| metrics::naive_in_sample(&table.columns[target][..plan.train_end], season);
     let targets: Vec<Figures> =
         tallies.iter().enumerate().map(|(k, tally)| tally.figures(naive(k))).collect();
-    Evaluation { overall: metrics::mean(&targets), targets, origins: origins.len(), points, last_path }
+    Evaluation {
+        overall: metrics::mean(&targets),
+        targets,
+        origins: origins.len(),
+        scored: tallies[0].count(),
+        points,
+        last_path,
+    }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Encoder {
     pub(crate) seasonal_inputs: Vec<usize>,
     /// The reservoir, where the family has one.
     pub(crate) reservoir: Option<Reservoir>,
-    /// Smallest and largest training value of each feature; empty while they are being found.
+    /// Smallest and largest training value of each feature; empty while they are being found, and for naive families.
     pub(crate) clip: Vec<(f32, f32)>,
 }
 
@@ -172,9 +172,15 @@ impl Encoder {
         channels * (1 + seasonal)
     }
 
-    /// Writes the features of the newest row; the padding stays zero. Clipped where the range is known.
+    /// Writes the features of the newest row, clipped to the encoder's ranges; the padding stays as it is.
     #[inline(always)]
     pub(crate) fn features(&self, memory: &Memory, features: &mut [f32]) {
+        self.features_within(memory, &self.clip, features);
+    }
+
+    /// The same, clipped to `ranges`: one per feature, or none for no clipping.
+    #[inline(always)]
+    pub(crate) fn features_within(&self, memory: &Memory, ranges: &[(f32, f32)], features: &mut [f32]) {
         let mut at = 0;
         let relative = self.lags.form == LagForm::Relative;
         if self.lags.recent > 0 {
@@ -201,7 +207,7 @@ impl Encoder {
             features[at..at + units].copy_from_slice(&memory.vector[..units]);
             at += units;
         }
-        for (feature, &(low, high)) in features[..at].iter_mut().zip(&self.clip) {
+        for (feature, &(low, high)) in features[..at].iter_mut().zip(ranges) {
             *feature = feature.clamp(low, high);
         }
     }

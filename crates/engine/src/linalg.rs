@@ -1,6 +1,6 @@
 //! Ridge regression from accumulated moments, in 64 bits.
 //!
-//! Features are never held as a matrix over time: rows stream into a Gram matrix of (1, features, targets), a
+//! Features are never held as a matrix over time: rows stream into sums of products of features and targets, a
 //! part of the series at a time. Sums of such parts are the training sets of the forward folds, and a part that
 //! was left out gives the exact squared error of any weights on it, so trying a penalty costs one factorisation
 //! and no second look at the data.
@@ -16,26 +16,30 @@ const CHUNK_ROWS: usize = 256;
 /// A feature that varies less than this (standardised inputs vary by 1) is treated as constant.
 const CONSTANT_DEVIATION: f64 = 1e-9;
 
-/// Sums over rows of all products of (1, features, targets).
+/// Sums over rows of the products of (1, features) with themselves and with the targets, and of the targets' squares.
 #[derive(Debug, Clone)]
 pub(crate) struct Moments {
-    features: usize,
-    outputs: usize,
-    /// Lower triangle of the Gram matrix.
+    /// Lower triangle of the products of (1, features); entry (0, 0) counts the rows.
     gram: Mat<f64>,
-    chunk: Mat<f64>,
+    /// Products of (1, features) with the targets.
+    cross: Mat<f64>,
+    /// Squares of the targets.
+    squares: Vec<f64>,
+    inputs: Mat<f64>,
+    targets: Mat<f64>,
     filled: usize,
 }
 
 impl Moments {
     /// No rows yet.
     pub(crate) fn new(features: usize, outputs: usize) -> Self {
-        let width = 1 + features + outputs;
+        let width = 1 + features;
         Self {
-            features,
-            outputs,
             gram: Mat::zeros(width, width),
-            chunk: Mat::zeros(CHUNK_ROWS, width),
+            cross: Mat::zeros(width, outputs),
+            squares: vec![0.0; outputs],
+            inputs: Mat::zeros(CHUNK_ROWS, width),
+            targets: Mat::zeros(CHUNK_ROWS, outputs),
             filled: 0,
         }
     }
@@ -43,9 +47,13 @@ impl Moments {
     /// Adds one row.
     pub(crate) fn push(&mut self, features: &[f32], targets: &[f32]) {
         let row = self.filled;
-        self.chunk[(row, 0)] = 1.0;
-        for (column, &value) in features[..self.features].iter().chain(targets).enumerate() {
-            self.chunk[(row, 1 + column)] = f64::from(value);
+        self.inputs[(row, 0)] = 1.0;
+        for (column, &value) in features[..self.gram.nrows() - 1].iter().enumerate() {
+            self.inputs[(row, 1 + column)] = f64::from(value);
+        }
+        for (column, &value) in targets.iter().enumerate() {
+            self.targets[(row, column)] = f64::from(value);
+            self.squares[column] += f64::from(value) * f64::from(value);
         }
         self.filled += 1;
         if self.filled == CHUNK_ROWS {
@@ -53,20 +61,22 @@ impl Moments {
         }
     }
 
-    /// Brings the rows still waiting into the Gram matrix.
+    /// Brings the rows still waiting into the sums.
     pub(crate) fn flush(&mut self) {
-        let rows = self.chunk.get(..self.filled, ..);
+        let inputs = self.inputs.get(..self.filled, ..);
+        let targets = self.targets.get(..self.filled, ..);
         triangular::matmul(
             self.gram.as_mut(),
             BlockStructure::TriangularLower,
             Accum::Add,
-            rows.transpose(),
+            inputs.transpose(),
             BlockStructure::Rectangular,
-            rows,
+            inputs,
             BlockStructure::Rectangular,
             1.0,
             Par::Seq,
         );
+        matmul(self.cross.as_mut(), Accum::Add, inputs.transpose(), targets, 1.0, Par::Seq);
         self.filled = 0;
     }
 
@@ -74,6 +84,8 @@ impl Moments {
     pub(crate) fn add(&mut self, other: &Moments) {
         debug_assert!(self.filled == 0 && other.filled == 0, "moments are added after flushing");
         self.gram += &other.gram;
+        self.cross += &other.cross;
+        self.squares.iter_mut().zip(&other.squares).for_each(|(sum, more)| *sum += more);
     }
 
     /// Number of rows.
@@ -81,6 +93,15 @@ impl Moments {
         self.gram[(0, 0)]
     }
 
+    fn features(&self) -> usize {
+        self.gram.nrows() - 1
+    }
+
+    fn outputs(&self) -> usize {
+        self.cross.ncols()
+    }
+
+    /// The whole Gram matrix, mirrored from its lower triangle.
     fn full(&self) -> Mat<f64> {
         let n = self.gram.nrows();
         Mat::from_fn(n, n, |r, c| if r >= c { self.gram[(r, c)] } else { self.gram[(c, r)] })
@@ -115,10 +136,10 @@ impl Normal {
         if n < 2.0 {
             return None;
         }
-        let (f, o) = (moments.features, moments.outputs);
+        let (f, o) = (moments.features(), moments.outputs());
         let gram = moments.full();
         let mean: Vec<f64> = (0..f).map(|i| gram[(1 + i, 0)] / n).collect();
-        let mean_targets: Vec<f64> = (0..o).map(|j| gram[(1 + f + j, 0)] / n).collect();
+        let mean_targets: Vec<f64> = (0..o).map(|j| moments.cross[(0, j)] / n).collect();
         let covariance = |i: usize, j: usize| gram[(1 + i, 1 + j)] / n - mean[i] * mean[j];
         let deviation: Vec<f64> = (0..f)
             .map(|i| covariance(i, i).max(0.0).sqrt())
@@ -126,7 +147,7 @@ impl Normal {
             .collect();
         let correlation = Mat::from_fn(f, f, |i, j| covariance(i, j) / (deviation[i] * deviation[j]));
         let cross = Mat::from_fn(f, o, |i, j| {
-            (gram[(1 + i, 1 + f + j)] / n - mean[i] * mean_targets[j]) / deviation[i]
+            (moments.cross[(1 + i, j)] / n - mean[i] * mean_targets[j]) / deviation[i]
         });
         Some(Self { mean, deviation, mean_targets, correlation, cross })
     }
@@ -159,39 +180,42 @@ impl Normal {
 /// A part of the series that was left out of training, ready to score weights.
 #[derive(Debug)]
 pub(crate) struct HeldOut {
-    features: usize,
-    outputs: usize,
     gram: Mat<f64>,
+    cross: Mat<f64>,
+    squares: Vec<f64>,
 }
 
 impl HeldOut {
     /// Prepares the sums of a left-out part.
     pub(crate) fn new(moments: &Moments) -> Self {
-        Self { features: moments.features, outputs: moments.outputs, gram: moments.full() }
+        Self { gram: moments.full(), cross: moments.cross.clone(), squares: moments.squares.clone() }
+    }
+
+    fn rows(&self) -> f64 {
+        self.gram[(0, 0)].max(1.0)
     }
 
     /// Mean square of each target: the error of a readout that says nothing.
     pub(crate) fn target_power(&self) -> Vec<f64> {
-        let first = 1 + self.features;
-        (first..first + self.outputs).map(|y| self.gram[(y, y)] / self.gram[(0, 0)].max(1.0)).collect()
+        self.squares.iter().map(|square| square / self.rows()).collect()
     }
 
     /// Mean squared error of `weights` for each output.
     pub(crate) fn squared_errors(&self, weights: &Weights) -> Vec<f64> {
-        let (f, o, n) = (self.features, self.outputs, self.gram[(0, 0)]);
+        let (f, o) = (self.gram.nrows() - 1, self.squares.len());
         let mut product = Mat::<f64>::zeros(f, o);
-        let block = self.gram.get(1..1 + f, 1..1 + f);
+        let block = self.gram.get(1.., 1..);
         matmul(product.as_mut(), Accum::Replace, block, weights.slopes.as_ref(), 1.0, Par::Seq);
         (0..o)
             .map(|j| {
-                let (y, b) = (1 + f + j, weights.intercepts[j]);
-                let mut sum = self.gram[(y, y)] - 2.0 * b * self.gram[(y, 0)] + b * b * n;
+                let b = weights.intercepts[j];
+                let mut sum = self.squares[j] - 2.0 * b * self.cross[(0, j)] + b * b * self.gram[(0, 0)];
                 for i in 0..f {
                     let w = weights.slopes[(i, j)];
-                    sum +=
-                        w * (product[(i, j)] - 2.0 * self.gram[(y, 1 + i)] + 2.0 * b * self.gram[(1 + i, 0)]);
+                    sum += w
+                        * (product[(i, j)] - 2.0 * self.cross[(1 + i, j)] + 2.0 * b * self.gram[(1 + i, 0)]);
                 }
-                sum.max(0.0) / n.max(1.0)
+                sum.max(0.0) / self.rows()
             })
             .collect()
     }
@@ -259,9 +283,11 @@ mod tests {
         let mut parts = moments(&all[..251]);
         parts.add(&moments(&all[251..]));
         let whole = moments(&all);
-        let difference = (0..6).flat_map(|r| (0..=r).map(move |c| (r, c)));
-        for at in difference {
+        for at in (0..4).flat_map(|r| (0..=r).map(move |c| (r, c))) {
             assert!((parts.gram[at] - whole.gram[at]).abs() < 1e-6);
+        }
+        for at in (0..4).flat_map(|r| (0..2).map(move |c| (r, c))) {
+            assert!((parts.cross[at] - whole.cross[at]).abs() < 1e-6);
         }
         assert!(Normal::new(&Moments::new(3, 2)).is_none());
     }

@@ -2,12 +2,39 @@
 //! standard deviation of the scored truths; MASE = MAE ÷ in-sample MAE of the seasonal naive forecast (Hyndman &
 //! Koehler 2006); interval score as in Gneiting & Raftery 2007, eq. 43.
 
+/// The population variance of values that arrive one by one. Sums are taken about the first value, so that a large
+/// level cancels nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Spread {
+    n: f64,
+    first: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Spread {
+    /// Adds one value.
+    pub(crate) fn add(&mut self, value: f64) {
+        if self.n == 0.0 {
+            self.first = value;
+        }
+        self.n += 1.0;
+        self.sum += value - self.first;
+        self.squares += (value - self.first).powi(2);
+    }
+
+    /// The variance so far, 0 for none.
+    pub(crate) fn variance(&self) -> f64 {
+        let n = self.n.max(1.0);
+        (self.squares / n - (self.sum / n).powi(2)).max(0.0)
+    }
+}
+
 /// Sums over scored (truth, forecast, interval) triples of one target.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tally {
     n: f64,
-    truth: f64,
-    truth_squared: f64,
+    truths: Spread,
     squared: f64,
     absolute: f64,
     symmetric: f64,
@@ -75,8 +102,7 @@ impl Tally {
         let Scored { truth, forecast, lower, upper, last, seasonal } = *scored;
         let error = truth - forecast;
         self.n += 1.0;
-        self.truth += truth;
-        self.truth_squared += truth * truth;
+        self.truths.add(truth);
         self.squared += error * error;
         self.absolute += error.abs();
         let size = truth.abs() + forecast.abs();
@@ -93,22 +119,6 @@ impl Tally {
         }
     }
 
-    /// Joins the sums of two parts, `other` following this one in time.
-    pub fn append(&mut self, other: &Tally) {
-        self.n += other.n;
-        self.truth += other.truth;
-        self.truth_squared += other.truth_squared;
-        self.squared += other.squared;
-        self.absolute += other.absolute;
-        self.symmetric += other.symmetric;
-        self.persistence_squared += other.persistence_squared;
-        self.seasonal_squared += other.seasonal_squared;
-        self.inside += other.inside;
-        self.width += other.width;
-        self.penalty += other.penalty;
-        self.hits.extend(&other.hits);
-    }
-
     /// How many forecasts were scored.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -119,7 +129,7 @@ impl Tally {
     #[must_use]
     pub fn figures(&self, naive_in_sample: f64) -> Figures {
         let n = self.n.max(1.0);
-        let deviation_squared = (self.truth_squared / n - (self.truth / n).powi(2)).max(0.0);
+        let deviation_squared = self.truths.variance();
         let deviation = deviation_squared.sqrt();
         let rmse = (self.squared / n).sqrt();
         let skill = |naive_squared: f64| 1.0 - ratio(rmse, (naive_squared / n).sqrt());
@@ -248,17 +258,26 @@ mod tests {
     }
 
     #[test]
-    fn parts_joined_are_the_whole() {
-        let scored =
-            |truth: f64| Scored { truth, forecast: 1.0, lower: 0.0, upper: 2.0, last: 0.0, seasonal: 0.5 };
-        let (mut whole, mut early, mut late) = (Tally::default(), Tally::default(), Tally::default());
-        for t in 0..10 {
-            let part = if t < 4 { &mut early } else { &mut late };
-            part.add(&scored(f64::from(t)), 0.9, ScoredHorizon::Last);
-            whole.add(&scored(f64::from(t)), 0.9, ScoredHorizon::Last);
-        }
-        early.append(&late);
-        assert_eq!(early, whole);
+    fn a_level_of_a_billion_changes_no_figure() {
+        let figures = |level: f64| {
+            let mut tally = Tally::default();
+            for t in 0..200 {
+                let truth = level + f64::from(t % 7);
+                let forecast = truth + 0.5;
+                let scored = Scored {
+                    truth,
+                    forecast,
+                    lower: truth - 1.0,
+                    upper: truth + 1.0,
+                    last: level,
+                    seasonal: level,
+                };
+                tally.add(&scored, 0.9, ScoredHorizon::Last);
+            }
+            tally.figures(1.0)
+        };
+        let (low, high) = (figures(0.0), figures(1e9));
+        assert!((low.nrmse - high.nrmse).abs() < 1e-9 && (low.r2 - high.r2).abs() < 1e-9, "{low:?} {high:?}");
         assert_eq!(naive_in_sample(&[1.0, 2.0, 4.0], 1), 1.5);
     }
 }

@@ -12,7 +12,7 @@ use spinwell_protocol::{
     NodeLink, NodeLoad,
 };
 use spinwell_runtime::health::{Health, Phase};
-use spinwell_runtime::options::{Options, Sources};
+use spinwell_runtime::options::{Limits, Options, Sources};
 use std::sync::{Arc, Mutex};
 
 /// How the node behaves.
@@ -112,6 +112,7 @@ pub(crate) fn catalogue() -> Catalogue {
         time_column: None,
         profile: NumericProfile::CpuF32,
         max_batch_size: 8,
+        request_rows_max: 500,
     };
     let model = Arc::new(ModelDescription::new(facts));
     catalogue.insert(&model.name.clone(), ModelVersion(1), Entry::Ready(model));
@@ -121,11 +122,17 @@ pub(crate) fn catalogue() -> Catalogue {
 
 /// A gateway to a node of this mood, ready, and what it records.
 pub(crate) fn gateway(mood: Mood) -> (Gateway, Arc<Outcomes>) {
+    gateway_with(mood, |_| {})
+}
+
+/// The same with other limits.
+pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gateway, Arc<Outcomes>) {
     let outcomes = Arc::new(Outcomes::default());
     let health = Health::default();
     health.advance(Phase::Ready);
     let mut limits = Options::load(&Sources::default()).unwrap().options.limits;
     limits.body_bytes = 4096;
+    change(&mut limits);
     let gateway = Gateway::new(Parts {
         link: Arc::new(Link { catalogue: Arc::new(catalogue()), mood }),
         limits,

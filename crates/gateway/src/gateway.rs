@@ -1,5 +1,6 @@
 //! What both wires share: finding the model, keeping the deadline, asking the node.
 
+use crate::budget::{Budget, Share};
 use crate::record::{OutcomeReader, Ticket};
 use spinwell_core::{Code, Fault, Micros, Protocol, Series};
 use spinwell_protocol::{Catalogue, InferReply, InferRequest, ModelDescription, NodeLink, NodeLoad};
@@ -23,34 +24,44 @@ pub struct Parts {
 
 /// A cheap handle on the gateway, shared by all connections.
 #[derive(Clone)]
-pub struct Gateway(Arc<Parts>);
+pub struct Gateway {
+    parts: Arc<Parts>,
+    /// What all bodies may hold.
+    bodies: Arc<Budget>,
+}
 
 impl Gateway {
     /// A gateway of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        let bodies = Budget::new(parts.limits.bodies_bytes_max);
+        Self { parts: Arc::new(parts), bodies }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.parts.limits
+    }
+
+    /// What a body takes from the budget of all.
+    pub(crate) fn body_share(&self) -> Share {
+        self.bodies.share()
     }
 
     pub(crate) fn models(&self) -> Arc<Catalogue> {
-        self.0.link.models()
+        self.parts.link.models()
     }
 
     pub(crate) fn load(&self) -> NodeLoad {
-        self.0.link.load()
+        self.parts.link.load()
     }
 
     pub(crate) fn open_ticket(&self, protocol: Protocol) -> Ticket {
-        Ticket::open(self.0.reader.clone(), protocol)
+        Ticket::open(self.parts.reader.clone(), protocol)
     }
 
     /// Whether this process should be sent requests, or why not.
     pub(crate) fn ready(&self) -> Result<(), Fault> {
-        match self.0.health.phase() {
+        match self.parts.health.phase() {
             Phase::Ready => Ok(()),
             Phase::Starting => {
                 Err(Fault::new(Code::Stopping, "the server is starting and takes no requests yet"))
@@ -74,10 +85,10 @@ impl Gateway {
         series: Series,
         timeout: Option<Micros>,
     ) -> Result<InferReply, Fault> {
-        let limit: Duration = self.0.limits.deadline.into();
+        let limit: Duration = self.parts.limits.deadline.into();
         let allowed = timeout.map_or(limit, |timeout| Duration::from_micros(timeout.0).min(limit));
         let deadline = ticket.received_at() + allowed;
-        let answer = self.0.link.infer(InferRequest { model, series, deadline });
+        let answer = self.parts.link.infer(InferRequest { model, series, deadline });
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
             Err(Fault::new(Code::DeadlineExceeded, message))

@@ -3,9 +3,13 @@
 //! Every request of a batch gets its own answer or its own fault. If the engine panics, which it promises not
 //! to, the requests are run again one by one, so that the one that provokes the panic is the only one that
 //! suffers; the executor lives on.
+//!
+//! A batch runs in [groups of windows](crate::batch), so that a request whose time has passed, or whose caller
+//! has gone, stops costing anything soon and not at the end.
 
+use crate::batch::{Batch, Part, Place};
 use crate::repository::Loaded;
-use spinwell_core::{BatchShare, Code, Fault, Micros, NodeId, Series};
+use spinwell_core::{BatchShare, Code, Fault, NodeId, Series};
 use spinwell_engine::{Forecast, Window};
 use spinwell_protocol::{Forecasts, InferReply};
 use spinwell_runtime::clock;
@@ -19,6 +23,8 @@ pub(crate) struct Job {
     pub(crate) series: Series,
     /// When it came.
     pub(crate) arrived: Instant,
+    /// When its answer is worth nothing any more.
+    pub(crate) deadline: Instant,
     /// Where its answer goes.
     pub(crate) answer: oneshot::Sender<Result<InferReply, Fault>>,
 }
@@ -39,64 +45,60 @@ impl Job {
 /// Runs the requests together and answers each.
 pub(crate) fn run(model: &Loaded, node: &NodeId, jobs: Vec<Job>) {
     let started = clock::now();
-    match predict(model, &jobs) {
-        Some(results) => answer(model, node, Ran { jobs, results, started, compute: clock::since(started) }),
-        None if jobs.len() > 1 => {
-            for job in jobs {
-                run(model, node, vec![job]);
-            }
+    let mut batch = Batch::of(jobs);
+    while let Some(group) = batch.next_group(clock::now()) {
+        if let Some(results) = predict(model, &batch, &group) {
+            batch.add(&group, results);
+        } else {
+            return run_alone(model, node, batch);
         }
-        None => {
-            for job in jobs {
-                job.refuse(Fault::new(
-                    Code::Internal,
-                    "the model failed on this request; the server goes on",
-                ));
-            }
+    }
+    answer(model, node, batch, started);
+}
+
+/// Runs each request of a batch that failed by itself; refuses it where it already was.
+fn run_alone(model: &Loaded, node: &NodeId, batch: Batch) {
+    let is_alone = batch.parts.len() == 1;
+    for Part { job, .. } in batch.parts {
+        if is_alone {
+            job.refuse(Fault::new(Code::Internal, "the model failed on this request; the server goes on"));
+        } else {
+            run(model, node, vec![job]);
         }
     }
 }
 
-/// A batch that has been run.
-struct Ran {
-    jobs: Vec<Job>,
-    results: Vec<Result<Forecast, Fault>>,
-    started: Instant,
-    compute: Micros,
-}
-
-/// One result for each window of all jobs, or `None` where the model panicked or lost count.
-fn predict(model: &Loaded, jobs: &[Job]) -> Option<Vec<Result<Forecast, Fault>>> {
-    let windows: Vec<Window<'_>> = jobs
-        .iter()
-        .flat_map(|job| (0..job.series.batch()).map(|index| Window { series: &job.series, index }))
-        .collect();
+/// One result for each window of a group, or `None` where the model panicked or lost count.
+fn predict(model: &Loaded, batch: &Batch, group: &[Place]) -> Option<Vec<Result<Forecast, Fault>>> {
+    let windows: Vec<Window<'_>> = group.iter().map(|&place| batch.window(place)).collect();
     // A model is immutable, so nothing half-changed can be left behind by a panic.
     let results = catch_unwind(AssertUnwindSafe(|| model.predictor.predict(&windows)));
     let results = results.ok().filter(|results| results.len() == windows.len());
     if results.is_none() {
         let (model, windows) = (&model.description.name, windows.len());
-        tracing::error!(%model, requests = jobs.len(), windows, "the model failed on a batch");
+        tracing::error!(%model, requests = batch.parts.len(), windows, "the model failed on a batch");
     }
     results
 }
 
-fn answer(model: &Loaded, node: &NodeId, ran: Ran) {
-    let windows = ran.results.len();
-    let mut results = ran.results.into_iter();
+/// Answers each request. The first whose answer is taken stands for the batch where batches are counted: an
+/// answer that nobody takes is one that nobody counts.
+fn answer(model: &Loaded, node: &NodeId, batch: Batch, started: Instant) {
+    let compute = clock::since(started);
+    let windows = batch.windows_run;
     let mut counts = true;
-    for job in ran.jobs {
-        let own = gather(model, results.by_ref().take(job.series.batch()));
-        let reply = own.map(|forecasts| InferReply {
+    for Part { job, results } in batch.parts {
+        let reply = gather(model, results.into_iter()).map(|forecasts| InferReply {
             model: model.description.clone(),
             node: node.clone(),
             forecasts,
-            queue: ran.started.saturating_duration_since(job.arrived).into(),
-            compute: ran.compute,
-            batch: BatchShare { windows, counts: std::mem::take(&mut counts) },
+            queue: started.saturating_duration_since(job.arrived).into(),
+            compute,
+            batch: BatchShare { windows, counts },
         });
-        // Whoever stopped waiting does not miss it.
-        let _ = job.answer.send(reply);
+        let is_forecast = reply.is_ok();
+        let is_taken = job.answer.send(reply).is_ok();
+        counts &= !(is_forecast && is_taken);
     }
 }
 

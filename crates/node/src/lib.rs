@@ -5,6 +5,7 @@
 //! and runs it at once. Nothing is held back to wait for company: under light load a request runs alone and
 //! immediately, under heavy load batches form by themselves because executors are busy.
 
+mod batch;
 mod executor;
 mod node;
 mod predictor;

@@ -3,6 +3,7 @@
 use crate::executor::{self, Job};
 use crate::queue::{Entry, Queue, Refusal};
 use crate::repository::{Bounds, Loaded, Problem, Repository, ScanError};
+use crate::waiting::Cost;
 use spinwell_core::{Code, Fault, Millis, ModelName, ModelVersion, NodeId};
 use spinwell_protocol::{Catalogue, InferFuture, InferRequest, NodeLink, NodeLoad};
 use spinwell_runtime::clock;
@@ -28,6 +29,8 @@ pub struct Options {
     pub queue_len_max: usize,
     /// Windows in one batch, and so in one request.
     pub batch_windows_max: usize,
+    /// Rows in all windows of one batch, and so of one request.
+    pub batch_rows_max: usize,
     /// Rows in one window.
     pub rows_max: usize,
 }
@@ -78,7 +81,11 @@ impl Node {
     /// Where the folder cannot be read or a thread cannot be started. A broken model file is no error: see
     /// [`Node::problems`].
     pub fn start(folder: &Path, options: &Options) -> Result<Self, StartError> {
-        let bounds = Bounds { windows_max: options.batch_windows_max, rows_max: options.rows_max };
+        let bounds = Bounds {
+            windows_max: options.batch_windows_max,
+            rows_max: options.rows_max,
+            rows_in_all_max: options.batch_rows_max,
+        };
         Self::with(Repository::scan(folder, bounds)?, options)
     }
 
@@ -91,9 +98,10 @@ impl Node {
             .enumerate()
             .map(|(lane, model)| ((model.description.name.clone(), model.description.version), lane))
             .collect();
+        let cost_max = Cost { windows: options.batch_windows_max, rows: options.batch_rows_max };
         let inner = Arc::new(Inner {
             id: options.id.clone(),
-            queue: Queue::new(models.len(), options.queue_len_max, options.batch_windows_max),
+            queue: Queue::new(models.len(), options.queue_len_max, cost_max),
             models,
             executing: AtomicUsize::new(0),
         });
@@ -135,9 +143,10 @@ impl Node {
             Fault::new(Code::ModelNotFound, message)
         })?;
         let (answer, receiver) = oneshot::channel();
-        let windows = request.series.batch();
-        let work = Job { series: request.series, arrived: clock::now(), answer };
-        let entry = Entry { lane, windows, deadline: request.deadline, work };
+        let InferRequest { series, deadline, .. } = request;
+        let cost = Cost { windows: series.batch(), rows: series.batch().saturating_mul(series.rows()) };
+        let work = Job { series, arrived: clock::now(), deadline, answer };
+        let entry = Entry { lane, cost, deadline, work };
         self.inner.queue.push(entry).map_err(|refusal| match refusal {
             Refusal::Full => {
                 let waiting = self.inner.queue.len_max();

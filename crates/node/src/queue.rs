@@ -3,7 +3,7 @@
 //! A standard mutex, because it is held for a few dozen nanoseconds and executors are plain threads; a
 //! condition variable, because an idle executor should cost nothing.
 
-use crate::waiting::{Batch, Waiting};
+use crate::waiting::{Batch, Cost, Waiting};
 use spinwell_runtime::clock;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -22,8 +22,8 @@ pub(crate) enum Refusal {
 pub(crate) struct Entry<T> {
     /// The model, by its lane.
     pub(crate) lane: usize,
-    /// Windows it holds.
-    pub(crate) windows: usize,
+    /// What it asks of an executor.
+    pub(crate) cost: Cost,
     /// When its answer is worth nothing any more.
     pub(crate) deadline: Instant,
     /// The request itself.
@@ -35,7 +35,7 @@ pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
     len_max: usize,
-    windows_max: usize,
+    cost_max: Cost,
 }
 
 struct State<T> {
@@ -44,11 +44,11 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty queue for `lanes` models that holds at most `len_max` requests and gives batches of at most
-    /// `windows_max` windows.
-    pub(crate) fn new(lanes: usize, len_max: usize, windows_max: usize) -> Self {
+    /// An empty queue for `lanes` models that holds at most `len_max` requests and gives batches that cost
+    /// at most `cost_max`.
+    pub(crate) fn new(lanes: usize, len_max: usize, cost_max: Cost) -> Self {
         let state = State { waiting: Waiting::new(lanes), is_stopping: false };
-        Self { state: Mutex::new(state), arrived: Condvar::new(), len_max, windows_max }
+        Self { state: Mutex::new(state), arrived: Condvar::new(), len_max, cost_max }
     }
 
     /// How many requests wait.
@@ -70,7 +70,7 @@ impl<T> Queue<T> {
         if state.waiting.len() >= self.len_max {
             return Err(Refusal::Full);
         }
-        state.waiting.push(entry.lane, entry.windows, entry.deadline, entry.work);
+        state.waiting.push(entry.lane, entry.cost, entry.deadline, entry.work);
         drop(state);
         self.arrived.notify_one();
         Ok(())
@@ -80,7 +80,7 @@ impl<T> Queue<T> {
     pub(crate) fn take(&self, wanted: impl Fn(&T) -> bool) -> Option<Batch<T>> {
         let mut state = self.lock();
         loop {
-            if let Some(batch) = state.waiting.take(clock::now(), self.windows_max, &wanted) {
+            if let Some(batch) = state.waiting.take(clock::now(), self.cost_max, &wanted) {
                 return Some(batch);
             }
             if state.is_stopping {
@@ -108,13 +108,16 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    const COST: Cost = Cost { windows: 1, rows: 1 };
+    const COST_MAX: Cost = Cost { windows: 8, rows: 8 };
+
     fn entry(work: u32) -> Entry<u32> {
-        Entry { lane: 0, windows: 1, deadline: clock::now() + Duration::from_secs(600), work }
+        Entry { lane: 0, cost: COST, deadline: clock::now() + Duration::from_secs(600), work }
     }
 
     #[test]
     fn a_full_queue_refuses_and_a_stopped_one_finishes() {
-        let queue = Queue::new(1, 2, 8);
+        let queue = Queue::new(1, 2, COST_MAX);
         assert_eq!((queue.push(entry(1)), queue.push(entry(2))), (Ok(()), Ok(())));
         assert_eq!(queue.push(entry(3)), Err(Refusal::Full));
         queue.stop();
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn an_idle_executor_wakes_for_work_and_for_the_end() {
-        let queue = Arc::new(Queue::new(1, 2, 8));
+        let queue = Arc::new(Queue::new(1, 2, COST_MAX));
         let executor = std::thread::spawn({
             let queue = queue.clone();
             move || {

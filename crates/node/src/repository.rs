@@ -1,7 +1,8 @@
 //! The models on the disk: `<folder>/<name>/<version>/model.spinwell`.
 //!
 //! A file that cannot be loaded does not stop the others: it is reported with its code and path, kept in the
-//! catalogue as broken so that callers are told the truth, and skipped. Whatever is not named like a model
+//! catalogue as broken so that callers are told the truth, and skipped. So is a model's folder that cannot be
+//! read, except that nobody knows then which versions it has. Whatever is not named like a model
 //! and a version is no model and is left alone.
 
 use crate::Predictor;
@@ -30,14 +31,19 @@ impl ScanError {
     /// The error as it is shown to the operator.
     #[must_use]
     pub fn fault(&self) -> Fault {
-        Fault::new(Code::Io, telemetry::chain(self))
+        let mut message = telemetry::chain(self);
+        if self.source.kind() == io::ErrorKind::NotFound {
+            let folder = self.folder.display();
+            message.push_str(&format!("; `spinwell train --models {folder}` puts models there"));
+        }
+        Fault::new(Code::Io, message)
     }
 }
 
-/// A model file that was not loaded.
+/// A model file, or a model's folder, that was not loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file.
+    /// The file or folder.
     pub path: PathBuf,
     /// Which kind of trouble.
     pub code: Code,
@@ -71,24 +77,33 @@ pub(crate) struct Bounds {
     pub(crate) windows_max: usize,
     /// Rows in one window.
     pub(crate) rows_max: usize,
+    /// Rows in all windows of one request.
+    pub(crate) rows_in_all_max: usize,
 }
 
 impl Repository {
     /// Loads every version of every model under `folder`.
     ///
     /// # Errors
-    /// Where the folder itself cannot be read. What is wrong with a file is a [`Problem`].
+    /// Where the folder itself cannot be read. What is wrong with anything in it is a [`Problem`].
     pub(crate) fn scan(folder: &Path, bounds: Bounds) -> Result<Self, ScanError> {
+        Self::scan_with(folder, bounds, folders_in)
+    }
+
+    /// The same with another way to list the folders in a folder, one that a test can make fail.
+    fn scan_with(
+        folder: &Path,
+        bounds: Bounds,
+        list: impl Fn(&Path) -> io::Result<Vec<String>>,
+    ) -> Result<Self, ScanError> {
         let in_folder = |source| ScanError { folder: folder.to_owned(), source };
         let mut repository = Self::default();
-        for name in folders_in(folder).map_err(in_folder)? {
+        for name in list(folder).map_err(in_folder)? {
             let Ok(model) = name.parse::<ModelName>() else { continue };
-            let versions = folders_in(&folder.join(&name)).map_err(in_folder)?;
-            let mut versions: Vec<_> = versions.iter().filter_map(|text| version_of(text)).collect();
-            versions.sort_unstable();
-            for version in versions {
-                let path = folder.join(&name).join(version.to_string()).join(FILE_NAME);
-                repository.load(&path, &model, version, bounds);
+            let model_folder = folder.join(&name);
+            match list(&model_folder) {
+                Ok(versions) => repository.load_all(&model_folder, &model, &versions, bounds),
+                Err(error) => repository.report(&model_folder, Code::Io, telemetry::chain(&error)),
             }
         }
         Ok(repository)
@@ -106,6 +121,14 @@ impl Repository {
         catalogue
     }
 
+    fn load_all(&mut self, folder: &Path, name: &ModelName, versions: &[String], bounds: Bounds) {
+        let mut versions: Vec<_> = versions.iter().filter_map(|text| ModelVersion::of_folder(text)).collect();
+        versions.sort_unstable();
+        for version in versions {
+            self.load(&folder.join(version.to_string()).join(FILE_NAME), name, version, bounds);
+        }
+    }
+
     fn load(&mut self, path: &Path, name: &ModelName, version: ModelVersion, bounds: Bounds) {
         let loaded = fs::read(path).map_err(|error| (Code::Io, telemetry::chain(&error))).and_then(|bytes| {
             Model::from_bytes(&bytes).map_err(|error| (error.code(), telemetry::chain(&error)))
@@ -117,11 +140,15 @@ impl Repository {
                 self.models.push(Loaded { description, predictor: Arc::new(model) });
             }
             Err((code, message)) => {
-                tracing::error!(%code, path = %path.display(), message, "model not loaded");
                 self.broken.push((name.clone(), version, code));
-                self.problems.push(Problem { path: path.to_owned(), code, message });
+                self.report(path, code, message);
             }
         }
+    }
+
+    fn report(&mut self, path: &Path, code: Code, message: String) {
+        tracing::error!(%code, path = %path.display(), message, "model not loaded");
+        self.problems.push(Problem { path: path.to_owned(), code, message });
     }
 }
 
@@ -139,13 +166,9 @@ fn folders_in(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The version that a folder's name stands for: a number from 1, written the one way it can be.
-fn version_of(folder: &str) -> Option<ModelVersion> {
-    let number: u32 = folder.parse().ok()?;
-    (number > 0 && number.to_string() == folder).then_some(ModelVersion(number))
-}
-
 fn describe(model: &Model, name: &ModelName, version: ModelVersion, bounds: Bounds) -> ModelDescription {
+    // A model that needs more rows than the limits would otherwise be one that nobody can call.
+    let window_max = bounds.rows_max.max(model.window_recommended());
     ModelDescription::new(ModelFacts {
         name: name.clone(),
         version,
@@ -158,11 +181,11 @@ fn describe(model: &Model, name: &ModelName, version: ModelVersion, bounds: Boun
         coverage: model.coverage(),
         window_min: model.window_min(),
         window_recommended: model.window_recommended(),
-        // A model that needs more rows than the limit would otherwise be one that nobody can call.
-        window_max: bounds.rows_max.max(model.window_recommended()),
+        window_max,
         time_column: model.time_column().map(str::to_owned),
         profile: model.profile(),
         max_batch_size: bounds.windows_max,
+        request_rows_max: bounds.rows_in_all_max.max(window_max),
     })
 }
 
@@ -170,7 +193,7 @@ fn describe(model: &Model, name: &ModelName, version: ModelVersion, bounds: Boun
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { windows_max: 8, rows_max: 1000 };
+    const BOUNDS: Bounds = Bounds { windows_max: 8, rows_max: 1000, rows_in_all_max: 4000 };
 
     fn folder_with(files: &[(&str, &[u8])]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -220,6 +243,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fault = Repository::scan(&folder.path().join("none"), BOUNDS).err().unwrap().fault();
         assert_eq!(fault.code(), Code::Io);
-        assert!(fault.message().contains("none"), "{fault}");
+        assert!(fault.message().contains("none` puts models there"), "{fault}");
+    }
+
+    #[test]
+    fn a_model_s_folder_that_cannot_be_read_leaves_the_others() {
+        let folder = folder_with(&[("locked/1/model.spinwell", b""), ("empty/1/model.spinwell", b"")]);
+        // Permissions would not stop a test that runs as root.
+        let repository = Repository::scan_with(folder.path(), BOUNDS, |path| {
+            if path.ends_with("locked") {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            folders_in(path)
+        });
+        let problems = repository.unwrap().problems;
+        let found: Vec<_> = problems.iter().map(|problem| (problem.path.clone(), problem.code)).collect();
+        let file = folder.path().join("empty/1/model.spinwell");
+        assert_eq!(found, [(file, Code::FileTruncated), (folder.path().join("locked"), Code::Io)]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One lane for each model, because a batch is of one model. The lane whose oldest request is the oldest of
 //! all goes next, so no model waits behind another's crowd; from it, requests leave in order of arrival until
-//! the batch is full. A request is never split: one that is larger than a batch rides alone. A request whose
+//! the batch is full, in windows or in rows. A request is never split: one that is larger than a batch rides alone. A request whose
 //! deadline has passed leaves without running, and one that nobody waits for any more just disappears.
 //!
 //! This is a data structure and knows neither clock nor threads; [`queue`](crate::queue) gives it both.
@@ -10,13 +10,35 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+/// What a request, or a batch, asks of an executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Cost {
+    /// Windows it holds.
+    pub(crate) windows: usize,
+    /// Rows in all of them: what an executor's time grows with.
+    pub(crate) rows: usize,
+}
+
+impl Cost {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            windows: self.windows.saturating_add(other.windows),
+            rows: self.rows.saturating_add(other.rows),
+        }
+    }
+
+    fn is_within(self, most: Self) -> bool {
+        self.windows <= most.windows && self.rows <= most.rows
+    }
+}
+
 /// A request that waits.
 #[derive(Debug)]
 struct Item<T> {
     /// Its place among all requests that ever arrived.
     arrival: u64,
-    /// Windows it holds.
-    windows: usize,
+    /// What it asks of an executor.
+    cost: Cost,
     /// When its answer is worth nothing any more.
     deadline: Instant,
     work: T,
@@ -53,28 +75,28 @@ impl<T> Waiting<T> {
     }
 
     /// Adds a request at the end of its lane.
-    pub(crate) fn push(&mut self, lane: usize, windows: usize, deadline: Instant, work: T) {
-        self.lanes[lane].push_back(Item { arrival: self.arrivals, windows, deadline, work });
+    pub(crate) fn push(&mut self, lane: usize, cost: Cost, deadline: Instant, work: T) {
+        self.lanes[lane].push_back(Item { arrival: self.arrivals, cost, deadline, work });
         self.arrivals += 1;
         self.len += 1;
     }
 
-    /// Takes the next batch, of at most `windows_max` windows unless its first request alone has more.
+    /// Takes the next batch, that costs at most `cost_max` unless its first request alone costs more.
     /// Requests that are not `wanted` any more are dropped. `None` where nobody waits.
     pub(crate) fn take(
         &mut self,
         now: Instant,
-        windows_max: usize,
+        cost_max: Cost,
         wanted: impl Fn(&T) -> bool,
     ) -> Option<Batch<T>> {
         let first = |lane: &VecDeque<Item<T>>| lane.front().map(|item| item.arrival);
         let heads = self.lanes.iter().enumerate().filter_map(|(lane, items)| Some((first(items)?, lane)));
         let (_, lane) = heads.min()?;
         let mut batch = Batch { lane, ready: Vec::new(), expired: Vec::new() };
-        let mut windows = 0;
+        let mut cost = Cost::default();
         while let Some(item) = self.lanes[lane].pop_front_if(|item| {
             let costs_nothing = item.deadline <= now || !wanted(&item.work);
-            costs_nothing || windows == 0 || windows + item.windows <= windows_max
+            costs_nothing || cost.windows == 0 || cost.plus(item.cost).is_within(cost_max)
         }) {
             self.len -= 1;
             if !wanted(&item.work) {
@@ -83,7 +105,7 @@ impl<T> Waiting<T> {
             if item.deadline <= now {
                 batch.expired.push(item.work);
             } else {
-                windows += item.windows;
+                cost = cost.plus(item.cost);
                 batch.ready.push(item.work);
             }
         }
@@ -102,28 +124,31 @@ mod tests {
         Instant::now()
     }
 
-    /// Requests are (name, lane, windows, deadline in ms); the batch is taken at 10 ms; names in upper case
-    /// are not wanted any more.
-    fn take(
-        waiting: &mut Waiting<char>,
-        zero: Instant,
-        windows_max: usize,
-    ) -> Option<(usize, String, String)> {
+    /// At most 8 windows and 80 rows go together.
+    const COST_MAX: Cost = Cost { windows: 8, rows: 80 };
+
+    fn cost(windows: usize) -> Cost {
+        Cost { windows, rows: windows }
+    }
+
+    /// The batch is taken at 10 ms; names in upper case are not wanted any more.
+    fn take(waiting: &mut Waiting<char>, zero: Instant) -> Option<(usize, String, String)> {
         let now = zero + Duration::from_millis(10);
-        let batch = waiting.take(now, windows_max, char::is_ascii_lowercase)?;
+        let batch = waiting.take(now, COST_MAX, char::is_ascii_lowercase)?;
         Some((batch.lane, batch.ready.iter().collect(), batch.expired.iter().collect()))
     }
 
     #[test]
     fn batches_form_by_model_and_age() {
+        // Requests are (name, lane, windows, deadline in ms).
         let check = |requests: &[(char, usize, usize, u64)], wanted: &[(usize, &str, &str)]| {
             let zero = zero();
             let mut waiting = Waiting::new(3);
             for &(name, lane, windows, deadline) in requests {
-                waiting.push(lane, windows, zero + Duration::from_millis(deadline), name);
+                waiting.push(lane, cost(windows), zero + Duration::from_millis(deadline), name);
             }
             let mut batches = Vec::new();
-            while let Some(batch) = take(&mut waiting, zero, 8) {
+            while let Some(batch) = take(&mut waiting, zero) {
                 batches.push(batch);
             }
             let batches: Vec<_> = batches.iter().map(|(l, r, e)| (*l, r.as_str(), e.as_str())).collect();
@@ -141,6 +166,22 @@ mod tests {
         check(&[('A', 0, 8, 99), ('b', 0, 8, 99), ('C', 0, 1, 5)], &[(0, "b", "")]);
     }
 
+    #[test]
+    fn rows_fill_a_batch_too() {
+        let check = |rows: &[usize], wanted: &[usize]| {
+            let zero = zero();
+            let mut waiting = Waiting::new(1);
+            for &rows in rows {
+                waiting.push(0, Cost { windows: 1, rows }, zero + Duration::from_secs(1), ());
+            }
+            let batches = std::iter::from_fn(|| waiting.take(zero, COST_MAX, |()| true));
+            assert_eq!(batches.map(|batch| batch.ready.len()).collect::<Vec<_>>(), wanted, "{rows:?}");
+        };
+        check(&[40, 40, 40], &[2, 1]);
+        check(&[81, 1, 79, 1], &[1, 2, 1]);
+        check(&[usize::MAX, usize::MAX], &[1, 1]);
+    }
+
     proptest! {
         #[test]
         fn nobody_is_lost_doubled_or_overtaken(
@@ -149,11 +190,11 @@ mod tests {
             let zero = zero();
             let mut waiting = Waiting::new(3);
             for (number, &(lane, windows, deadline)) in requests.iter().enumerate() {
-                waiting.push(lane, windows, zero + Duration::from_millis(deadline), number);
+                waiting.push(lane, cost(windows), zero + Duration::from_millis(deadline), number);
             }
             let mut seen = Vec::new();
             let mut last_of_lane = [None; 3];
-            while let Some(batch) = waiting.take(zero + Duration::from_millis(10), 8, |_| true) {
+            while let Some(batch) = waiting.take(zero + Duration::from_millis(10), COST_MAX, |_| true) {
                 let windows: usize = batch.ready.iter().map(|&number| requests[number].1).sum();
                 prop_assert!(windows <= 8 || batch.ready.len() == 1);
                 for &number in &batch.ready {

@@ -43,6 +43,8 @@ pub struct ModelFacts {
     pub profile: NumericProfile,
     /// Windows in one request at most.
     pub max_batch_size: usize,
+    /// Rows in all windows of one request at most.
+    pub request_rows_max: usize,
 }
 
 /// A model as it is served: its facts, and those of their texts that stand in every answer.
@@ -90,6 +92,7 @@ impl ModelDescription {
             ("horizon", facts.horizon.to_string()),
             ("model_hash", self.hash_text.clone()),
             ("profile", facts.profile.to_string()),
+            ("request_rows_max", facts.request_rows_max.to_string()),
             ("season", facts.season.to_string()),
             ("targets", facts.targets.join(",")),
             ("time_column", facts.time_column.clone().unwrap_or_default()),
@@ -229,6 +232,7 @@ pub(crate) mod tests {
             time_column: None,
             profile: NumericProfile::CpuF32,
             max_batch_size: 16,
+            request_rows_max: 4000,
         })
     }
 

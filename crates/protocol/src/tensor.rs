@@ -111,6 +111,15 @@ impl Shape {
             );
             return refuse(Code::WindowTooShort, why);
         }
+        if batch.saturating_mul(rows) > model.request_rows_max {
+            let why = format!(
+                "a request holds at most {} rows in all, these {batch} windows of {rows} rows hold {}; send \
+                 fewer windows",
+                model.request_rows_max,
+                batch.saturating_mul(rows)
+            );
+            return refuse(Code::TensorShape, why);
+        }
         Ok(Self { batch, rows, channels: model.channels.len() })
     }
 
@@ -263,7 +272,8 @@ mod tests {
             assert_eq!(got, wanted, "{dimensions:?}");
         };
         check(&[2, 4, 2], Ok(16));
-        check(&[16, 1000, 2], Ok(32_000));
+        check(&[4, 1000, 2], Ok(8000));
+        check(&[5, 1000, 2], Err(Code::TensorShape));
         check(&[8], Err(Code::TensorShape));
         check(&[], Err(Code::TensorShape));
         check(&[2, 4, 2, 1], Err(Code::TensorShape));

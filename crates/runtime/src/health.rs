@@ -36,12 +36,6 @@ impl Health {
             _ => Phase::Stopping,
         }
     }
-
-    /// Whether requests should be sent here.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.phase() == Phase::Ready
-    }
 }
 
 #[cfg(test)]
@@ -60,6 +54,5 @@ mod tests {
             health.clone().advance(next);
             assert_eq!(health.phase(), wanted);
         }
-        assert!(!health.is_ready());
     }
 }

@@ -235,6 +235,54 @@ fn sigterm_answers_what_is_in_flight_and_exits_with_0() {
 }
 
 #[test]
+fn connections_without_a_request_do_not_hold_up_a_stop() {
+    let server = Server::start(models(), &[]);
+    let silent = connect(server.grpc);
+    let mut half = connect(server.http);
+    half.write_all(b"POST /v2/models/wave/infer HTTP/1.1\r\nHost: x\r\nContent-").unwrap();
+    assert_eq!(server.get("/v2").status, 200);
+    server.terminate();
+    assert_eq!(server.wait().code(), Some(0), "nothing was abandoned");
+    drop((silent, half));
+}
+
+#[test]
+fn a_stop_that_takes_too_long_ends_with_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("spinwell.toml");
+    std::fs::write(&file, "[drain]\ntimeout_ms = 50\n[limits]\nbody_timeout_ms = 600000\n").unwrap();
+    let server = Server::start(models(), &["--config", file.to_str().unwrap()]);
+    let mut stream = connect(server.http);
+    let request = Request::post("/v2/models/wave/infer", vec![b' '; 100]);
+    write!(stream, "{}\r\n\r\n", request.head).unwrap();
+    // Another request's answer shows that the server has read on.
+    assert_eq!(server.get("/v2").status, 200);
+    server.terminate();
+    assert_eq!(server.wait().code(), Some(1));
+}
+
+#[test]
+fn a_request_of_too_many_rows_is_refused_and_its_neighbours_answered() {
+    let server = Server::start(models(), &[]);
+    let tensor = vec![0x48; 256 * 16_384 * 2];
+    let json = json!({"inputs": [{"name": "series", "shape": [256, 16_384, 1], "datatype": "FP16",
+        "parameters": {"binary_data_size": tensor.len()}}]});
+    let request = Request::post_binary("/v2/models/wave/infer", &json, &tensor);
+    let small = json_request([1, ROWS, 1], &window(ROWS, 0.0));
+    for _ in 0..4 {
+        let refused = send(server.http, &request);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "SPW-TENSOR-SHAPE"),
+            "{}",
+            refused.text()
+        );
+        assert!(refused.text().contains("262144 rows"), "{}", refused.text());
+        assert_eq!(server.infer("wave", &small).status, 200);
+    }
+}
+
+#[test]
 fn the_operations_plane_is_apart_from_inference() {
     let server = Server::start(models(), &[]);
     for (address, path, status) in [
@@ -251,18 +299,31 @@ fn the_operations_plane_is_apart_from_inference() {
 
 #[test]
 fn options_that_cannot_be_are_told_with_code_and_source() {
-    let check = |extra: &[&str], words: &[&str]| {
+    let check = |exit: i32, extra: &[&str], words: &[&str]| {
         let output = Server::fails(models(), extra);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success());
+        assert_eq!(output.status.code(), Some(exit), "{error}");
         for word in words {
             assert!(error.contains(word), "{word} is missing in: {error}");
         }
     };
-    check(&["--http", "0.0.0.0:0"], &["SPW-LISTEN-REFUSED", "--insecure"]);
-    check(&["--http", "nowhere"], &["SPW-CONFIG-INVALID", "http.address", "--http"]);
-    check(&["--models", "/nonexistent/models"], &["SPW-IO", "/nonexistent/models"]);
-    check(&["--config", "/nonexistent/spinwell.toml"], &["SPW-CONFIG-INVALID", "/nonexistent/spinwell.toml"]);
+    check(1, &["--http", "0.0.0.0:0"], &["SPW-LISTEN-REFUSED", "--insecure"]);
+    for flag in ["--http", "--grpc", "--ops"] {
+        check(2, &[flag, "nowhere"], &[flag, "nowhere", "127.0.0.1:8000"]);
+    }
+    let wrong = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(wrong.path(), "[node]\nid = \"a b\"\n").unwrap();
+    check(1, &["--config", wrong.path().to_str().unwrap()], &["node.id"]);
+    check(
+        1,
+        &["--models", "/nonexistent/models"],
+        &["SPW-IO", "/nonexistent/models", "`spinwell train --models /nonexistent/models`"],
+    );
+    check(
+        1,
+        &["--config", "/nonexistent/spinwell.toml"],
+        &["SPW-CONFIG-INVALID", "/nonexistent/spinwell.toml"],
+    );
 }
 
 #[test]
@@ -282,6 +343,9 @@ fn print_config_shows_values_and_sources() {
         "address = \"127.0.0.1:9\"  # command line --grpc",
         "id = \"n7\"  # environment SPINWELL_NODE_ID",
         "body_bytes = 16777216  # default",
+        "bodies_bytes_max = 536870912  # default",
+        "head_timeout_ms = 10000  # default",
+        "batch_rows_max = 262144  # default",
         &format!("deadline_ms = 250  # {}", file.display()),
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line:?} is missing in\n{text}");

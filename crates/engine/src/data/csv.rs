@@ -1,6 +1,6 @@
 //! Reading a CSV file: header row, one row a time step, the columns that were asked for and no others.
 
-use super::{Filled, Moment, Table, missing, time};
+use super::{Moment, Table, missing, time};
 use spinwell_core::Code;
 use std::io::Read;
 
@@ -25,7 +25,7 @@ pub enum Error {
         what: String,
     },
     /// There is no header or no row below it.
-    #[error("the file has no rows below its header")]
+    #[error("the file has no header row with rows of data below it")]
     Empty,
     /// A column was asked for that is not in the header.
     #[error("there is no column {name:?}; the file has {present}")]
@@ -54,7 +54,7 @@ pub enum Error {
         cell: String,
     },
     /// Too many consecutive cells are missing.
-    #[error("rows {row} to {last}, column {column:?}: {length} cells in a row are missing; at most {limit} are interpolated", last = row + length - 1, limit = missing::RUN_MAX)]
+    #[error("rows {row} to {last}, column {column:?}: {length} cells in a row are missing; at most {limit} are bridged", last = row + length - 1, limit = missing::RUN_MAX)]
     Missing {
         /// First missing data row, from 1.
         row: usize,
@@ -117,8 +117,16 @@ fn shortened(cell: &str) -> String {
 ///
 /// # Errors
 /// The first fault of the file, with its row and column.
-pub fn read_csv(input: impl Read, wanted: &Columns) -> Result<Table, Error> {
-    let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(input);
+pub fn read_csv(mut input: impl Read, wanted: &Columns) -> Result<Table, Error> {
+    let mut bytes = Vec::new();
+    let unreadable =
+        |error: std::io::Error| Error::Malformed { line: 1, what: format!("reading failed: {error}") };
+    input.read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.trim_ascii().is_empty() {
+        return Err(Error::Empty);
+    }
+    let bytes = with_blank_rows(bytes);
+    let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(&bytes[..]);
     let malformed = |error: &::csv::Error| Error::Malformed {
         line: error.position().map_or(1, ::csv::Position::line),
         what: describe(error),
@@ -154,13 +162,30 @@ pub fn read_csv(input: impl Read, wanted: &Columns) -> Result<Table, Error> {
         order = order_by_time(&times, name, &mut notes)?;
         times = order.iter().map(|&row| times[row]).collect();
     }
-    let columns = wanted
-        .values
-        .iter()
-        .zip(cells)
-        .map(|(name, cells)| complete(name, &cells, &order, &mut notes))
-        .collect::<Result<_, _>>()?;
-    Ok(Table { names: wanted.values.clone(), columns, times: time_index.map(|_| times), notes })
+    let complete = |(name, cells): (&String, Vec<Option<f64>>)| complete(name, &cells, &order, &mut notes);
+    let complete: Vec<missing::Complete> =
+        wanted.values.iter().zip(cells).map(complete).collect::<Result<_, _>>()?;
+    let (columns, missing) = complete.into_iter().map(|column| (column.values, column.missing)).unzip();
+    Ok(Table { names: wanted.values.clone(), columns, missing, times: time_index.map(|_| times), notes })
+}
+
+/// The bytes with every blank line between rows written as an empty cell: in a file of one column a blank line is a
+/// missing value, but CSV readers skip it. Files of several columns come back as they are.
+fn with_blank_rows(bytes: Vec<u8>) -> Vec<u8> {
+    let mut lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
+    let is_blank = |line: &[u8]| line.trim_ascii().is_empty();
+    while lines.last().is_some_and(|line| is_blank(line)) {
+        lines.pop();
+    }
+    let one_column = lines.first().is_some_and(|head| !is_blank(head) && !head.contains(&b','));
+    if !one_column || !lines.iter().any(|line| is_blank(line)) {
+        return bytes;
+    }
+    lines
+        .into_iter()
+        .map(|line| if is_blank(line) { b"\"\"".as_slice() } else { line })
+        .collect::<Vec<_>>()
+        .join(&b'\n')
 }
 
 fn describe(error: &::csv::Error) -> String {
@@ -244,20 +269,20 @@ fn complete(
     cells: &[Option<f64>],
     order: &[usize],
     notes: &mut Vec<String>,
-) -> Result<Vec<f64>, Error> {
-    let mut cells: Vec<Option<f64>> = order.iter().map(|&row| cells[row]).collect();
-    match missing::fill(&mut cells) {
-        Filled::Cells(0) => {}
-        Filled::Cells(count) => {
-            notes.push(format!(
-                "column {name:?}: {count} missing cells were interpolated from their neighbours"
-            ));
-        }
-        Filled::RunTooLong { row, length } => {
-            return Err(Error::Missing { row: order[row] + 1, column: name.to_owned(), length });
-        }
+) -> Result<missing::Complete, Error> {
+    let cells: Vec<Option<f64>> = order.iter().map(|&row| cells[row]).collect();
+    let complete = missing::fill(&cells).map_err(|run| Error::Missing {
+        row: order[run.row] + 1,
+        column: name.to_owned(),
+        length: run.length,
+    })?;
+    let count = complete.missing.iter().filter(|&&missing| missing).count();
+    if count > 0 {
+        notes.push(format!(
+            "column {name:?}: {count} missing cells hold the value before them; they are neither learned nor scored"
+        ));
     }
-    Ok(cells.into_iter().flatten().collect())
+    Ok(complete)
 }
 
 #[cfg(test)]
@@ -279,8 +304,17 @@ mod tests {
     #[test]
     fn rows_are_ordered_by_time_and_gaps_are_filled_in_that_order_and_said_aloud() {
         let table = read("t,v\n2020-01-03,3\n2020-01-01,1\n2020-01-02,\n", &["v"], Some("t")).unwrap();
-        assert_eq!(table.columns, [[1.0, 2.0, 3.0]]);
+        assert_eq!(table.columns, [[1.0, 1.0, 3.0]]);
         assert_eq!(table.notes.len(), 2, "{:?}", table.notes);
+        assert!(table.is_missing(0, 1) && !table.is_missing(0, 2));
+    }
+
+    #[test]
+    fn a_blank_line_in_a_file_of_one_column_is_a_missing_value_and_one_at_the_end_is_nothing() {
+        let table = read("v\n1\n\n3\r\n\r\n5\n\n\n", &["v"], None).unwrap();
+        assert_eq!(table.columns, [[1.0, 1.0, 3.0, 3.0, 5.0]]);
+        assert!(table.notes[0].contains("2 missing cells"), "{:?}", table.notes);
+        assert_eq!(read("v,w\n1,2\n\n3,4\n", &["v"], None).unwrap().columns, [[1.0, 3.0]]);
     }
 
     #[test]
@@ -298,8 +332,8 @@ mod tests {
             ("w\n1\n", None, Code::CsvColumn, r#"there is no column "v"; the file has "w""#),
             ("v,v\n1,2\n", None, Code::CsvColumn, "stands twice"),
             ("v,w\n1,2\n3\n", None, Code::CsvMalformed, "line 3: the row has 1 cells, the header has 2"),
-            ("v\n", None, Code::CsvMalformed, "no rows"),
-            ("", None, Code::CsvColumn, "there is no column"),
+            ("v\n", None, Code::CsvMalformed, "no header row with rows"),
+            ("", None, Code::CsvMalformed, "no header row"),
             ("t,v\n1,1\nsoon,2\n", Some("t"), Code::CsvTime, r#"row 2, column "t": "soon" is not a time"#),
             ("t,v\n1,1\n2,2\n1,3\n", Some("t"), Code::CsvTime, "rows 1 and 3"),
             ("t,v\n1,1\n2020-01-01,2\n", Some("t"), Code::CsvTime, "row 2"),

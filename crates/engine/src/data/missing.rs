@@ -1,78 +1,74 @@
-//! Filling gaps: linear interpolation up to a limit, because a long invented stretch would be learned as fact.
+//! Gaps: a missing cell holds the value before it, because that is all that was known at its time.
+//!
+//! A line drawn to the next value would look better and would lie: the model would be shown the future, in training
+//! and in every score. Filled cells are marked, so that they are never a truth to learn or to score. Gaps are bridged
+//! up to a limit; a long invented stretch would be learned as fact.
 
-/// The longest run of missing cells that is filled. Longer runs are refused: half a day of half-hourly data
-/// can be bridged by a line, a lost week cannot.
+/// The longest run of missing cells that is filled. Longer runs are refused: half a day of half-hourly data can be
+/// bridged, a lost week cannot.
 pub(super) const RUN_MAX: usize = 24;
 
-/// The result of filling one column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Filled {
-    /// How many cells were filled.
-    Cells(usize),
-    /// A run of `length` missing cells begins at `row` (0-based) and is too long to fill.
-    RunTooLong {
-        /// First missing row, 0-based.
-        row: usize,
-        /// Missing cells in a row.
-        length: usize,
-    },
+/// A column without gaps.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Complete {
+    /// One value a row.
+    pub(super) values: Vec<f64>,
+    /// Which rows were filled; empty where none was.
+    pub(super) missing: Vec<bool>,
 }
 
-/// Replaces `None` by a line between its neighbours, or by the only neighbour at an end.
-pub(super) fn fill(cells: &mut [Option<f64>]) -> Filled {
-    let mut filled = 0;
-    let mut row = 0;
-    while row < cells.len() {
-        if cells[row].is_some() {
-            row += 1;
-            continue;
+/// A run of `length` missing cells begins at `row` (0-based) and is too long to fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RunTooLong {
+    pub(super) row: usize,
+    pub(super) length: usize,
+}
+
+/// Carries the last known value into each gap; a gap at the start takes the first known value.
+pub(super) fn fill(cells: &[Option<f64>]) -> Result<Complete, RunTooLong> {
+    let first_known = cells.iter().copied().flatten().next();
+    let Some(mut last) = first_known else { return Err(RunTooLong { row: 0, length: cells.len() }) };
+    let mut run = 0;
+    let mut values = Vec::with_capacity(cells.len());
+    for (row, cell) in cells.iter().enumerate() {
+        run = if cell.is_some() { 0 } else { run + 1 };
+        if run > RUN_MAX {
+            let start = row + 1 - run;
+            let length = cells[start..].iter().take_while(|cell| cell.is_none()).count();
+            return Err(RunTooLong { row: start, length });
         }
-        let end = (row..cells.len()).find(|&r| cells[r].is_some()).unwrap_or(cells.len());
-        let length = end - row;
-        let before = row.checked_sub(1).and_then(|r| cells[r]);
-        let after = cells.get(end).copied().flatten();
-        let (from, to) = match (before, after) {
-            _ if length > RUN_MAX => return Filled::RunTooLong { row, length },
-            (Some(a), Some(b)) => (a, b),
-            (Some(a), None) => (a, a),
-            (None, Some(b)) => (b, b),
-            (None, None) => return Filled::RunTooLong { row, length },
-        };
-        for (step, cell) in cells[row..end].iter_mut().enumerate() {
-            let share = (step + 1) as f64 / (length + 1) as f64;
-            *cell = Some(from * (1.0 - share) + to * share);
-        }
-        filled += length;
-        row = end;
+        last = cell.unwrap_or(last);
+        values.push(last);
     }
-    Filled::Cells(filled)
+    let any = cells.iter().any(Option::is_none);
+    let missing = if any { cells.iter().map(Option::is_none).collect() } else { Vec::new() };
+    Ok(Complete { values, missing })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(cells: &[Option<f64>], wanted: &Filled, values: &[f64]) {
-        let mut cells = cells.to_vec();
-        assert_eq!(&fill(&mut cells), wanted);
-        if let Filled::Cells(_) = wanted {
-            assert_eq!(cells, values.iter().copied().map(Some).collect::<Vec<_>>());
-        }
+    fn check(cells: &[Option<f64>], values: &[f64], missing: &[usize]) {
+        let complete = fill(cells).unwrap();
+        assert_eq!(complete.values, values);
+        let marked: Vec<usize> = (0..complete.missing.len()).filter(|&row| complete.missing[row]).collect();
+        assert_eq!(marked, missing);
     }
 
     #[test]
-    fn gaps_are_bridged_by_a_line_and_ends_by_their_neighbour() {
-        check(&[Some(1.0), None, None, Some(4.0)], &Filled::Cells(2), &[1.0, 2.0, 3.0, 4.0]);
-        check(&[None, Some(2.0), None], &Filled::Cells(2), &[2.0, 2.0, 2.0]);
-        check(&[Some(1.0)], &Filled::Cells(0), &[1.0]);
+    fn gaps_hold_what_was_known_and_are_marked() {
+        check(&[Some(1.0), None, None, Some(4.0)], &[1.0, 1.0, 1.0, 4.0], &[1, 2]);
+        check(&[None, Some(2.0), None], &[2.0, 2.0, 2.0], &[0, 2]);
+        check(&[Some(1.0)], &[1.0], &[]);
     }
 
     #[test]
     fn long_and_endless_gaps_are_refused_with_their_first_row() {
         let mut long = vec![Some(1.0)];
-        long.extend(vec![None; RUN_MAX + 1]);
+        long.extend(vec![None; RUN_MAX + 5]);
         long.push(Some(2.0));
-        check(&long, &Filled::RunTooLong { row: 1, length: RUN_MAX + 1 }, &[]);
-        check(&[None, None], &Filled::RunTooLong { row: 0, length: 2 }, &[]);
+        assert_eq!(fill(&long), Err(RunTooLong { row: 1, length: RUN_MAX + 5 }));
+        assert_eq!(fill(&[None, None]), Err(RunTooLong { row: 0, length: 2 }));
     }
 }

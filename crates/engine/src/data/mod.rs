@@ -9,7 +9,6 @@ mod missing;
 mod time;
 
 pub use csv::{Columns, Error, read_csv};
-pub use missing::Filled;
 pub use time::{Moment, Spacing};
 
 /// Equally long columns of finite numbers, oldest row first.
@@ -21,6 +20,9 @@ pub struct Table {
     pub columns: Vec<Vec<f64>>,
     /// The time of each row, where a time column was named.
     pub times: Option<Vec<Moment>>,
+    /// Which cells hold the value before them because the file had none: per column one flag a row, or nothing where
+    /// the column was complete. They are inputs like any other, but never a truth to learn or to score.
+    pub missing: Vec<Vec<bool>>,
     /// What was done to the file to make it complete: said aloud by the caller.
     pub notes: Vec<String>,
 }
@@ -36,6 +38,12 @@ impl Table {
     #[must_use]
     pub fn width(&self) -> usize {
         self.columns.len()
+    }
+
+    /// Whether the file had no value there.
+    #[must_use]
+    pub fn is_missing(&self, column: usize, row: usize) -> bool {
+        self.missing.get(column).and_then(|rows| rows.get(row)).copied().unwrap_or(false)
     }
 
     /// The usual distance between neighbouring rows, where there are times.

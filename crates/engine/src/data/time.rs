@@ -38,14 +38,17 @@ impl Moment {
     #[must_use]
     pub fn after(self, spacing: Spacing, steps: usize) -> Option<Moment> {
         match (self, spacing) {
-            (Moment::Civil(time), Spacing::Seconds(seconds)) => {
-                let span = jiff::SignedDuration::from_secs(seconds.checked_mul(i64::try_from(steps).ok()?)?);
+            (Moment::Civil(time), Spacing::Nanoseconds(nanoseconds)) => {
+                let span =
+                    jiff::SignedDuration::from_nanos(nanoseconds.checked_mul(i64::try_from(steps).ok()?)?);
                 time.checked_add(span).ok().map(Moment::Civil)
             }
             (Moment::Civil(time), Spacing::Months(months)) => {
-                let span =
-                    jiff::Span::new().try_months(months.checked_mul(i64::try_from(steps).ok()?)?).ok()?;
-                time.checked_add(span).ok().map(Moment::Civil)
+                months_after(time, months, steps).map(Moment::Civil)
+            }
+            (Moment::Civil(time), Spacing::MonthEnds(months)) => {
+                let month = months_after(time.first_of_month(), months, steps)?;
+                Some(Moment::Civil(month.last_of_month()))
             }
             (Moment::Number(number), Spacing::Number(step)) => {
                 Some(Moment::Number(number + step * steps as f64))
@@ -53,6 +56,11 @@ impl Moment {
             _ => None,
         }
     }
+}
+
+fn months_after(time: DateTime, months: i64, steps: usize) -> Option<DateTime> {
+    let span = jiff::Span::new().try_months(months.checked_mul(i64::try_from(steps).ok()?)?).ok()?;
+    time.checked_add(span).ok()
 }
 
 /// Drops a trailing `Z` or `+hh:mm` of a date with a time; zones do not matter for order and spacing within a
@@ -68,7 +76,7 @@ fn without_offset(text: &str) -> &str {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Moment::Civil(time) => write!(f, "{}", time.strftime("%Y-%m-%d %H:%M:%S")),
+            Moment::Civil(time) => write!(f, "{}", time.strftime("%Y-%m-%d %H:%M:%S%.f")),
             Moment::Number(number) => write!(f, "{number}"),
         }
     }
@@ -77,23 +85,26 @@ impl fmt::Display for Moment {
 /// The distance between neighbouring rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Spacing {
-    /// Seconds between civil times.
-    Seconds(i64),
-    /// Whole calendar months between civil times.
+    /// Nanoseconds between civil times.
+    Nanoseconds(i64),
+    /// Whole calendar months between the same days of them.
     Months(i64),
+    /// Whole calendar months between their last days.
+    MonthEnds(i64),
     /// Difference of plain numbers.
     Number(f64),
 }
 
 impl fmt::Display for Spacing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SECOND: i64 = 1_000_000_000;
         match *self {
-            Spacing::Seconds(s) if s % 86_400 == 0 => write!(f, "{} d", s / 86_400),
-            Spacing::Seconds(s) if s % 3600 == 0 => write!(f, "{} h", s / 3600),
-            Spacing::Seconds(s) if s % 60 == 0 => write!(f, "{} min", s / 60),
-            Spacing::Seconds(s) => write!(f, "{s} s"),
-            Spacing::Months(1) => write!(f, "1 month"),
-            Spacing::Months(n) => write!(f, "{n} months"),
+            Spacing::Nanoseconds(n) if n % (86_400 * SECOND) == 0 => write!(f, "{} d", n / (86_400 * SECOND)),
+            Spacing::Nanoseconds(n) if n % (3600 * SECOND) == 0 => write!(f, "{} h", n / (3600 * SECOND)),
+            Spacing::Nanoseconds(n) if n % (60 * SECOND) == 0 => write!(f, "{} min", n / (60 * SECOND)),
+            Spacing::Nanoseconds(n) => write!(f, "{} s", n as f64 / SECOND as f64),
+            Spacing::Months(1) | Spacing::MonthEnds(1) => write!(f, "1 month"),
+            Spacing::Months(n) | Spacing::MonthEnds(n) => write!(f, "{n} months"),
             Spacing::Number(n) => write!(f, "{n}"),
         }
     }
@@ -103,7 +114,7 @@ impl fmt::Display for Spacing {
 /// one. `None` for fewer than two rows or mixed kinds of time.
 pub(super) fn spacing(times: &[Moment]) -> Option<(Spacing, Vec<usize>)> {
     let gap = |row: usize| match (times[row - 1], times[row]) {
-        (Moment::Civil(a), Moment::Civil(b)) => Some(b.duration_since(a).as_secs() as f64),
+        (Moment::Civil(a), Moment::Civil(b)) => Some(b.duration_since(a).as_nanos() as f64),
         (Moment::Number(a), Moment::Number(b)) => Some(b - a),
         _ => None,
     };
@@ -121,19 +132,31 @@ pub(super) fn spacing(times: &[Moment]) -> Option<(Spacing, Vec<usize>)> {
     match times[0] {
         Moment::Number(_) => Some((Spacing::Number(middle), uneven(1e-6 * middle.abs()))),
         Moment::Civil(_) => {
-            let month_of = |moment: &Moment| match moment {
-                Moment::Civil(t) => (i64::from(t.year()) * 12 + i64::from(t.month()), t.day()),
-                Moment::Number(_) => (0, 0),
-            };
-            let months: Vec<_> = times.iter().map(month_of).collect();
-            let step = months[1].0 - months[0].0;
-            let monthly = step > 0 && months.windows(2).all(|w| w[1].0 - w[0].0 == step && w[1].1 == w[0].1);
-            if monthly {
-                return Some((Spacing::Months(step), Vec::new()));
+            if let Some(monthly) = monthly(times) {
+                return Some((monthly, Vec::new()));
             }
-            Some((Spacing::Seconds(middle as i64), uneven(0.5)))
+            Some((Spacing::Nanoseconds(middle as i64), uneven(0.5e9)))
         }
     }
+}
+
+/// The spacing of times that lie whole months apart, on the same day of the month or always on its last one.
+fn monthly(times: &[Moment]) -> Option<Spacing> {
+    let civil = |moment: &Moment| match moment {
+        Moment::Civil(time) => Some(*time),
+        Moment::Number(_) => None,
+    };
+    let times: Vec<DateTime> = times.iter().map(civil).collect::<Option<_>>()?;
+    let month = |time: &DateTime| i64::from(time.year()) * 12 + i64::from(time.month());
+    let step = month(times.get(1)?) - month(&times[0]);
+    if step <= 0 || times.windows(2).any(|pair| month(&pair[1]) - month(&pair[0]) != step) {
+        return None;
+    }
+    if times.iter().all(|time| time.day() == times[0].day()) {
+        return Some(Spacing::Months(step));
+    }
+    let all_last = times.iter().all(|time| time.day() == time.last_of_month().day());
+    all_last.then_some(Spacing::MonthEnds(step))
 }
 
 #[cfg(test)]
@@ -170,11 +193,31 @@ mod tests {
     }
 
     #[test]
+    fn month_ends_and_milliseconds_go_on_as_they_began() {
+        for (times, next) in [
+            (["2014-11-30", "2014-12-31", "2015-01-31"], ["2015-02-28 00:00:00", "2015-03-31 00:00:00"]),
+            (
+                ["2020-01-01 00:00:05", "2020-01-01 00:00:05.010", "2020-01-01 00:00:05.02"],
+                ["2020-01-01 00:00:05.03", "2020-01-01 00:00:05.04"],
+            ),
+        ] {
+            let times = moments(&times);
+            let (spacing, uneven) = spacing(&times).unwrap();
+            assert!(uneven.is_empty(), "{spacing}");
+            assert_eq!([1, 2].map(|steps| times[2].after(spacing, steps).unwrap().to_string()), next);
+        }
+    }
+
+    #[test]
     fn uneven_rows_are_named() {
         let times =
             moments(&["2020-01-01 00:00", "2020-01-01 00:30", "2020-01-01 01:00", "2020-01-01 02:00"]);
-        assert_eq!(spacing(&times), Some((Spacing::Seconds(1800), vec![3])));
-        assert_eq!(times[3].after(Spacing::Seconds(1800), 1), Moment::parse("2020-01-01 02:30"));
+        let half_hour = Spacing::Nanoseconds(1_800_000_000_000);
+        assert_eq!(spacing(&times), Some((half_hour, vec![3])));
+        assert_eq!(
+            (half_hour.to_string().as_str(), times[3].after(half_hour, 1)),
+            ("30 min", Moment::parse("2020-01-01 02:30"))
+        );
         assert_eq!(spacing(&times[..1]), None);
     }
 }

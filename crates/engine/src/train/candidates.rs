@@ -31,27 +31,35 @@ pub(super) struct Plan<'t> {
     task: Task<'t>,
     first: Vec<Spec>,
     echo_trials: usize,
+    /// The lags of reservoirs where no linear model was tried or could be fitted.
+    plain: Option<Spec>,
 }
 
 impl<'t> Plan<'t> {
     pub(super) fn new(task: &Task<'t>) -> Self {
         let (options, horizon) = (task.options, task.options.horizon);
-        let wants_echo = matches!(options.choice, Choice::Auto | Choice::Only(Family::Echo));
         let mut first = baselines(task);
         let mut linear = if options.settings.skip == Some(false) { Vec::new() } else { linear(task) };
-        let reserved = usize::from(wants_echo && options.trials > 1);
-        linear.truncate(options.trials - reserved);
-        let left = options.trials - linear.len();
-        let echo_trials = match (wants_echo, options.choice) {
-            (false, _) => 0,
-            (true, Choice::Auto) => left.min(ECHO_TRIALS),
-            (true, Choice::Only(_)) => left.clamp(1, ECHO_TRIALS),
+        let settings = &options.settings;
+        let fixed =
+            settings.spectral_radius.is_some() && settings.leak.is_some() && settings.input_scale.is_some();
+        let echo_max = match options.choice {
+            Choice::Auto => ECHO_TRIALS,
+            Choice::Only(Family::Echo) => options.trials,
+            Choice::Only(_) => 0,
         };
+        let echo_max = if fixed { echo_max.min(1) } else { echo_max };
+        // At least one reservoir where one was asked for by name; its lags then come without a search.
+        let reserved =
+            if options.choice == Choice::Only(Family::Echo) { 1 } else { echo_max.min(options.trials / 2) };
+        let plain = linear.first().cloned();
+        linear.truncate(options.trials - reserved);
+        let echo_trials = (options.trials - linear.len()).min(echo_max);
         first.extend(linear);
         first.retain(|spec| {
             spec.lags.depth() + horizon + 2 < task.folds.fit_end() / 2 || spec.lags.depth() == 1
         });
-        Self { task: *task, first, echo_trials }
+        Self { task: *task, first, echo_trials, plain }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -72,13 +80,10 @@ impl<'t> Plan<'t> {
         let alone =
             Spec { family: Family::Echo, transform: plain, base: Base::Mean, lags: Lags::none(), echo: None };
         let skip = settings.skip.unwrap_or(true);
-        let beside =
-            best.filter(|_| skip).map_or(alone, |best| Spec { family: Family::Echo, ..best.spec.clone() });
+        let lags = best.map(|best| &best.spec).or(self.plain.as_ref()).filter(|_| skip);
+        let beside = lags.map_or(alone, |spec| Spec { family: Family::Echo, ..spec.clone() });
         let mut rng = Rng::seeded(self.task.options.seed);
-        let single =
-            settings.spectral_radius.is_some() && settings.leak.is_some() && settings.input_scale.is_some();
-        let trials = if single { self.echo_trials.min(1) } else { self.echo_trials };
-        (0..trials)
+        (0..self.echo_trials)
             .map(|index| Spec { echo: Some(self.echo(index, skip, &mut rng)), ..beside.clone() })
             .collect()
     }

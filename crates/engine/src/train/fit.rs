@@ -12,7 +12,7 @@ use crate::encoder::{Channel, Encoder, Memory};
 use crate::interval::{self, Intervals};
 use crate::kernel::dispatch;
 use crate::linalg::{HeldOut, Moments, Normal, Weights};
-use crate::metrics::naive_in_sample;
+use crate::metrics::{Spread, naive_in_sample};
 use crate::model::{FORGETS_WITHIN, Model, Parts, Readout};
 use crate::spec::Spec;
 use std::ops::Range;
@@ -46,13 +46,14 @@ pub(super) struct Fitted {
 /// Fits one candidate. `None` where the rows do not suffice for its lags or its equations cannot be solved.
 pub(super) fn fit(task: &Task<'_>, spec: &Spec) -> Option<Fitted> {
     let mut encoder = encoder(task, spec)?;
-    let (readouts, readout) = if spec.family.is_naive() {
+    let (learned, readout) = if spec.family.is_naive() {
         let nothing = Readout { weights: Vec::new(), intercepts: vec![0.0; outputs(task)] };
-        (vec![nothing.clone(); task.folds.count()], nothing)
+        let fold = Learned { readout: nothing.clone(), ranges: Vec::new() };
+        (vec![fold; task.folds.count()], nothing)
     } else {
         learn(task, &mut encoder)?
     };
-    let judged = judge(task, &encoder, &readouts)?;
+    let judged = judge(task, &encoder, &learned)?;
     let forget_rows = forget_rows(task, &encoder);
     Some(Fitted {
         spec: spec.clone(),
@@ -132,48 +133,20 @@ fn walk(task: &Task<'_>, encoder: &Encoder, end: usize, mut each: impl FnMut(usi
     }
 }
 
-/// The readouts of the folds and the final one; also finds the features' ranges.
-fn learn(task: &Task<'_>, encoder: &mut Encoder) -> Option<(Vec<Readout>, Readout)> {
-    let (count, horizon, targets) = (task.folds.count(), task.options.horizon, task.options.targets);
-    let (features_len, outputs) = (encoder.features_len(), outputs(task));
-    let mut inside: Vec<Moments> = (0..=count).map(|_| Moments::new(features_len, outputs)).collect();
-    let mut across: Vec<Moments> = (0..=count).map(|_| Moments::new(features_len, outputs)).collect();
-    let mut ranges = vec![(f32::INFINITY, f32::NEG_INFINITY); features_len];
-    let mut features = vec![0.0; encoder.padded_len()];
-    let mut residuals = vec![0.0; outputs];
-    let first = first_origin(encoder);
-    walk(task, encoder, task.folds.choose_end(), |row, memory| {
-        let part = task.folds.part(row, horizon);
-        if row + 1 < first || part == Part::Beyond {
-            return;
-        }
-        dispatch(
-            #[inline(always)]
-            || encoder.features(memory, &mut features),
-        );
-        for step in 1..=horizon {
-            for target in 0..targets {
-                let truth = encoder.channels[target].standardise(task.table.columns[target][row + step]);
-                residuals[(step - 1) * targets + target] = truth - encoder.base_of(memory, target, step);
-            }
-        }
-        match part {
-            Part::Inside(stretch) => inside[stretch].push(&features, &residuals),
-            Part::Across(cut) => across[cut].push(&features, &residuals),
-            Part::Beyond => {}
-        }
-        if row < task.folds.fit_end() {
-            for (range, &feature) in ranges.iter_mut().zip(&features) {
-                *range = (range.0.min(feature), range.1.max(feature));
-            }
-        }
-    });
-    if ranges.iter().any(|(low, high)| low > high) {
-        return None;
-    }
-    encoder.clip = ranges;
-    inside.iter_mut().chain(&mut across).for_each(Moments::flush);
+/// What one fold has learned from the rows before its cut, and from no others.
+#[derive(Debug, Clone)]
+struct Learned {
+    readout: Readout,
+    /// Smallest and largest value of each feature.
+    ranges: Ranges,
+}
 
+type Ranges = Vec<(f32, f32)>;
+
+/// What the folds have learned, and the final readout; the encoder gets the final ranges.
+fn learn(task: &Task<'_>, encoder: &mut Encoder) -> Option<(Vec<Learned>, Readout)> {
+    let Sums { inside, across, ranges } = accumulate(task, encoder);
+    let count = task.folds.count();
     let mut sum = inside[0].clone();
     let mut folds = Vec::new();
     let mut last = Normal::new(&sum)?;
@@ -191,9 +164,96 @@ fn learn(task: &Task<'_>, encoder: &mut Encoder) -> Option<(Vec<Readout>, Readou
         Some(penalty) => Penalties::uniform(&blocks, penalty),
         None => penalty::choose(&blocks, &folds, &|errors| pooled(task, errors)),
     };
-    let readouts = penalties.solve(&folds)?.iter().map(|weights| readout(encoder, weights)).collect();
+    let solved = penalties.solve(&folds)?;
     let weights = last.solve(|index| penalties.of(index))?;
-    Some((readouts, readout(encoder, &weights)))
+    let mut so_far = vec![(f32::INFINITY, f32::NEG_INFINITY); encoder.features_len()];
+    let mut learned = Vec::new();
+    for (weights, ranges) in solved.iter().zip(&ranges) {
+        widen(&mut so_far, ranges);
+        if so_far.iter().any(|(low, high)| low > high) {
+            return None;
+        }
+        learned.push(Learned { readout: readout(encoder, weights), ranges: so_far.clone() });
+    }
+    if task.folds.refits() {
+        widen(&mut so_far, &ranges[count]);
+    }
+    encoder.clip = so_far;
+    Some((learned, readout(encoder, &weights)))
+}
+
+fn widen(ranges: &mut Ranges, by: &Ranges) {
+    for (range, by) in ranges.iter_mut().zip(by) {
+        *range = (range.0.min(by.0), range.1.max(by.1));
+    }
+}
+
+/// What the first pass over the rows finds.
+struct Sums {
+    /// Moments of the origins inside each stretch: the first fit, then each fold's validation.
+    inside: Vec<Moments>,
+    /// Moments of the origins whose targets cross the cut before each stretch.
+    across: Vec<Moments>,
+    /// Ranges of the features in each stretch of rows.
+    ranges: Vec<Ranges>,
+}
+
+fn accumulate(task: &Task<'_>, encoder: &Encoder) -> Sums {
+    let (count, horizon) = (task.folds.count(), task.options.horizon);
+    let (features_len, outputs) = (encoder.features_len(), outputs(task));
+    let empty = || vec![(f32::INFINITY, f32::NEG_INFINITY); features_len];
+    let mut sums = Sums {
+        inside: (0..=count).map(|_| Moments::new(features_len, outputs)).collect(),
+        across: (0..=count).map(|_| Moments::new(features_len, outputs)).collect(),
+        ranges: (0..=count).map(|_| empty()).collect(),
+    };
+    let mut features = vec![0.0; encoder.padded_len()];
+    let mut residuals = vec![0.0; outputs];
+    let first = first_origin(encoder);
+    walk(task, encoder, task.folds.choose_end(), |row, memory| {
+        if row + 1 < first {
+            return;
+        }
+        dispatch(
+            #[inline(always)]
+            || encoder.features_within(memory, &[], &mut features),
+        );
+        for (range, &feature) in sums.ranges[task.folds.stretch(row)].iter_mut().zip(&features) {
+            *range = (range.0.min(feature), range.1.max(feature));
+        }
+        let part = task.folds.part(row, horizon);
+        if part == Part::Beyond || !residuals_of(task, encoder, memory, row, &mut residuals) {
+            return;
+        }
+        match part {
+            Part::Inside(stretch) => sums.inside[stretch].push(&features, &residuals),
+            Part::Across(cut) => sums.across[cut].push(&features, &residuals),
+            Part::Beyond => {}
+        }
+    });
+    sums.inside.iter_mut().chain(&mut sums.across).for_each(Moments::flush);
+    sums
+}
+
+/// Writes what the readout should have said at `row`: truth minus base, standardised. False where more than a quarter
+/// of the truths are missing from the file: what was filled in would be learned as fact.
+fn residuals_of(
+    task: &Task<'_>,
+    encoder: &Encoder,
+    memory: &Memory,
+    row: usize,
+    residuals: &mut [f32],
+) -> bool {
+    let targets = task.options.targets;
+    let mut missing = 0;
+    for step in 1..=task.options.horizon {
+        for target in 0..targets {
+            missing += usize::from(task.table.is_missing(target, row + step));
+            let truth = encoder.channels[target].standardise(task.table.columns[target][row + step]);
+            residuals[(step - 1) * targets + target] = truth - encoder.base_of(memory, target, step);
+        }
+    }
+    4 * missing <= residuals.len()
 }
 
 /// Recent lags, seasonal lags, reservoir.
@@ -227,39 +287,37 @@ struct Judged {
     intervals: Intervals,
 }
 
-/// Sums of one target in one fold.
+/// Errors of one target in one fold.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sums {
+struct Errors {
     n: f64,
-    truth: f64,
-    truth_squared: f64,
+    truths: Spread,
     squared: f64,
     absolute: f64,
 }
 
-impl Sums {
+impl Errors {
     fn add(&mut self, truth: f64, forecast: f64) {
         self.n += 1.0;
-        self.truth += truth;
-        self.truth_squared += truth * truth;
+        self.truths.add(truth);
         self.squared += (truth - forecast).powi(2);
         self.absolute += (truth - forecast).abs();
     }
 
     /// RMSE ÷ standard deviation of the truths; where those are constant, the RMSE is compared with `deviation`.
     fn nrmse(&self, deviation: f64) -> f64 {
-        let variance = self.truth_squared / self.n - (self.truth / self.n).powi(2);
+        let variance = self.truths.variance();
         let spread = if variance > 1e-12 * deviation * deviation { variance.sqrt() } else { deviation };
         (self.squared / self.n).sqrt() / spread
     }
 }
 
 /// Forecasts the left-out rows with each fold's readout.
-fn judge(task: &Task<'_>, encoder: &Encoder, readouts: &[Readout]) -> Option<Judged> {
+fn judge(task: &Task<'_>, encoder: &Encoder, folds: &[Learned]) -> Option<Judged> {
     let (horizon, targets) = (task.options.horizon, task.options.targets);
     let scored = interval::scored_horizons(horizon);
     let mut errors: Vec<Vec<f64>> = vec![Vec::new(); targets * scored.len()];
-    let mut sums = vec![vec![Sums::default(); targets]; readouts.len()];
+    let mut sums = vec![vec![Errors::default(); targets]; folds.len()];
     let mut features = vec![0.0; encoder.padded_len()];
     let first = first_origin(encoder);
     walk(task, encoder, task.folds.choose_end(), |row, memory| {
@@ -267,17 +325,17 @@ fn judge(task: &Task<'_>, encoder: &Encoder, readouts: &[Readout]) -> Option<Jud
         if row + 1 < first {
             return;
         }
+        let fold = stretch - 1;
         dispatch(
             #[inline(always)]
-            || encoder.features(memory, &mut features),
+            || encoder.features_within(memory, &folds[fold].ranges, &mut features),
         );
-        let fold = stretch - 1;
         for target in 0..targets {
             let (channel, column) = (&encoder.channels[target], &task.table.columns[target]);
             for step in 1..=horizon {
                 let scored_at = scored.binary_search(&step);
                 let counts = task.options.score == Score::Path || step == horizon;
-                if !counts && scored_at.is_err() {
+                if task.table.is_missing(target, row + step) || (!counts && scored_at.is_err()) {
                     continue;
                 }
                 let base = f64::from(encoder.base_of(memory, target, step));
@@ -285,7 +343,7 @@ fn judge(task: &Task<'_>, encoder: &Encoder, readouts: &[Readout]) -> Option<Jud
                 let z = base
                     + dispatch(
                         #[inline(always)]
-                        || readouts[fold].output(output, &features),
+                        || folds[fold].readout.output(output, &features),
                     );
                 if counts {
                     sums[fold][target].add(column[row + step], channel.restore(z));
@@ -307,9 +365,8 @@ fn judge(task: &Task<'_>, encoder: &Encoder, readouts: &[Readout]) -> Option<Jud
             interval::calibrate(errors, scored[track % scored.len()], task.options.coverage)
         })
         .collect();
-    let coverages: Option<Vec<f64>> = (0..targets)
-        .map(|target| calibrations[(target + 1) * scored.len() - 1].prequential_coverage)
-        .collect();
+    let coverages: Option<Vec<f64>> =
+        (0..targets).map(|target| calibrations[(target + 1) * scored.len() - 1].coverage_split).collect();
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
     let validation = Validation {
         nrmse: mean(
@@ -329,7 +386,7 @@ fn deviation(task: &Task<'_>, target: usize) -> f64 {
     (seen.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
 }
 
-fn mase(task: &Task<'_>, sums: &[Vec<Sums>], target: usize) -> f64 {
+fn mase(task: &Task<'_>, sums: &[Vec<Errors>], target: usize) -> f64 {
     let n: f64 = sums.iter().map(|fold| fold[target].n).sum();
     let absolute: f64 = sums.iter().map(|fold| fold[target].absolute).sum();
     let naive = naive_in_sample(&task.table.columns[target][..task.folds.fit_end()], task.season);

@@ -62,6 +62,11 @@ impl Folds {
             && self.cuts.windows(2).all(|pair| pair[1] >= pair[0] + horizon)
     }
 
+    /// The stretch that `row` lies in: 0 before the first cut. Fold i may know stretches 0 to i.
+    pub(crate) fn stretch(&self, row: usize) -> usize {
+        self.cuts.partition_point(|&cut| cut <= row).min(self.count())
+    }
+
     /// Where the origin `row` (the last known row) with targets up to `row + horizon` belongs.
     pub(crate) fn part(&self, row: usize, horizon: usize) -> Part {
         let first = self.cuts.partition_point(|&cut| cut <= row + 1);

@@ -29,6 +29,9 @@ const WORTH_IT: f64 = 0.99;
 /// Values beyond this, or spreads below its inverse, leave no room for intervals in 32-bit floats.
 const LARGEST: f64 = 1e32;
 
+/// A spread below this share of the level leaves a 32-bit float fewer than about 100 steps for it.
+const FINEST: f64 = 1e-5;
+
 /// Which families may win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
@@ -206,7 +209,7 @@ impl Error {
         match self {
             Error::TooShort { .. } => Code::SeriesTooShort,
             Error::Constant { .. } => Code::SeriesConstant,
-            Error::Scale { .. } => Code::CsvCell,
+            Error::Scale { .. } => Code::SeriesScale,
             Error::Option(_) | Error::Settings(_) => Code::OptionInvalid,
             Error::Interrupted => Code::Interrupted,
         }
@@ -366,6 +369,13 @@ impl Task<'_> {
         if !self.folds.suit(self.table.rows(), options.horizon) {
             return Err(too_short(self));
         }
+        if self.season > 1 && self.season >= self.folds.fit_end() {
+            return fault(format!(
+                "a season of {} rows needs more than {} rows",
+                self.season,
+                self.folds.fit_end()
+            ));
+        }
         let rows = self.folds.fit_end();
         for (name, column) in self.table.names.iter().zip(&self.table.columns) {
             let seen = &column[..rows];
@@ -375,7 +385,7 @@ impl Task<'_> {
             let (low, high) =
                 seen.iter().fold((seen[0], seen[0]), |(low, high), v| (v.min(low), v.max(high)));
             let (largest, spread) = (high.abs().max(low.abs()), high - low);
-            if largest > LARGEST || spread < 1.0 / LARGEST {
+            if largest > LARGEST || spread < 1.0 / LARGEST || spread < FINEST * largest {
                 return Err(Error::Scale { column: name.clone(), largest, spread });
             }
         }

@@ -5,8 +5,10 @@
 //! prediction, leave an outcome. So the ticket is opened here, outside the library, and lent to the service;
 //! if the service never took it, the library's own status closes it.
 
+use super::metered::Metered;
 use crate::Gateway;
 use crate::record::Ticket;
+use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderValue, Request, Response};
 use spinwell_core::{Code, Protocol};
 use spinwell_protocol::status;
@@ -63,8 +65,9 @@ fn too_slow(patience: Duration) -> Response<tonic::body::Body> {
 
 impl<S, B> Service<Request<B>> for GrpcEdge<S>
 where
-    S: Service<Request<B>, Response = Response<tonic::body::Body>, Error = Infallible>,
+    S: Service<Request<Metered<B>>, Response = Response<tonic::body::Body>, Error = Infallible>,
     S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes>,
 {
     type Response = S::Response;
     type Error = Infallible;
@@ -80,11 +83,14 @@ where
         if let Some(lent) = &lent {
             request.extensions_mut().insert(lent.clone());
         }
-        let answer = self.server.call(request);
+        let share = Arc::new(Mutex::new(self.gateway.body_share()));
+        let answer = self.server.call(request.map(|body| Metered::new(body, share.clone())));
         let patience = self.patience();
         Box::pin(async move {
             let mut response = timeout(patience, answer).await.unwrap_or_else(|_| Ok(too_slow(patience)))?;
-            let code = add_code(&mut response);
+            // The message is decoded and answered: what it held is free.
+            drop(share);
+            let code = code_of(&mut response);
             if let Some(ticket) = lent.and_then(|lent| lent.take()) {
                 ticket.close_failed(code.unwrap_or(Code::Internal));
             }
@@ -93,10 +99,10 @@ where
     }
 }
 
-/// Adds our code to a status that the library made; gives the code where it did.
-fn add_code(response: &mut Response<tonic::body::Body>) -> Option<Code> {
-    if response.headers().contains_key(status::GRPC_CODE_KEY) {
-        return None;
+/// The code of a status that is not OK. Where the library made the status, our code is added to it.
+fn code_of(response: &mut Response<tonic::body::Body>) -> Option<Code> {
+    if let Some(ours) = response.headers().get(status::GRPC_CODE_KEY) {
+        return Code::ALL.iter().copied().find(|code| code.as_str().as_bytes() == ours.as_bytes());
     }
     let library = response.headers().get("grpc-status")?.to_str().ok()?.parse::<i32>().ok()?;
     let library = tonic::Code::from_i32(library);

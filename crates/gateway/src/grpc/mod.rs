@@ -1,6 +1,7 @@
 //! The protocol over gRPC.
 
 mod edge;
+mod metered;
 mod service;
 mod timeout;
 

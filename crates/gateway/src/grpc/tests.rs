@@ -11,7 +11,7 @@ use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
 use spinwell_protocol::grpc::wire::{
     ModelConfigRequest, ModelInferRequest, ModelMetadataRequest, ModelReadyRequest,
 };
-use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRYABLE_KEY};
+use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRY_AFTER_KEY, GRPC_RETRYABLE_KEY};
 use tower::ServiceExt;
 
 fn request(change: impl FnOnce(&mut ModelInferRequest)) -> ModelInferRequest {
@@ -123,4 +123,18 @@ async fn a_message_that_never_comes_does_not_hold_its_stream() {
     assert_eq!(response.headers()["grpc-status"], "4");
     assert_eq!(response.headers()[GRPC_CODE_KEY], "SPW-DEADLINE-EXCEEDED");
     assert_eq!(outcomes.results(), [ResultClass::Failed(Code::DeadlineExceeded)]);
+}
+
+#[tokio::test]
+async fn a_message_over_the_budget_of_all_bodies_is_refused_with_our_code() {
+    let (gateway, outcomes) = example::gateway_with(Mood::Answers, |limits| limits.bodies_bytes_max = 64);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    let large = request(|request| request.id = "x".repeat(100));
+    let refused = client.model_infer(large).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+    assert_eq!(refused.metadata().get(GRPC_CODE_KEY).unwrap(), "SPW-QUEUE-FULL");
+    assert_eq!(refused.metadata().get(GRPC_RETRY_AFTER_KEY).unwrap(), "1000");
+    // Its share has come back.
+    client.model_infer(request(|_| {})).await.unwrap();
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::QueueFull), ResultClass::Answered]);
 }

@@ -1,8 +1,10 @@
 //! Reading a request's body, of which nothing is believed.
 //!
 //! A declared length over the limit is refused before a byte is read; an undeclared one is cut off at the
-//! limit. Memory grows with the bytes that arrive, never with the length that was declared.
+//! limit. Memory grows with the bytes that arrive, never with the length that was declared, and all
+//! bodies share one budget.
 
+use crate::budget::Share;
 use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
@@ -10,20 +12,20 @@ use spinwell_core::{Code, Fault};
 use spinwell_runtime::options::Limits;
 use tokio::time::timeout;
 
-/// The whole body.
-pub(super) async fn read(body: Body, limits: &Limits) -> Result<Bytes, Fault> {
+/// The whole body, which takes what it holds from `share`.
+pub(super) async fn read(body: Body, limits: &Limits, share: &mut Share) -> Result<Bytes, Fault> {
     let declared = body.size_hint().lower();
     if declared > limits.body_bytes as u64 {
         let message = format!("the body has {declared} bytes, at most {} are taken", limits.body_bytes);
         return Err(Fault::new(Code::BodyTooLarge, message));
     }
-    timeout(limits.body_timeout.into(), collect(body, limits.body_bytes)).await.unwrap_or_else(|_| {
+    timeout(limits.body_timeout.into(), collect(body, limits.body_bytes, share)).await.unwrap_or_else(|_| {
         let message = format!("the body did not arrive within {}", limits.body_timeout);
         Err(Fault::new(Code::FramingInvalid, message))
     })
 }
 
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Fault> {
+async fn collect(mut body: Body, bytes_max: usize, share: &mut Share) -> Result<Bytes, Fault> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -38,6 +40,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Fault> {
             let message = format!("the body has more than the {bytes_max} bytes that are taken");
             return Err(Fault::new(Code::BodyTooLarge, message));
         }
+        share.take(data.len())?;
         // Most bodies arrive in one piece, which is passed on as it is.
         if first.is_empty() && all.is_empty() {
             first = data;

@@ -53,7 +53,9 @@ async fn answer(
     ticket.found(&model);
     checked_content_encoding(&head.headers)?;
     let framing = Framing::from_header(head.headers.get(rest::HEADER_LENGTH).map(HeaderValue::as_bytes))?;
-    let bytes = body::read(request_body, gateway.limits()).await?;
+    // Held until the answer: what was decoded from the body takes the place of its bytes.
+    let mut share = gateway.body_share();
+    let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
     ticket.received();
     let call = decode(bytes, framing, &model).await?;
     ticket.decoded(&call.id, call.series.batch());

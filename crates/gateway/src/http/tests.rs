@@ -220,3 +220,31 @@ async fn a_full_queue_says_when_to_try_again() {
     assert_eq!(answer.json()["retryable"], true);
     assert_eq!(outcomes.results(), [ResultClass::Failed(Code::QueueFull)]);
 }
+
+#[tokio::test]
+async fn bodies_share_one_budget_until_their_answers() {
+    let length = good().to_string().len();
+    let (gateway, outcomes) =
+        example::gateway_with(Mood::NeverAnswers, |limits| limits.bodies_bytes_max = 2 * length - 1);
+    let router = http_router(gateway);
+    let mut first = Box::pin(send(&router, request("POST", INFER, good().to_string())));
+    assert!(poll_once(&mut first).is_none(), "it waits for a node that never answers");
+    let refused = send(&router, request("POST", INFER, good().to_string())).await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "SPW-QUEUE-FULL"));
+    assert_eq!(refused.headers["retry-after"], "1");
+    drop(first);
+    let mut next = Box::pin(send(&router, request("POST", INFER, good().to_string())));
+    assert!(poll_once(&mut next).is_none(), "what the first held is free");
+    drop(next);
+    let queue_full = ResultClass::Failed(Code::QueueFull);
+    assert_eq!(outcomes.results(), [queue_full, ResultClass::Cancelled, ResultClass::Cancelled]);
+}
+
+/// The output of a future that is ready at once.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::Pin::new(future).poll(&mut context) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}

@@ -7,6 +7,7 @@
 //!
 //! The same wrapper gives the library's own refusals a body, see [`refusal`](super::refusal).
 
+use super::activity::Activity;
 use super::refusal;
 use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -76,6 +77,8 @@ impl HttpBody for WatchedBody {
 pub(super) struct Lingering {
     stream: TcpStream,
     unread: Unread,
+    /// Told of every write, and of what is read out.
+    activity: Activity,
     is_shut: bool,
     bytes_left: usize,
     until: Option<Pin<Box<Sleep>>>,
@@ -84,8 +87,16 @@ pub(super) struct Lingering {
 }
 
 impl Lingering {
-    pub(super) fn new(stream: TcpStream, unread: Unread) -> Self {
-        Self { stream, unread, is_shut: false, bytes_left: LINGER_BYTES, until: None, instead: None }
+    pub(super) fn new(stream: TcpStream, unread: Unread, activity: Activity) -> Self {
+        Self {
+            stream,
+            unread,
+            activity,
+            is_shut: false,
+            bytes_left: LINGER_BYTES,
+            until: None,
+            instead: None,
+        }
     }
 
     /// Whether `bytes` are replaced: a refusal of the library is, and then nothing is read to its end.
@@ -122,6 +133,7 @@ impl Lingering {
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(());
             }
+            self.activity.progress();
             self.bytes_left = self.bytes_left.saturating_sub(buffer.filled().len());
         }
         Poll::Ready(())
@@ -147,7 +159,9 @@ impl AsyncWrite for Lingering {
         if self.replaces(bytes) {
             return self.poll_write_instead(context, bytes.len());
         }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        self.activity.progress();
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -175,7 +189,9 @@ impl AsyncWrite for Lingering {
         {
             return self.poll_write_instead(context, only.len());
         }
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices));
+        self.activity.progress();
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,9 +4,12 @@
 //! connections there may be, how long a head may take, what happens to a body that nobody reads, and that a
 //! stop lets every request in flight be answered before its connection closes.
 
+mod activity;
 mod linger;
+mod preface;
 mod refusal;
 
+use activity::{Activity, AnswerBody};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
@@ -14,8 +17,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use linger::{Lingering, Unread, WatchedBody};
+use spinwell_runtime::options::Limits;
 use spinwell_runtime::shutdown::Shutdown;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -24,9 +28,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
-/// How long a request's head may take, and with it how long a connection may idle. Clients keep connections
-/// for about a minute; closing sooner than they do makes their next request fail.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// The largest head of a request; a larger one is answered with 431.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Headers in a head.
@@ -45,41 +46,59 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves `router` over HTTP/1.1 until `shutdown`, and returns when every request in flight is answered.
-pub async fn serve_http(listener: TcpListener, router: Router, connections_max: usize, shutdown: Shutdown) {
-    accept(listener, connections_max, shutdown, |stream, watcher, permit| {
+pub async fn serve_http(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
+    let idle_timeout = limits.idle_timeout.into();
+    accept(listener, &limits, shutdown, |stream, held| {
         let router = router.clone();
         tokio::spawn(async move {
             let unread = Unread::default();
             let watched = unread.clone();
+            let activity = held.activity.clone();
+            let lingering = Lingering::new(stream, unread, activity.clone());
             let service = service_fn(move |request: Request<Incoming>| {
+                let in_flight = activity.begin();
                 let request = request.map(|body| Body::new(WatchedBody::new(body, watched.clone())));
-                router.clone().call(request)
+                let answer = router.clone().call(request);
+                async move { Ok::<_, Infallible>(answer.await?.map(|body| AnswerBody::new(body, in_flight))) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
+                .header_read_timeout(Some(idle_timeout))
                 .max_headers(HEADERS_MAX)
                 .max_header_size(HEAD_BYTES_MAX)
                 .max_buf_size(READ_BUFFER_BYTES)
-                .serve_connection(TokioIo::new(Lingering::new(stream, unread)), service);
-            log_end(watcher.watch(connection).await);
-            drop(permit);
+                .serve_connection(TokioIo::new(lingering), service);
+            held.watch(connection).await;
         });
     })
     .await;
 }
 
 /// Serves a gRPC service until `shutdown`, and returns when every request in flight is answered.
-pub async fn serve_grpc<S>(listener: TcpListener, service: S, connections_max: usize, shutdown: Shutdown)
+pub async fn serve_grpc<S>(listener: TcpListener, service: S, limits: Limits, shutdown: Shutdown)
 where
     S: Service<Request<Incoming>, Response = Response<tonic::body::Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    accept(listener, connections_max, shutdown, |stream, watcher, permit| {
+    accept(listener, &limits, shutdown, |stream, mut held| {
         let service = service.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| service.clone().call(request));
+            let stream = tokio::select! {
+                () = held.shutdown.wait() => return,
+                stream = preface::awaited(stream, held.head_timeout) => match stream {
+                    Ok(stream) => stream,
+                    Err(error) => return tracing::debug!(%error, "a connection had no HTTP/2 preface"),
+                },
+            };
+            let activity = held.activity.clone();
+            // A peer with a preface may wait as long as it answers pings: channels are often opened early.
+            drop(activity.begin());
+            let service = service_fn(move |request: Request<Incoming>| {
+                let in_flight = activity.begin();
+                let answer = service.clone().call(request);
+                async move { Ok::<_, Infallible>(answer.await?.map(|body| AnswerBody::new(body, in_flight))) }
+            });
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_header_list_size(HEAD_BYTES_MAX as u32)
@@ -88,29 +107,66 @@ where
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
                 .keep_alive_interval(KEEP_ALIVE)
                 .serve_connection(TokioIo::new(stream), service);
-            log_end(watcher.watch(connection).await);
-            drop(permit);
+            held.watch(connection).await;
         });
     })
     .await;
 }
 
+/// What a connection's task holds until the connection ends.
+struct Held {
+    /// Tells the library of a stop, and the listener that the connection has ended.
+    watcher: Watcher,
+    /// The same stop, for what the library does not end by itself.
+    shutdown: Shutdown,
+    activity: Activity,
+    /// How long the first request may let itself be waited for.
+    head_timeout: Duration,
+    /// Its place among the connections that may be open.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Held {
+    /// Drives a connection to its end, and ends it where no request comes or, after a stop, none is in flight.
+    async fn watch<C: GracefulConnection<Error = hyper::Error>>(self, connection: C) {
+        let Self { watcher, mut shutdown, activity, head_timeout, _permit } = self;
+        let stopped = async {
+            shutdown.wait().await;
+            activity.is_over().await;
+        };
+        tokio::select! {
+            ended = watcher.watch(connection) => log_end(ended),
+            () = activity.nothing_began(head_timeout) => tracing::debug!("a connection brought no request"),
+            () = stopped => tracing::debug!("a connection without a request did not close at the stop"),
+        }
+    }
+}
+
 /// Hands each connection to `start` until `shutdown`, then waits for all of them.
 async fn accept(
     listener: TcpListener,
-    connections_max: usize,
+    limits: &Limits,
     mut shutdown: Shutdown,
-    mut start: impl FnMut(TcpStream, Watcher, OwnedSemaphorePermit),
+    mut start: impl FnMut(TcpStream, Held),
 ) {
     let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(connections_max));
+    let permits = Arc::new(Semaphore::new(limits.connections_max));
     loop {
         let accepted = tokio::select! {
             () = shutdown.wait() => break,
             accepted = accept_one(&listener, &permits) => accepted,
         };
         match accepted {
-            Ok((stream, permit)) => start(stream, graceful.watcher(), permit),
+            Ok((stream, permit)) => {
+                let held = Held {
+                    watcher: graceful.watcher(),
+                    shutdown: shutdown.clone(),
+                    activity: Activity::new(),
+                    head_timeout: limits.head_timeout.into(),
+                    _permit: permit,
+                };
+                start(stream, held);
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -1,9 +1,10 @@
 //! Real connections on loopback: what only the socket can show.
 
-use super::serve_http;
+use super::{serve_grpc, serve_http};
 use crate::example::{self, Mood};
-use crate::http_router;
-use spinwell_core::ResultClass;
+use crate::{grpc_service, http_router};
+use spinwell_core::{Millis, ResultClass};
+use spinwell_runtime::options::Limits;
 use spinwell_runtime::shutdown::{self, Trigger};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,9 +20,35 @@ async fn server(mood: Mood) -> (SocketAddr, Trigger, JoinHandle<()>, std::sync::
     let address = listener.local_addr().unwrap();
     let (trigger, shutdown) = shutdown::channel();
     let (gateway, outcomes) = example::gateway(mood);
-    let serving = tokio::spawn(serve_http(listener, http_router(gateway), 16, shutdown));
+    let limits = Limits { connections_max: 16, ..gateway.limits().clone() };
+    let serving = tokio::spawn(serve_http(listener, http_router(gateway), limits, shutdown));
     (address, trigger, serving, outcomes)
 }
+
+/// One of the two planes, with another limit on the first head.
+async fn plane(is_grpc: bool, head_timeout: Millis) -> (SocketAddr, Trigger, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (trigger, shutdown) = shutdown::channel();
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let limits = Limits { head_timeout, ..gateway.limits().clone() };
+    let serving = if is_grpc {
+        tokio::spawn(serve_grpc(listener, grpc_service(gateway), limits, shutdown))
+    } else {
+        tokio::spawn(serve_http(listener, http_router(gateway), limits, shutdown))
+    };
+    (address, trigger, serving)
+}
+
+/// Whether gRPC, what the peer says before it falls silent.
+const HALF_OPEN: [(bool, &[u8]); 6] = [
+    (false, b""),
+    (false, b"POST /v2/models/taxi/infer HTTP/1.1\r\nHost: x\r\nContent-"),
+    (false, b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /v2"),
+    (true, b""),
+    (true, b"PRI * HTTP/2.0"),
+    (true, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+];
 
 /// Sends bytes and reads until the server closes or has answered once.
 async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
@@ -144,4 +171,47 @@ async fn a_caller_who_hangs_up_is_recorded() {
         }
     });
     assert_eq!(seen.await.unwrap(), [ResultClass::Cancelled]);
+}
+
+/// Whether the server answers these bytes, and then waits for the next as long as connections may idle.
+fn has_shown_itself(is_grpc: bool, bytes: &[u8]) -> bool {
+    bytes.starts_with(b"GET") || bytes.len() > 24 && is_grpc
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_connections_without_a_request() {
+    for (is_grpc, bytes) in HALF_OPEN {
+        let (address, trigger, serving) = plane(is_grpc, Millis(600_000)).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        if has_shown_itself(is_grpc, bytes) {
+            // What the server says shows that it has read.
+            assert!(timeout(BOUND, stream.read(&mut [0; 9])).await.unwrap().unwrap() > 0);
+        }
+        trigger.pull();
+        let stopped = timeout(BOUND, serving).await;
+        assert!(stopped.is_ok(), "gRPC {is_grpc}: {:?}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_a_first_request_is_closed_in_time() {
+    for (is_grpc, bytes) in
+        HALF_OPEN.into_iter().filter(|&(is_grpc, bytes)| !has_shown_itself(is_grpc, bytes))
+    {
+        let (address, _trigger, _serving) = plane(is_grpc, Millis(20)).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let closed = timeout(BOUND, stream.read_to_end(&mut Vec::new())).await;
+        assert!(closed.is_ok(), "gRPC {is_grpc}: {:?}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_speaks_no_http_2_is_sent_away_at_once() {
+    let (address, _trigger, _serving) = plane(true, Millis(600_000)).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /").await.unwrap();
+    let closed = timeout(BOUND, stream.read_to_end(&mut Vec::new())).await;
+    assert!(closed.is_ok());
 }

@@ -59,12 +59,19 @@ fn bench(executors: usize, queue_len_max: usize) -> Bench {
         time_column: None,
         profile: NumericProfile::CpuF32,
         max_batch_size: 8,
+        request_rows_max: 80,
     }));
     let echo = Arc::new(Echo { gate: AtomicBool::new(false), barrier: Barrier::new(2) });
     let loaded = Loaded { description: model.clone(), predictor: echo.clone() };
     let repository = Repository { models: vec![loaded], ..Repository::default() };
-    let options =
-        Options { id: NodeId("n".into()), executors, queue_len_max, batch_windows_max: 8, rows_max: 10 };
+    let options = Options {
+        id: NodeId("n".into()),
+        executors,
+        queue_len_max,
+        batch_windows_max: 8,
+        batch_rows_max: 80,
+        rows_max: 10,
+    };
     Bench { node: Arc::new(Node::with(repository, &options).unwrap()), echo, model }
 }
 
@@ -127,6 +134,30 @@ async fn what_waits_for_one_model_runs_together_and_is_counted_once() {
         counted += usize::from(reply.batch.counts);
     }
     assert_eq!(counted, 1);
+    bench.node.stop();
+}
+
+#[tokio::test]
+async fn a_batch_whose_first_caller_hung_up_is_still_counted_once() {
+    let bench = bench(1, 100);
+    let first = bench.occupied();
+    bench.open();
+    first.await.unwrap();
+    bench.echo.gate.store(true, Ordering::SeqCst);
+    let blocker = bench.soon(&[0.0]);
+    bench.echo.barrier.wait();
+    let mut waiting = [bench.soon(&[1.0]), bench.soon(&[14.0]), bench.soon(&[2.0]), bench.soon(&[3.0])];
+    bench.open();
+    // The batch of those four runs now: the first hangs up after it was found to be wanted.
+    bench.echo.barrier.wait();
+    waiting[0] = Box::pin(std::future::pending());
+    bench.echo.gate.store(false, Ordering::SeqCst);
+    bench.open();
+    let [_, refused, second, third] = waiting;
+    assert_eq!(code(refused.await), Code::WindowTooShort);
+    assert!(second.await.unwrap().batch.counts);
+    assert!(!third.await.unwrap().batch.counts);
+    blocker.await.unwrap();
     bench.node.stop();
 }
 

@@ -28,10 +28,14 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("data.dir", "./spinwell-data"),
     ("models.dir", ""),
     ("limits.body_bytes", "16777216"),
+    ("limits.bodies_bytes_max", "536870912"),
     ("limits.body_timeout_ms", "10000"),
+    ("limits.head_timeout_ms", "10000"),
+    ("limits.idle_timeout_ms", "75000"),
     ("limits.deadline_ms", "1000"),
     ("limits.queue_len_max", "4096"),
     ("limits.batch_windows_max", "256"),
+    ("limits.batch_rows_max", "262144"),
     ("limits.rows_max", "16384"),
     ("limits.connections_max", "4096"),
     ("node.id", "local"),
@@ -84,14 +88,23 @@ pub struct Addresses {
 pub struct Limits {
     /// The largest body or message.
     pub body_bytes: usize,
+    /// Bytes of all bodies and messages that are being received or wait for their answers.
+    pub bodies_bytes_max: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Millis,
+    /// How long a new connection may take to show that it is one: its first HTTP/1.1 head, or the HTTP/2 preface.
+    pub head_timeout: Millis,
+    /// How long an HTTP/1.1 connection may idle, and with it how long any later head may take. Clients keep
+    /// connections for about a minute; closing sooner than they do makes their next request fail.
+    pub idle_timeout: Millis,
     /// How long a request may take after its last byte arrived, where the caller does not say less.
     pub deadline: Millis,
     /// Requests that may wait in the node's queue.
     pub queue_len_max: usize,
     /// Windows in one batch, and so in one request.
     pub batch_windows_max: usize,
+    /// Rows in all windows of one batch, and so of one request.
+    pub batch_rows_max: usize,
     /// Rows in one window.
     pub rows_max: usize,
     /// Connections open at the same time on each listener.
@@ -182,12 +195,21 @@ impl Loaded {
 }
 
 fn limits(layered: &Layered) -> Result<Limits, Error> {
+    let body_bytes = layered.number("limits.body_bytes", 1024..=1 << 32)?;
+    let bodies_bytes_max = layered.number("limits.bodies_bytes_max", 1024..=1 << 40)?;
+    if bodies_bytes_max < body_bytes {
+        return Err(layered.invalid("limits.bodies_bytes_max", "at least limits.body_bytes"));
+    }
     Ok(Limits {
-        body_bytes: layered.number("limits.body_bytes", 1024..=1 << 32)?,
+        body_bytes,
+        bodies_bytes_max,
         body_timeout: layered.millis("limits.body_timeout_ms")?,
+        head_timeout: layered.millis("limits.head_timeout_ms")?,
+        idle_timeout: layered.millis("limits.idle_timeout_ms")?,
         deadline: layered.millis("limits.deadline_ms")?,
         queue_len_max: layered.number("limits.queue_len_max", 1..=1 << 24)?,
         batch_windows_max: layered.number("limits.batch_windows_max", 1..=1 << 20)?,
+        batch_rows_max: layered.number("limits.batch_rows_max", 1..=1 << 28)?,
         rows_max: layered.number("limits.rows_max", 1..=1 << 24)?,
         connections_max: layered.number("limits.connections_max", 1..=1 << 20)?,
     })
@@ -278,6 +300,10 @@ mod tests {
             &["limits.rows_max", "SPINWELL_LIMITS_ROWS_MAX", "from 1 to"],
         );
         check(sources("", &[("SPINWELL_INSECURE", "yes")], &[]), &["insecure", "true or false"]);
+        check(
+            sources("", &[], &[("limits.bodies_bytes_max", "5000000")]),
+            &["limits.bodies_bytes_max", "at least limits.body_bytes"],
+        );
         check(sources("", &[], &[("node.id", "a b")]), &["node.id", "--flag"]);
         check(sources("[log]\nformat = \"xml\"\n", &[], &[]), &["log.format", "text or json"]);
     }

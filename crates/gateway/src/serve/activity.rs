@@ -1,0 +1,152 @@
+//! Whether anything happens on a connection that somebody waits for.
+//!
+//! A connection may end at a stop when no request on it is in flight. The libraries know only of connections
+//! that are idle in their own sense: half a head, or an HTTP/2 peer that never spoke, would be waited for.
+
+use axum::body::HttpBody;
+use hyper::body::{Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a connection without a request in flight may take to close by itself: time for the last bytes of
+/// an answer, and for an HTTP/2 peer to learn that the connection ends.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// Counts the requests of one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Activity {
+    requests: Arc<watch::Sender<Requests>>,
+    /// Grows with every write, so that an answer on its way to a slow peer is no idleness.
+    progress: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    begun: u64,
+    in_flight: u64,
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<watch::Sender<Requests>>);
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self { requests: Arc::new(watch::Sender::default()), progress: Arc::default() }
+    }
+
+    /// A request's head is here.
+    pub(super) fn begin(&self) -> InFlight {
+        self.requests.send_modify(|requests| {
+            requests.begun += 1;
+            requests.in_flight += 1;
+        });
+        InFlight(self.requests.clone())
+    }
+
+    /// Bytes have moved.
+    pub(super) fn progress(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns after `head_timeout` if no request has begun by then, else never.
+    pub(super) async fn nothing_began(&self, head_timeout: Duration) {
+        tokio::time::sleep(head_timeout).await;
+        if self.requests.borrow().begun > 0 {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns when no request has been in flight, and nothing has moved, for [`CLOSE_TIME`].
+    pub(super) async fn is_over(&self) {
+        let mut requests = self.requests.subscribe();
+        loop {
+            // The sender is held by `self`, so the wait cannot fail.
+            let begun = requests.wait_for(|now| now.in_flight == 0).await.map_or(0, |now| now.begun);
+            let progress = self.progress.load(Ordering::Relaxed);
+            tokio::time::sleep(CLOSE_TIME).await;
+            let is_same = requests.borrow().begun == begun;
+            if is_same && self.progress.load(Ordering::Relaxed) == progress {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.send_modify(|requests| requests.in_flight -= 1);
+    }
+}
+
+/// An answer's body; its request is in flight until the library has taken all of it.
+pub(super) struct AnswerBody<B> {
+    body: B,
+    _in_flight: InFlight,
+}
+
+impl<B> AnswerBody<B> {
+    pub(super) fn new(body: B, in_flight: InFlight) -> Self {
+        Self { body, _in_flight: in_flight }
+    }
+}
+
+impl<B: HttpBody + Unpin> HttpBody for AnswerBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::timeout;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_over_only_without_requests_and_movement() {
+        let activity = Activity::new();
+        assert!(timeout(LONG, activity.is_over()).await.is_ok(), "nothing ever happened");
+        let in_flight = activity.begin();
+        assert!(timeout(LONG, activity.is_over()).await.is_err(), "a request is in flight");
+        drop(in_flight);
+        let moves = async {
+            loop {
+                activity.progress();
+                tokio::time::sleep(CLOSE_TIME / 2).await;
+            }
+        };
+        tokio::select! {
+            over = timeout(LONG, activity.is_over()) => assert!(over.is_err(), "an answer is being sent"),
+            () = moves => {}
+        }
+        assert!(timeout(LONG, activity.is_over()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_connection_without_a_first_request_is_given_up() {
+        let activity = Activity::new();
+        assert!(timeout(LONG, activity.nothing_began(CLOSE_TIME)).await.is_ok());
+        drop(activity.begin());
+        assert!(timeout(LONG, activity.nothing_began(CLOSE_TIME)).await.is_err());
+    }
+}
