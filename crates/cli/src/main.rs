@@ -17,6 +17,7 @@ mod train;
 mod training_args;
 
 use clap::{Parser, Subcommand};
+use spinwell_core::Code;
 use std::process::ExitCode;
 
 /// Serve time-series predictions from reservoir models: train from a CSV, call over the Open Inference Protocol.
@@ -58,6 +59,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
     };
     match result {
+        Ok(()) if output::is_lost() => {
+            failure::report(&failure::fault(Code::Io, "standard output could not be written"))
+        }
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
     }

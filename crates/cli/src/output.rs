@@ -4,14 +4,27 @@ use serde_json::{Map, Value, json};
 use spinwell_engine::metrics::Figures;
 use spinwell_engine::train::{Candidate, Trained};
 use spinwell_engine::{Family, Spec};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ratios whose denominator is zero come from the engine as the largest number.
 const UNDEFINED: f64 = f64::MAX / 2.0;
 
-/// Prints a line to stdout. A reader that has seen enough (`| head`) is no failure.
+/// Set when stdout could not be written for another reason than that its reader left.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line to stdout. A reader that has seen enough (`| head`) is no failure; a full disk is, see [`is_lost`].
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let mut stdout = std::io::stdout().lock();
+    let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    if written.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether something that was said did not arrive: a script must not take the rest for the whole.
+pub(crate) fn is_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
 }
 
 /// Prints a remark to stderr, where it does not disturb scripts.

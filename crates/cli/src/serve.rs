@@ -4,6 +4,7 @@
 //! becomes a drain. The order of the drain is the promise of no failed request: readiness off, no new
 //! connections, requests in flight answered, then the node's queue, then the operations plane.
 
+use crate::output::say;
 use anyhow::{Context, Result};
 use clap::Args;
 use spinwell_core::{Code, Fault};
@@ -15,7 +16,6 @@ use spinwell_protocol::NodeLink;
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::{Loaded, Options, Override, Sources};
 use spinwell_runtime::{listen, shutdown, telemetry};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
     let is_printed = args.print_config;
     let loaded = load(args)?;
     if is_printed {
-        say(&[loaded.print()]);
+        say(&loaded.print());
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -238,14 +238,6 @@ fn announce(listeners: &Listeners, node: &Node) -> Result<()> {
         lines.push("no model is loaded; train one with `spinwell train`".to_owned());
     }
     lines.push("ready   stop with Ctrl-C or SIGTERM".to_owned());
-    say(&lines);
+    lines.iter().for_each(|line| say(line));
     Ok(())
-}
-
-/// Standard output is where a script looks for the ports. One that has stopped reading stops no server.
-fn say(lines: &[String]) {
-    let mut output = std::io::stdout().lock();
-    for line in lines {
-        let _ = writeln!(output, "{line}");
-    }
 }

@@ -131,11 +131,13 @@ fn measure(model: &Model, data: &Data, seen: usize) -> anyhow::Result<Option<Hel
         mode: Mode::Stream,
         stride: 1,
     };
-    let scored = |plan: &Plan| evaluate(model, &data.table, plan);
-    let stream = scored(&plan).map_err(|error| failure::fault(Code::SeriesTooShort, error))?;
+    let scored = |plan: &Plan| {
+        evaluate(model, &data.table, plan).map_err(|error| failure::fault(Code::SeriesTooShort, error))
+    };
+    let stream = scored(&plan)?;
     let window = model.window_recommended();
     let cold = Plan { mode: Mode::Window(window), stride: origins.div_ceil(WINDOW_ORIGINS), ..plan };
-    let cold = if window <= seen { scored(&cold).ok() } else { None };
+    let cold = if window <= seen { Some(scored(&cold)?) } else { None };
     Ok(Some(Held { rows: rows - seen, stream, window: cold, window_rows: window }))
 }
 

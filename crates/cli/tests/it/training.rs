@@ -229,3 +229,19 @@ fn faults_of_data_and_options_have_a_code_a_place_and_leave_nothing_behind() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8(missing.stderr).unwrap().contains("error[SPW-MODEL-NOT-FOUND]"));
 }
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_not() {
+    let by_path = models().join("wave/1/model.spinwell");
+    let data = models().join("wave.csv");
+    let predict = |stdout: std::process::Stdio| {
+        let arguments = ["predict", text(&by_path), text(&data), "--json"];
+        spinwell().args(arguments).stdout(stdout).stderr(std::process::Stdio::piped()).output().unwrap()
+    };
+    let full = predict(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+    assert_eq!(full.status.code(), Some(1));
+    assert!(String::from_utf8(full.stderr).unwrap().contains("error[SPW-IO]"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(predict(writer.into()).status.code(), Some(0));
+}

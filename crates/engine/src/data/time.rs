@@ -6,6 +6,9 @@
 use jiff::civil::{Date, DateTime};
 use std::fmt;
 
+/// Steps between civil times may differ by this share of the usual one without being called uneven.
+const JITTER: f64 = 0.01;
+
 /// When a row was observed.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub enum Moment {
@@ -135,7 +138,7 @@ pub(super) fn spacing(times: &[Moment]) -> Option<(Spacing, Vec<usize>)> {
             if let Some(monthly) = monthly(times) {
                 return Some((monthly, Vec::new()));
             }
-            Some((Spacing::Nanoseconds(middle as i64), uneven(0.5e9)))
+            Some((Spacing::Nanoseconds(middle as i64), uneven(JITTER * middle)))
         }
     }
 }
@@ -219,5 +222,12 @@ mod tests {
             ("30 min", Moment::parse("2020-01-01 02:30"))
         );
         assert_eq!(spacing(&times[..1]), None);
+        let fast = [
+            "2020-01-01 00:00:00",
+            "2020-01-01 00:00:00.01",
+            "2020-01-01 00:00:00.02",
+            "2020-01-01 00:00:00.04",
+        ];
+        assert_eq!(spacing(&moments(&fast)), Some((Spacing::Nanoseconds(10_000_000), vec![3])));
     }
 }
