@@ -5,11 +5,13 @@ use crate::pictures;
 use crate::progress::Progress;
 use crate::training_args::{TrainingArgs, read_data};
 use crate::{failure, output::aligned};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault};
-use spinwell_engine::backtest::{Evaluation, Mode, Plan, evaluate};
+use spinwell_engine::backtest::{self, Evaluation, Mode, Plan, Units, evaluate};
+use spinwell_engine::data::Table;
 use spinwell_engine::metrics::Figures;
-use spinwell_engine::train::{self, Folds, Score, Trained};
+use spinwell_engine::train::{self, Folds, Options, Score, Trained};
+use spinwell_engine::{Model, free_run, yardstick};
 
 /// Options of `spinwell backtest`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +38,12 @@ pub(crate) struct Args {
     /// Score the last horizon only, or every row up to it.
     #[arg(long, value_enum, default_value_t = ScoreArg::Last)]
     score: ScoreArg,
+    /// Also let the model feed on its own forecasts for K rows, COUNT times, STRIDE rows apart, from row S on.
+    #[arg(long, value_name = "K[:COUNT:STRIDE]", value_parser = parse_free_run)]
+    free_run: Option<FreeRunArg>,
+    /// Also fit the chosen model so many times with other random weights, and report the spread of NRMSE.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    refits: u32,
     /// Feed rows one by one, or a cold window of W rows at each origin.
     #[arg(long, value_name = "stream|window=W", default_value = "stream", value_parser = parse_mode)]
     mode: ModeArg,
@@ -68,6 +76,24 @@ fn parse_mode(text: &str) -> Result<ModeArg, String> {
     }
 }
 
+/// A closed loop's steps, and perhaps how many and how far apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FreeRunArg {
+    steps: usize,
+    repeat: Option<(usize, usize)>,
+}
+
+fn parse_free_run(text: &str) -> Result<FreeRunArg, String> {
+    let wrong = || "use K, or K:COUNT:STRIDE, such as 84:60:48".to_owned();
+    let numbers: Option<Vec<usize>> =
+        text.split(':').map(|part| part.parse().ok().filter(|&n| n > 0)).collect();
+    match numbers.as_deref() {
+        Some(&[steps]) => Ok(FreeRunArg { steps, repeat: None }),
+        Some(&[steps, count, stride]) => Ok(FreeRunArg { steps, repeat: Some((count, stride)) }),
+        _ => Err(wrong()),
+    }
+}
+
 /// Trains, scores, prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let training = &args.training;
@@ -97,9 +123,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         score,
         mode: args.mode.0,
         stride: 1,
+        units: if options.settings.normalise { Units::TrainingDeviations } else { Units::Data },
     };
-    let evaluation = evaluate(&trained.model, &data.table, &plan)
-        .map_err(|error| failure::fault(Code::OptionInvalid, error))?;
+    let invalid = |error| failure::fault(Code::OptionInvalid, error);
+    let evaluation = evaluate(&trained.model, &data.table, &plan).map_err(invalid)?;
+    let free = args.free_run.map(|asked| closed_loops(asked, &trained.model, &data.table, &plan));
+    let free = free.transpose().map_err(invalid)?;
+    let refits = refits(args.refits, &trained.model, &data.table, &Split { folds, options, plan })?;
     if let Some(path) = &training.plot {
         let title = format!("{} of {}", training.target[0], pictures::file_name(&training.data));
         let note = format!("{} fitted on rows before {}", trained.model.family(), args.train_end);
@@ -110,11 +140,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let seconds = |index: usize| progress.seconds(index);
     if training.json {
-        output::document(&document(&trained, &evaluation, train_seconds, &seconds));
+        let mut document = document(&trained, &evaluation, train_seconds, &seconds);
+        document.extend(more_figures(free.as_ref(), &refits));
+        document.extend(guards(&trained.model, &data.table, &evaluation, &plan));
+        output::document(&Value::Object(document));
     } else {
         say(&output::comparison(&trained, &seconds));
         say("");
         say(&results(&trained, &evaluation));
+        more_lines(free.as_ref(), &refits).iter().for_each(|line| say(line));
         if let Some(path) = &training.plot {
             say(&format!("plot  {}", path.display()));
         }
@@ -139,7 +173,7 @@ fn document(
     evaluation: &Evaluation,
     train_seconds: f64,
     seconds: &dyn Fn(usize) -> f64,
-) -> Value {
+) -> Map<String, Value> {
     let model = &trained.model;
     let mut document = output::figures_json(&evaluation.overall);
     let more = [
@@ -147,7 +181,7 @@ fn document(
         ("horizon", json!(model.horizon())),
         ("season", json!(model.season())),
         ("train_seconds", json!(train_seconds)),
-        ("n_origins", json!(evaluation.origins)),
+        ("n_origins", json!(evaluation.origins.len())),
         ("candidates", output::candidates_json(trained, seconds)),
     ];
     document.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
@@ -160,7 +194,101 @@ fn document(
         let targets: Value = model.targets().iter().zip(&evaluation.targets).map(one).collect();
         document.insert("targets".to_owned(), targets);
     }
-    Value::Object(document)
+    document
+}
+
+/// Runs the closed loops asked for; without a number of them, as many as the scored rows hold end to end.
+fn closed_loops(
+    asked: FreeRunArg,
+    model: &Model,
+    table: &Table,
+    plan: &Plan,
+) -> Result<free_run::Figures, backtest::Error> {
+    let steps = asked.steps;
+    let room = plan.test_end.saturating_sub(plan.test_start) / steps;
+    let (count, stride) = asked.repeat.unwrap_or((room.clamp(1, 100), steps));
+    free_run::free_run(model, table, &free_run::Plan { steps, start: plan.test_start, stride, count })
+}
+
+/// How a model was trained and is scored.
+struct Split {
+    folds: Folds,
+    options: Options,
+    plan: Plan,
+}
+
+/// NRMSE of the same choices with other random weights.
+fn refits(count: u32, model: &Model, table: &Table, split: &Split) -> anyhow::Result<Vec<f64>> {
+    let options = Options { season: Some(model.season()), ..split.options.clone() };
+    let one = |draw: u64| -> anyhow::Result<f64> {
+        let spec = train::reseeded(model.spec(), draw);
+        let model = train::refit(table, &split.folds, &options, &spec)
+            .map_err(|error| failure::fault(error.code(), error))?;
+        let evaluation = evaluate(&model, table, &split.plan)
+            .map_err(|error| failure::fault(Code::OptionInvalid, error))?;
+        Ok(evaluation.overall.nrmse)
+    };
+    (1..=u64::from(count)).map(one).collect()
+}
+
+fn more_figures(free: Option<&free_run::Figures>, refits: &[f64]) -> Map<String, Value> {
+    let mut more = Map::new();
+    if let Some(free) = free {
+        let nrmse = if free.nrmse.is_finite() { json!(free.nrmse) } else { Value::Null };
+        more.insert("nrmse_free_run".to_owned(), nrmse);
+        for (name, share) in [("", 0.5), ("_p10", 0.1), ("_p90", 0.9)] {
+            more.insert(format!("valid_prediction_steps{name}"), json!(free.valid_steps_at(share)));
+        }
+    }
+    if !refits.is_empty() {
+        more.insert("nrmse_refits".to_owned(), json!(refits));
+    }
+    more
+}
+
+/// Figures that guard against tricks: intervals against the plainest ones, and forecasts that run away.
+fn guards(model: &Model, table: &Table, evaluation: &Evaluation, plan: &Plan) -> Map<String, Value> {
+    let mut guards = Map::new();
+    if plan.stride == 1 {
+        let ratio = yardstick::interval_score_ratio(&evaluation.points, model.horizon(), model.coverage());
+        guards.insert("interval_score_ratio_window500".to_owned(), json!(ratio));
+    }
+    let seen = &table.columns[0][..plan.train_end];
+    let (low, high) = seen.iter().fold((f64::MAX, f64::MIN), |(low, high), &v| (v.min(low), v.max(high)));
+    let mean = seen.iter().sum::<f64>() / seen.len() as f64;
+    let forecasts = evaluation.points.iter().map(|point| (point.scored.forecast - mean).abs());
+    let furthest = forecasts.fold(0.0, f64::max);
+    if high > low {
+        guards.insert("forecast_extent".to_owned(), json!(furthest / (high - low)));
+    }
+    guards
+}
+
+fn more_lines(free: Option<&free_run::Figures>, refits: &[f64]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(free) = free {
+        lines.push(format!(
+            "feeding on its own forecasts: NRMSE {} at the last step; valid for {} steps (median of {}; 10 % to 90 %: {} to {})",
+            figure(free.nrmse),
+            free.valid_steps_at(0.5),
+            free.valid_steps.len(),
+            free.valid_steps_at(0.1),
+            free.valid_steps_at(0.9)
+        ));
+    }
+    if !refits.is_empty() {
+        let mut sorted = refits.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (low, high) = (sorted[0], sorted[sorted.len() - 1]);
+        lines.push(format!(
+            "fitted {} times with other random weights: NRMSE {} to {}, median {}",
+            sorted.len(),
+            figure(low),
+            figure(high),
+            figure(sorted[sorted.len() / 2])
+        ));
+    }
+    lines
 }
 
 fn results(trained: &Trained, evaluation: &Evaluation) -> String {
@@ -188,7 +316,7 @@ fn results(trained: &Trained, evaluation: &Evaluation) -> String {
     format!(
         "{} on unseen rows: {} origins, horizon {}, season {}\n{}",
         model.family(),
-        evaluation.origins,
+        evaluation.origins.len(),
         model.horizon(),
         model.season(),
         aligned(&rows)

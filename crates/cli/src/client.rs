@@ -4,8 +4,12 @@
 //! turns every error body into a [`Fault`] that names the server's own code, so that the user reads the same
 //! message wherever the model runs.
 
+mod answer;
+
+use answer::{RemoteForecast, decode};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Samples, Series};
+use spinwell_protocol::split_names;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -30,6 +34,8 @@ pub(crate) struct RemoteModel {
     pub(crate) versions: Vec<String>,
     /// The platform, such as `spinwell_echo`.
     pub(crate) platform: String,
+    /// The names of its outputs.
+    pub(crate) outputs: Vec<String>,
     /// Channels, targets, horizon, season, window lengths and more, as text.
     pub(crate) properties: BTreeMap<String, String>,
 }
@@ -38,8 +44,7 @@ impl RemoteModel {
     /// The names in a comma-separated property, such as `channels` or `targets`.
     #[must_use]
     pub(crate) fn names(&self, property: &str) -> Vec<String> {
-        let text = self.properties.get(property).map(String::as_str).unwrap_or_default();
-        text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        split_names(self.properties.get(property).map(String::as_str).unwrap_or_default())
     }
 
     /// The whole number in a property, such as `horizon` or `window_recommended`.
@@ -54,22 +59,8 @@ impl RemoteModel {
     }
 }
 
-/// Predictions for each window, each a row-major `[batch, horizon, targets]`.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct RemoteForecast {
-    /// The version that answered.
-    pub(crate) version: String,
-    /// The hash of the model that answered, where the server says it.
-    pub(crate) model_hash: Option<String>,
-    /// The shape of each output.
-    pub(crate) shape: [usize; 3],
-    /// The forecasts.
-    pub(crate) forecast: Vec<f32>,
-    /// The lower ends of the intervals.
-    pub(crate) lower: Vec<f32>,
-    /// The upper ends of the intervals.
-    pub(crate) upper: Vec<f32>,
-}
+/// The outputs of a forecast model, the last two of which are answered where they are named.
+const FORECAST_OUTPUTS: [&str; 5] = ["forecast", "lower", "upper", "direction", "confidence"];
 
 /// A connection to a server. Its methods block.
 pub(crate) struct Client {
@@ -108,20 +99,27 @@ impl Client {
             serde_json::from_slice(&body).map_err(|error| not_the_protocol(&error.to_string()))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let properties = document["properties"].as_object().into_iter().flatten();
+        let outputs = document["outputs"].as_array().into_iter().flatten();
         Ok(RemoteModel {
             name: text(&document["name"]),
             versions: document["versions"].as_array().into_iter().flatten().map(text).collect(),
             platform: text(&document["platform"]),
+            outputs: outputs.map(|output| text(&output["name"])).collect(),
             properties: properties.map(|(key, value)| (key.clone(), text(value))).collect(),
         })
     }
 
-    /// Predicts from each window.
+    /// Forecasts from each window, with everything that a forecast model of the server has among its `outputs`.
     ///
     /// # Errors
     /// The server's own fault, or [`Code::Unreachable`].
-    pub(crate) fn infer(&self, model: &ModelRef<'_>, series: &Series) -> Result<RemoteForecast, Fault> {
-        let (json_bytes, body) = binary_body(series);
+    pub(crate) fn forecast(
+        &self,
+        model: &ModelRef<'_>,
+        outputs: &[String],
+        series: &Series,
+    ) -> Result<RemoteForecast, Fault> {
+        let (json_bytes, body) = binary_body(series, outputs);
         let request = self
             .http
             .post(self.url(model, "/infer"))
@@ -170,7 +168,7 @@ fn not_the_protocol(why: &str) -> Fault {
 }
 
 /// A request with its tensor as bytes, and how much of it is JSON.
-fn binary_body(series: &Series) -> (usize, Vec<u8>) {
+fn binary_body(series: &Series, outputs: &[String]) -> (usize, Vec<u8>) {
     let (datatype, bytes): (_, Vec<u8>) = match series.samples() {
         Samples::F32(values) => ("FP32", values.iter().flat_map(|value| value.to_le_bytes()).collect()),
         Samples::F64(values) => ("FP64", values.iter().flat_map(|value| value.to_le_bytes()).collect()),
@@ -181,53 +179,13 @@ fn binary_body(series: &Series) -> (usize, Vec<u8>) {
         "datatype": datatype,
         "parameters": {"binary_data_size": bytes.len()},
     });
-    let head = json!({"parameters": {"binary_data_output": true}, "inputs": [input]});
+    let wanted = FORECAST_OUTPUTS.iter().filter(|wanted| outputs.iter().any(|offered| offered == *wanted));
+    let outputs: Vec<Value> = wanted.map(|name| json!({"name": name})).collect();
+    let head = json!({"parameters": {"binary_data_output": true}, "inputs": [input], "outputs": outputs});
     let mut body = head.to_string().into_bytes();
     let json_bytes = body.len();
     body.extend_from_slice(&bytes);
     (json_bytes, body)
-}
-
-fn decode(body: &[u8], json_bytes: usize) -> Option<RemoteForecast> {
-    let (json, mut binary) = body.split_at_checked(json_bytes)?;
-    let document: Value = serde_json::from_slice(json).ok()?;
-    let mut tensors = BTreeMap::new();
-    let mut shape = [0; 3];
-    for output in document["outputs"].as_array()? {
-        let extents: Vec<usize> = output["shape"].as_array()?.iter().filter_map(as_usize).collect();
-        shape = extents.try_into().ok()?;
-        let values: Vec<f32> = match as_usize(&output["parameters"]["binary_data_size"]) {
-            Some(size) => {
-                let (own, rest) = binary.split_at_checked(size)?;
-                binary = rest;
-                own.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-            }
-            None => output["data"]
-                .as_array()?
-                .iter()
-                .map(|v| v.as_f64().map(|v| v as f32))
-                .collect::<Option<_>>()?,
-        };
-        tensors.insert(output["name"].as_str()?, values);
-    }
-    let mut take = |name: &str| {
-        tensors
-            .remove(name)
-            .filter(|values| shape.iter().try_fold(1_usize, |n, e| n.checked_mul(*e)) == Some(values.len()))
-    };
-    let (forecast, lower, upper) = (take("forecast")?, take("lower")?, take("upper")?);
-    Some(RemoteForecast {
-        version: document["model_version"].as_str().unwrap_or_default().to_owned(),
-        model_hash: document["parameters"]["model_hash"].as_str().map(str::to_owned),
-        shape,
-        forecast,
-        lower,
-        upper,
-    })
-}
-
-fn as_usize(value: &Value) -> Option<usize> {
-    usize::try_from(value.as_u64()?).ok()
 }
 
 #[cfg(test)]
@@ -240,39 +198,14 @@ mod tests {
 
     #[test]
     fn the_body_is_what_the_protocol_says() {
-        let (json_bytes, body) = binary_body(&series());
+        let offered = ["lower", "label", "forecast"].map(str::to_owned);
+        let (json_bytes, body) = binary_body(&series(), &offered);
         let json: Value = serde_json::from_slice(&body[..json_bytes]).unwrap();
         let wanted = json!({"parameters": {"binary_data_output": true}, "inputs": [
-            {"name": "series", "shape": [1, 2, 1], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]});
+            {"name": "series", "shape": [1, 2, 1], "datatype": "FP32", "parameters": {"binary_data_size": 8}}],
+            "outputs": [{"name": "forecast"}, {"name": "lower"}]});
         assert_eq!(json, wanted);
         assert_eq!(body[json_bytes..], [0.1_f32.to_le_bytes(), 2.0_f32.to_le_bytes()].concat());
-    }
-
-    #[test]
-    fn answers_are_read_from_either_packing() {
-        let output =
-            |name: &str, own: &str| format!(r#"{{"name":"{name}","datatype":"FP32","shape":[1,1,1],{own}}}"#);
-        let document = |own: [&str; 3]| {
-            let outputs = ["forecast", "lower", "upper"].into_iter().zip(own).map(|(n, o)| output(n, o));
-            format!(
-                r#"{{"model_version":"2","parameters":{{"model_hash":"ab"}},"outputs":[{}]}}"#,
-                outputs.collect::<Vec<_>>().join(",")
-            )
-        };
-        let json = document([r#""data":[2.5]"#, r#""data":[2]"#, r#""data":[3]"#]);
-        let from_json = decode(json.as_bytes(), json.len()).unwrap();
-        assert_eq!(
-            (from_json.forecast.as_slice(), from_json.upper.as_slice()),
-            ([2.5].as_slice(), [3.0].as_slice())
-        );
-        let size = r#""parameters":{"binary_data_size":4}"#;
-        let head = document([size; 3]);
-        let bytes: Vec<u8> = [2.5_f32, 2.0, 3.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-        let body = [head.as_bytes(), &bytes].concat();
-        assert_eq!(decode(&body, head.len()), Some(from_json));
-        assert_eq!(decode(&body[..body.len() - 1], head.len()), None);
-        assert_eq!(decode(b"{}", 2), None);
-        assert_eq!(decode(b"{}", 9), None);
     }
 
     #[test]

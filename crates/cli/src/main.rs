@@ -5,6 +5,7 @@
 
 mod backtest;
 mod client;
+mod evaluate;
 mod failure;
 mod models;
 mod output;
@@ -12,6 +13,7 @@ mod pictures;
 mod plot;
 mod predict;
 mod progress;
+mod report;
 mod serve;
 mod train;
 mod training_args;
@@ -29,6 +31,7 @@ use std::process::ExitCode;
     after_help = "\
 Examples:
   spinwell train demand.csv --target mw --time time --horizon 48
+  spinwell evaluate demand newer.csv --report report.html
   spinwell serve
   spinwell predict demand demand.csv --url http://127.0.0.1:8000"
 )]
@@ -43,6 +46,8 @@ enum Command {
     Train(train::Args),
     /// Train on the first rows of a CSV and score every forecast of the rows after them.
     Backtest(backtest::Args),
+    /// Score a model on a CSV: error, intervals and confidence, beside the naive forecasts; as a report on request.
+    Evaluate(evaluate::Args),
     /// Forecast the rows that follow a CSV, with a model file or through a running server.
     Predict(predict::Args),
     /// Serve models over HTTP and gRPC (Open Inference Protocol V2).
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Train(args) => train::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Serve(args) => serve::run(args),
     };

@@ -122,6 +122,7 @@ pub(crate) fn candidates_json(trained: &Trained, seconds: &dyn Fn(usize) -> f64)
             "family": candidate.spec.family.as_str(),
             "params": parameters_json(&candidate.spec),
             "nrmse_validation": candidate.validation.nrmse,
+            "nrmse_folds": candidate.validation.folds,
             "mase_validation": candidate.validation.mase,
             "coverage_validation": candidate.validation.coverage,
             "seconds": seconds(candidate.index),
@@ -149,6 +150,16 @@ pub(crate) fn figures_json(figures: &Figures) -> Map<String, Value> {
     ];
     let value = |value: f64| if value.abs() < UNDEFINED { json!(value) } else { Value::Null };
     pairs.into_iter().map(|(name, figure)| (name.to_owned(), value(figure))).collect()
+}
+
+/// Whether a figure has a finite value: nothing was divided by zero to get it.
+pub(crate) fn is_defined(figure: f64) -> bool {
+    figure.abs() < UNDEFINED
+}
+
+/// A figure as JSON, null where it has no finite value.
+pub(crate) fn number(figure: f64) -> Value {
+    if is_defined(figure) { json!(figure) } else { Value::Null }
 }
 
 #[cfg(test)]

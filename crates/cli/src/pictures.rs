@@ -14,17 +14,26 @@ const FOLLOWED_ROWS: usize = 700;
 
 /// Checks a plot's path before long work begins.
 pub(crate) fn check_path(path: Option<&Path>) -> anyhow::Result<()> {
-    match path {
-        Some(path) if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("svg")) => {
-            let text = format!("--plot {}: plots are SVG files, such as forecast.svg", path.display());
-            Err(Fault::new(Code::OptionInvalid, text).into())
-        }
-        Some(path) if path.parent().is_some_and(|folder| folder != Path::new("") && !folder.is_dir()) => {
-            let text = format!("--plot {}: there is no such folder", path.display());
-            Err(Fault::new(Code::OptionInvalid, text).into())
-        }
-        _ => Ok(()),
+    check("--plot", path, "svg", "plots are SVG files, such as forecast.svg")
+}
+
+/// Checks a report's path before long work begins.
+pub(crate) fn check_report_path(path: Option<&Path>) -> anyhow::Result<()> {
+    check("--report", path, "html", "reports are HTML files, such as report.html")
+}
+
+fn check(option: &str, path: Option<&Path>, extension: &str, kind: &str) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let invalid = |what: &str| {
+        Err(Fault::new(Code::OptionInvalid, format!("{option} {}: {what}", path.display())).into())
+    };
+    if path.extension().is_none_or(|found| !found.eq_ignore_ascii_case(extension)) {
+        return invalid(kind);
     }
+    if path.parent().is_some_and(|folder| folder != Path::new("") && !folder.is_dir()) {
+        return invalid("there is no such folder");
+    }
+    Ok(())
 }
 
 /// A data file's name as a title wants it, without its folder.
@@ -37,7 +46,8 @@ pub(crate) fn write(picture: &Picture, path: &Path) -> anyhow::Result<()> {
     write_atomically(path, picture.to_svg().as_bytes()).map_err(|error| failure::io(path, "writing", &error))
 }
 
-fn times(table: &Table, beyond: usize) -> Option<Vec<String>> {
+/// Short labels of all rows and of some beyond the last, where the file has times.
+pub(crate) fn times(table: &Table, beyond: usize) -> Option<Vec<String>> {
     let times = table.times.as_ref()?;
     let spacing = table.spacing();
     let last = *times.last()?;

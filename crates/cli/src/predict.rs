@@ -1,17 +1,18 @@
 //! `spinwell predict`: the rows that follow a CSV, from a model file here or through a running server.
 
+mod show;
+
 use crate::client::{Client, ModelRef};
 use crate::models;
-use crate::output::{self, aligned, figure, remark, say};
-use crate::plot::Predicted;
+use crate::output::{self, remark, say};
+use crate::plot::{Picture, Predicted};
 use crate::training_args::read_data;
 use crate::{failure, pictures};
-use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
 use spinwell_engine::backtest::cut;
 use spinwell_engine::data::{Columns, Table};
 use spinwell_engine::{Forecast, Window};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `spinwell predict`.
 #[derive(Debug, clap::Args)]
@@ -48,8 +49,10 @@ struct Answer {
     model_hash: String,
     targets: Vec<String>,
     coverage: f64,
+    time_column: Option<String>,
     table: Table,
     window: usize,
+    /// Direction and confidence are empty where a server does not have them.
     forecast: Forecast,
 }
 
@@ -63,20 +66,51 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     answer.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
     let times = times_ahead(&answer);
     if args.json {
-        output::document(&document(&answer, &times));
+        output::document(&show::document(&answer, &times));
     } else {
-        say(&text(&answer, &times));
+        say(&show::text(&answer, &times));
     }
     if let Some(path) = &args.plot {
-        let title = format!("{} after {}", answer.targets[0], pictures::file_name(&args.data));
-        let note = format!("model {} ({})", answer.title, answer.family);
-        let picture = pictures::forecast(&title, answer.coverage, &answer.table, &steps(&answer), note);
-        pictures::write(&picture, path)?;
+        pictures::write(&picture(&answer, &args.data), path)?;
         if !args.json {
             say(&format!("plot  {}", path.display()));
         }
     }
     Ok(())
+}
+
+/// The forecast of the first target, behind its past.
+fn picture(answer: &Answer, data: &Path) -> Picture {
+    let title = format!("{} after {}", answer.targets[0], pictures::file_name(data));
+    let note = format!("model {} ({})", answer.title, answer.family);
+    let past = past(answer, data);
+    let mut picture = pictures::forecast(&title, answer.coverage, &past, &steps(answer), note);
+    for panel in &mut picture.panels {
+        panel.observed.retain(|&(row, _)| !past.is_missing(0, row));
+        if panel.observed.is_empty() {
+            panel.origin = None;
+        }
+    }
+    picture
+}
+
+/// The rows of the window with the first target in front. A model that hears its inputs alone was not given the
+/// target: its past is taken from the file where that holds it, and every row is missing where it does not.
+fn past(answer: &Answer, data: &Path) -> Table {
+    let (table, target) = (&answer.table, &answer.targets[0]);
+    if table.names.first() == Some(target) {
+        return table.clone();
+    }
+    let wanted = [std::slice::from_ref(target), &table.names].concat();
+    let read = read_data(data, &columns(&wanted, answer.time_column.as_deref())).map(|data| data.table);
+    // A row more or less than the inputs have would shift the picture.
+    read.ok().filter(|read| read.rows() == table.rows()).unwrap_or_else(|| Table {
+        names: vec![target.clone()],
+        columns: vec![vec![0.0; table.rows()]],
+        times: table.times.clone(),
+        missing: vec![vec![true; table.rows()]],
+        notes: Vec::new(),
+    })
 }
 
 fn columns(channels: &[String], time: Option<&str>) -> Columns {
@@ -93,7 +127,7 @@ fn ask_file(args: &Args) -> anyhow::Result<Answer> {
     let model = found.model;
     let table = read_data(&args.data, &columns(model.channels(), model.time_column()))?.table;
     let window = window_of(table.rows(), model.window_recommended());
-    let series = cut(&table, table.rows() - window, window);
+    let series = cut(&table, &(0..table.width()), table.rows() - window, window);
     let [result] = <[_; 1]>::try_from(model.forecast_windows(&[Window { series: &series, index: 0 }]))
         .map_err(|_| Fault::new(Code::Internal, "one window gave more or less than one forecast"))?;
     Ok(Answer {
@@ -102,6 +136,7 @@ fn ask_file(args: &Args) -> anyhow::Result<Answer> {
         model_hash: model.hash().to_string(),
         targets: model.targets().to_vec(),
         coverage: model.coverage(),
+        time_column: model.time_column().map(str::to_owned),
         table,
         window,
         forecast: result.map_err(|error| failure::fault(error.code(), error))?,
@@ -113,28 +148,31 @@ fn ask_server(args: &Args, url: &str) -> anyhow::Result<Answer> {
     let reference = ModelRef { name: name.as_str(), version: version.map(|version| version.0) };
     let client = Client::new(url)?;
     let remote = client.metadata(&reference)?;
-    let time = remote.properties.get("time_column").map(String::as_str).filter(|name| !name.is_empty());
-    let table = read_data(&args.data, &columns(&remote.names("channels"), time))?.table;
+    if let Some(task) = remote.properties.get("task").filter(|task| *task != "forecast") {
+        let text = format!("model {name} is of the task {task}; `spinwell predict` shows forecasts only");
+        return Err(Fault::new(Code::OptionInvalid, text).into());
+    }
+    let time = remote.properties.get("time_column").filter(|name| !name.is_empty());
+    let table = read_data(&args.data, &columns(&remote.names("channels"), time.map(String::as_str)))?.table;
     let window = window_of(table.rows(), remote.number("window_recommended")?);
-    let series = cut(&table, table.rows() - window, window);
-    let answered = client.infer(&reference, &series)?;
+    let series = cut(&table, &(0..table.width()), table.rows() - window, window);
+    let answered = client.forecast(&reference, &remote.outputs, &series)?;
     let coverage = remote.properties.get("coverage").and_then(|text| text.parse().ok()).unwrap_or(0.95);
-    let outputs = answered.forecast.len();
-    if answered.shape[2] != remote.names("targets").len() || answered.shape[1] * answered.shape[2] != outputs
-    {
-        return Err(
-            Fault::new(Code::Unreachable, "the server's answer does not fit its own description").into()
-        );
+    let targets = remote.names("targets");
+    if targets.is_empty() || answered.shape != [1, answered.shape[1], targets.len()] {
+        let text = "the server's answer does not fit its own description";
+        return Err(Fault::new(Code::Unreachable, text).into());
     }
     Ok(Answer {
         title: format!("{name}:{}", answered.version),
         family: remote.platform.trim_start_matches("spinwell_").to_owned(),
         model_hash: answered.model_hash.unwrap_or_default(),
-        targets: remote.names("targets"),
+        targets,
         coverage,
+        time_column: time.cloned(),
         table,
         window,
-        forecast: Forecast { forecast: answered.forecast, lower: answered.lower, upper: answered.upper },
+        forecast: answered.forecast,
     })
 }
 
@@ -162,53 +200,4 @@ fn steps(answer: &Answer) -> Vec<Predicted> {
             upper: at(&forecast.upper, step),
         })
         .collect()
-}
-
-fn document(answer: &Answer, times: &[Option<String>]) -> Value {
-    let count = answer.targets.len();
-    let row = |(step, time): (usize, &Option<String>)| {
-        let target = |(k, name): (usize, &String)| {
-            let (at, forecast) = (step * count + k, &answer.forecast);
-            let values = json!({
-                "forecast": forecast.forecast[at], "lower": forecast.lower[at], "upper": forecast.upper[at],
-            });
-            (name.clone(), values)
-        };
-        let targets: serde_json::Map<String, Value> = answer.targets.iter().enumerate().map(target).collect();
-        json!({"step": step + 1, "time": time, "targets": targets})
-    };
-    json!({
-        "model": answer.title,
-        "family": answer.family,
-        "model_hash": answer.model_hash,
-        "window": answer.window,
-        "coverage": answer.coverage,
-        "forecast": times.iter().enumerate().map(row).collect::<Vec<_>>(),
-    })
-}
-
-fn text(answer: &Answer, times: &[Option<String>]) -> String {
-    let count = answer.targets.len();
-    let mut heads = vec!["time".to_owned()];
-    for target in &answer.targets {
-        heads.extend([target.clone(), "lower".to_owned(), "upper".to_owned()]);
-    }
-    let mut rows = vec![heads];
-    for (step, time) in times.iter().enumerate() {
-        let mut row = vec![time.clone().unwrap_or_else(|| format!("+{}", step + 1))];
-        for target in 0..count {
-            let (at, forecast) = (step * count + target, &answer.forecast);
-            let values = [forecast.forecast[at], forecast.lower[at], forecast.upper[at]];
-            row.extend(values.map(|value| figure(f64::from(value))));
-        }
-        rows.push(row);
-    }
-    format!(
-        "model {} ({}), from the newest {} rows, {} % interval\n{}",
-        answer.title,
-        answer.family,
-        answer.window,
-        output::without_zeros(answer.coverage * 100.0),
-        aligned(&rows)
-    )
 }

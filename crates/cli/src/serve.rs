@@ -12,7 +12,7 @@ use spinwell_gateway::{
     Gateway, Metrics, Parts, grpc_service, http_router, ops_router, serve_grpc, serve_http,
 };
 use spinwell_node::Node;
-use spinwell_protocol::NodeLink;
+use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::{Loaded, Options, Override, Sources};
 use spinwell_runtime::{listen, shutdown, telemetry};
@@ -212,6 +212,15 @@ fn start_node(options: &Options) -> Result<Arc<Node>, spinwell_node::StartError>
     Ok(Arc::new(Node::start(&options.models_dir, &node)?))
 }
 
+/// What a model of this task answers.
+fn answer(task: &Task) -> String {
+    match task {
+        Task::Forecast(facts) => format!("{} steps of {}", facts.horizon, facts.targets.join(",")),
+        Task::Classify { labels } => format!("one of {} classes", labels.len()),
+        Task::Detect { targets, .. } => format!("anomalies of {}", targets.join(",")),
+    }
+}
+
 /// Says where the server listens and what it serves: the addresses are the real ones, also for port 0.
 fn announce(listeners: &Listeners, node: &Node) -> Result<()> {
     let mut lines = vec![
@@ -221,14 +230,9 @@ fn announce(listeners: &Listeners, node: &Node) -> Result<()> {
     ];
     let models = node.models();
     for model in models.ready() {
-        let facts = format!(
-            "{}, {} -> {} steps of {}, windows from {} rows",
-            model.family,
-            model.channels.join(","),
-            model.horizon,
-            model.targets.join(","),
-            model.window_min
-        );
+        let (family, channels, window_min) = (&model.family, model.channels.join(","), model.window_min);
+        let answer = answer(&model.task);
+        let facts = format!("{family}, {channels} -> {answer}, windows from {window_min} rows");
         lines.push(format!("model   {}:{} ({facts})", model.name, model.version));
     }
     for problem in node.problems() {

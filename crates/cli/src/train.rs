@@ -8,7 +8,7 @@ use crate::{failure, pictures};
 use serde_json::{Value, json};
 use spinwell_core::{Code, ModelName};
 use spinwell_engine::Model;
-use spinwell_engine::backtest::{Evaluation, Mode, Plan, evaluate};
+use spinwell_engine::backtest::{Evaluation, Mode, Plan, Units, evaluate};
 use spinwell_engine::train::{self, Folds, Options, Score, Trained, Verdict};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -130,6 +130,7 @@ fn measure(model: &Model, data: &Data, seen: usize) -> anyhow::Result<Option<Hel
         score: Score::Path,
         mode: Mode::Stream,
         stride: 1,
+        units: Units::Data,
     };
     let scored = |plan: &Plan| {
         evaluate(model, &data.table, plan).map_err(|error| failure::fault(Code::SeriesTooShort, error))
@@ -184,7 +185,7 @@ fn card(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let evaluation = |evaluation: &Evaluation| {
         let mut figures = output::figures_json(&evaluation.overall);
-        figures.insert("n_origins".to_owned(), json!(evaluation.origins));
+        figures.insert("n_origins".to_owned(), json!(evaluation.origins.len()));
         Value::Object(figures)
     };
     let more = json!({
@@ -194,7 +195,10 @@ fn card(
         "profile": model.profile().as_str(),
         "coverage_nominal": model.coverage(),
         "calibrated": model.is_calibrated(),
-        "forgets_within_rows": model.forget_rows(),
+        "contraction": {
+            "rows_to_1e-3": model.contraction().to_1e3,
+            "rows_to_1e-6": model.contraction().to_1e6,
+        },
         "params": spec.parameters().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         "data_sha256": data.hash,
         "data_rows": data.table.rows(),

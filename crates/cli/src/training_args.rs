@@ -4,8 +4,8 @@ use crate::failure;
 use spinwell_core::{Code, Fault};
 use spinwell_engine::Family;
 use spinwell_engine::data::{Columns, Table, read_csv};
-use spinwell_engine::settings::Settings;
-use spinwell_engine::train::{Choice, Options, Score};
+use spinwell_engine::settings::{Precision, Settings};
+use spinwell_engine::train::{Choice, Feeds, Options, Score};
 use std::path::{Path, PathBuf};
 
 /// What `--family` takes.
@@ -15,8 +15,27 @@ pub(crate) enum FamilyArg {
     Auto,
     /// Ridge regression on recent and seasonal lags
     Linear,
+    /// Ridge regression on products of recent values (next-generation reservoir computing)
+    Ngrc,
     /// An echo-state network beside the same lags
     Echo,
+    /// A liquid of spiking neurons beside the same lags
+    Spiking,
+    /// A bank of simulated quantum reservoirs beside the same lags
+    Quantum,
+    /// Several reservoirs beside each other, their forecasts mixed
+    Hybrid,
+}
+
+/// What `--precision` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PrecisionArg {
+    /// 32 bits, and 64 where validation shows that 32 are not enough
+    Auto,
+    /// 32 bits
+    F32,
+    /// 64 bits
+    F64,
 }
 
 /// Options of training.
@@ -30,6 +49,9 @@ pub(crate) struct TrainingArgs {
     /// Further columns that are known up to the present and may help.
     #[arg(long, value_name = "COL[,COL..]", value_delimiter = ',')]
     pub(crate) inputs: Vec<String>,
+    /// Feed the inputs alone: the target's own past is learned from, but never sent.
+    #[arg(long, requires = "inputs")]
+    pub(crate) inputs_only: bool,
     /// Column of times: orders the rows and checks their spacing.
     #[arg(long, value_name = "COL")]
     pub(crate) time: Option<String>,
@@ -45,6 +67,9 @@ pub(crate) struct TrainingArgs {
     /// Fix hyper-parameters, such as units=300,leak=0.3,skip=off.
     #[arg(long, value_name = "KEY=VALUE[,..]", value_delimiter = ',', long_help = set_help())]
     pub(crate) set: Vec<String>,
+    /// Arithmetic of the model.
+    #[arg(long, value_enum, default_value_t = PrecisionArg::Auto)]
+    pub(crate) precision: PrecisionArg,
     /// Most learned candidates to try; with the seed it fixes the result.
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) trials: u32,
@@ -145,6 +170,7 @@ impl TrainingArgs {
             Settings::parse(pairs).map_err(|e| failure::fault(Code::OptionInvalid, format!("--set: {e}")))?;
         Ok(Options {
             targets: self.target.len(),
+            feeds: if self.inputs_only { Feeds::InputsAlone } else { Feeds::Everything },
             horizon: self.horizon as usize,
             season: match self.season {
                 SeasonArg::Auto => None,
@@ -153,9 +179,18 @@ impl TrainingArgs {
             choice: match self.family {
                 FamilyArg::Auto => Choice::Auto,
                 FamilyArg::Linear => Choice::Only(Family::Linear),
+                FamilyArg::Ngrc => Choice::Only(Family::Ngrc),
                 FamilyArg::Echo => Choice::Only(Family::Echo),
+                FamilyArg::Spiking => Choice::Only(Family::Spiking),
+                FamilyArg::Quantum => Choice::Only(Family::Quantum),
+                FamilyArg::Hybrid => Choice::Only(Family::Hybrid),
             },
             settings,
+            precision: match self.precision {
+                PrecisionArg::Auto => Precision::Auto,
+                PrecisionArg::F32 => Precision::F32,
+                PrecisionArg::F64 => Precision::F64,
+            },
             trials: self.trials as usize,
             coverage: self.coverage,
             seed: self.seed,

@@ -107,6 +107,8 @@ impl Series {
 pub enum NumericProfile {
     /// 32-bit CPU kernels: 16 logical lanes, fused multiply-add, our own tanh.
     CpuF32,
+    /// The same kernels in 64 bits, for series so free of noise that 32 bits would be the noise.
+    CpuF64,
 }
 
 impl NumericProfile {
@@ -115,6 +117,7 @@ impl NumericProfile {
     pub const fn as_str(self) -> &'static str {
         match self {
             NumericProfile::CpuF32 => "cpu-f32",
+            NumericProfile::CpuF64 => "cpu-f64",
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::data::Table;
 use crate::metrics::{self, Figures, Scored, ScoredHorizon, Tally};
-use crate::model::{Forecast, Model, Scratch, Window, WindowError};
+use crate::model::{Forecast, Model, Scratch, Stream, Window, WindowError};
 use crate::train::Score;
 use rayon::prelude::*;
 use spinwell_core::{Samples, Series};
+use std::ops::Range;
 
 /// Windows that one task answers together.
 const TOGETHER: usize = 16;
@@ -34,6 +35,17 @@ pub struct Plan {
     pub mode: Mode,
     /// Every so many origins, 1 for all.
     pub stride: usize,
+    /// In which units.
+    pub units: Units,
+}
+
+/// The units that figures are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Units {
+    /// The data's own.
+    Data,
+    /// Standard deviations of each target in the rows before [`Plan::train_end`], about their mean there.
+    TrainingDeviations,
 }
 
 /// A forecast of the last horizon and what came, for plots.
@@ -52,8 +64,10 @@ pub struct Evaluation {
     pub targets: Vec<Figures>,
     /// Their mean.
     pub overall: Figures,
-    /// Origins asked for.
-    pub origins: usize,
+    /// The rows forecast from, in order.
+    pub origins: Vec<usize>,
+    /// What was forecast from each.
+    pub forecasts: Vec<Forecast>,
     /// Forecasts of the first target that had a truth to be scored against.
     pub scored: usize,
     /// The last horizon of the first target, in order of time.
@@ -82,6 +96,25 @@ pub enum Error {
     /// A window is too short or reaches before the first row.
     #[error("{0}")]
     Window(#[from] WindowError),
+    /// A closed loop does not fit the data.
+    #[error(
+        "{count} closed loops of {steps} steps from row {start}, {stride} rows apart, do not fit the {rows} rows there are"
+    )]
+    FreeRun {
+        /// Steps of a loop.
+        steps: usize,
+        /// The first row forecast.
+        start: usize,
+        /// Rows from loop to loop.
+        stride: usize,
+        /// How many loops.
+        count: usize,
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// A closed loop needs values that nobody forecasts.
+    #[error("a closed loop needs every channel to be forecast: leave out --inputs, or name them as targets")]
+    OpenLoop,
     /// The first window would begin before the data.
     #[error("a window of {window} rows at origin row {origin} begins before the first row")]
     BeforeData {
@@ -109,7 +142,7 @@ pub fn evaluate(model: &Model, table: &Table, plan: &Plan) -> Result<Evaluation,
         Mode::Stream => stream(model, table, &origins)?,
         Mode::Window(window) => windows(model, table, &origins, window)?,
     };
-    Ok(score(model, table, plan, &origins, &forecasts))
+    Ok(score(model, table, plan, origins, forecasts))
 }
 
 fn stream(model: &Model, table: &Table, origins: &[usize]) -> Result<Vec<Forecast>, Error> {
@@ -118,8 +151,7 @@ fn stream(model: &Model, table: &Table, origins: &[usize]) -> Result<Vec<Forecas
     let mut forecasts = Vec::with_capacity(origins.len());
     for &origin in origins {
         while fed <= origin {
-            table.row_into(fed, &mut row);
-            model.step(&mut stream, &row, &mut scratch);
+            feed(model, table, fed, &mut stream, &mut row, &mut scratch);
             fed += 1;
         }
         forecasts.push(model.forecast(&stream, &mut scratch)?);
@@ -127,13 +159,38 @@ fn stream(model: &Model, table: &Table, origins: &[usize]) -> Result<Vec<Forecas
     Ok(forecasts)
 }
 
+/// The columns of a table, targets first, that the model's rows are made of.
+fn heard(model: &Model, table: &Table) -> Range<usize> {
+    if model.hears_targets() { 0..table.width() } else { model.targets().len()..table.width() }
+}
+
+/// Feeds one row, and the truth beside it to a model that hears its inputs alone.
+fn feed(
+    model: &Model,
+    table: &Table,
+    at: usize,
+    stream: &mut Stream,
+    row: &mut Vec<f64>,
+    scratch: &mut Scratch,
+) {
+    table.row_into(at, row);
+    if model.hears_targets() {
+        model.step(stream, row, scratch);
+    } else {
+        let (truth, inputs) = row.split_at(model.targets().len());
+        model.step_with_truth(stream, inputs, truth, scratch);
+    }
+}
+
 fn windows(model: &Model, table: &Table, origins: &[usize], window: usize) -> Result<Vec<Forecast>, Error> {
     if window > origins[0] + 1 {
         return Err(Error::BeforeData { window, origin: origins[0] });
     }
     let answer = |origins: &[usize]| -> Result<Vec<Forecast>, Error> {
-        let series: Vec<Series> =
-            origins.iter().map(|&origin| cut(table, origin + 1 - window, window)).collect();
+        let series: Vec<Series> = origins
+            .iter()
+            .map(|&origin| cut(table, &heard(model, table), origin + 1 - window, window))
+            .collect();
         let asked: Vec<Window<'_>> = series.iter().map(|series| Window { series, index: 0 }).collect();
         Ok(model.forecast_windows(&asked).into_iter().collect::<Result<_, _>>()?)
     };
@@ -141,18 +198,26 @@ fn windows(model: &Model, table: &Table, origins: &[usize], window: usize) -> Re
     Ok(parts.concat())
 }
 
-/// Rows [`from`, `from + rows`) of a table as one window in 64 bits.
+/// Rows [`from`, `from + rows`) of some columns of a table as one window in 64 bits.
 #[must_use]
-pub fn cut(table: &Table, from: usize, rows: usize) -> Series {
-    let values = (from..from + rows).flat_map(|row| table.columns.iter().map(move |column| column[row]));
-    Series::new(1, rows, table.width(), Samples::F64(values.collect())).expect("one value per cell")
+pub fn cut(table: &Table, columns: &Range<usize>, from: usize, rows: usize) -> Series {
+    let columns = &table.columns[columns.clone()];
+    let values = (from..from + rows).flat_map(|row| columns.iter().map(move |column| column[row]));
+    Series::new(1, rows, columns.len(), Samples::F64(values.collect())).expect("one value per cell")
 }
 
-fn score(model: &Model, table: &Table, plan: &Plan, origins: &[usize], forecasts: &[Forecast]) -> Evaluation {
+fn score(
+    model: &Model,
+    table: &Table,
+    plan: &Plan,
+    origins: Vec<usize>,
+    forecasts: Vec<Forecast>,
+) -> Evaluation {
     let (horizon, count, season) = (model.horizon(), model.targets().len(), model.season());
     let mut tallies = vec![Tally::default(); count];
+    let scales: Vec<Scale> = (0..count).map(|target| Scale::of(table, target, plan)).collect();
     let (mut points, mut last_path) = (Vec::new(), Vec::new());
-    for (&origin, forecast) in origins.iter().zip(forecasts) {
+    for (&origin, forecast) in origins.iter().zip(&forecasts) {
         for step in 1..=horizon {
             let place = if step == horizon { ScoredHorizon::Last } else { ScoredHorizon::Earlier };
             for (target, tally) in tallies.iter_mut().enumerate() {
@@ -170,7 +235,7 @@ fn score(model: &Model, table: &Table, plan: &Plan, origins: &[usize], forecasts
                 let counts = place == ScoredHorizon::Last || plan.score == Score::Path;
                 let is_scored = counts && !table.is_missing(target, origin + step);
                 if is_scored {
-                    tally.add(&scored, model.coverage(), place);
+                    tally.add(&scales[target].apply(&scored), model.coverage(), place);
                 }
                 let point = Point { row: origin + step, scored };
                 if target == 0 && place == ScoredHorizon::Last {
@@ -182,15 +247,51 @@ fn score(model: &Model, table: &Table, plan: &Plan, origins: &[usize], forecasts
             }
         }
     }
-    let naive = |target: usize| metrics::naive_in_sample(&table.columns[target][..plan.train_end], season);
+    let naive = |target: usize| {
+        metrics::naive_in_sample(&table.columns[target][..plan.train_end], season) / scales[target].deviation
+    };
     let targets: Vec<Figures> =
         tallies.iter().enumerate().map(|(k, tally)| tally.figures(naive(k))).collect();
     Evaluation {
         overall: metrics::mean(&targets),
         targets,
-        origins: origins.len(),
+        origins,
+        forecasts,
         scored: tallies[0].count(),
         points,
         last_path,
+    }
+}
+
+/// The units that one target is scored in.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    mean: f64,
+    deviation: f64,
+}
+
+impl Scale {
+    fn of(table: &Table, target: usize, plan: &Plan) -> Self {
+        let seen = &table.columns[target][..plan.train_end];
+        let n = seen.len().max(1) as f64;
+        let mean = seen.iter().sum::<f64>() / n;
+        let deviation = (seen.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt();
+        match plan.units {
+            Units::TrainingDeviations if deviation > 0.0 => Self { mean, deviation },
+            _ => Self { mean: 0.0, deviation: 1.0 },
+        }
+    }
+
+    fn apply(self, scored: &Scored) -> Scored {
+        let scale = |value: f64| (value - self.mean) / self.deviation;
+        let Scored { truth, forecast, lower, upper, last, seasonal } = *scored;
+        Scored {
+            truth: scale(truth),
+            forecast: scale(forecast),
+            lower: scale(lower),
+            upper: scale(upper),
+            last: scale(last),
+            seasonal: scale(seasonal),
+        }
     }
 }

@@ -1,11 +1,15 @@
-//! From rows to features: standardise, remember, step the reservoir, clip.
+//! From rows to features: standardise, remember, step the reservoirs, multiply, clip.
 //!
 //! Training and serving use this one path, so a model is judged with exactly the numbers it is served with. The
 //! state of a stream is a fold of its rows from a fixed start; nothing else enters.
+//!
+//! Features stand in this order: recent lags (channel after channel), seasonal lags, products, then one block per
+//! reservoir.
 
-use crate::echo::Reservoir;
-use crate::kernel::LANES;
-use crate::spec::{Base, LagForm, Lags, Transform};
+use crate::block::{Block, State};
+use crate::kernel::{LANES, Real};
+use crate::spec::{Base, Hearing, LagForm, Lags, Products, Transform};
+use std::ops::Range;
 
 /// Standardised values are limited to this, so that a sensor's 1e300 stays a finite 32-bit number.
 const STANDARDISED_LIMIT: f64 = 1e6;
@@ -21,14 +25,28 @@ pub(crate) struct Channel {
     pub(crate) mean: f64,
     /// Standard deviation (population) of the transformed training values, positive.
     pub(crate) deviation: f64,
+    /// Standard deviation of the standardised values' changes from row to row, positive.
+    pub(crate) change: f64,
+    /// Smallest and largest standardised training value.
+    pub(crate) range: (f64, f64),
+    /// Smallest and largest change, in units of [`Channel::change`].
+    pub(crate) change_range: (f64, f64),
 }
 
 impl Channel {
     /// The standardised value, narrowed only after standardising in 64 bits.
     #[inline(always)]
-    pub(crate) fn standardise(&self, value: f64) -> f32 {
+    pub(crate) fn standardise<R: Real>(&self, value: f64) -> R {
         let z = (self.transform.apply(value) - self.mean) / self.deviation;
-        z.clamp(-STANDARDISED_LIMIT, STANDARDISED_LIMIT) as f32
+        R::narrow(z.clamp(-STANDARDISED_LIMIT, STANDARDISED_LIMIT))
+    }
+
+    /// Where a standardised value (or its change) lies between the smallest (0) and the largest (1) of training. It may
+    /// lie a little outside: how much of that it can take is the reservoir's business.
+    #[inline(always)]
+    fn share(&self, z: f64, differenced: bool) -> f64 {
+        let (low, high) = if differenced { self.change_range } else { self.range };
+        (z - low) / (high - low)
     }
 
     /// The value whose standardised form is `z`.
@@ -39,58 +57,74 @@ impl Channel {
 
 /// What turns the rows of a stream into features.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Encoder {
-    /// The channels of a row, targets first.
+pub(crate) struct Encoder<R> {
+    /// The channels of a row, targets first (unless a model hears its inputs alone).
     pub(crate) channels: Vec<Channel>,
     /// Lags among the features.
     pub(crate) lags: Lags,
-    /// What forecasts are corrections of; decides which rows must be remembered.
-    pub(crate) base: Base,
+    /// Products among the features.
+    pub(crate) products: Option<Products>,
+    /// What forecasts are corrections of, then the naive forecasts that are mixed in; decides which rows must be
+    /// remembered.
+    pub(crate) bases: Vec<Base>,
+    /// Whether one readout serves all channels, each from its own lags.
+    pub(crate) shared: bool,
     /// The season that [`Base::Season`] looks back by.
     pub(crate) season: usize,
-    /// Offsets of the reservoir's seasonal inputs.
-    pub(crate) seasonal_inputs: Vec<usize>,
-    /// The reservoir, where the family has one.
-    pub(crate) reservoir: Option<Reservoir>,
+    /// The reservoirs.
+    pub(crate) blocks: Vec<Block<R>>,
     /// Smallest and largest training value of each feature; empty while they are being found, and for naive families.
-    pub(crate) clip: Vec<(f32, f32)>,
+    pub(crate) clip: Vec<(R, R)>,
 }
 
 /// What an encoder remembers of one stream.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Memory {
+pub(crate) struct Memory<R> {
     /// Rows seen.
     pub(crate) rows: usize,
     /// The newest standardised rows, a ring of a power of two of them.
-    ring: Vec<f32>,
-    /// The reservoir's vector: state, inputs, 1.
-    vector: Vec<f32>,
+    pub(crate) ring: Vec<R>,
+    /// The state of each reservoir.
+    pub(crate) states: Vec<State<R>>,
 }
 
-impl Encoder {
+impl<R: Real> Encoder<R> {
     /// Rows that must have been seen before features and base exist.
     pub(crate) fn rows_needed(&self) -> usize {
-        let base = match self.base {
-            Base::Mean | Base::Last => 1,
-            Base::Season => self.season,
-        };
-        self.lags.depth().max(base)
+        let base = if self.bases.contains(&Base::Season) { self.season } else { 1 };
+        let products = self.products.map_or(1, |products| (products.taps - 1) * products.stride + 1);
+        self.lags.depth().max(base).max(products)
     }
 
     /// Rows that the ring holds.
     fn ring_rows(&self) -> usize {
-        let inputs = self.seasonal_inputs.iter().max().map_or(1, |offset| offset + 1);
-        self.rows_needed().max(inputs).next_power_of_two()
+        let heard = self.blocks.iter().map(|block| block.hearing.depth()).max().unwrap_or(1);
+        self.rows_needed().max(heard).next_power_of_two()
     }
 
-    /// Features from lags alone.
-    pub(crate) fn lag_features(&self) -> usize {
-        self.lags.per_channel() * self.channels.len()
-    }
-
-    /// Number of features.
+    /// Number of features of a readout: of one channel where it is shared.
     pub(crate) fn features_len(&self) -> usize {
-        self.lag_features() + self.reservoir.as_ref().map_or(0, Reservoir::units)
+        self.spans().last().map_or(0, |span| span.end)
+    }
+
+    /// How many vectors of features a row gives: one per target where the readout is shared.
+    pub(crate) fn vectors(&self, targets: usize) -> usize {
+        if self.shared { targets } else { 1 }
+    }
+
+    /// Where the parts of the features stand: recent lags, seasonal lags, products, each reservoir. Parts may be empty.
+    pub(crate) fn spans(&self) -> Vec<Range<usize>> {
+        let channels = if self.shared { 1 } else { self.channels.len() };
+        let products = self.products.map_or(0, |products| products.features(channels));
+        let own = [self.lags.recent * channels, self.lags.seasonal.len() * channels, products];
+        let mut end = 0;
+        own.into_iter()
+            .chain(self.blocks.iter().map(|block| block.features_len()))
+            .map(|length| {
+                end += length;
+                end - length..end
+            })
+            .collect()
     }
 
     /// Features padded with zeros for the kernels.
@@ -99,17 +133,17 @@ impl Encoder {
     }
 
     /// A stream that has seen nothing.
-    pub(crate) fn fresh(&self) -> Memory {
+    pub(crate) fn fresh(&self) -> Memory<R> {
         Memory {
             rows: 0,
-            ring: vec![0.0; self.ring_rows() * self.channels.len()],
-            vector: self.reservoir.as_ref().map_or_else(Vec::new, Reservoir::fresh),
+            ring: vec![R::ZERO; self.ring_rows() * self.channels.len()],
+            states: self.blocks.iter().map(Block::fresh).collect(),
         }
     }
 
     /// Remembers one row (one value per channel).
     #[inline(always)]
-    fn remember(&self, memory: &mut Memory, row: impl Fn(usize) -> f64) {
+    fn remember(&self, memory: &mut Memory<R>, row: impl Fn(usize) -> f64) {
         let width = self.channels.len();
         let mask = memory.ring.len() / width - 1;
         let slot = (memory.rows & mask) * width;
@@ -121,9 +155,9 @@ impl Encoder {
 
     /// The standardised value of `channel`, `offset` rows back; 0, the mean, before the stream began.
     #[inline(always)]
-    pub(crate) fn past(&self, memory: &Memory, offset: usize, channel: usize) -> f32 {
+    pub(crate) fn past(&self, memory: &Memory<R>, offset: usize, channel: usize) -> R {
         if offset >= memory.rows {
-            return 0.0;
+            return R::ZERO;
         }
         let width = self.channels.len();
         let mask = memory.ring.len() / width - 1;
@@ -134,106 +168,197 @@ impl Encoder {
     #[inline(always)]
     pub(crate) fn advance<const STREAMS: usize>(
         &self,
-        memories: &mut [&mut Memory; STREAMS],
+        memories: &mut [&mut Memory<R>; STREAMS],
         row: impl Fn(usize, usize) -> f64,
-        scratch: &mut [Vec<f32>; STREAMS],
+        scratch: &mut [Vec<R>; STREAMS],
     ) {
         for (stream, memory) in memories.iter_mut().enumerate() {
             self.remember(memory, |channel| row(stream, channel));
         }
-        let Some(reservoir) = &self.reservoir else { return };
-        for memory in memories.iter_mut() {
-            self.write_inputs(reservoir, memory);
+        for index in 0..self.blocks.len() {
+            self.step_block(index, memories, scratch);
         }
-        let mut vectors = memories.each_mut().map(|memory| memory.vector.as_mut_slice());
-        let mut scratch = scratch.each_mut().map(|s| {
-            s.resize(reservoir.scratch_len(), 0.0);
-            s.as_mut_slice()
-        });
-        reservoir.step(&mut vectors, &mut scratch);
     }
 
+    /// Gives one block of each stream its inputs and steps it.
     #[inline(always)]
-    fn write_inputs(&self, reservoir: &Reservoir, memory: &mut Memory) {
-        let width = self.channels.len();
-        let mut vector = std::mem::take(&mut memory.vector);
-        let inputs = reservoir.inputs(&mut vector);
+    fn step_block<const STREAMS: usize>(
+        &self,
+        index: usize,
+        memories: &mut [&mut Memory<R>; STREAMS],
+        scratch: &mut [Vec<R>; STREAMS],
+    ) {
+        let block = &self.blocks[index];
+        let mut states: [State<R>; STREAMS] = std::array::from_fn(
+            #[inline(always)]
+            |stream| std::mem::take(&mut memories[stream].states[index]),
+        );
+        for ((memory, state), scratch) in memories.iter().zip(&mut states).zip(scratch.iter_mut()) {
+            let inputs = block.inputs(state, scratch);
+            self.listen(block, memory, inputs);
+        }
+        let drives: [f64; STREAMS] = std::array::from_fn(|stream| {
+            drive_before(&self.blocks[..index], &memories[stream].states[..index])
+        });
+        let rows: [usize; STREAMS] = std::array::from_fn(|stream| memories[stream].rows);
+        block.step(&mut states, scratch, drives, rows);
+        for (memory, state) in memories.iter_mut().zip(states) {
+            memory.states[index] = state;
+        }
+    }
+
+    /// Writes what a reservoir hears: each channel's newest value, then its seasonal ones.
+    #[inline(always)]
+    fn listen(&self, block: &Block<R>, memory: &Memory<R>, inputs: &mut [R]) {
+        let (width, hearing) = (self.channels.len(), &block.hearing);
+        let standard = |offset: usize, channel: usize| {
+            let value = self.past(memory, offset, channel);
+            if !hearing.differenced {
+                return value;
+            }
+            if offset + 1 >= memory.rows {
+                return R::ZERO;
+            }
+            let change = (value - self.past(memory, offset + 1, channel)).widen();
+            R::narrow(change / self.channels[channel].change)
+        };
+        let heard = |offset: usize, channel: usize| match block.hears_shares() {
+            false => standard(offset, channel),
+            true => {
+                let z = standard(offset, channel).widen();
+                R::narrow(self.channels[channel].share(z, hearing.differenced))
+            }
+        };
         for channel in 0..width {
-            inputs[channel] = self.past(memory, 0, channel);
-            for (index, &offset) in self.seasonal_inputs.iter().enumerate() {
-                inputs[(index + 1) * width + channel] = self.past(memory, offset, channel);
+            inputs[channel] = heard(0, channel);
+            for (index, &offset) in hearing.seasonal.iter().enumerate() {
+                inputs[(index + 1) * width + channel] = heard(offset, channel);
             }
         }
-        memory.vector = vector;
     }
 
-    /// Inputs of a reservoir for `channels` channels and `seasonal` seasonal offsets.
-    pub(crate) fn reservoir_inputs(channels: usize, seasonal: usize) -> usize {
-        channels * (1 + seasonal)
-    }
-
-    /// Writes the features of the newest row, clipped to the encoder's ranges; the padding stays as it is.
+    /// Writes the features of the newest row, clipped to the encoder's ranges, one padded vector after the other; the
+    /// padding stays as it is.
     #[inline(always)]
-    pub(crate) fn features(&self, memory: &Memory, features: &mut [f32]) {
+    pub(crate) fn features(&self, memory: &Memory<R>, features: &mut [R]) {
         self.features_within(memory, &self.clip, features);
     }
 
     /// The same, clipped to `ranges`: one per feature, or none for no clipping.
     #[inline(always)]
-    pub(crate) fn features_within(&self, memory: &Memory, ranges: &[(f32, f32)], features: &mut [f32]) {
-        let mut at = 0;
-        let relative = self.lags.form == LagForm::Relative;
-        if self.lags.recent > 0 {
-            for channel in 0..self.channels.len() {
-                let level = self.past(memory, 0, channel);
-                let reference = if relative { level } else { 0.0 };
-                features[at] = level;
-                at += 1;
-                for offset in 1..self.lags.recent {
-                    features[at] = self.past(memory, offset, channel) - reference;
-                    at += 1;
-                }
+    pub(crate) fn features_within(&self, memory: &Memory<R>, ranges: &[(R, R)], features: &mut [R]) {
+        if self.shared {
+            for (channel, features) in features.chunks_exact_mut(self.padded_len()).enumerate() {
+                let (recent, rest) = features.split_at_mut(self.lags.recent);
+                self.write_channel_lags(memory, channel, recent, &mut rest[..self.lags.seasonal.len()]);
+                limit(features, ranges);
             }
-            for channel in 0..self.channels.len() {
-                let reference = if relative { self.past(memory, 0, channel) } else { 0.0 };
-                for &offset in &self.lags.seasonal {
-                    features[at] = self.past(memory, offset, channel) - reference;
-                    at += 1;
-                }
+            return;
+        }
+        let mut at = self.lags.per_channel() * self.channels.len();
+        self.write_lags(memory, &mut features[..at]);
+        if let Some(products) = &self.products {
+            let written = products.features(self.channels.len());
+            products.write(
+                self.channels.len(),
+                |tap, channel| self.past(memory, tap, channel),
+                &mut features[at..],
+            );
+            at += written;
+        }
+        for (block, state) in self.blocks.iter().zip(&memory.states) {
+            at += block.write_features(state, &mut features[at..]);
+        }
+        limit(&mut features[..at], ranges);
+    }
+
+    #[inline(always)]
+    fn write_lags(&self, memory: &Memory<R>, features: &mut [R]) {
+        let (recent, seasonal) = (self.lags.recent, self.lags.seasonal.len());
+        if recent == 0 {
+            return;
+        }
+        let (recents, seasonals) = features.split_at_mut(recent * self.channels.len());
+        let channels = recents.chunks_exact_mut(recent).zip(seasonals.chunks_exact_mut(seasonal.max(1)));
+        if seasonal == 0 {
+            for (channel, recents) in recents.chunks_exact_mut(recent).enumerate() {
+                self.write_channel_lags(memory, channel, recents, &mut []);
             }
+            return;
         }
-        if let Some(reservoir) = &self.reservoir {
-            let units = reservoir.units();
-            features[at..at + units].copy_from_slice(&memory.vector[..units]);
-            at += units;
+        for (channel, (recents, seasonals)) in channels.enumerate() {
+            self.write_channel_lags(memory, channel, recents, seasonals);
         }
-        for (feature, &(low, high)) in features[..at].iter_mut().zip(ranges) {
-            *feature = feature.clamp(low, high);
+    }
+
+    /// The lags of one channel.
+    #[inline(always)]
+    fn write_channel_lags(&self, memory: &Memory<R>, channel: usize, recent: &mut [R], seasonal: &mut [R]) {
+        let level = self.past(memory, 0, channel);
+        let reference = if self.lags.form == LagForm::Relative { level } else { R::ZERO };
+        recent[0] = level;
+        for (offset, feature) in recent.iter_mut().enumerate().skip(1) {
+            *feature = self.past(memory, offset, channel) - reference;
+        }
+        for (feature, &offset) in seasonal.iter_mut().zip(&self.lags.seasonal) {
+            *feature = self.past(memory, offset, channel) - reference;
         }
     }
 
     /// The standardised base of the forecast of target `channel`, `step` rows ahead (from 1).
     #[inline(always)]
-    pub(crate) fn base_of(&self, memory: &Memory, channel: usize, step: usize) -> f32 {
-        match self.base {
-            Base::Mean => 0.0,
+    pub(crate) fn base_of(&self, memory: &Memory<R>, channel: usize, step: usize) -> R {
+        self.naive(self.bases[0], memory, channel, step)
+    }
+
+    /// The standardised naive forecast of target `channel`, `step` rows ahead (from 1).
+    #[inline(always)]
+    pub(crate) fn naive(&self, base: Base, memory: &Memory<R>, channel: usize, step: usize) -> R {
+        match base {
+            Base::Mean => R::ZERO,
             Base::Last => self.past(memory, 0, channel),
             Base::Season => self.past(memory, self.season * step.div_ceil(self.season) - step, channel),
         }
     }
 
-    /// The reservoir's state, for measuring how fast it forgets.
-    pub(crate) fn reservoir_state<'m>(&self, memory: &'m Memory) -> &'m [f32] {
-        self.reservoir.as_ref().map_or(&[], |reservoir| &memory.vector[..reservoir.units()])
+    /// The largest difference between the reservoirs of two memories, over all their features.
+    pub(crate) fn distance(&self, a: &Memory<R>, b: &Memory<R>) -> f64 {
+        let pairs = self.blocks.iter().zip(a.states.iter().zip(&b.states));
+        pairs.map(|(block, (a, b))| block.distance(a, b)).fold(0.0, f64::max)
     }
 
-    /// A memory like `memory` whose reservoir stands somewhere else: every unit at `value`.
-    pub(crate) fn displaced(&self, memory: &Memory, value: f32) -> Memory {
+    /// A memory like `memory` whose reservoirs stand somewhere else: `towards` in [−1, 1] says where.
+    pub(crate) fn displaced(&self, memory: &Memory<R>, towards: f64) -> Memory<R> {
         let mut displaced = memory.clone();
-        if let Some(reservoir) = &self.reservoir {
-            displaced.vector[..reservoir.units()].fill(value);
+        for (block, state) in self.blocks.iter().zip(&mut displaced.states) {
+            block.displace(state, towards);
         }
         displaced
+    }
+}
+
+/// Keeps features within the ranges of training.
+#[inline(always)]
+fn limit<R: Real>(features: &mut [R], ranges: &[(R, R)]) {
+    for (feature, &(low, high)) in features.iter_mut().zip(ranges) {
+        *feature = feature.limited(low, high);
+    }
+}
+
+/// What the reservoirs before a quantum one say about the strength of its field; one half where none speaks.
+fn drive_before<R: Real>(blocks: &[Block<R>], states: &[State<R>]) -> f64 {
+    blocks.iter().zip(states).rev().find_map(|(block, state)| block.drive(state)).unwrap_or(0.5)
+}
+
+impl Hearing {
+    /// Rows that must be remembered for it.
+    pub(crate) fn depth(&self) -> usize {
+        self.seasonal.iter().max().map_or(1, |offset| offset + 1) + usize::from(self.differenced)
+    }
+
+    /// Inputs of a reservoir for `channels` channels.
+    pub(crate) fn inputs(&self, channels: usize) -> usize {
+        channels * (1 + self.seasonal.len())
     }
 }
 
@@ -241,21 +366,29 @@ impl Encoder {
 mod tests {
     use super::*;
 
-    fn encoder(form: LagForm) -> Encoder {
-        let channel =
-            Channel { name: "v".to_owned(), transform: Transform::Identity, mean: 0.0, deviation: 1.0 };
+    fn encoder(form: LagForm) -> Encoder<f32> {
+        let channel = Channel {
+            name: "v".to_owned(),
+            transform: Transform::Identity,
+            mean: 0.0,
+            deviation: 1.0,
+            change: 1.0,
+            range: (-2.0, 2.0),
+            change_range: (-2.0, 2.0),
+        };
         Encoder {
             channels: vec![channel],
             lags: Lags::around_season(2, 5, 2, 0, 1, form),
-            base: Base::Season,
+            products: None,
+            bases: vec![Base::Season],
+            shared: false,
             season: 5,
-            seasonal_inputs: vec![],
-            reservoir: None,
+            blocks: vec![],
             clip: vec![],
         }
     }
 
-    fn after(encoder: &Encoder, values: &[f64]) -> Memory {
+    fn after(encoder: &Encoder<f32>, values: &[f64]) -> Memory<f32> {
         let mut memory = encoder.fresh();
         for &value in values {
             encoder.advance(&mut [&mut memory], |_, _| value, &mut [Vec::new()]);
@@ -275,10 +408,27 @@ mod tests {
             let mut features = vec![0.0; encoder.padded_len()];
             encoder.features(&memory, &mut features);
             assert_eq!(features[..5], wanted);
+            let shared = Encoder { shared: true, ..encoder.clone() };
+            shared.features(&memory, &mut features);
+            assert_eq!((&features[..5], shared.features_len()), (&wanted[..], 5));
             assert_eq!(encoder.base_of(&memory, 0, 1), 15.0);
             assert_eq!(encoder.base_of(&memory, 0, 5), 19.0);
             assert_eq!(encoder.base_of(&memory, 0, 6), 15.0);
         }
+    }
+
+    #[test]
+    fn products_are_all_of_two_and_three_factors_without_repetition() {
+        let mut encoder = encoder(LagForm::Raw);
+        encoder.lags = Lags::none();
+        encoder.bases = vec![Base::Last];
+        encoder.products = Some(Products { taps: 2, stride: 3, order: 3 });
+        let memory = after(&encoder, &[9.0, 2.0, 9.0, 9.0, 5.0]);
+        let mut features = vec![0.0; encoder.padded_len()];
+        encoder.features(&memory, &mut features);
+        // The taps are 5 and 2.
+        assert_eq!(features[..encoder.features_len()], [25.0, 10.0, 4.0, 125.0, 50.0, 20.0, 8.0]);
+        assert_eq!(encoder.rows_needed(), 4);
     }
 
     #[test]
@@ -289,6 +439,6 @@ mod tests {
         let mut features = vec![0.0; encoder.padded_len()];
         encoder.features(&memory, &mut features);
         assert_eq!(features[..3], [1.0, 0.0, 0.0]);
-        assert!(encoder.channels[0].standardise(1e300).is_finite());
+        assert!(encoder.channels[0].standardise::<f32>(1e300).is_finite());
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! ```
 //! use spinwell_engine::data::{Columns, read_csv};
-//! use spinwell_engine::train::{Choice, Folds, Options, Score, train};
+//! use spinwell_engine::settings::Precision;
+//! use spinwell_engine::train::{Choice, Feeds, Folds, Options, Score, train};
 //! use spinwell_engine::{Family, Silent};
 //!
 //! let csv: String = (0..400).map(|t| format!("{}\n", (f64::from(t) * 0.3).sin())).collect();
@@ -14,10 +15,12 @@
 //! let table = read_csv(format!("y\n{csv}").as_bytes(), &columns).unwrap();
 //! let options = Options {
 //!     targets: 1,
+//!     feeds: Feeds::Everything,
 //!     horizon: 3,
 //!     season: Some(1),
 //!     choice: Choice::Only(Family::Linear),
 //!     settings: Default::default(),
+//!     precision: Precision::Auto,
 //!     trials: 4,
 //!     coverage: 0.9,
 //!     seed: 42,
@@ -28,23 +31,37 @@
 //! assert!(trained.candidates[trained.chosen].validation.nrmse < 0.01);
 //! ```
 
+pub mod adapt;
 pub mod artefact;
 pub mod backtest;
+mod block;
+pub mod classify;
 pub mod data;
 mod echo;
 mod encoder;
-mod interval;
+pub mod free_run;
+mod intervals;
 mod kernel;
 mod linalg;
 pub mod metrics;
 mod model;
+mod products;
+mod quantum;
+mod rls;
 pub mod season;
 pub mod settings;
 mod spec;
+mod spiking;
 pub mod train;
+pub mod yardstick;
 
-pub use model::{Forecast, Model, Scratch, Stream, Window, WindowError};
-pub use spec::{Base, EchoSettings, Family, LagForm, Lags, Spec, Transform};
+pub use model::{Contraction, Forecast, Model, Scratch, StateError, Stream, Window, WindowError};
+pub use quantum::{QuantumMemory, QuantumSettings};
+pub use spec::{
+    Base, BlockSettings, EchoSettings, Family, Hearing, LagForm, Lags, Mixing, Products, ReservoirSettings,
+    Spec, Topology, Transform,
+};
+pub use spiking::{Activity, SpikeEncoding, SpikingSettings, SpikingWiring};
 
 /// An observer that hears nothing and never stops.
 #[derive(Debug, Clone, Copy)]

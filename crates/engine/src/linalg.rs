@@ -5,6 +5,7 @@
 //! was left out gives the exact squared error of any weights on it, so trying a penalty costs one factorisation
 //! and no second look at the data.
 
+use crate::kernel::Real;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Solve;
@@ -45,15 +46,15 @@ impl Moments {
     }
 
     /// Adds one row.
-    pub(crate) fn push(&mut self, features: &[f32], targets: &[f32]) {
+    pub(crate) fn push<R: Real>(&mut self, features: &[R], targets: &[R]) {
         let row = self.filled;
         self.inputs[(row, 0)] = 1.0;
         for (column, &value) in features[..self.gram.nrows() - 1].iter().enumerate() {
-            self.inputs[(row, 1 + column)] = f64::from(value);
+            self.inputs[(row, 1 + column)] = value.widen();
         }
         for (column, &value) in targets.iter().enumerate() {
-            self.targets[(row, column)] = f64::from(value);
-            self.squares[column] += f64::from(value) * f64::from(value);
+            self.targets[(row, column)] = value.widen();
+            self.squares[column] += value.widen() * value.widen();
         }
         self.filled += 1;
         if self.filled == CHUNK_ROWS {
@@ -152,6 +153,18 @@ impl Normal {
         Some(Self { mean, deviation, mean_targets, correlation, cross })
     }
 
+    /// The equations of some of the features alone.
+    pub(crate) fn restricted(&self, features: &[usize]) -> Self {
+        let (f, o) = (features.len(), self.cross.ncols());
+        Self {
+            mean: features.iter().map(|&i| self.mean[i]).collect(),
+            deviation: features.iter().map(|&i| self.deviation[i]).collect(),
+            mean_targets: self.mean_targets.clone(),
+            correlation: Mat::from_fn(f, f, |i, j| self.correlation[(features[i], features[j])]),
+            cross: Mat::from_fn(f, o, |i, j| self.cross[(features[i], j)]),
+        }
+    }
+
     /// Ridge weights for one penalty per feature, relative to a feature's mean power (which is 1).
     /// `None` where the matrix is not positive definite to working precision.
     pub(crate) fn solve(&self, penalty: impl Fn(usize) -> f64) -> Option<Weights> {
@@ -193,6 +206,17 @@ impl HeldOut {
 
     fn rows(&self) -> f64 {
         self.gram[(0, 0)].max(1.0)
+    }
+
+    /// The same part as some of the features see it.
+    pub(crate) fn restricted(&self, features: &[usize]) -> Self {
+        let place = |i: usize| if i == 0 { 0 } else { 1 + features[i - 1] };
+        let (f, o) = (features.len() + 1, self.squares.len());
+        Self {
+            gram: Mat::from_fn(f, f, |i, j| self.gram[(place(i), place(j))]),
+            cross: Mat::from_fn(f, o, |i, j| self.cross[(place(i), j)]),
+            squares: self.squares.clone(),
+        }
     }
 
     /// Mean square of each target: the error of a readout that says nothing.

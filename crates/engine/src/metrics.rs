@@ -2,6 +2,13 @@
 //! standard deviation of the scored truths; MASE = MAE ÷ in-sample MAE of the seasonal naive forecast (Hyndman &
 //! Koehler 2006); interval score as in Gneiting & Raftery 2007, eq. 43.
 
+mod diagnostics;
+
+pub use diagnostics::{
+    Hits, Reliability, ReliabilityBin, autocorrelation, autocorrelation_bound, effective_sample_size,
+    plausible, reliability, rolling_share,
+};
+
 /// The population variance of values that arrive one by one. Sums are taken about the first value, so that a large
 /// level cancels nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

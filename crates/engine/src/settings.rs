@@ -1,7 +1,22 @@
 //! Hyper-parameters fixed by hand: the `KEY=VALUE` pairs of `--set`.
 
 use crate::artefact::UNITS_MAX;
-use crate::spec::{LagForm, Transform};
+use crate::products::ORDER_MAX;
+use crate::quantum::{self, QUBITS_MAX, QuantumCost};
+use crate::spec::{LagForm, Topology, Transform};
+use crate::spiking::{SpikeEncoding, SpikingWiring};
+
+/// The arithmetic that models compute in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 32 bits, and 64 where validation shows that 32 are not enough.
+    #[default]
+    Auto,
+    /// 32 bits.
+    F32,
+    /// 64 bits.
+    F64,
+}
 
 /// What was fixed; `None` is left to the search.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +37,42 @@ pub struct Settings {
     pub seasonal_inputs: Option<bool>,
     /// Whether the readout sees lags directly.
     pub skip: Option<bool>,
+    /// Whether a backtest scores in standard deviations of the training rows.
+    pub normalise: bool,
+    /// How echo units are wired.
+    pub topology: Option<Topology>,
+    /// Whether reservoirs hear changes instead of values.
+    pub differenced: Option<bool>,
+    /// Past values that are multiplied.
+    pub taps: Option<usize>,
+    /// Rows between them.
+    pub stride: Option<usize>,
+    /// Most factors of a product.
+    pub order: Option<usize>,
+    /// Neurons of a liquid.
+    pub neurons: Option<usize>,
+    /// How values reach spiking neurons.
+    pub encoding: Option<SpikeEncoding>,
+    /// How spiking neurons are wired; `column` is the classic liquid state machine.
+    pub wiring: Option<SpikingWiring>,
+    /// Longest axonal delay in rows.
+    pub delay_max: Option<usize>,
+    /// Qubits of each quantum reservoir.
+    pub qubits: Option<usize>,
+    /// Quantum reservoirs of a bank.
+    pub reservoirs: Option<usize>,
+    /// Parts of an evolution after each of which qubits are read.
+    pub substeps: Option<usize>,
+    /// Rate of local loss, where qubits forget by dissipation instead of erasure.
+    pub dissipation: Option<f64>,
+    /// Shots that read-outs are averages of.
+    pub shots: Option<u64>,
+    /// Transverse field of the qubits.
+    pub field: Option<f64>,
+    /// Whether forecasts of parts are mixed.
+    pub mixing: Option<bool>,
+    /// Whether spiking neurons drive the qubits of a hybrid.
+    pub coupled: Option<bool>,
     /// Number of recent lags.
     pub lags: Option<usize>,
     /// How lags enter.
@@ -41,6 +92,18 @@ pub enum Error {
     /// No such key.
     #[error("there is no hyper-parameter {0:?}; known are {KEYS}")]
     UnknownKey(String),
+    /// More qubits than are simulated.
+    #[error(
+        "qubits={qubits}: at most 8 are simulated exactly; one network of {qubits} would take {bytes:.1e} bytes and {multiplications:.1e} multiplications an input; use more networks instead (reservoirs=N)"
+    )]
+    Qubits {
+        /// Qubits asked for.
+        qubits: usize,
+        /// Bytes of its matrices and state.
+        bytes: u64,
+        /// Multiplications for each input.
+        multiplications: u64,
+    },
     /// The value is out of range.
     #[error("{key}={value}: {key} must be {wanted}")]
     Value {
@@ -54,7 +117,9 @@ pub enum Error {
 }
 
 /// The known keys, for messages and help.
-pub const KEYS: &str = "units, density, spectral_radius, leak, input_scale, bias_scale, seasonal_inputs, skip, lags, form, transform, penalty";
+pub const KEYS: &str = "units, topology, density, spectral_radius, leak, input_scale, bias_scale, seasonal_inputs, \
+    differenced, skip, lags, form, transform, penalty, taps, stride, order, neurons, encoding, wiring, delay_max, qubits, reservoirs, \
+    substeps, dissipation, shots, field, mixing, coupled, normalise";
 
 impl Settings {
     /// Reads pairs such as `units=300` or `skip=off`; a later pair overrides an earlier one.
@@ -99,6 +164,52 @@ impl Settings {
             "penalty" => self.penalty = number(0.0, 1e6, "above 0 and at most 1e6")?,
             "skip" => self.skip = switch()?,
             "seasonal_inputs" => self.seasonal_inputs = switch()?,
+            "normalise" => {
+                self.normalise = match value {
+                    "train" => true,
+                    "off" => false,
+                    _ => return Err(wrong("train or off")),
+                }
+            }
+            "differenced" => self.differenced = switch()?,
+            "mixing" => self.mixing = switch()?,
+            "coupled" => self.coupled = switch()?,
+            "taps" => self.taps = whole(1000, "a whole number from 1 to 1000")?,
+            "stride" => self.stride = whole(10_000, "a whole number from 1 to 10000")?,
+            "order" => {
+                self.order = whole(ORDER_MAX, "2, 3 or 4")?
+                    .filter(|&order| order > 1)
+                    .map(Some)
+                    .ok_or_else(|| wrong("2, 3 or 4"))?
+            }
+            "neurons" => self.neurons = whole(UNITS_MAX, "a whole number from 1 to 4096")?,
+            "encoding" => {
+                self.encoding = SpikeEncoding::ALL.into_iter().find(|encoding| encoding.as_str() == value);
+                self.encoding.ok_or_else(|| wrong("current, rate, latency, population, phase or delta"))?;
+            }
+            "wiring" => {
+                self.wiring = SpikingWiring::ALL.into_iter().find(|wiring| wiring.as_str() == value);
+                self.wiring.ok_or_else(|| wrong("random or column"))?;
+            }
+            "delay_max" => self.delay_max = whole(10_000, "a whole number from 1 to 10000")?,
+            "qubits" => {
+                let qubits = whole(64, "a whole number from 2 to 8")?;
+                if let Some(qubits) = qubits.filter(|&qubits| qubits > QUBITS_MAX) {
+                    let QuantumCost { bytes, multiplications } = quantum::cost(qubits, 1, 5);
+                    return Err(Error::Qubits { qubits, bytes, multiplications });
+                }
+                self.qubits = qubits.filter(|&qubits| qubits > 1);
+                self.qubits.ok_or_else(|| wrong("a whole number from 2 to 8"))?;
+            }
+            "dissipation" => self.dissipation = number(0.0, 100.0, "above 0 and at most 100")?,
+            "field" => self.field = number(-1e-300, 100.0, "from 0 to 100")?,
+            "shots" => self.shots = whole(usize::MAX, "a whole number from 1")?.map(|shots| shots as u64),
+            "reservoirs" => self.reservoirs = whole(1000, "a whole number from 1 to 1000")?,
+            "substeps" => self.substeps = whole(100, "a whole number from 1 to 100")?,
+            "topology" => {
+                self.topology = Topology::ALL.into_iter().find(|topology| topology.as_str() == value);
+                self.topology.ok_or_else(|| wrong("random, orthogonal or cycle"))?;
+            }
             "form" => {
                 let forms = [LagForm::Relative, LagForm::Raw];
                 self.form = forms.into_iter().find(|form| form.as_str() == value);

@@ -1,5 +1,5 @@
-//! A model for this crate's tests: it predicts the last value plus 1, 2 and 3, and answers at once, late,
-//! never or not at all, as the test wants.
+//! Models for this crate's tests, which answer at once, never or not at all, as the test wants. `taxi` predicts the
+//! last value plus 1, 2 and 3; `gait` says `walk` where the last value is positive; `pump` finds it unusual then.
 
 use crate::record::OutcomeReader;
 use crate::{Gateway, Parts};
@@ -8,12 +8,15 @@ use spinwell_core::{
     Protocol, ResultClass, Timings,
 };
 use spinwell_protocol::{
-    Catalogue, Entry, Forecasts, InferFuture, InferReply, InferRequest, ModelDescription, ModelFacts,
-    NodeLink, NodeLoad,
+    Catalogue, Entry, ForecastFacts, InferFuture, InferReply, InferRequest, ModelDescription, ModelFacts,
+    NodeLink, NodeLoad, OutputName, OutputTensor, Predictions, RequestedOutput, Task, Values,
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::{Limits, Options, Sources};
 use std::sync::{Arc, Mutex};
+
+/// The classes of `gait`.
+const LABELS: [&str; 2] = ["rest", "walk"];
 
 /// How the node behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,26 +53,40 @@ impl NodeLink for Link {
 
 fn predict(request: &InferRequest) -> InferReply {
     let series = &request.series;
-    let around = |by: f32| -> Vec<f32> {
-        (0..series.batch())
-            .flat_map(|window| {
-                let last = series.value(window, series.rows() - 1, 0) as f32;
-                [1.0, 2.0, 3.0].map(|step| last + step + by)
-            })
-            .collect()
-    };
+    let last: Vec<f32> =
+        (0..series.batch()).map(|window| series.value(window, series.rows() - 1, 0) as f32).collect();
+    let tensor =
+        |output: RequestedOutput| OutputTensor { name: output.name, values: values(output.name, &last) };
     InferReply {
         model: request.model.clone(),
         node: NodeId("here".into()),
-        forecasts: Forecasts {
+        predictions: Predictions {
             batch: series.batch(),
-            forecast: around(0.0),
-            lower: around(-0.5),
-            upper: around(0.5),
+            tensors: request.outputs.iter().map(tensor).collect(),
         },
         queue: Micros(5),
         compute: Micros(7),
         batch: BatchShare { windows: series.batch(), counts: true },
+    }
+}
+
+/// An output of windows that end with these values.
+fn values(name: OutputName, last: &[f32]) -> Values {
+    let around = |by: f32| {
+        Values::Fp32(last.iter().flat_map(|last| [1.0, 2.0, 3.0].map(|step| last + step + by)).collect())
+    };
+    match name {
+        OutputName::Forecast => around(0.0),
+        OutputName::Lower => around(-0.5),
+        OutputName::Upper => around(0.5),
+        OutputName::Direction => Values::Int8(last.iter().flat_map(|_| [-1, 0, 1]).collect()),
+        OutputName::Confidence => Values::Fp32(last.iter().flat_map(|_| [0.75, 0.5, 1.0]).collect()),
+        OutputName::Label => {
+            Values::Text(last.iter().map(|&last| LABELS[usize::from(last > 0.0)].to_owned()).collect())
+        }
+        OutputName::Probabilities => Values::Fp32(last.iter().flat_map(|_| [0.25, 0.75]).collect()),
+        OutputName::Score => Values::Fp32(last.to_vec()),
+        OutputName::Anomaly => Values::Bool(last.iter().map(|&last| last > 0.0).collect()),
     }
 }
 
@@ -93,19 +110,31 @@ impl OutcomeReader for Outcomes {
     }
 }
 
-/// One model that answers, `taxi`, and one whose file is broken, `broken`.
+/// Three models that answer, `taxi`, `gait` and `pump`, and one whose file is broken, `broken`.
 pub(crate) fn catalogue() -> Catalogue {
     let mut catalogue = Catalogue::default();
-    let facts = ModelFacts {
-        name: "taxi".parse().unwrap(),
+    let forecast = ForecastFacts { horizon: 3, season: 1, targets: vec!["value".into()], coverage: 0.95 };
+    let models = [
+        ("taxi", Task::Forecast(forecast)),
+        ("gait", Task::Classify { labels: LABELS.map(str::to_owned).to_vec() }),
+        ("pump", Task::Detect { targets: vec!["value".into()], alpha: 0.001 }),
+    ];
+    for (name, task) in models {
+        let model = Arc::new(ModelDescription::new(facts(name, task)));
+        catalogue.insert(&model.name, ModelVersion(1), Entry::Ready(model.clone()));
+    }
+    catalogue.insert(&"broken".parse().unwrap(), ModelVersion(1), Entry::Broken(Code::FileCorrupt));
+    catalogue
+}
+
+fn facts(name: &str, task: Task) -> ModelFacts {
+    ModelFacts {
+        name: name.parse().unwrap(),
         version: ModelVersion(1),
         hash: ModelHash([1; 32]),
         family: "linear".into(),
-        horizon: 3,
-        season: 1,
+        task,
         channels: vec!["value".into()],
-        targets: vec!["value".into()],
-        coverage: 0.95,
         window_min: 2,
         window_recommended: 8,
         window_max: 100,
@@ -113,11 +142,7 @@ pub(crate) fn catalogue() -> Catalogue {
         profile: NumericProfile::CpuF32,
         max_batch_size: 8,
         request_rows_max: 500,
-    };
-    let model = Arc::new(ModelDescription::new(facts));
-    catalogue.insert(&model.name.clone(), ModelVersion(1), Entry::Ready(model));
-    catalogue.insert(&"broken".parse().unwrap(), ModelVersion(1), Entry::Broken(Code::FileCorrupt));
-    catalogue
+    }
 }
 
 /// A gateway to a node of this mood, ready, and what it records.

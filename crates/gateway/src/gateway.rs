@@ -2,7 +2,7 @@
 
 use crate::budget::{Budget, Share};
 use crate::record::{OutcomeReader, Ticket};
-use spinwell_core::{Code, Fault, Micros, Protocol, Series};
+use spinwell_core::{Code, Fault, Micros, Protocol};
 use spinwell_protocol::{Catalogue, InferReply, InferRequest, ModelDescription, NodeLink, NodeLoad};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
@@ -77,19 +77,22 @@ impl Gateway {
         self.models().find(name, version).cloned()
     }
 
-    /// Predicts from each window before the deadline, which the caller may shorten and not lengthen.
+    /// When the answer must be there: after the caller's own patience, where that is shorter than ours.
+    pub(crate) fn deadline(&self, ticket: &Ticket, timeout: Option<Micros>) -> std::time::Instant {
+        let limit: Duration = self.parts.limits.deadline.into();
+        ticket.received_at() + timeout.map_or(limit, |timeout| Duration::from_micros(timeout.0).min(limit))
+    }
+
+    /// Predicts from each window before the request's deadline.
     pub(crate) async fn infer(
         &self,
         ticket: &mut Ticket,
-        model: Arc<ModelDescription>,
-        series: Series,
-        timeout: Option<Micros>,
+        request: InferRequest,
     ) -> Result<InferReply, Fault> {
-        let limit: Duration = self.parts.limits.deadline.into();
-        let allowed = timeout.map_or(limit, |timeout| Duration::from_micros(timeout.0).min(limit));
-        let deadline = ticket.received_at() + allowed;
-        let answer = self.parts.link.infer(InferRequest { model, series, deadline });
+        let deadline = request.deadline;
+        let answer = self.parts.link.infer(request);
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
+            let allowed = deadline.saturating_duration_since(ticket.received_at());
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
             Err(Fault::new(Code::DeadlineExceeded, message))
         })?;

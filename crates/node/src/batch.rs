@@ -2,11 +2,12 @@
 //!
 //! The engine is not interrupted; instead it is given a batch in groups of a bounded number of rows, and between
 //! two groups the clock is read and the callers are looked at. How windows are grouped does not change a bit of
-//! any forecast, the engine promises that.
+//! any prediction, the engine promises that.
 
+use crate::Prediction;
 use crate::executor::Job;
 use spinwell_core::{Code, Fault};
-use spinwell_engine::{Forecast, Window};
+use spinwell_engine::Window;
 use std::time::Instant;
 
 /// Rows between two looks at the clock, some tens of milliseconds of work. Fewer would break up the windows
@@ -18,7 +19,7 @@ const SIDE_BY_SIDE: usize = 4;
 /// A request and the results of those of its windows that have run.
 pub(crate) struct Part {
     pub(crate) job: Job,
-    pub(crate) results: Vec<Result<Forecast, Fault>>,
+    pub(crate) results: Vec<Result<Prediction, Fault>>,
 }
 
 impl Part {
@@ -76,7 +77,7 @@ impl Batch {
     }
 
     /// Keeps the results of a group, one for each of its windows.
-    pub(crate) fn add(&mut self, group: &[Place], results: Vec<Result<Forecast, Fault>>) {
+    pub(crate) fn add(&mut self, group: &[Place], results: Vec<Result<Prediction, Fault>>) {
         self.windows_run += group.len();
         for (place, result) in group.iter().zip(results) {
             self.parts[place.part].results.push(result);
@@ -99,8 +100,9 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::example::forecaster;
     use spinwell_core::{Samples, Series};
-    use spinwell_protocol::InferReply;
+    use spinwell_protocol::{InferReply, Outputs, Packing};
     use spinwell_runtime::clock;
     use std::time::Duration;
     use tokio::sync::oneshot::{self, Receiver};
@@ -110,16 +112,17 @@ mod tests {
     fn job(windows: usize, rows: usize, deadline: Instant) -> (Job, Answer) {
         let (answer, receiver) = oneshot::channel();
         let series = Series::new(windows, rows, 1, Samples::F32(vec![0.0; windows * rows])).unwrap();
-        (Job { series, arrived: deadline, deadline, answer }, receiver)
+        let outputs = Outputs::usual(&forecaster(1), Packing::Json);
+        (Job { series, outputs, arrived: deadline, deadline, answer }, receiver)
     }
 
-    fn forecast() -> Result<Forecast, Fault> {
-        Ok(Forecast { forecast: vec![0.0], lower: vec![0.0], upper: vec![0.0] })
+    fn prediction() -> Result<Prediction, Fault> {
+        Ok(Prediction::Anomaly { score: 0.0, is_anomaly: false })
     }
 
     fn run_next(batch: &mut Batch, now: Instant) -> Option<usize> {
         let group = batch.next_group(now)?;
-        batch.add(&group, group.iter().map(|_| forecast()).collect());
+        batch.add(&group, group.iter().map(|_| prediction()).collect());
         Some(group.len())
     }
 

@@ -7,11 +7,13 @@
 //! A batch runs in [groups of windows](crate::batch), so that a request whose time has passed, or whose caller
 //! has gone, stops costing anything soon and not at the end.
 
+use crate::Prediction;
 use crate::batch::{Batch, Part, Place};
+use crate::gather::gather;
 use crate::repository::Loaded;
 use spinwell_core::{BatchShare, Code, Fault, NodeId, Series};
-use spinwell_engine::{Forecast, Window};
-use spinwell_protocol::{Forecasts, InferReply};
+use spinwell_engine::Window;
+use spinwell_protocol::{InferReply, Outputs};
 use spinwell_runtime::clock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -21,6 +23,8 @@ use tokio::sync::oneshot;
 pub(crate) struct Job {
     /// What to predict from.
     pub(crate) series: Series,
+    /// What to answer with.
+    pub(crate) outputs: Outputs,
     /// When it came.
     pub(crate) arrived: Instant,
     /// When its answer is worth nothing any more.
@@ -69,7 +73,7 @@ fn run_alone(model: &Loaded, node: &NodeId, batch: Batch) {
 }
 
 /// One result for each window of a group, or `None` where the model panicked or lost count.
-fn predict(model: &Loaded, batch: &Batch, group: &[Place]) -> Option<Vec<Result<Forecast, Fault>>> {
+fn predict(model: &Loaded, batch: &Batch, group: &[Place]) -> Option<Vec<Result<Prediction, Fault>>> {
     let windows: Vec<Window<'_>> = group.iter().map(|&place| batch.window(place)).collect();
     // A model is immutable, so nothing half-changed can be left behind by a panic.
     let results = catch_unwind(AssertUnwindSafe(|| model.predictor.predict(&windows)));
@@ -88,42 +92,16 @@ fn answer(model: &Loaded, node: &NodeId, batch: Batch, started: Instant) {
     let windows = batch.windows_run;
     let mut counts = true;
     for Part { job, results } in batch.parts {
-        let reply = gather(model, results.into_iter()).map(|forecasts| InferReply {
+        let reply = gather(&model.description, &job.outputs, results).map(|predictions| InferReply {
             model: model.description.clone(),
             node: node.clone(),
-            forecasts,
+            predictions,
             queue: started.saturating_duration_since(job.arrived).into(),
             compute,
             batch: BatchShare { windows, counts },
         });
-        let is_forecast = reply.is_ok();
+        let is_prediction = reply.is_ok();
         let is_taken = job.answer.send(reply).is_ok();
-        counts &= !(is_forecast && is_taken);
+        counts &= !(is_prediction && is_taken);
     }
-}
-
-/// The forecasts of one request's windows as one tensor each, or the first fault among them.
-fn gather(
-    model: &Loaded,
-    results: impl ExactSizeIterator<Item = Result<Forecast, Fault>>,
-) -> Result<Forecasts, Fault> {
-    let batch = results.len();
-    let values = batch * model.description.horizon * model.description.targets.len();
-    let [forecast, lower, upper] = std::array::from_fn(|_| Vec::with_capacity(values));
-    let mut all = Forecasts { batch, forecast, lower, upper };
-    for result in results {
-        let one = result?;
-        all.forecast.extend_from_slice(&one.forecast);
-        all.lower.extend_from_slice(&one.lower);
-        all.upper.extend_from_slice(&one.upper);
-    }
-    let parts = [&all.forecast, &all.lower, &all.upper];
-    if parts.iter().any(|part| part.len() != values) {
-        return Err(Fault::new(Code::Internal, "the model answered with another shape than it declares"));
-    }
-    if parts.iter().any(|part| part.iter().any(|value| !value.is_finite())) {
-        let message = "the prediction from these values does not fit 32 bits; send smaller values";
-        return Err(Fault::new(Code::TensorNotFinite, message));
-    }
-    Ok(all)
 }

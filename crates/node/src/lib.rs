@@ -6,7 +6,10 @@
 //! immediately, under heavy load batches form by themselves because executors are busy.
 
 mod batch;
+#[cfg(test)]
+mod example;
 mod executor;
+mod gather;
 mod node;
 mod predictor;
 mod queue;
@@ -14,5 +17,5 @@ mod repository;
 mod waiting;
 
 pub use node::{Node, Options, StartError};
-pub use predictor::Predictor;
+pub use predictor::{Prediction, Predictor};
 pub use repository::{Loaded, Problem, Repository, ScanError};

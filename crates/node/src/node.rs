@@ -143,9 +143,9 @@ impl Node {
             Fault::new(Code::ModelNotFound, message)
         })?;
         let (answer, receiver) = oneshot::channel();
-        let InferRequest { series, deadline, .. } = request;
+        let InferRequest { series, outputs, deadline, .. } = request;
         let cost = Cost { windows: series.batch(), rows: series.batch().saturating_mul(series.rows()) };
-        let work = Job { series, arrived: clock::now(), deadline, answer };
+        let work = Job { series, outputs, arrived: clock::now(), deadline, answer };
         let entry = Entry { lane, cost, deadline, work };
         self.inner.queue.push(entry).map_err(|refusal| match refusal {
             Refusal::Full => {

@@ -6,15 +6,37 @@
 use spinwell_core::Fault;
 use spinwell_engine::{Forecast, Model, Window};
 
+/// What a model says of one window.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prediction {
+    /// What comes next.
+    Forecast(Forecast),
+    /// Which class it is of.
+    Class {
+        /// The place of the class among the model's labels.
+        label: usize,
+        /// The probability of each class, in the order of the labels.
+        probabilities: Vec<f32>,
+    },
+    /// How unusual its last row is.
+    Anomaly {
+        /// Minus the logarithm of the row's p-value.
+        score: f32,
+        /// Whether it is called unusual.
+        is_anomaly: bool,
+    },
+}
+
 /// Something that predicts from windows.
 pub trait Predictor: Send + Sync + 'static {
     /// One result for each window, in order. The result of a window does not depend on the others.
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Forecast, Fault>>;
+    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>>;
 }
 
 impl Predictor for Model {
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Forecast, Fault>> {
+    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
         let results = self.forecast_windows(windows).into_iter();
-        results.map(|result| result.map_err(|error| Fault::new(error.code(), error.to_string()))).collect()
+        let fault = |error: spinwell_engine::WindowError| Fault::new(error.code(), error.to_string());
+        results.map(|result| result.map(Prediction::Forecast).map_err(fault)).collect()
     }
 }

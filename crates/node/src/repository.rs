@@ -8,7 +8,7 @@
 use crate::Predictor;
 use spinwell_core::{Code, Fault, ModelName, ModelVersion};
 use spinwell_engine::Model;
-use spinwell_protocol::{Catalogue, Entry, ModelDescription, ModelFacts};
+use spinwell_protocol::{Catalogue, Entry, ForecastFacts, ModelDescription, ModelFacts, Task};
 use spinwell_runtime::telemetry;
 use std::fs;
 use std::io;
@@ -174,11 +174,13 @@ fn describe(model: &Model, name: &ModelName, version: ModelVersion, bounds: Boun
         version,
         hash: model.hash(),
         family: model.family().to_string(),
-        horizon: model.horizon(),
-        season: model.season(),
+        task: Task::Forecast(ForecastFacts {
+            horizon: model.horizon(),
+            season: model.season(),
+            targets: model.targets().to_vec(),
+            coverage: model.coverage(),
+        }),
         channels: model.channels().to_vec(),
-        targets: model.targets().to_vec(),
-        coverage: model.coverage(),
         window_min: model.window_min(),
         window_recommended: model.window_recommended(),
         window_max,

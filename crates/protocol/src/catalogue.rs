@@ -4,7 +4,7 @@
 //! no hop. A catalogue never changes: a node that loads another model publishes another catalogue, and a
 //! request keeps the one that it started with.
 
-use crate::quoted;
+use crate::{OutputFacts, OutputName, Task, quoted, separated};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion, NumericProfile};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
@@ -21,16 +21,10 @@ pub struct ModelFacts {
     pub hash: ModelHash,
     /// The family it belongs to, such as `echo` or `linear`.
     pub family: String,
-    /// Steps ahead that it predicts.
-    pub horizon: usize,
-    /// The season it was trained with, 1 where there is none.
-    pub season: usize,
-    /// The input's channels, targets first.
+    /// What it does, which fixes its outputs.
+    pub task: Task,
+    /// The input's channels: targets first, where the model hears them.
     pub channels: Vec<String>,
-    /// The channels that it predicts.
-    pub targets: Vec<String>,
-    /// The share of truths that the intervals should hold.
-    pub coverage: f64,
     /// Rows below which a window is refused.
     pub window_min: usize,
     /// Rows from which the model has forgotten where it started.
@@ -47,10 +41,11 @@ pub struct ModelFacts {
     pub request_rows_max: usize,
 }
 
-/// A model as it is served: its facts, and those of their texts that stand in every answer.
+/// A model as it is served: its facts, and what follows from them and is needed for every answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelDescription {
     facts: ModelFacts,
+    outputs: Vec<OutputFacts>,
     hash_text: String,
     version_text: String,
 }
@@ -60,7 +55,19 @@ impl ModelDescription {
     #[must_use]
     pub fn new(facts: ModelFacts) -> Self {
         let (hash_text, version_text) = (facts.hash.to_string(), facts.version.to_string());
-        Self { facts, hash_text, version_text }
+        Self { outputs: facts.task.outputs(), facts, hash_text, version_text }
+    }
+
+    /// Every output, in the order of the metadata.
+    #[must_use]
+    pub fn outputs(&self) -> &[OutputFacts] {
+        &self.outputs
+    }
+
+    /// An output, where the model has it.
+    #[must_use]
+    pub fn output(&self, name: OutputName) -> Option<&OutputFacts> {
+        self.outputs.iter().find(|output| output.name == name)
     }
 
     /// The hash in hexadecimal digits.
@@ -85,24 +92,20 @@ impl ModelDescription {
     #[must_use]
     pub fn properties(&self) -> BTreeMap<String, String> {
         let facts = &self.facts;
-        [
-            ("channels", facts.channels.join(",")),
-            ("coverage", facts.coverage.to_string()),
+        let of_every_task = [
+            ("channels", separated::join(&facts.channels)),
             ("family", facts.family.clone()),
-            ("horizon", facts.horizon.to_string()),
             ("model_hash", self.hash_text.clone()),
             ("profile", facts.profile.to_string()),
             ("request_rows_max", facts.request_rows_max.to_string()),
-            ("season", facts.season.to_string()),
-            ("targets", facts.targets.join(",")),
+            ("task", facts.task.as_str().to_owned()),
             ("time_column", facts.time_column.clone().unwrap_or_default()),
             ("window_max", facts.window_max.to_string()),
             ("window_min", facts.window_min.to_string()),
             ("window_recommended", facts.window_recommended.to_string()),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+        ];
+        let all = of_every_task.into_iter().chain(facts.task.properties());
+        all.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 
@@ -213,19 +216,16 @@ fn no_version(name: &str, version: &str, versions: &BTreeMap<ModelVersion, Entry
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::ForecastFacts;
 
-    /// A model with `channels` input channels that predicts the first of them.
-    pub(crate) fn model(name: &str, version: u32, channels: usize) -> ModelDescription {
-        ModelDescription::new(ModelFacts {
+    fn facts(name: &str, version: u32, task: Task) -> ModelFacts {
+        ModelFacts {
             name: name.parse().unwrap(),
             version: ModelVersion(version),
             hash: ModelHash([7; 32]),
             family: "linear".into(),
-            horizon: 3,
-            season: 4,
-            channels: (0..channels).map(|c| format!("c{c}")).collect(),
-            targets: vec!["c0".into()],
-            coverage: 0.95,
+            task,
+            channels: vec!["c0".into()],
             window_min: 4,
             window_recommended: 8,
             window_max: 1000,
@@ -233,7 +233,40 @@ pub(crate) mod tests {
             profile: NumericProfile::CpuF32,
             max_batch_size: 16,
             request_rows_max: 4000,
-        })
+        }
+    }
+
+    /// A model with `channels` input channels that predicts the first of them.
+    pub(crate) fn model(name: &str, version: u32, channels: usize) -> ModelDescription {
+        let forecast = ForecastFacts { horizon: 3, season: 4, targets: vec!["c0".into()], coverage: 0.95 };
+        let channels = (0..channels).map(|c| format!("c{c}")).collect();
+        ModelDescription::new(ModelFacts { channels, ..facts(name, version, Task::Forecast(forecast)) })
+    }
+
+    /// A model that tells `still` from `shaking, hard`.
+    pub(crate) fn classifier(name: &str) -> ModelDescription {
+        let labels = vec!["still".into(), "shaking, hard".into()];
+        ModelDescription::new(facts(name, 1, Task::Classify { labels }))
+    }
+
+    /// A model that watches its one channel.
+    pub(crate) fn detector(name: &str) -> ModelDescription {
+        let task = Task::Detect { targets: vec!["c0".into()], alpha: 0.001 };
+        ModelDescription::new(facts(name, 1, task))
+    }
+
+    #[test]
+    fn properties_tell_what_a_model_does() {
+        let check = |model: &ModelDescription, wanted: &[(&str, &str)]| {
+            let properties = model.properties();
+            for (key, value) in wanted {
+                assert_eq!(properties.get(*key).map(String::as_str), Some(*value), "{key}");
+            }
+            assert_eq!(properties.contains_key("horizon"), properties["task"] == "forecast");
+        };
+        check(&model("m", 1, 2), &[("task", "forecast"), ("channels", "c0,c1"), ("targets", "c0")]);
+        check(&classifier("c"), &[("task", "classify"), ("labels", "still,\"shaking, hard\"")]);
+        check(&detector("d"), &[("task", "anomaly"), ("alpha", "0.001"), ("targets", "c0")]);
     }
 
     #[test]

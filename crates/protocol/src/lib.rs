@@ -13,16 +13,24 @@ pub mod grpc;
 mod link;
 mod outputs;
 mod parameters;
+mod predictions;
 pub mod rest;
+mod separated;
 pub mod status;
+mod task;
 mod tensor;
+mod values;
 
 pub use call::Call;
 pub use catalogue::{Catalogue, Entry, ModelDescription, ModelFacts};
-pub use link::{Forecasts, InferFuture, InferReply, InferRequest, NodeLink, NodeLoad};
+pub use link::{InferFuture, InferReply, InferRequest, NodeLink, NodeLoad};
 pub use outputs::{OutputName, Outputs, Packing, RequestedOutput};
 pub use parameters::{ParameterValue, Parameters, RequestParameters};
+pub use predictions::{OutputTensor, Predictions};
+pub use separated::split as split_names;
+pub use task::{ForecastFacts, OutputFacts, Task};
 pub use tensor::Datatype;
+pub use values::{OutputDatatype, Values};
 
 /// The name under which this server presents itself.
 pub const SERVER_NAME: &str = "spinwell";

@@ -3,7 +3,7 @@
 //! A gateway speaks to this trait only, never to a node: in one process the node implements it directly, in
 //! a cluster a connection does. What crosses it is already checked, so a node may trust shapes and names.
 
-use crate::{Catalogue, ModelDescription};
+use crate::{Catalogue, ModelDescription, Outputs, Predictions};
 use spinwell_core::{BatchShare, Fault, Micros, NodeId, Series};
 use std::future::Future;
 use std::pin::Pin;
@@ -32,21 +32,10 @@ pub struct InferRequest {
     pub model: Arc<ModelDescription>,
     /// The windows: checked against the model, finite.
     pub series: Series,
+    /// The outputs to answer with, of those that the model has.
+    pub outputs: Outputs,
     /// When the answer is worth nothing any more.
     pub deadline: Instant,
-}
-
-/// Predictions for each window of a request, in its order: each a row-major `[batch, horizon, targets]`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Forecasts {
-    /// Windows answered.
-    pub batch: usize,
-    /// The forecasts.
-    pub forecast: Vec<f32>,
-    /// The lower ends of the intervals.
-    pub lower: Vec<f32>,
-    /// The upper ends of the intervals.
-    pub upper: Vec<f32>,
 }
 
 /// A node's answer to one request.
@@ -56,8 +45,8 @@ pub struct InferReply {
     pub model: Arc<ModelDescription>,
     /// The node that answered.
     pub node: NodeId,
-    /// What it predicted.
-    pub forecasts: Forecasts,
+    /// What it predicted: every output that the request named, each in the shape of the model's description.
+    pub predictions: Predictions,
     /// How long the request waited in the node's queue.
     pub queue: Micros,
     /// How long the engine took for the batch that the request rode in.

@@ -32,8 +32,8 @@ pub struct Parameters(pub Vec<(String, ParameterValue)>);
 /// The parameters of a request that this server understands.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestParameters {
-    /// How outputs travel that do not say so themselves.
-    pub packing: Packing,
+    /// How outputs travel that do not say so themselves, where the caller says it.
+    pub packing: Option<Packing>,
     /// 1 is the most urgent, 0 leaves it to the server.
     pub priority: u64,
     /// After how long the caller has given up, where he says so.
@@ -54,7 +54,7 @@ impl RequestParameters {
         let mut read = Self::default();
         for (key, value) in parameters.0 {
             match key.as_str() {
-                "binary_data_output" => read.packing = Packing::from_parameter(truth(&key, &value)?),
+                "binary_data_output" => read.packing = Some(Packing::from_parameter(truth(&key, &value)?)),
                 "priority" => read.priority = whole(&key, &value)?,
                 "timeout" => read.timeout = Some(Micros(whole(&key, &value)?)).filter(|t| t.0 > 0),
                 "subject" => read.subject = Some(label(&key, value)?),

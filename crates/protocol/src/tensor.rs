@@ -9,14 +9,14 @@ use crate::{ModelDescription, quoted};
 use half::f16;
 use spinwell_core::{Code, Fault, Samples, Series};
 
-/// The name of the one input of a forecast model.
+/// The name of the one input of every model.
 pub(crate) const INPUT_NAME: &str = "series";
 
 /// Datatypes of the protocol that are no floating-point numbers: known, and taken by no model here.
 const OTHER_DATATYPES: &[&str] =
     &["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "BF16", "BYTES"];
 
-/// A datatype that a forecast model takes.
+/// A datatype that models take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Datatype {
     /// 16-bit floats, widened on arrival.

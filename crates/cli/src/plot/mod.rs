@@ -1,7 +1,11 @@
-//! Pictures of forecasts: history, forecast, interval, and what came.
+//! Pictures of forecasts: history, forecast, interval, and what came; and charts for pages.
 
+mod chart;
 mod scale;
 mod svg;
+
+pub(crate) use chart::{Axis, Chart, Mark, Place, Size, Ticks, Tone};
+pub(crate) use svg::escaped;
 
 use scale::Scale;
 use svg::{Anchor, Drawing, Stroke};
@@ -108,21 +112,13 @@ impl Picture {
         drawing.polyline(&forecast, FORECAST);
     }
 
-    /// At most seven rows and their labels. Where there are times, rows with the shortest labels are taken: the
-    /// starts of days where a picture spans days.
+    /// At most seven rows and their labels.
     fn row_ticks(&self, x: &Scale) -> Vec<(usize, String)> {
-        let Some(times) = &self.times else {
-            let rows = x.ticks(6).into_iter().filter(|tick| tick.fract() == 0.0).map(|tick| tick as usize);
-            return rows.map(|row| (row, format!("row {}", row + 1))).collect();
-        };
-        let (first, last) = x.ends();
-        let shown = (first.ceil() as usize..=last as usize)
-            .filter(|&row| times.get(row).is_some_and(|t| !t.is_empty()));
-        let shortest = shown.clone().map(|row| times[row].len()).min().unwrap_or(0);
-        let round: Vec<usize> = shown.clone().filter(|&row| times[row].len() == shortest).collect();
-        let rows = if round.len() >= 3 { round } else { shown.collect() };
-        let every = rows.len().div_ceil(TICKS_MAX).max(1);
-        rows.into_iter().step_by(every).map(|row| (row, times[row].clone())).collect()
+        if let Some(times) = &self.times {
+            return scale::time_ticks(times, x, TICKS_MAX);
+        }
+        let rows = x.ticks(6).into_iter().filter(|tick| tick.fract() == 0.0).map(|tick| tick as usize);
+        rows.map(|row| (row, format!("row {}", row + 1))).collect()
     }
 }
 

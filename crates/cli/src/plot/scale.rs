@@ -40,9 +40,23 @@ impl Scale {
     }
 }
 
-/// A tick's label: thousands as k, millions as M, no needless zeros.
+/// At most `most` of the rows on an axis, with their times. Rows with the shortest labels are taken: the starts of days
+/// where the axis spans days.
+pub(super) fn time_ticks(times: &[String], axis: &Scale, most: usize) -> Vec<(usize, String)> {
+    let (first, last) = axis.ends();
+    let shown = (first.ceil().max(0.0) as usize..=last as usize)
+        .filter(|&row| times.get(row).is_some_and(|time| !time.is_empty()));
+    let shortest = shown.clone().map(|row| times[row].len()).min().unwrap_or(0);
+    let round: Vec<usize> = shown.clone().filter(|&row| times[row].len() == shortest).collect();
+    let rows = if round.len() >= 3 { round } else { shown.collect() };
+    let every = rows.len().div_ceil(most).max(1);
+    rows.into_iter().step_by(every).map(|row| (row, times[row].clone())).collect()
+}
+
+/// A tick's label: thousands as k, millions as M, no needless zeros, tiny numbers by their power of ten.
 pub(super) fn label(value: f64) -> String {
     let (scaled, unit) = match value.abs() {
+        v if v > 0.0 && v < 1e-3 => return format!("{value:.1e}").replace(".0e", "e"),
         v if v >= 1e9 => (value / 1e9, "G"),
         v if v >= 1e6 => (value / 1e6, "M"),
         v if v >= 1e4 => (value / 1e3, "k"),
@@ -68,7 +82,7 @@ mod tests {
     #[test]
     fn labels_are_short() {
         for (value, wanted) in
-            [(0.0, "0"), (0.25, "0.25"), (9000.0, "9000"), (12_500.0, "12.5k"), (-3e6, "-3M")]
+            [(0.0, "0"), (0.25, "0.25"), (2e-5, "2e-5"), (9000.0, "9000"), (12_500.0, "12.5k"), (-3e6, "-3M")]
         {
             assert_eq!(label(value), wanted);
         }

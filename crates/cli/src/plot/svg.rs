@@ -76,6 +76,35 @@ impl Drawing {
         ));
     }
 
+    /// A line through points, painted as its class says.
+    pub(super) fn path(&mut self, points: &[(f64, f64)], class: &str) {
+        let points = joined(points.iter());
+        self.push(format_args!(r#"<polyline class="{class}" points="{points}"/>"#));
+    }
+
+    /// The area between two lines over the same x positions, painted as its class says.
+    pub(super) fn area(&mut self, lower: &[(f64, f64)], upper: &[(f64, f64)], class: &str) {
+        let points = joined(upper.iter().chain(lower.iter().rev()));
+        self.push(format_args!(r#"<polygon class="{class}" points="{points}"/>"#));
+    }
+
+    /// A disc that says `note` when it is pointed at.
+    pub(super) fn disc(&mut self, (x, y): (f64, f64), radius: f64, class: &str, note: &str) {
+        let note = escaped(note);
+        self.push(format_args!(
+            r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius:.1}"><title>{note}</title></circle>"#
+        ));
+    }
+
+    /// A bar between two corners that says `note` when it is pointed at.
+    pub(super) fn bar(&mut self, a: (f64, f64), b: (f64, f64), class: &str, note: &str) {
+        let (x, y, note) = (a.0.min(b.0), a.1.min(b.1), escaped(note));
+        let (width, height) = ((a.0 - b.0).abs(), (a.1 - b.1).abs());
+        self.push(format_args!(
+            r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"><title>{note}</title></rect>"#
+        ));
+    }
+
     fn push(&mut self, element: std::fmt::Arguments<'_>) {
         writeln!(self.body, "{element}").expect("writing to a string does not fail");
     }
@@ -90,6 +119,15 @@ impl Drawing {
 "##
         )
     }
+
+    /// The drawing as a part of a page: as wide as its place, with the page's fonts and colours.
+    pub(super) fn finish_part(self, class: &str, label: &str) -> String {
+        let Self { body, width, height } = self;
+        let label = escaped(label);
+        format!(
+            "<svg class=\"{class}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">\n{body}</svg>\n"
+        )
+    }
 }
 
 fn joined<'p>(points: impl Iterator<Item = &'p (f64, f64)>) -> String {
@@ -100,8 +138,9 @@ fn joined<'p>(points: impl Iterator<Item = &'p (f64, f64)>) -> String {
     text
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// Text that means nothing to a reader of markup, neither between tags nor in quotes.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -114,5 +153,7 @@ mod tests {
         drawing.text((0.0, 0.0), "tick", Anchor::Start, "<script>&");
         let svg = drawing.finish();
         assert!(svg.contains("&lt;script&gt;&amp;") && !svg.contains("<script>"));
+        let part = Drawing::new(1.0, 1.0).finish_part("wide", "\" onload=\"x");
+        assert!(part.contains("aria-label=\"&quot; onload=&quot;x\""), "{part}");
     }
 }

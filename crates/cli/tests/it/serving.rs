@@ -4,12 +4,15 @@
 use crate::support::{self, Answer, Request, Server, connect, models, read_answer, send, window};
 use serde_json::{Value, json};
 use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
-use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
+use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
+use spinwell_protocol::grpc::wire::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use spinwell_protocol::grpc::wire::{
-    InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelMetadataRequest,
+    InferParameter, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelInferResponse,
+    ModelMetadataRequest,
 };
 use std::io::Write;
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Instant;
 use tonic::transport::Channel;
 
@@ -60,12 +63,12 @@ async fn grpc_client(server: &Server) -> GrpcInferenceServiceClient<Channel> {
 }
 
 fn over_grpc(server: &Server, request: ModelInferRequest) -> Vec<f32> {
+    grpc_answer(server, request).raw_output_contents.iter().flat_map(|raw| floats(raw)).collect()
+}
+
+fn grpc_answer(server: &Server, request: ModelInferRequest) -> ModelInferResponse {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut client = grpc_client(server).await;
-        let answer = client.model_infer(request).await.unwrap().into_inner();
-        answer.raw_output_contents.iter().flat_map(|raw| floats(raw)).collect()
-    })
+    runtime.block_on(async { grpc_client(server).await.model_infer(request).await.unwrap().into_inner() })
 }
 
 #[test]
@@ -97,6 +100,109 @@ fn every_wire_gives_the_same_bits() {
     request["inputs"][0]["data"] = nested.into();
     let answer = server.infer("wave", &request);
     assert_eq!(answer.numbers("forecast"), forecast, "nested JSON");
+}
+
+/// The outputs that are answered where they are named.
+const ON_REQUEST: [&str; 2] = ["direction", "confidence"];
+
+#[test]
+fn directions_and_their_confidence_come_on_request_and_alike_on_every_wire() {
+    let server = Server::start(models(), &[]);
+    let shape = [2, ROWS, 1];
+    let data = [window(ROWS, 0.0), window(ROWS, 1.0)].concat();
+    let mut request = json_request(shape, &data);
+    request["outputs"] = json!(["forecast", "direction", "confidence"].map(|name| json!({"name": name})));
+    let answer = server.infer("wave", &request);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let [forecast, direction, confidence] =
+        ["forecast", "direction", "confidence"].map(|name| answer.numbers(name));
+    assert_eq!(answer.json()["outputs"][1]["datatype"], "INT8");
+    assert_eq!(answer.json()["outputs"][2]["shape"], json!([2, 3, 1]));
+    for (at, forecast) in forecast.iter().enumerate() {
+        let last = data[(at / 3 + 1) * ROWS - 1];
+        assert_eq!(direction[at], if *forecast > last { 1.0 } else { -1.0 }, "{at}: {forecast} after {last}");
+        assert!((0.0..=1.0).contains(&confidence[at]), "{confidence:?}");
+    }
+    let bytes: Vec<u8> = direction.iter().map(|&sign| (sign as i8).to_le_bytes()[0]).collect();
+
+    let json = json!({"outputs": ON_REQUEST.map(|name| json!({"name": name, "parameters": {"binary_data": true}})),
+        "inputs": [{"name": "series", "shape": shape, "datatype": "FP32",
+            "parameters": {"binary_data_size": data.len() * 4}}]});
+    let tensor = little_endian(&data);
+    let answer = send(server.http, &Request::post_binary("/v2/models/wave/infer", &json, &tensor));
+    assert_eq!(
+        answer.body[answer.json_bytes()..],
+        [&bytes[..], &little_endian(&confidence)].concat(),
+        "binary"
+    );
+
+    let mut raw = grpc_request(shape);
+    raw.raw_input_contents = vec![tensor.into()];
+    let output = |name: &str| InferRequestedOutputTensor { name: name.into(), ..Default::default() };
+    raw.outputs = ON_REQUEST.map(output).to_vec();
+    let mut typed = raw.clone();
+    let no = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(false)) };
+    typed.parameters.insert("binary_data_output".into(), no);
+    let answer = grpc_answer(&server, raw);
+    assert_eq!(answer.outputs[0].datatype, "INT8");
+    assert_eq!(answer.raw_output_contents, [bytes, little_endian(&confidence)], "gRPC, raw");
+    let [signs, probabilities] = grpc_answer(&server, typed).outputs.try_into().unwrap();
+    let signs: Vec<f32> = signs.contents.unwrap().int_contents.iter().map(|&sign| sign as f32).collect();
+    assert_eq!(
+        (signs, probabilities.contents.unwrap().fp32_contents),
+        (direction, confidence),
+        "gRPC, typed"
+    );
+}
+
+#[test]
+fn a_model_that_hears_its_inputs_alone_takes_and_shows_the_inputs_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let deaf = ["--target", "value", "--inputs", "other", "--inputs-only"];
+    support::train_small_model(folder.path(), "deaf", &deaf);
+    let server = Server::start(folder.path(), &[]);
+    let metadata = server.get("/v2/models/deaf").json();
+    assert_eq!(metadata["inputs"][0]["shape"], json!([-1, -1, 1]));
+    assert_eq!(
+        (&metadata["properties"]["channels"], &metadata["properties"]["targets"]),
+        (&json!("other"), &json!("value"))
+    );
+    let two =
+        server.infer("deaf", &json_request([1, ROWS, 2], &[window(ROWS, 0.0), window(ROWS, 1.0)].concat()));
+    assert_eq!((two.status, two.code().as_str()), (400, "SPW-TENSOR-SHAPE"), "{}", two.text());
+    assert!(two.text().contains("other"), "{}", two.text());
+
+    let predict = |data: &Path, name: &str, url: bool| -> (Value, String) {
+        let plot = folder.path().join(name);
+        let mut command = support::spinwell();
+        command.args(["predict", "deaf", data.to_str().unwrap(), "--json", "--plot", plot.to_str().unwrap()]);
+        if url {
+            command.args(["--url", &format!("http://{}", server.http)]);
+        } else {
+            command.arg("--models").arg(folder.path());
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (serde_json::from_slice(&output.stdout).unwrap(), std::fs::read_to_string(plot).unwrap())
+    };
+    let whole = folder.path().join("deaf.csv");
+    let text = std::fs::read_to_string(&whole).unwrap();
+    let inputs: Vec<&str> = text.lines().map(|line| line.split_once(',').unwrap().1).collect();
+    let inputs_alone = folder.path().join("inputs.csv");
+    std::fs::write(&inputs_alone, inputs.join("\n")).unwrap();
+    let (here, picture) = predict(&whole, "here.svg", false);
+    let (there, _) = predict(&whole, "there.svg", true);
+    let (without, bare_picture) = predict(&inputs_alone, "without.svg", false);
+    assert_eq!(here["forecast"], there["forecast"]);
+    assert_eq!(here["forecast"], without["forecast"]);
+    let first = &here["forecast"][0]["targets"]["value"];
+    assert!(first["direction"].is_i64() && first["confidence"].is_f64(), "{first}");
+    for picture in [&picture, &bare_picture] {
+        assert!(picture.contains("rows of value") && !picture.contains("rows of other"));
+        assert!(!picture.contains("NaN"));
+    }
+    // The past of the target is drawn where the file holds it; the input's never stands in for it.
+    assert!(!picture.contains("points=\"\"") && bare_picture.contains("points=\"\""));
 }
 
 #[test]
@@ -132,6 +238,11 @@ fn metadata_config_and_grpc_agree() {
     assert_eq!(names(&metadata["outputs"]), names(&config["output"]));
     assert_eq!(metadata["inputs"][0]["shape"], json!([-1, -1, 2]));
     assert_eq!(metadata["outputs"][0]["shape"], json!([-1, 3, 2]));
+    assert_eq!(
+        names(&metadata["outputs"]),
+        ["forecast", "lower", "upper", "direction", "confidence"],
+        "also those that are answered on request"
+    );
     assert_eq!(metadata["properties"]["targets"], "value,other");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (over_grpc, grpc_config) = runtime.block_on(async {
@@ -159,9 +270,11 @@ fn only_the_requested_outputs_return_and_the_answer_says_who_answered() {
         (&answer["id"], &answer["model_name"], &answer["model_version"]),
         (&json!("t"), &json!("wave"), &json!("1"))
     );
-    assert_eq!(answer["parameters"]["profile"], "cpu-f32");
-    let hash = server.get("/v2/models/wave").json()["properties"]["model_hash"].clone();
-    assert_eq!(answer["parameters"]["model_hash"], hash);
+    let properties = server.get("/v2/models/wave").json()["properties"].clone();
+    // The precision is chosen in training.
+    for key in ["profile", "model_hash"] {
+        assert_eq!(answer["parameters"][key], properties[key], "{key}");
+    }
 }
 
 #[test]

@@ -1,101 +1,147 @@
 //! The payload's fields, and the checks that make what a file says safe to compute with.
 
-use super::Error;
+use super::blocks::{read_blocks, read_choices, write_blocks, write_choices};
 use super::reader::Reader;
 use super::writer::Writer;
-use crate::echo::{Recurrent, Reservoir, Weights};
+use super::{Error, corrupt, ensure, index_of, variant};
 use crate::encoder::{Channel, Encoder};
-use crate::interval::{Intervals, Track, WINDOW, scored_horizons};
-use crate::kernel::SparseRows;
-use crate::model::{Parts, Readout};
-use crate::spec::{Base, EchoSettings, Family, LagForm, Lags, Spec, Transform};
+use crate::intervals::{Confidence, Intervals, Phases, Scale, Track, scored_horizons};
+use crate::kernel::Real;
+use crate::model::{Contraction, Core, Mixer, Parts, Readout};
+use crate::spec::{Base, Mixing, Spec, Transform};
+use spinwell_core::NumericProfile;
 
 /// No lag, season or horizon reaches further; keeps a forged file from asking for terabytes of history.
-const REACH_MAX: usize = 1 << 20;
+pub(super) const REACH_MAX: usize = 1 << 20;
 /// No reservoir is larger.
 pub(crate) const UNITS_MAX: usize = crate::kernel::ROWS_MAX;
+/// No model has more members, naive forecasts included.
+const MEMBERS_MAX: usize = 64;
+/// A higher power is the choice of the best member, which a mixture is not.
+const POWER_MAX: u32 = 64;
 
-const FAMILIES: [Family; 4] = Family::ALL;
 const TRANSFORMS: [Transform; 2] = [Transform::Identity, Transform::SquareRoot];
 const BASES: [Base; 3] = [Base::Mean, Base::Last, Base::Season];
-const FORMS: [LagForm; 2] = [LagForm::Relative, LagForm::Raw];
-
-fn corrupt(what: &'static str) -> Error {
-    Error::Corrupt { what }
-}
-
-fn ensure(holds: bool, what: &'static str) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(corrupt(what)) }
-}
-
-fn index_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
-    all.iter().position(|other| other == one).expect("every variant is listed") as u8
-}
-
-fn variant<T: Copy>(all: &[T], index: u8) -> Result<T, Error> {
-    all.get(usize::from(index)).copied().ok_or(corrupt("a choice is unknown"))
-}
 
 /// The payload of a model.
-pub(super) fn encode_payload(parts: &Parts) -> Vec<u8> {
+pub(super) fn encode_payload(core: &Core) -> Vec<u8> {
     let mut w = Writer::default();
-    write_spec(&mut w, &parts.spec);
-    w.count(parts.targets);
-    w.count(parts.horizon);
-    w.count(parts.season);
-    w.count(parts.encoder.channels.len());
-    for channel in &parts.encoder.channels {
-        w.text(&channel.name);
-        w.u8(index_of(&TRANSFORMS, &channel.transform));
-        w.f64(channel.mean);
-        w.f64(channel.deviation);
+    match core {
+        Core::F32(parts) => write_parts(&mut w, parts),
+        Core::F64(parts) => write_parts(&mut w, parts),
     }
-    match &parts.encoder.reservoir {
-        None => w.u8(0),
-        Some(reservoir) => {
-            w.u8(1);
-            write_weights(&mut w, reservoir.weights());
-        }
-    }
-    w.f32s(&parts.encoder.clip.iter().map(|range| range.0).collect::<Vec<_>>());
-    w.f32s(&parts.encoder.clip.iter().map(|range| range.1).collect::<Vec<_>>());
-    w.f32s(&parts.readout.weights);
-    w.f64s(&parts.readout.intercepts);
-    w.f64(parts.intervals.coverage);
-    w.counts(&parts.intervals.scored);
-    w.count(parts.intervals.tracks.len());
-    for track in &parts.intervals.tracks {
-        w.f64(track.initial_scale);
-        w.f32s(&track.scores);
-    }
-    w.u64(parts.forget_rows.map_or(u64::MAX, |rows| rows as u64));
-    w.text(parts.time_column.as_deref().unwrap_or(""));
     w.bytes
 }
 
+fn write_parts<R: Real>(w: &mut Writer, parts: &Parts<R>) {
+    let encoder = &parts.encoder;
+    write_choices(w, &parts.spec);
+    w.count(parts.horizon);
+    w.count(parts.season);
+    w.u8(u8::from(parts.hears_targets));
+    write_channels(w, &encoder.channels);
+    write_channels(w, &parts.outputs);
+    w.count(encoder.bases.len());
+    encoder.bases.iter().for_each(|base| w.u8(index_of(&BASES, base)));
+    write_blocks(w, &encoder.blocks);
+    w.reals(encoder.clip.iter().map(|range| range.0));
+    w.reals(encoder.clip.iter().map(|range| range.1));
+    w.count(parts.members.len());
+    for member in &parts.members {
+        w.reals(member.weights.iter().copied());
+        w.f64s(&member.intercepts);
+    }
+    if let Some(mixer) = &parts.mixer {
+        mixer.errors.iter().for_each(|errors| w.f64s(errors));
+    }
+    write_intervals(w, &parts.intervals);
+    for rows in [parts.contraction.to_1e3, parts.contraction.to_1e6] {
+        w.u64(rows.map_or(u64::MAX, |rows| rows as u64));
+    }
+    w.text(parts.time_column.as_deref().unwrap_or(""));
+}
+
 /// The model of a payload.
-pub(super) fn decode_payload(payload: &[u8]) -> Result<Parts, Error> {
+pub(super) fn decode_payload(payload: &[u8]) -> Result<Core, Error> {
     let mut r = Reader::new(payload);
-    let spec = read_spec(&mut r)?;
-    let (targets, horizon, season) = (r.count()?, r.count()?, r.count()?);
+    let spec = read_choices(&mut r)?;
+    let core = match spec.profile {
+        NumericProfile::CpuF32 => Core::F32(read_parts(&mut r, spec)?),
+        NumericProfile::CpuF64 => Core::F64(read_parts(&mut r, spec)?),
+    };
+    ensure(r.is_empty(), "there are fields after its end")?;
+    Ok(core)
+}
+
+fn read_parts<R: Real>(r: &mut Reader<'_>, spec: Spec) -> Result<Parts<R>, Error> {
+    let (horizon, season) = (r.count()?, r.count()?);
     ensure(
         (1..=REACH_MAX).contains(&horizon) && (1..=REACH_MAX).contains(&season),
         "horizon or season out of range",
     )?;
-    let channels = read_channels(&mut r)?;
-    ensure((1..=channels.len()).contains(&targets), "targets are not among the channels")?;
-    let seasonal_inputs = spec.echo.as_ref().map_or_else(Vec::new, |echo| echo.seasonal_inputs.clone());
-    let reservoir = match r.u8()? {
-        0 => None,
-        1 => Some(read_weights(&mut r)?),
-        _ => return Err(corrupt("a choice is unknown")),
+    let hears_targets = r.switch()?;
+    let (channels, outputs) = (read_channels(r)?, read_channels(r)?);
+    ensure(!hears_targets || channels.starts_with(&outputs), "targets are not the first channels")?;
+    let encoder = read_encoder(r, &spec, channels, season)?;
+    let leans_on_past = encoder.bases.iter().any(|base| *base != Base::Mean);
+    ensure(hears_targets || !leans_on_past, "a base is never fed")?;
+    ensure(!spec.shared || encoder.channels.len() == outputs.len(), "a shared readout has other channels")?;
+    let count = outputs.len().checked_mul(horizon).ok_or(corrupt("too many outputs"))?;
+    let per_vector = if spec.shared { horizon } else { count };
+    let members = read_members(r, &encoder, per_vector)?;
+    let scored = scored_horizons(horizon);
+    let mixer = match spec.mixing {
+        Mixing::Off => {
+            ensure(members.len() == 1 && encoder.bases.len() == 1, "members without a mixture")?;
+            None
+        }
+        Mixing::Power(power) => {
+            ensure((1..=POWER_MAX).contains(&power), "power of the mixture out of range")?;
+            let all = members.len() + encoder.bases.len() - 1;
+            let errors: Vec<Vec<f64>> =
+                (0..outputs.len() * scored.len()).map(|_| r.f64s()).collect::<Result<_, _>>()?;
+            let fit = |errors: &Vec<f64>| errors.len() == all && errors.iter().all(|&error| error >= 0.0);
+            ensure(errors.iter().all(fit), "errors of members do not fit")?;
+            Some(Mixer { power, errors })
+        }
     };
-    ensure(reservoir.is_some() == spec.echo.is_some(), "reservoir and settings disagree")?;
-    if let Some(weights) = &reservoir {
-        let inputs = Encoder::reservoir_inputs(channels.len(), seasonal_inputs.len());
-        ensure(weights.inputs == inputs, "the reservoir takes other inputs than the channels give")?;
-    }
-    let (low, high) = (r.f32s()?, r.f32s()?);
+    let intervals = read_intervals(r, outputs.len(), &scored)?;
+    let rows = |r: &mut Reader<'_>| -> Result<Option<usize>, Error> {
+        let rows = Some(r.u64()?).filter(|&rows| rows != u64::MAX).map(|rows| rows as usize);
+        ensure(rows.is_none_or(|rows| rows <= REACH_MAX), "memory out of range")?;
+        Ok(rows)
+    };
+    let contraction = Contraction { to_1e3: rows(r)?, to_1e6: rows(r)? };
+    let time_column = Some(r.text()?).filter(|name| !name.is_empty());
+    Ok(Parts {
+        spec,
+        encoder,
+        outputs,
+        hears_targets,
+        horizon,
+        season,
+        members,
+        mixer,
+        intervals,
+        contraction,
+        time_column,
+    })
+}
+
+fn read_encoder<R: Real>(
+    r: &mut Reader<'_>,
+    spec: &Spec,
+    channels: Vec<Channel>,
+    season: usize,
+) -> Result<Encoder<R>, Error> {
+    let count = r.count()?;
+    ensure((1..=BASES.len() + 1).contains(&count), "bases out of range")?;
+    let bases: Vec<Base> = (0..count).map(|_| variant(&BASES, r.u8()?)).collect::<Result<_, _>>()?;
+    ensure(bases[0] == spec.base, "base and choices disagree")?;
+    let blocks = read_blocks(r, &spec.blocks, channels.len())?;
+    let products = spec.products.map_or(0, |products| products.features(channels.len()));
+    ensure(products <= crate::products::PRODUCTS_MAX, "too many products")?;
+    let (low, high): (Vec<R>, Vec<R>) = (r.reals()?, r.reals()?);
     ensure(
         low.len() == high.len() && low.iter().zip(&high).all(|(a, b)| a <= b),
         "feature ranges are not ranges",
@@ -103,154 +149,94 @@ pub(super) fn decode_payload(payload: &[u8]) -> Result<Parts, Error> {
     let encoder = Encoder {
         channels,
         lags: spec.lags.clone(),
-        base: spec.base,
+        products: spec.products,
+        bases,
+        shared: spec.shared,
         season,
-        seasonal_inputs,
-        reservoir: reservoir.map(Reservoir::new),
+        blocks,
         clip: low.into_iter().zip(high).collect(),
     };
     ensure(encoder.clip.len() == encoder.features_len(), "there is not one range per feature")?;
-    let readout = Readout { weights: r.f32s()?, intercepts: r.f64s()? };
-    let outputs = targets.checked_mul(horizon).ok_or(corrupt("too many outputs"))?;
-    ensure(readout.intercepts.len() == outputs, "there is not one intercept per output")?;
-    ensure(
-        Some(readout.weights.len()) == outputs.checked_mul(encoder.padded_len()),
-        "readout weights do not fit",
-    )?;
-    let intervals = read_intervals(&mut r, targets, horizon)?;
-    let forget_rows = Some(r.u64()?).filter(|&rows| rows != u64::MAX).map(|rows| rows as usize);
-    ensure(forget_rows.is_none_or(|rows| rows <= REACH_MAX), "memory out of range")?;
-    let time_column = Some(r.text()?).filter(|name| !name.is_empty());
-    ensure(r.is_empty(), "there are fields after its end")?;
-    Ok(Parts { spec, encoder, targets, horizon, season, readout, intervals, forget_rows, time_column })
+    Ok(encoder)
 }
 
-fn write_spec(w: &mut Writer, spec: &Spec) {
-    w.u8(index_of(&FAMILIES, &spec.family));
-    w.u8(index_of(&TRANSFORMS, &spec.transform));
-    w.u8(index_of(&BASES, &spec.base));
-    w.count(spec.lags.recent);
-    w.counts(&spec.lags.seasonal);
-    w.u8(index_of(&FORMS, &spec.lags.form));
-    match &spec.echo {
-        None => w.u8(0),
-        Some(echo) => {
-            w.u8(1);
-            w.count(echo.units);
-            for value in [echo.density, echo.spectral_radius, echo.leak, echo.input_scale, echo.bias_scale] {
-                w.f64(value);
-            }
-            w.counts(&echo.seasonal_inputs);
-            w.u64(echo.seed);
+fn read_members<R: Real>(
+    r: &mut Reader<'_>,
+    encoder: &Encoder<R>,
+    per_vector: usize,
+) -> Result<Vec<Readout<R>>, Error> {
+    let count = r.count()?;
+    ensure((1..=MEMBERS_MAX).contains(&count), "members out of range")?;
+    let member = |_| {
+        let readout = Readout { weights: r.reals()?, intercepts: r.f64s()? };
+        ensure(readout.intercepts.len() == per_vector, "there is not one intercept per output")?;
+        ensure(
+            Some(readout.weights.len()) == per_vector.checked_mul(encoder.padded_len()),
+            "readout weights do not fit",
+        )?;
+        Ok(readout)
+    };
+    (0..count).map(member).collect()
+}
+
+fn write_channels(w: &mut Writer, channels: &[Channel]) {
+    w.count(channels.len());
+    for channel in channels {
+        w.text(&channel.name);
+        w.u8(index_of(&TRANSFORMS, &channel.transform));
+        let Channel { mean, deviation, change, range, change_range, .. } = channel;
+        for value in [*mean, *deviation, *change, range.0, range.1, change_range.0, change_range.1] {
+            w.f64(value);
         }
     }
-}
-
-fn read_spec(r: &mut Reader<'_>) -> Result<Spec, Error> {
-    let family = variant(&FAMILIES, r.u8()?)?;
-    let transform = variant(&TRANSFORMS, r.u8()?)?;
-    let base = variant(&BASES, r.u8()?)?;
-    let lags = Lags { recent: r.count()?, seasonal: r.counts()?, form: variant(&FORMS, r.u8()?)? };
-    ensure(lags.recent <= REACH_MAX, "lags out of range")?;
-    ensure(lags.seasonal.windows(2).all(|pair| pair[0] < pair[1]), "seasonal lags are not in order")?;
-    ensure(
-        lags.seasonal.iter().all(|&offset| offset >= lags.recent && offset < REACH_MAX),
-        "lags out of range",
-    )?;
-    ensure(lags.recent > 0 || lags.seasonal.is_empty(), "seasonal lags without recent ones")?;
-    let echo = match r.u8()? {
-        0 => None,
-        1 => Some(EchoSettings {
-            units: r.count()?,
-            density: r.f64()?,
-            spectral_radius: r.f64()?,
-            leak: r.f64()?,
-            input_scale: r.f64()?,
-            bias_scale: r.f64()?,
-            seasonal_inputs: r.counts()?,
-            seed: r.u64()?,
-        }),
-        _ => return Err(corrupt("a choice is unknown")),
-    };
-    if let Some(echo) = &echo {
-        ensure(echo.seasonal_inputs.len() <= 16, "too many seasonal inputs")?;
-        ensure(echo.seasonal_inputs.iter().all(|&offset| offset < REACH_MAX), "lags out of range")?;
-    }
-    Ok(Spec { family, transform, base, lags, echo })
 }
 
 fn read_channels(r: &mut Reader<'_>) -> Result<Vec<Channel>, Error> {
     let count = r.count()?;
     ensure((1..=UNITS_MAX).contains(&count), "channels out of range")?;
-    (0..count)
-        .map(|_| {
-            let name = r.text()?;
-            let transform = variant(&TRANSFORMS, r.u8()?)?;
-            let (mean, deviation) = (r.f64()?, r.f64()?);
-            ensure(mean.is_finite() && deviation.is_finite() && deviation > 0.0, "a channel has no scale")?;
-            Ok(Channel { name, transform, mean, deviation })
-        })
-        .collect()
+    let channel = |_| {
+        let name = r.text()?;
+        let transform = variant(&TRANSFORMS, r.u8()?)?;
+        let mut number = || r.f64();
+        let (mean, deviation, change) = (number()?, number()?, number()?);
+        let (range, change_range) = ((number()?, number()?), (number()?, number()?));
+        let finite = [mean, range.0, range.1, change_range.0, change_range.1].iter().all(|v| v.is_finite());
+        let scales = [deviation, change].iter().all(|scale| scale.is_finite() && *scale > 0.0);
+        let spans = range.0 < range.1 && change_range.0 < change_range.1;
+        ensure(finite && scales && spans, "a channel has no scale")?;
+        Ok(Channel { name, transform, mean, deviation, change, range, change_range })
+    };
+    (0..count).map(channel).collect()
 }
 
-fn write_weights(w: &mut Writer, weights: &Weights) {
-    w.count(weights.units);
-    w.count(weights.inputs);
-    w.f32s(&[weights.leak]);
-    w.f32s(&weights.input);
-    match &weights.recurrent {
-        Recurrent::Dense(matrix) => {
-            w.u8(0);
-            w.f32s(matrix);
-        }
-        Recurrent::Sparse(rows) => {
-            w.u8(1);
-            w.u32s(&rows.starts);
-            w.u32s(&rows.columns);
-            w.f32s(&rows.values);
-        }
+fn write_intervals(w: &mut Writer, intervals: &Intervals) {
+    w.f64(intervals.coverage);
+    for Track { scale, scores, level, confidence } in &intervals.tracks {
+        scale.weights.iter().chain(&scale.start).for_each(|&number| w.f64(number));
+        w.count(scale.phases.period);
+        w.count(scale.phases.count);
+        w.f32s(scores);
+        w.f64(*level);
+        w.f32s(&confidence.knots.iter().flat_map(|knot| [knot.0, knot.1]).collect::<Vec<_>>());
     }
 }
 
-fn read_weights(r: &mut Reader<'_>) -> Result<Weights, Error> {
-    let (units, inputs) = (r.count()?, r.count()?);
-    ensure((1..=UNITS_MAX).contains(&units), "the reservoir has no units or too many")?;
-    ensure(inputs <= 17 * UNITS_MAX, "the reservoir has too many inputs")?;
-    let [leak] = r.f32s()?[..] else { return Err(corrupt("the leak is not one number")) };
-    let input = r.f32s()?;
-    ensure(input.len() == units * (inputs + 1), "input weights do not fit")?;
-    let recurrent = match r.u8()? {
-        0 => {
-            let matrix = r.f32s()?;
-            ensure(matrix.len() == units * units, "recurrent weights do not fit")?;
-            Recurrent::Dense(matrix)
-        }
-        1 => {
-            let rows = SparseRows { starts: r.u32s()?, columns: r.u32s()?, values: r.f32s()? };
-            ensure(rows.starts.len() == units + 1 && rows.is_well_formed(), "recurrent weights do not fit")?;
-            Recurrent::Sparse(rows)
-        }
-        _ => return Err(corrupt("a choice is unknown")),
-    };
-    Ok(Weights { units, inputs, leak, recurrent, input })
-}
-
-fn read_intervals(r: &mut Reader<'_>, targets: usize, horizon: usize) -> Result<Intervals, Error> {
+fn read_intervals(r: &mut Reader<'_>, targets: usize, scored: &[usize]) -> Result<Intervals, Error> {
     let coverage = r.f64()?;
     ensure(coverage > 0.0 && coverage < 1.0, "coverage is not between 0 and 1")?;
-    let scored = r.counts()?;
-    // Only our own choice of horizons: a stream holds a ring as long as each, and a forger would ask for thousands.
-    ensure(scored == scored_horizons(horizon), "scored horizons are not those of the horizon")?;
-    let count = r.count()?;
-    ensure(Some(count) == targets.checked_mul(scored.len()), "there is not one track per scored horizon")?;
-    let tracks = (0..count)
-        .map(|_| {
-            let track = Track { initial_scale: r.f64()?, scores: r.f32s()? };
-            ensure(track.initial_scale.is_finite() && track.initial_scale > 0.0, "an interval has no scale")?;
-            ensure(track.scores.len() <= WINDOW && track.scores.is_sorted(), "scores are not in order")?;
-            ensure(track.scores.first().is_none_or(|&score| score >= 0.0), "a score is negative")?;
+    let tracks = (0..targets * scored.len())
+        .map(|index| {
+            let mut scale = Scale::unfitted(scored[index % scored.len()], Phases::default(), 1.0);
+            for number in scale.weights.iter_mut().chain(&mut scale.start) {
+                *number = r.f64()?;
+            }
+            scale.phases = Phases { period: r.count()?, count: r.count()? };
+            let (scores, level) = (r.f32s()?, r.f64()?);
+            let knots = r.f32s()?.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+            let track = Track { scale, scores, level, confidence: Confidence { knots } };
+            ensure(track.is_sound(), "an interval's numbers contradict each other")?;
             Ok(track)
         })
         .collect::<Result<_, _>>()?;
-    Ok(Intervals::new(coverage, scored, tracks))
+    Ok(Intervals::new(coverage, scored.to_vec(), tracks))
 }

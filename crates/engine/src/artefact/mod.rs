@@ -11,21 +11,26 @@
 //! A file is untrusted input: nothing is allocated by a length that the bytes present do not cover, and after
 //! the checksum every cross-reference is checked before a kernel may rely on it.
 
+mod blocks;
 mod fields;
+mod quantum;
 mod reader;
+mod spiking;
 mod writer;
 
 pub(crate) use fields::UNITS_MAX;
 use fields::{decode_payload, encode_payload};
+pub(crate) use reader::Reader;
+pub(crate) use writer::Writer;
 
-use crate::model::Parts;
+use crate::model::Core;
 use sha2::{Digest, Sha256};
 use spinwell_core::{Code, ModelHash};
 
 const MAGIC: &[u8; 8] = b"SPINWELL";
 const HEADER: usize = 8 + 4 + 8 + 32;
 /// The format written, and the newest one read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why bytes are not a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,14 +73,30 @@ impl Error {
     }
 }
 
+fn corrupt(what: &'static str) -> Error {
+    Error::Corrupt { what }
+}
+
+fn ensure(holds: bool, what: &'static str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(corrupt(what)) }
+}
+
+fn index_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
+    all.iter().position(|other| other == one).expect("every variant is listed") as u8
+}
+
+fn variant<T: Copy>(all: &[T], index: u8) -> Result<T, Error> {
+    all.get(usize::from(index)).copied().ok_or(corrupt("a choice is unknown"))
+}
+
 /// The name of a model: the SHA-256 of its file.
 pub(crate) fn hash(file: &[u8]) -> ModelHash {
     ModelHash(Sha256::digest(file).into())
 }
 
 /// The file of a model.
-pub(crate) fn encode(parts: &Parts) -> Vec<u8> {
-    let payload = encode_payload(parts);
+pub(crate) fn encode(core: &Core) -> Vec<u8> {
+    let payload = encode_payload(core);
     let mut file = Vec::with_capacity(HEADER + payload.len());
     file.extend_from_slice(MAGIC);
     file.extend_from_slice(&FORMAT.to_le_bytes());
@@ -86,7 +107,7 @@ pub(crate) fn encode(parts: &Parts) -> Vec<u8> {
 }
 
 /// The model of a file.
-pub(crate) fn decode(file: &[u8]) -> Result<Parts, Error> {
+pub(crate) fn decode(file: &[u8]) -> Result<Core, Error> {
     let magic = &file[..file.len().min(MAGIC.len())];
     if !MAGIC.starts_with(magic) {
         return Err(Error::Foreign);
@@ -101,6 +122,7 @@ pub(crate) fn decode(file: &[u8]) -> Result<Parts, Error> {
     match version {
         FORMAT => {}
         0 => return Err(Error::Corrupt { what: "format 0 does not exist" }),
+        1 => return Err(Error::Corrupt { what: "format 1 was never released; train the model again" }),
         found => return Err(Error::FromTheFuture { found }),
     }
     let payload = &file[HEADER..];

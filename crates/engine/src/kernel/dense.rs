@@ -5,28 +5,28 @@
 //! latency of fused multiply-add, few enough to stay in registers. Written on explicit registers because the same
 //! loops over plain arrays of lanes were compiled to memory traffic, about eight times slower.
 
-use super::LANES;
+use super::{LANES, Real};
 use pulp::{Simd, WithSimd};
 
 /// A dense matrix, rows padded with zeros to a multiple of 16.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Panels {
+pub(crate) struct Panels<R> {
     /// Columns of the matrix.
     columns: usize,
     /// Rows of the matrix, without padding.
     rows: usize,
     /// Panel after panel; within a panel, column after column, 16 rows each.
-    weights: Vec<[f32; LANES]>,
+    weights: Vec<[R; LANES]>,
 }
 
-impl Panels {
+impl<R: Real> Panels<R> {
     /// Packs a row-major matrix.
     ///
     /// # Panics
     /// Where `matrix` does not hold `rows * columns` values.
-    pub(crate) fn pack(matrix: &[f32], rows: usize, columns: usize) -> Self {
+    pub(crate) fn pack(matrix: &[R], rows: usize, columns: usize) -> Self {
         assert_eq!(matrix.len(), rows * columns, "matrix of {rows} x {columns}");
-        let mut weights = vec![[0.0; LANES]; rows.div_ceil(LANES) * columns];
+        let mut weights = vec![[R::ZERO; LANES]; rows.div_ceil(LANES) * columns];
         for row in 0..rows {
             for column in 0..columns {
                 weights[row / LANES * columns + column][row % LANES] = matrix[row * columns + column];
@@ -47,114 +47,124 @@ impl Panels {
     #[inline]
     pub(crate) fn multiply<const STREAMS: usize>(
         &self,
-        inputs: [&[f32]; STREAMS],
-        outputs: &mut [&mut [f32]; STREAMS],
+        inputs: [&[R]; STREAMS],
+        outputs: &mut [&mut [R]; STREAMS],
     ) {
-        pulp::Arch::new().dispatch(Product { panels: self, inputs, outputs });
+        R::multiply(self, inputs, outputs);
     }
 
-    fn panel(&self, index: usize) -> &[f32] {
+    fn panel(&self, index: usize) -> &[R] {
         self.weights[index * self.columns..][..self.columns].as_flattened()
     }
 }
 
-/// One product, waiting to be compiled for an instruction set.
-struct Product<'p, 'i, 'o, const STREAMS: usize> {
-    panels: &'p Panels,
-    inputs: [&'i [f32]; STREAMS],
-    outputs: &'p mut [&'o mut [f32]; STREAMS],
-}
+macro_rules! product {
+    ($product:ident, $real:ident, $lanes:ident, $register:ident, $as_simd:ident, $as_mut_simd:ident, $splat:ident, $mul_add:ident,
+     $($shape:pat => $wide:literal x $registers:literal),+) => {
+        /// One product, waiting to be compiled for an instruction set.
+        pub(super) struct $product<'p, 'i, 'o, const STREAMS: usize> {
+            pub(super) panels: &'p Panels<$real>,
+            pub(super) inputs: [&'i [$real]; STREAMS],
+            pub(super) outputs: &'p mut [&'o mut [$real]; STREAMS],
+        }
 
-impl<const STREAMS: usize> WithSimd for Product<'_, '_, '_, STREAMS> {
-    type Output = ();
+        impl<const STREAMS: usize> WithSimd for $product<'_, '_, '_, STREAMS> {
+            type Output = ();
 
-    /// Chooses how many panels share a pass so that sums, weights and one input fit the registers: 32 of 16 lanes,
-    /// or 16 of 8.
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        match (S::F32_LANES, STREAMS) {
-            (16, 1 | 2) => self.all::<S, 8, 1>(simd),
-            (16, _) => self.all::<S, 4, 1>(simd),
-            (8, 1) => self.all::<S, 4, 2>(simd),
-            (8, 2) => self.all::<S, 2, 2>(simd),
-            (8, _) => self.all::<S, 1, 2>(simd),
-            _ => self.portable(),
-        }
-    }
-}
-
-impl<const STREAMS: usize> Product<'_, '_, '_, STREAMS> {
-    /// Every panel: `WIDE` at a time, then what is left in smaller groups. `REGISTERS` make up 16 lanes.
-    #[inline(always)]
-    fn all<S: Simd, const WIDE: usize, const REGISTERS: usize>(&mut self, simd: S) {
-        let count = self.panels.padded_rows() / LANES;
-        let mut first = 0;
-        while first + WIDE <= count {
-            self.pass::<S, WIDE, REGISTERS>(simd, first);
-            first += WIDE;
-        }
-        if WIDE > 4 && first + 4 <= count {
-            self.pass::<S, 4, REGISTERS>(simd, first);
-            first += 4;
-        }
-        if WIDE > 2 && first + 2 <= count {
-            self.pass::<S, 2, REGISTERS>(simd, first);
-            first += 2;
-        }
-        while first < count {
-            self.pass::<S, 1, REGISTERS>(simd, first);
-            first += 1;
-        }
-    }
-
-    #[inline(always)]
-    fn pass<S: Simd, const PANELS: usize, const REGISTERS: usize>(&mut self, simd: S, first: usize) {
-        let columns = self.panels.columns;
-        let weights: [&[[S::f32s; REGISTERS]]; PANELS] = std::array::from_fn(
+            /// Chooses how many panels share a pass so that sums, weights and one input fit the registers: 32 of 16 lanes,
+            /// or 16 of 8.
             #[inline(always)]
-            |panel| {
-                &S::as_simd_f32s(self.panels.panel(first + panel)).0.as_chunks::<REGISTERS>().0[..columns]
-            },
-        );
-        let inputs: [&[f32]; STREAMS] = std::array::from_fn(
+            fn with_simd<S: Simd>(mut self, simd: S) {
+                match (S::$lanes, STREAMS) {
+                    $($shape => self.all::<S, $wide, $registers>(simd),)+
+                    _ => self.portable(),
+                }
+            }
+        }
+
+        impl<const STREAMS: usize> $product<'_, '_, '_, STREAMS> {
+            /// Every panel: `WIDE` at a time, then what is left in smaller groups. `REGISTERS` make up 16 lanes.
             #[inline(always)]
-            |stream| &self.inputs[stream][..columns],
-        );
-        let mut sums = [[[simd.splat_f32s(0.0); REGISTERS]; STREAMS]; PANELS];
-        for column in 0..columns {
-            for stream in 0..STREAMS {
-                let value = simd.splat_f32s(inputs[stream][column]);
-                for panel in 0..PANELS {
-                    for register in 0..REGISTERS {
-                        let sum = &mut sums[panel][stream][register];
-                        *sum = simd.mul_add_f32s(weights[panel][column][register], value, *sum);
+            fn all<S: Simd, const WIDE: usize, const REGISTERS: usize>(&mut self, simd: S) {
+                let count = self.panels.padded_rows() / LANES;
+                let mut first = 0;
+                while first + WIDE <= count {
+                    self.pass::<S, WIDE, REGISTERS>(simd, first);
+                    first += WIDE;
+                }
+                if WIDE > 4 && first + 4 <= count {
+                    self.pass::<S, 4, REGISTERS>(simd, first);
+                    first += 4;
+                }
+                if WIDE > 2 && first + 2 <= count {
+                    self.pass::<S, 2, REGISTERS>(simd, first);
+                    first += 2;
+                }
+                while first < count {
+                    self.pass::<S, 1, REGISTERS>(simd, first);
+                    first += 1;
+                }
+            }
+
+            #[inline(always)]
+            fn pass<S: Simd, const PANELS: usize, const REGISTERS: usize>(&mut self, simd: S, first: usize) {
+                let columns = self.panels.columns;
+                let weights: [&[[S::$register; REGISTERS]]; PANELS] = std::array::from_fn(
+                    #[inline(always)]
+                    |panel| {
+                        &S::$as_simd(self.panels.panel(first + panel)).0.as_chunks::<REGISTERS>().0[..columns]
+                    },
+                );
+                let inputs: [&[$real]; STREAMS] = std::array::from_fn(
+                    #[inline(always)]
+                    |stream| &self.inputs[stream][..columns],
+                );
+                let mut sums = [[[simd.$splat(0.0); REGISTERS]; STREAMS]; PANELS];
+                for column in 0..columns {
+                    for stream in 0..STREAMS {
+                        let value = simd.$splat(inputs[stream][column]);
+                        for panel in 0..PANELS {
+                            for register in 0..REGISTERS {
+                                let sum = &mut sums[panel][stream][register];
+                                *sum = simd.$mul_add(weights[panel][column][register], value, *sum);
+                            }
+                        }
+                    }
+                }
+                for (panel, sums) in sums.iter().enumerate() {
+                    for (stream, sums) in sums.iter().enumerate() {
+                        let output = &mut self.outputs[stream][(first + panel) * LANES..][..LANES];
+                        S::$as_mut_simd(output).0.copy_from_slice(sums);
+                    }
+                }
+            }
+
+            /// The same sums without registers to speak of.
+            fn portable(&mut self) {
+                for (input, output) in self.inputs.iter().zip(self.outputs.iter_mut()) {
+                    let (output, _) = output[..self.panels.padded_rows()].as_chunks_mut::<LANES>();
+                    for (panel, output) in output.iter_mut().enumerate() {
+                        *output = [0.0; LANES];
+                        for (weights, value) in self.panels.panel(panel).as_chunks::<LANES>().0.iter().zip(*input) {
+                            for lane in 0..LANES {
+                                output[lane] = weights[lane].mul_add(*value, output[lane]);
+                            }
+                        }
                     }
                 }
             }
         }
-        for (panel, sums) in sums.iter().enumerate() {
-            for (stream, sums) in sums.iter().enumerate() {
-                let output = &mut self.outputs[stream][(first + panel) * LANES..][..LANES];
-                S::as_mut_simd_f32s(output).0.copy_from_slice(sums);
-            }
-        }
-    }
-
-    /// The same sums without registers to speak of.
-    fn portable(&mut self) {
-        for (input, output) in self.inputs.iter().zip(self.outputs.iter_mut()) {
-            let (output, _) = output[..self.panels.padded_rows()].as_chunks_mut::<LANES>();
-            for (panel, output) in output.iter_mut().enumerate() {
-                *output = [0.0; LANES];
-                for (weights, value) in self.panels.panel(panel).as_chunks::<LANES>().0.iter().zip(*input) {
-                    for lane in 0..LANES {
-                        output[lane] = weights[lane].mul_add(*value, output[lane]);
-                    }
-                }
-            }
-        }
-    }
+    };
 }
+
+product!(
+    ProductF32, f32, F32_LANES, f32s, as_simd_f32s, as_mut_simd_f32s, splat_f32s, mul_add_f32s,
+    (16, 1 | 2) => 8 x 1, (16, _) => 4 x 1, (8, 1) => 4 x 2, (8, 2) => 2 x 2, (8, _) => 1 x 2
+);
+product!(
+    ProductF64, f64, F64_LANES, f64s, as_simd_f64s, as_mut_simd_f64s, splat_f64s, mul_add_f64s,
+    (8, 1) => 8 x 2, (8, 2) => 4 x 2, (8, _) => 2 x 2, (4, 1) => 2 x 4, (4, _) => 1 x 4
+);
 
 #[cfg(test)]
 mod tests {
@@ -175,7 +185,7 @@ mod tests {
                 let (mut output, mut portable) =
                     (vec![0.0; panels.padded_rows()], vec![0.0; panels.padded_rows()]);
                 panels.multiply([input], &mut [&mut output]);
-                Product { panels: &panels, inputs: [input], outputs: &mut [&mut portable] }.portable();
+                ProductF32 { panels: &panels, inputs: [input], outputs: &mut [&mut portable] }.portable();
                 assert_eq!(output, portable);
                 output
             })

@@ -1,13 +1,13 @@
 //! The readout's product: 16 partial sums over the features, then a fixed tree.
 
-use super::LANES;
+use super::{LANES, Real};
 
 /// The dot product of two equally long vectors whose length is a multiple of 16.
 ///
 /// # Panics
 /// In debug builds, where the lengths differ or are not a multiple of 16.
 #[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot<R: Real>(a: &[R], b: &[R]) -> R {
     debug_assert!(
         a.len() == b.len() && a.len().is_multiple_of(LANES),
         "dot of {} and {} values",
@@ -16,16 +16,17 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     );
     let (a, _) = a.as_chunks::<LANES>();
     let (b, _) = b.as_chunks::<LANES>();
-    let mut sums = [0.0f32; LANES];
+    let mut sums = [R::ZERO; LANES];
     for (a, b) in a.iter().zip(b) {
         for lane in 0..LANES {
-            sums[lane] = a[lane].mul_add(b[lane], sums[lane]);
+            sums[lane] = a[lane].fused(b[lane], sums[lane]);
         }
     }
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
-            sums[lane] += sums[lane + width];
+            let other = sums[lane + width];
+            sums[lane] += other;
         }
         width /= 2;
     }

@@ -1,6 +1,6 @@
 //! Step kernels: the arithmetic that serving pays for.
 //!
-//! The numeric profile `cpu-f32` means: 16 logical lanes, fused multiply-add, our own tanh, and one summation
+//! The numeric profiles `cpu-f32` and `cpu-f64` mean: 16 logical lanes, fused multiply-add, our own tanh, and one summation
 //! order. A unit's sum runs over its inputs one after the other, whatever the width of the registers and
 //! however many streams share the pass, so **the bits of a result never depend on the batch it rode in or on
 //! the instruction set that computed it**. Code is written over arrays of 16 lanes and compiled once per
@@ -10,11 +10,13 @@
 
 mod dense;
 mod dot;
+mod real;
 mod sparse;
 mod tanh;
 
 pub(crate) use dense::Panels;
 pub(crate) use dot::dot;
+pub(crate) use real::Real;
 pub(crate) use sparse::{ROWS_MAX, SparsePanels, SparseRows, WideState};
 pub(crate) use tanh::tanh_in_place;
 

@@ -1,19 +1,19 @@
 //! A sparse matrix times one stream's state, each row's sum in column order.
 
-use super::LANES;
+use super::{LANES, Real};
 
 /// A sparse square matrix in compressed-row form.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct SparseRows {
+pub(crate) struct SparseRows<R> {
     /// Where each row's entries begin; one more than there are rows.
     pub(crate) starts: Vec<u32>,
     /// Column of each entry, ascending within a row.
     pub(crate) columns: Vec<u32>,
     /// Value of each entry.
-    pub(crate) values: Vec<f32>,
+    pub(crate) values: Vec<R>,
 }
 
-impl SparseRows {
+impl<R> SparseRows<R> {
     /// Rows of the matrix.
     pub(crate) fn rows(&self) -> usize {
         self.starts.len() - 1
@@ -35,23 +35,23 @@ impl SparseRows {
 pub(crate) const ROWS_MAX: usize = 4096;
 
 /// A state with room for every column a [`SparsePanels`] may name.
-pub(crate) type WideState = [f32; ROWS_MAX];
+pub(crate) type WideState<R> = [R; ROWS_MAX];
 
 /// A sparse matrix in panels of 16 rows, each padded with zero weights to its longest row, so that 16 sums advance
 /// together and each still runs over its own columns in order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct SparsePanels {
+pub(crate) struct SparsePanels<R> {
     /// Where each panel's entries begin; one more than there are panels.
     starts: Vec<usize>,
     /// Column of each entry, 16 rows side by side.
     columns: Vec<[u16; LANES]>,
     /// Weight of each entry, 16 rows side by side.
-    weights: Vec<[f32; LANES]>,
+    weights: Vec<[R; LANES]>,
 }
 
-impl SparsePanels {
+impl<R: Real> SparsePanels<R> {
     /// Packs a well-formed matrix of at most [`ROWS_MAX`] rows.
-    pub(crate) fn pack(matrix: &SparseRows) -> Self {
+    pub(crate) fn pack(matrix: &SparseRows<R>) -> Self {
         let rows = matrix.rows();
         let mut packed = Self { starts: vec![0], columns: Vec::new(), weights: Vec::new() };
         for first in (0..rows).step_by(LANES) {
@@ -68,7 +68,7 @@ impl SparsePanels {
                     .push(std::array::from_fn(|lane| entry(lane).map_or(0, |e| matrix.columns[e] as u16)));
                 packed
                     .weights
-                    .push(std::array::from_fn(|lane| entry(lane).map_or(0.0, |e| matrix.values[e])));
+                    .push(std::array::from_fn(|lane| entry(lane).map_or(R::ZERO, |e| matrix.values[e])));
             }
             packed.starts.push(packed.columns.len());
         }
@@ -77,7 +77,7 @@ impl SparsePanels {
 
     /// `output += matrix · state`; the output is padded to a multiple of 16.
     #[inline(always)]
-    pub(crate) fn multiply_add(&self, state: &WideState, output: &mut [f32]) {
+    pub(crate) fn multiply_add(&self, state: &WideState<R>, output: &mut [R]) {
         let (output, _) = output.as_chunks_mut::<LANES>();
         for (panel, output) in output.iter_mut().enumerate() {
             let range = self.starts[panel]..self.starts[panel + 1];
@@ -85,7 +85,7 @@ impl SparsePanels {
             for (columns, weights) in self.columns[range.clone()].iter().zip(&self.weights[range]) {
                 for lane in 0..LANES {
                     let value = state[usize::from(columns[lane]) & (ROWS_MAX - 1)];
-                    sums[lane] = weights[lane].mul_add(value, sums[lane]);
+                    sums[lane] = weights[lane].fused(value, sums[lane]);
                 }
             }
             *output = sums;

@@ -19,6 +19,16 @@ pub(crate) enum Part {
     Beyond,
 }
 
+impl Part {
+    /// The stretch that the targets end in, if there is one.
+    pub(crate) fn stretch(self) -> Option<usize> {
+        match self {
+            Part::Inside(stretch) | Part::Across(stretch) => Some(stretch),
+            Part::Beyond => None,
+        }
+    }
+}
+
 impl Folds {
     /// Three folds inside the first `rows` rows, fitted on 55, 70 and 85 % of them; the final fit uses them all.
     #[must_use]
@@ -43,6 +53,11 @@ impl Folds {
     #[must_use]
     pub fn choose_end(&self) -> usize {
         self.cuts[self.cuts.len() - 1]
+    }
+
+    /// The first row that no first fold reads.
+    pub(crate) fn first_cut(&self) -> usize {
+        self.cuts[0]
     }
 
     /// Number of folds.

@@ -6,8 +6,11 @@
 //! interval's scores come from the same left-out rows. No row at or after `fit_end` is read by a fit.
 
 mod candidates;
+mod draws;
 mod fit;
 mod folds;
+mod judge;
+mod learn;
 mod penalty;
 
 pub use fit::Validation;
@@ -16,9 +19,11 @@ pub use folds::Folds;
 use crate::data::Table;
 use crate::model::Model;
 use crate::season;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Precision, Settings};
 use crate::spec::{Family, Spec};
+use candidates::{Plan, Proposal};
 use fit::Fitted;
+use penalty::Hints;
 use rayon::prelude::*;
 use spinwell_core::Code;
 
@@ -50,11 +55,22 @@ pub enum Score {
     Path,
 }
 
+/// What rows a model is fed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feeds {
+    /// The targets' own past and the inputs.
+    Everything,
+    /// The inputs alone: the targets' past is only learned from, never fed.
+    InputsAlone,
+}
+
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// How many of the table's first columns are forecast; the others are inputs known up to the origin.
     pub targets: usize,
+    /// Which columns a model is fed.
+    pub feeds: Feeds,
     /// Rows ahead, at least 1.
     pub horizon: usize,
     /// Rows of a season; `None` looks for one in the first target.
@@ -63,6 +79,8 @@ pub struct Options {
     pub choice: Choice,
     /// Hyper-parameters fixed by hand.
     pub settings: Settings,
+    /// The arithmetic of models.
+    pub precision: Precision,
     /// Most trials of learned families.
     pub trials: usize,
     /// Nominal coverage of the intervals, in (0, 1).
@@ -239,23 +257,24 @@ pub fn train(
     let season = season_of(table, folds, options);
     let task = Task { table, options, folds, season };
     task.check()?;
-    let mut tried: Vec<(Candidate, Fitted)> = Vec::new();
-    let plan = candidates::Plan::new(&task);
-    if plan.len() == 0 {
-        return Err(too_short(&task));
+    let mut plan = Plan::new(&task);
+    let (mut candidates, mut fitted): (Vec<Candidate>, Vec<Fitted>) = (Vec::new(), Vec::new());
+    let mut planned = 0;
+    let mut stage = Some(plan.baselines());
+    while let Some(proposals) = stage {
+        observer.event(&Event::Planned { candidates: planned + proposals.len() + plan.left() });
+        for (candidate, one) in try_all(&task, &proposals, planned, observer) {
+            candidates.push(candidate);
+            fitted.push(one);
+        }
+        planned += proposals.len();
+        stage = plan.next(&fitted);
     }
-    observer.event(&Event::Planned { candidates: plan.len() });
-    let first = plan.first_stage();
-    tried.extend(try_all(&task, &first, 0, observer));
-    let second = plan.second_stage(&tried.iter().map(|(candidate, _)| candidate).collect::<Vec<_>>());
-    tried.extend(try_all(&task, &second, first.len(), observer));
-
-    let stopped_early = tried.len() < plan.len() && observer.stop_requested();
-    let (candidates, mut fitted): (Vec<Candidate>, Vec<Fitted>) = tried.into_iter().unzip();
+    let stopped_early = candidates.len() < planned && observer.stop_requested();
     let chosen = choose(&candidates, options.choice)
         .ok_or_else(|| if stopped_early { Error::Interrupted } else { too_short(&task) })?;
     let verdict = verdict(&candidates, chosen);
-    let model = fitted.swap_remove(chosen).into_model(&task);
+    let model = fitted.swap_remove(chosen).into_model();
     Ok(Trained { model, candidates, chosen, verdict, stopped_early })
 }
 
@@ -267,8 +286,16 @@ pub fn refit(table: &Table, folds: &Folds, options: &Options, spec: &Spec) -> Re
     let season = season_of(table, folds, options);
     let task = Task { table, options, folds, season };
     task.check()?;
-    let fitted = fit::fit(&task, spec).ok_or_else(|| too_short(&task))?;
-    Ok(fitted.into_model(&task))
+    let fitted = fit::fit(&task, spec, &Hints::default()).ok_or_else(|| too_short(&task))?;
+    Ok(fitted.into_model())
+}
+
+/// The same choices with other random weights: `by` counts the draws, 0 being the one it has.
+#[must_use]
+pub fn reseeded(spec: &Spec, by: u64) -> Spec {
+    let mut spec = spec.clone();
+    spec.blocks.iter_mut().for_each(|block| draws::reseed(block, by));
+    spec
 }
 
 fn season_of(table: &Table, folds: &Folds, options: &Options) -> usize {
@@ -288,26 +315,27 @@ fn too_short(task: &Task<'_>) -> Error {
 
 fn try_all(
     task: &Task<'_>,
-    specs: &[Spec],
+    proposals: &[Proposal],
     first: usize,
     observer: &dyn Observer,
 ) -> Vec<(Candidate, Fitted)> {
-    specs
+    proposals
         .par_iter()
+        .with_max_len(1)
         .enumerate()
-        .filter_map(|(place, spec)| {
+        .filter_map(|(place, Proposal { spec, hints })| {
             let index = first + place;
             if observer.stop_requested() && !spec.family.is_naive() {
                 return None;
             }
             observer.event(&Event::Started { index, spec });
-            let fitted = fit::fit(task, spec);
+            let fitted = fit::fit(task, spec, hints);
             observer.event(&Event::Finished {
                 index,
                 spec,
                 validation: fitted.as_ref().map(|f| &f.validation),
             });
-            fitted.map(|f| (Candidate { index, spec: f.spec.clone(), validation: f.validation }, f))
+            fitted.map(|f| (Candidate { index, spec: f.spec.clone(), validation: f.validation.clone() }, f))
         })
         .collect()
 }
@@ -323,11 +351,23 @@ fn choose(candidates: &[Candidate], choice: Choice) -> Option<usize> {
         let of_family = (0..candidates.len()).filter(|&i| candidates[i].spec.family == family);
         let error = |i: &usize| candidates[*i].validation.nrmse;
         let Some(best) = of_family.min_by(|a, b| error(a).total_cmp(&error(b))) else { continue };
-        if chosen.is_none_or(|simpler| error(&best) < WORTH_IT * error(&simpler)) {
+        let of = |i: usize| &candidates[i].validation;
+        if chosen.is_none_or(|simpler| is_worth_it(of(best), of(simpler))) {
             chosen = Some(best);
         }
     }
     chosen
+}
+
+/// Whether a more complex model's validation justifies it: by a margin, and by more than the standard error of its
+/// advantage over the folds (the one-standard-error rule on paired folds, Hastie et al., "The Elements of Statistical
+/// Learning", §7.10).
+fn is_worth_it(complex: &Validation, simple: &Validation) -> bool {
+    let ratios: Vec<f64> = complex.folds.iter().zip(&simple.folds).map(|(a, b)| a / b).collect();
+    let n = ratios.len() as f64;
+    let mean = ratios.iter().sum::<f64>() / n;
+    let variance = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    complex.nrmse < WORTH_IT * simple.nrmse && mean + (variance / n).sqrt() < 1.0
 }
 
 fn verdict(candidates: &[Candidate], chosen: usize) -> Verdict {
@@ -344,6 +384,24 @@ fn verdict(candidates: &[Candidate], chosen: usize) -> Verdict {
 }
 
 impl Task<'_> {
+    /// The columns that rows are made of.
+    pub(crate) fn heard(&self) -> std::ops::Range<usize> {
+        match self.options.feeds {
+            Feeds::Everything => 0..self.table.width(),
+            Feeds::InputsAlone => self.options.targets..self.table.width(),
+        }
+    }
+
+    /// Values of one forecast.
+    pub(crate) fn outputs(&self) -> usize {
+        self.options.targets * self.options.horizon
+    }
+
+    /// Values that one vector of features gives.
+    pub(crate) fn outputs_per_vector(&self, shared: bool) -> usize {
+        if shared { self.options.horizon } else { self.outputs() }
+    }
+
     fn check(&self) -> Result<(), Error> {
         let options = self.options;
         let fault = |text: String| Err(Error::Option(text));
@@ -365,6 +423,14 @@ impl Task<'_> {
         }
         if options.choice == Choice::Only(Family::Linear) && options.settings.skip == Some(false) {
             return fault("skip=off leaves family linear without any input".to_owned());
+        }
+        if options.feeds == Feeds::InputsAlone && options.targets == self.table.width() {
+            return fault("with the inputs alone there must be inputs: name them".to_owned());
+        }
+        if options.feeds == Feeds::InputsAlone
+            && matches!(options.choice, Choice::Only(Family::Persistence | Family::SeasonalNaive))
+        {
+            return fault("a naive forecast needs the target's own past".to_owned());
         }
         if !self.folds.suit(self.table.rows(), options.horizon) {
             return Err(too_short(self));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Silent;
-use crate::backtest::{Mode, Plan, cut, evaluate};
+use crate::backtest::{Mode, Plan, Units, cut, evaluate};
 use crate::model::{Scratch, Window};
 use proptest::prelude::*;
 use spinwell_core::Rng;
@@ -25,10 +25,12 @@ fn demand(rows: usize) -> Table {
 fn options(choice: Choice) -> Options {
     Options {
         targets: 1,
+        feeds: Feeds::Everything,
         horizon: 4,
         season: Some(24),
         choice,
         settings: Settings { units: Some(40), ..Settings::default() },
+        precision: Precision::Auto,
         trials: 6,
         coverage: 0.9,
         seed: 7,
@@ -57,7 +59,7 @@ fn every_family_comes_back_from_its_file_and_forecasts_the_same_bits() {
         let bytes = model.to_bytes();
         let again = Model::from_bytes(&bytes).unwrap();
         assert_eq!((again.hash(), again.to_bytes()), (model.hash(), bytes), "{}", model.family());
-        let series = cut(&table, 500, 150);
+        let series = cut(&table, &(0..table.width()), 500, 150);
         let window = [Window { series: &series, index: 0 }];
         assert_eq!(again.forecast_windows(&window), model.forecast_windows(&window));
     }
@@ -73,8 +75,11 @@ fn a_window_gives_the_bits_of_a_fresh_stream_alone_and_in_any_company() {
             options.settings.density = Some(density);
             let model = trained(&table, &options).model;
             let lengths = [model.window_min(), 190, 190, 190, 190, 190, 190, 201, 190];
-            let series: Vec<_> =
-                lengths.iter().enumerate().map(|(at, &rows)| cut(&table, at * 31, rows)).collect();
+            let series: Vec<_> = lengths
+                .iter()
+                .enumerate()
+                .map(|(at, &rows)| cut(&table, &(0..table.width()), at * 31, rows))
+                .collect();
             let windows: Vec<_> = series.iter().map(|series| Window { series, index: 0 }).collect();
             let together = model.forecast_windows(&windows);
             for (at, (window, result)) in windows.iter().zip(&together).enumerate() {
@@ -94,12 +99,12 @@ fn a_window_gives_the_bits_of_a_fresh_stream_alone_and_in_any_company() {
 fn a_bad_window_gets_its_error_and_its_neighbours_their_forecasts() {
     let table = demand(600);
     let model = trained(&table, &options(Choice::Only(Family::Linear))).model;
-    let good = cut(&table, 0, 200);
-    let short = cut(&table, 0, model.window_min() - 1);
-    let narrow = cut(&self::table(vec![table.columns[0].clone()]), 0, 200);
+    let good = cut(&table, &(0..table.width()), 0, 200);
+    let short = cut(&table, &(0..table.width()), 0, model.window_min() - 1);
+    let narrow = cut(&table, &(0..1), 0, 200);
     let mut broken = table.clone();
     broken.columns[1][13] = f64::NAN;
-    let broken = cut(&broken, 0, 200);
+    let broken = cut(&broken, &(0..broken.width()), 0, 200);
     let windows = [&good, &short, &narrow, &broken, &good].map(|series| Window { series, index: 0 });
     let results = model.forecast_windows(&windows);
     assert!(results[0].is_ok());
@@ -154,8 +159,15 @@ fn a_seasonal_series_is_learned_and_its_intervals_hold() {
     assert_eq!(trained.model.season(), 24);
     assert!(matches!(trained.verdict, Verdict::BeatsNaive { skill } if skill > 0.1), "{:?}", trained.verdict);
     for mode in [Mode::Stream, Mode::Window(trained.model.window_recommended())] {
-        let plan =
-            Plan { train_end: seen, test_start: seen, test_end: 2400, score: Score::Path, mode, stride: 1 };
+        let plan = Plan {
+            train_end: seen,
+            test_start: seen,
+            test_end: 2400,
+            score: Score::Path,
+            mode,
+            stride: 1,
+            units: Units::Data,
+        };
         let figures = evaluate(&trained.model, &table, &plan).unwrap().overall;
         assert!(figures.nrmse < 0.14, "{mode:?} {figures:?}");
         assert!((figures.coverage - 0.9).abs() < 0.04, "{mode:?} {figures:?}");
@@ -179,6 +191,7 @@ fn gaps_in_noise_give_no_skill() {
         score: Score::Last,
         mode: Mode::Stream,
         stride: 1,
+        units: Units::Data,
     };
     let scored = evaluate(&trained.model, &table, &plan).unwrap();
     assert!(scored.overall.nrmse > 0.98, "{:?}", scored.overall);
@@ -200,6 +213,7 @@ fn validation_meets_the_clipping_that_service_meets() {
         score: Score::Path,
         mode: Mode::Stream,
         stride: 1,
+        units: Units::Data,
     };
     let test = evaluate(&trained.model, &trend, &plan).unwrap().overall.nrmse;
     let validation = trained.candidates[trained.chosen].validation.nrmse;
@@ -229,7 +243,7 @@ fn no_fit_reads_a_row_it_may_not() {
     };
     let weights = |table: &Table| {
         let fitted = train(table, &Folds::once(500, 600), &only, &Silent).unwrap().model;
-        let series = cut(&honest, 0, 300);
+        let series = cut(&honest, &(0..honest.width()), 0, 300);
         fitted.forecast_windows(&[Window { series: &series, index: 0 }])[0].clone().unwrap().forecast
     };
     assert_eq!(weights(&honest), weights(&chosen_differently));
@@ -311,7 +325,12 @@ fn awkward_but_legal_series_give_finite_forecasts_in_order() {
                 continue;
             }
         };
-        let series = cut(&table, 400 - 2 * trained.model.window_min(), 2 * trained.model.window_min());
+        let series = cut(
+            &table,
+            &(0..table.width()),
+            400 - 2 * trained.model.window_min(),
+            2 * trained.model.window_min(),
+        );
         let forecast =
             trained.model.forecast_windows(&[Window { series: &series, index: 0 }])[0].clone().unwrap();
         for ((low, mid), high) in forecast.lower.iter().zip(&forecast.forecast).zip(&forecast.upper) {
@@ -349,7 +368,7 @@ fn files_that_are_not_whole_and_ours_are_told_apart() {
         ("cut", file[..file.len() - 1].to_vec(), Code::FileTruncated),
         ("longer", [file, b"x"].concat(), Code::FileCorrupt),
         ("one bit", changed(file.len() / 2, !file[file.len() / 2]), Code::FileCorrupt),
-        ("future", changed(8, 2), Code::FileFromTheFuture),
+        ("future", changed(8, 3), Code::FileFromTheFuture),
         ("format 0", changed(8, 0), Code::FileCorrupt),
         ("forged family", resealed(changed(52, 99)), Code::FileCorrupt),
     ] {
@@ -369,7 +388,7 @@ proptest! {
         file[second.min(last)] = other;
         if let Ok(model) = Model::from_bytes(&resealed(file)) {
             prop_assume!(model.window_min() < 100_000);
-            let series = cut(&demand(500), 0, 200);
+            let series = cut(&demand(500), &(0..2), 0, 200);
             let _ = model.forecast_windows(&[Window { series: &series, index: 0 }]);
         }
     }

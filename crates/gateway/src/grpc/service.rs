@@ -11,7 +11,7 @@ use spinwell_protocol::grpc::wire::{
     ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ServerLiveRequest, ServerLiveResponse,
     ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
 };
-use spinwell_protocol::{grpc, status};
+use spinwell_protocol::{Call, InferRequest, grpc, status};
 use spinwell_runtime::clock;
 use tonic::{Request, Response, Status};
 
@@ -37,9 +37,11 @@ impl Service {
         ticket.found(&model);
         let call = grpc::decode(message, &model)?;
         ticket.decoded(&call.id, call.series.batch());
-        let timeout = [call.parameters.timeout, patience].into_iter().flatten().min();
-        let reply = self.gateway.infer(ticket, model, call.series, timeout).await?;
-        Ok(Box::new(move || grpc::encode(&call.id, &call.outputs, &reply)))
+        let Call { id, series, outputs, parameters } = call;
+        let timeout = [parameters.timeout, patience].into_iter().flatten().min();
+        let deadline = self.gateway.deadline(ticket, timeout);
+        let reply = self.gateway.infer(ticket, InferRequest { model, series, outputs, deadline }).await?;
+        Ok(Box::new(move || grpc::encode(&id, &outputs, &reply)))
     }
 }
 

@@ -7,9 +7,11 @@ use axum::http::Request;
 use bytes::Bytes;
 use spinwell_core::{Code, ResultClass};
 use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
-use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
+use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
+use spinwell_protocol::grpc::wire::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use spinwell_protocol::grpc::wire::{
-    ModelConfigRequest, ModelInferRequest, ModelMetadataRequest, ModelReadyRequest,
+    InferParameter, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelMetadataRequest,
+    ModelReadyRequest,
 };
 use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRY_AFTER_KEY, GRPC_RETRYABLE_KEY};
 use tower::ServiceExt;
@@ -40,6 +42,45 @@ async fn a_prediction_is_answered_raw_and_recorded() {
     assert_eq!(answer.raw_output_contents[0], wanted);
     assert_eq!(answer.model_version, "1");
     assert_eq!(outcomes.results(), [ResultClass::Answered]);
+}
+
+#[tokio::test]
+async fn models_of_every_task_answer_raw_or_typed() {
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    let mut answer = async |model: &str, outputs: &[&str], change: fn(&mut ModelInferRequest)| {
+        let asked = request(|r| {
+            r.model_name = model.into();
+            let output =
+                |name: &&str| InferRequestedOutputTensor { name: (*name).into(), ..Default::default() };
+            r.outputs = outputs.iter().map(output).collect();
+            change(r);
+        });
+        client.model_infer(asked).await.unwrap().into_inner()
+    };
+    let as_they_are: fn(&mut ModelInferRequest) = |_| {};
+    let typed: fn(&mut ModelInferRequest) = |r| {
+        let no = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(false)) };
+        r.parameters.insert("binary_data_output".into(), no);
+    };
+    let raw = answer("taxi", &["direction"], as_they_are).await;
+    assert_eq!((raw.outputs[0].datatype.as_str(), &raw.outputs[0].shape), ("INT8", &vec![1, 3, 1]));
+    assert_eq!(raw.raw_output_contents, [Bytes::from_static(&[255, 0, 1])]);
+    let raw = answer("gait", &[], as_they_are).await;
+    assert_eq!((raw.outputs[0].datatype.as_str(), &raw.outputs[0].shape), ("BYTES", &vec![1]));
+    assert_eq!(raw.raw_output_contents[0], b"\x04\0\0\0walk".as_slice());
+    let raw = answer("pump", &["anomaly"], as_they_are).await;
+    assert_eq!((raw.outputs[0].datatype.as_str(), &raw.raw_output_contents[0][..]), ("BOOL", &[1][..]));
+    for (model, output, wanted) in [
+        ("taxi", "direction", InferTensorContents { int_contents: vec![-1, 0, 1], ..Default::default() }),
+        ("taxi", "upper", InferTensorContents { fp32_contents: vec![3.5, 4.5, 5.5], ..Default::default() }),
+        ("gait", "label", InferTensorContents { bytes_contents: vec!["walk".into()], ..Default::default() }),
+        ("pump", "anomaly", InferTensorContents { bool_contents: vec![true], ..Default::default() }),
+    ] {
+        let answer = answer(model, &[output], typed).await;
+        assert!(answer.raw_output_contents.is_empty());
+        assert_eq!(answer.outputs[0].contents, Some(wanted), "{model} {output}");
+    }
 }
 
 #[tokio::test]

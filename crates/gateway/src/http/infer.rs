@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use spinwell_core::{Code, Fault, Protocol};
 use spinwell_protocol::rest::{self, Framing};
-use spinwell_protocol::{Call, ModelDescription};
+use spinwell_protocol::{Call, InferRequest, ModelDescription};
 use spinwell_runtime::clock;
 use std::sync::Arc;
 
@@ -59,8 +59,10 @@ async fn answer(
     ticket.received();
     let call = decode(bytes, framing, &model).await?;
     ticket.decoded(&call.id, call.series.batch());
-    let reply = gateway.infer(ticket, model, call.series, call.parameters.timeout).await?;
-    Ok(rest::encode(&call.id, &call.outputs, &reply))
+    let Call { id, series, outputs, parameters } = call;
+    let deadline = gateway.deadline(ticket, parameters.timeout);
+    let reply = gateway.infer(ticket, InferRequest { model, series, outputs, deadline }).await?;
+    Ok(rest::encode(&id, &outputs, &reply))
 }
 
 /// Decodes a body; a large one apart, so that it does not hold up the other connections of this thread.

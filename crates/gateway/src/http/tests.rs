@@ -81,6 +81,52 @@ async fn binary_in_gives_binary_out() {
 }
 
 #[tokio::test]
+async fn what_is_on_request_is_answered_where_it_is_named() {
+    let (router, _) = server(Mood::Answers);
+    let mut body = good();
+    body["outputs"] = json!([{"name": "direction"}, {"name": "confidence"}]);
+    let answer = send(&router, request("POST", INFER, body.to_string())).await;
+    let wanted = json!([
+        {"name": "direction", "datatype": "INT8", "shape": [1, 3, 1], "data": [-1, 0, 1]},
+        {"name": "confidence", "datatype": "FP32", "shape": [1, 3, 1], "data": [0.75, 0.5, 1.0]},
+    ]);
+    assert_eq!(answer.json()["outputs"], wanted);
+    let usual = send(&router, request("POST", INFER, good().to_string())).await.json();
+    let names = usual["outputs"].as_array().unwrap().iter().map(|output| output["name"].clone());
+    assert_eq!(names.collect::<Vec<_>>(), ["forecast", "lower", "upper"]);
+}
+
+#[tokio::test]
+async fn models_of_every_task_answer_in_either_packing() {
+    let (router, _) = server(Mood::Answers);
+    let body = |packing: bool| {
+        json!({"parameters": {"binary_data_output": packing}, "inputs": [
+            {"name": "series", "shape": [2, 2, 1], "datatype": "FP32", "data": [1, -2, 3, 4]}]})
+    };
+    let gait = [(json!(["rest", "walk"]), b"\x04\0\0\0rest\x04\0\0\0walk".to_vec()), {
+        let probabilities = [0.25_f32, 0.75, 0.25, 0.75];
+        (json!(probabilities), probabilities.map(f32::to_le_bytes).concat())
+    }];
+    let pump = [
+        (json!([-2.0, 4.0]), [-2.0_f32, 4.0].map(f32::to_le_bytes).concat()),
+        (json!([false, true]), vec![0, 1]),
+    ];
+    for (model, wanted) in [("gait", gait), ("pump", pump)] {
+        let path = format!("/v2/models/{model}/infer");
+        let answer = send(&router, request("POST", &path, body(false).to_string())).await.json();
+        let data = |place: usize| answer["outputs"][place]["data"].clone();
+        assert_eq!([data(0), data(1)], wanted.clone().map(|(json, _)| json), "{model}");
+        let answer = send(&router, request("POST", &path, body(true).to_string())).await;
+        let json_bytes = answer.headers["inference-header-content-length"].to_str().unwrap();
+        let (head, bytes) = answer.bytes.split_at(json_bytes.parse().unwrap());
+        let head: Value = serde_json::from_slice(head).unwrap();
+        let size = |place: usize| head["outputs"][place]["parameters"]["binary_data_size"].clone();
+        assert_eq!([size(0), size(1)], wanted.clone().map(|(_, bytes)| json!(bytes.len())), "{model}");
+        assert_eq!(bytes, wanted.map(|(_, bytes)| bytes).concat(), "{model}");
+    }
+}
+
+#[tokio::test]
 async fn every_path_answers() {
     let (router, outcomes) = server(Mood::Answers);
     let rows = [
@@ -88,6 +134,9 @@ async fn every_path_answers() {
         ("GET", "/v2/health/live", 200, "live"),
         ("GET", "/v2/health/ready", 200, "ready"),
         ("GET", "/v2/models/taxi", 200, "spinwell_linear"),
+        ("GET", "/v2/models/taxi", 200, "confidence"),
+        ("GET", "/v2/models/gait", 200, "rest,walk"),
+        ("GET", "/v2/models/pump", 200, "BOOL"),
         ("GET", "/v2/models/taxi/versions/1", 200, "spinwell_linear"),
         ("GET", "/v2/models/taxi/ready", 200, "true"),
         ("GET", "/v2/models/taxi/versions/1/ready", 200, "true"),
@@ -147,6 +196,16 @@ async fn bad_requests_are_refused_and_each_leaves_one_outcome() {
             request("POST", INFER, good().to_string().replace("[1,2,1]", "[2]")),
             400,
             Code::TensorShape,
+        ),
+        (
+            "output of another task",
+            request(
+                "POST",
+                INFER,
+                good().to_string().replace("\"id\"", "\"outputs\":[{\"name\":\"label\"}],\"id\""),
+            ),
+            400,
+            Code::OutputUnknown,
         ),
         ("gzip", with_header("content-encoding", "gzip"), 415, Code::NotOffered),
         ("raw request", with_header("inference-header-content-length", "0"), 400, Code::NotOffered),

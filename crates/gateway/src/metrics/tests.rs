@@ -33,7 +33,7 @@ fn an_answer_shows_under_our_names_and_triton_s() {
         r#"nv_inference_exec_count{model="taxi",version="1"} 1"#,
         r#"nv_inference_request_duration_us{model="taxi",version="1"} 60000"#,
         "spinwell_queue_len 3",
-        "spinwell_models_loaded 1",
+        "spinwell_models_loaded 3",
     ] {
         assert!(lines.iter().any(|line| line == wanted), "{wanted} is missing in\n{}", lines.join("\n"));
     }

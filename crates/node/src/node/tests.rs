@@ -1,10 +1,13 @@
 //! Queue, batches and recovery, with a predictor that does what a test tells it.
 
 use super::*;
-use crate::Predictor;
-use spinwell_core::{ModelHash, NumericProfile, Samples, Series};
+use crate::example::forecaster;
+use crate::{Prediction, Predictor};
+use spinwell_core::{Samples, Series};
 use spinwell_engine::{Forecast, Window};
-use spinwell_protocol::{Entry as CatalogueEntry, ModelDescription, ModelFacts};
+use spinwell_protocol::{
+    Entry as CatalogueEntry, InferReply, ModelDescription, OutputName, Outputs, Packing, Values,
+};
 use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -17,7 +20,7 @@ struct Echo {
 }
 
 impl Predictor for Echo {
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Forecast, Fault>> {
+    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
         if self.gate.load(Ordering::SeqCst) {
             self.barrier.wait();
             self.barrier.wait();
@@ -26,13 +29,32 @@ impl Predictor for Echo {
     }
 }
 
-fn predict_one(window: &Window<'_>) -> Result<Forecast, Fault> {
+fn predict_one(window: &Window<'_>) -> Result<Prediction, Fault> {
     let last = window.series.value(window.index, window.series.rows() - 1, 0) as f32;
+    let answer = |forecast: f32| Forecast {
+        forecast: vec![forecast],
+        lower: vec![last - 1.0],
+        upper: vec![last + 1.0],
+        direction: vec![0],
+        confidence: vec![0.5],
+    };
     match last {
         13.0 => panic!("thirteen"),
         14.0 => Err(Fault::new(Code::WindowTooShort, "fourteen")),
-        15.0 => Ok(Forecast { forecast: vec![f32::INFINITY], lower: vec![0.0], upper: vec![0.0] }),
-        _ => Ok(Forecast { forecast: vec![last], lower: vec![last - 1.0], upper: vec![last + 1.0] }),
+        15.0 => Ok(Prediction::Forecast(answer(f32::INFINITY))),
+        _ => Ok(Prediction::Forecast(answer(last))),
+    }
+}
+
+/// The forecasts in a reply.
+fn forecasts(reply: &InferReply) -> &[f32] {
+    floats(reply, OutputName::Forecast)
+}
+
+fn floats(reply: &InferReply, name: OutputName) -> &[f32] {
+    match reply.predictions.get(name) {
+        Some(Values::Fp32(values)) => values,
+        other => panic!("{name:?} is {other:?}"),
     }
 }
 
@@ -43,24 +65,7 @@ struct Bench {
 }
 
 fn bench(executors: usize, queue_len_max: usize) -> Bench {
-    let model = Arc::new(ModelDescription::new(ModelFacts {
-        name: "echo".parse().unwrap(),
-        version: ModelVersion(1),
-        hash: ModelHash([0; 32]),
-        family: "echo".into(),
-        horizon: 1,
-        season: 1,
-        channels: vec!["c".into()],
-        targets: vec!["c".into()],
-        coverage: 0.95,
-        window_min: 1,
-        window_recommended: 1,
-        window_max: 10,
-        time_column: None,
-        profile: NumericProfile::CpuF32,
-        max_batch_size: 8,
-        request_rows_max: 80,
-    }));
+    let model = Arc::new(forecaster(1));
     let echo = Arc::new(Echo { gate: AtomicBool::new(false), barrier: Barrier::new(2) });
     let loaded = Loaded { description: model.clone(), predictor: echo.clone() };
     let repository = Repository { models: vec![loaded], ..Repository::default() };
@@ -76,7 +81,7 @@ fn bench(executors: usize, queue_len_max: usize) -> Bench {
 }
 
 impl Predictor for Arc<Echo> {
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Forecast, Fault>> {
+    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
         self.as_ref().predict(windows)
     }
 }
@@ -84,7 +89,8 @@ impl Predictor for Arc<Echo> {
 impl Bench {
     fn infer(&self, values: &[f32], deadline: Instant) -> InferFuture {
         let series = Series::new(values.len(), 1, 1, Samples::F32(values.to_vec())).unwrap();
-        self.node.infer(InferRequest { model: self.model.clone(), series, deadline })
+        let outputs = Outputs::usual(&self.model, Packing::Json);
+        self.node.infer(InferRequest { model: self.model.clone(), series, outputs, deadline })
     }
 
     fn soon(&self, values: &[f32]) -> InferFuture {
@@ -113,7 +119,8 @@ fn code<T>(result: Result<T, Fault>) -> Code {
 async fn each_window_gets_its_own_forecast() {
     let bench = bench(2, 100);
     let reply = bench.soon(&[3.0, 4.0]).await.unwrap();
-    assert_eq!((reply.forecasts.forecast, reply.forecasts.lower), (vec![3.0, 4.0], vec![2.0, 3.0]));
+    assert_eq!((forecasts(&reply), floats(&reply, OutputName::Lower)), (&[3.0, 4.0][..], &[2.0, 3.0][..]));
+    assert_eq!(reply.predictions.get(OutputName::Direction), None, "it was not asked for");
     assert_eq!((reply.node, reply.batch.windows), (NodeId("n".into()), 2));
     assert!(reply.batch.counts);
     bench.node.stop();
@@ -175,12 +182,12 @@ async fn a_bad_request_never_harms_its_batch_neighbours() {
     bench.open();
     first.await.unwrap();
     let [good, panics, refused, infinite, also_good] = waiting;
-    assert_eq!(good.await.unwrap().forecasts.forecast, [1.0]);
+    assert_eq!(forecasts(&good.await.unwrap()), [1.0]);
     assert_eq!(code(panics.await), Code::Internal);
     assert_eq!(code(refused.await), Code::WindowTooShort);
     assert_eq!(code(infinite.await), Code::TensorNotFinite);
-    assert_eq!(also_good.await.unwrap().forecasts.forecast, [2.0]);
-    assert_eq!(bench.soon(&[5.0]).await.unwrap().forecasts.forecast, [5.0], "the executor must survive");
+    assert_eq!(forecasts(&also_good.await.unwrap()), [2.0]);
+    assert_eq!(forecasts(&bench.soon(&[5.0]).await.unwrap()), [5.0], "the executor must survive");
     bench.node.stop();
 }
 
@@ -234,7 +241,7 @@ async fn a_stop_finishes_what_waits_and_refuses_the_rest() {
     bench.open();
     stopping.join().unwrap();
     first.await.unwrap();
-    assert_eq!(waits.await.unwrap().forecasts.forecast, [1.0]);
+    assert_eq!(forecasts(&waits.await.unwrap()), [1.0]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! Inference over gRPC: raw or typed tensors in, raw tensors out.
+//! Inference over gRPC: raw or typed tensors in, raw tensors out, or typed ones where the caller asks for them.
 //!
-//! Answers are always raw, because the official Python client reads nothing else.
+//! Answers are raw where nothing is said, because the official Python client reads nothing else. A caller who sends
+//! `binary_data_output: false` gets typed contents; the protocol allows no mixture, so one output that is asked for as
+//! bytes makes all of them raw.
 
 use super::wire::infer_parameter::ParameterChoice;
 use super::wire::model_infer_request::InferInputTensor;
@@ -9,9 +11,9 @@ use super::wire::{InferParameter, InferTensorContents, ModelInferRequest, ModelI
 use crate::call::checked_id;
 use crate::outputs::Outputs;
 use crate::parameters::{RequestParameters, input_binary_size, output_packing};
-use crate::rest::{extend_little_endian, values};
+use crate::predictions::Answered;
 use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
-use crate::{Call, InferReply, ModelDescription, Packing, ParameterValue, Parameters};
+use crate::{Call, InferReply, ModelDescription, Packing, ParameterValue, Parameters, Values};
 use bytes::Bytes;
 use spinwell_core::{Code, Fault, Samples, Series};
 use std::collections::HashMap;
@@ -43,7 +45,7 @@ pub fn decode(request: ModelInferRequest, model: &ModelDescription) -> Result<Ca
     Ok(Call {
         id: checked_id(&request.id)?,
         series,
-        outputs: Outputs::requested(names, Packing::Binary)?,
+        outputs: Outputs::requested(names, parameters.packing.unwrap_or(Packing::Binary), model)?,
         parameters,
     })
 }
@@ -52,22 +54,24 @@ pub fn decode(request: ModelInferRequest, model: &ModelDescription) -> Result<Ca
 #[must_use]
 pub fn encode(id: &str, outputs: &Outputs, reply: &InferReply) -> ModelInferResponse {
     let model = &reply.model;
-    let shape = [reply.forecasts.batch, model.horizon, model.targets.len()];
-    let (outputs, raw_output_contents) = outputs
-        .iter()
-        .map(|output| {
+    let is_raw = outputs.any_binary();
+    let mut raw_output_contents = Vec::new();
+    let mut tensors = Vec::new();
+    for Answered { name, values, extents, .. } in reply.answered(outputs) {
+        if is_raw {
             let mut raw = Vec::new();
-            extend_little_endian(&mut raw, values(&reply.forecasts, output.name));
-            let tensor = InferOutputTensor {
-                name: output.name.as_str().to_owned(),
-                datatype: "FP32".to_owned(),
-                shape: shape.iter().map(|&dimension| dimension as i64).collect(),
-                parameters: HashMap::new(),
-                contents: None,
-            };
-            (tensor, Bytes::from(raw))
-        })
-        .unzip();
+            values.write_bytes(&mut raw);
+            raw_output_contents.push(Bytes::from(raw));
+        }
+        let shape = std::iter::once(reply.predictions.batch).chain(extents.iter().copied());
+        tensors.push(InferOutputTensor {
+            name: name.as_str().to_owned(),
+            datatype: values.datatype().as_str().to_owned(),
+            shape: shape.map(|dimension| dimension as i64).collect(),
+            parameters: HashMap::new(),
+            contents: (!is_raw).then(|| contents(values)),
+        });
+    }
     let text = |value: &str| InferParameter {
         parameter_choice: Some(ParameterChoice::StringParam(value.to_owned())),
     };
@@ -80,9 +84,23 @@ pub fn encode(id: &str, outputs: &Outputs, reply: &InferReply) -> ModelInferResp
             ("profile".to_owned(), text(model.profile.as_str())),
             ("node".to_owned(), text(&reply.node.0)),
         ]),
-        outputs,
+        outputs: tensors,
         raw_output_contents,
     }
+}
+
+/// Values in the list of their datatype. The protocol has none for 8 bits, so they take the one for 32.
+fn contents(values: &Values) -> InferTensorContents {
+    let mut contents = InferTensorContents::default();
+    match values {
+        Values::Bool(values) => contents.bool_contents.clone_from(values),
+        Values::Int8(values) => contents.int_contents = values.iter().copied().map(i32::from).collect(),
+        Values::Fp32(values) => contents.fp32_contents.clone_from(values),
+        Values::Text(texts) => {
+            contents.bytes_contents = texts.iter().map(|text| text.clone().into_bytes().into()).collect();
+        }
+    }
+    contents
 }
 
 fn decode_input(
@@ -159,7 +177,7 @@ fn from_wire(parameters: HashMap<String, InferParameter>) -> Result<Parameters, 
 mod tests {
     use super::*;
     use crate::catalogue::tests::model;
-    use crate::rest::outputs_and_reply;
+    use crate::rest::{asked, reply};
 
     fn request(change: impl FnOnce(&mut ModelInferRequest)) -> ModelInferRequest {
         let mut request = ModelInferRequest {
@@ -220,15 +238,44 @@ mod tests {
 
     #[test]
     fn answers_are_raw_and_in_the_order_asked_for() {
-        let (outputs, reply) = outputs_and_reply(&[("lower", None), ("forecast", None)]);
+        let reply = reply();
+        let outputs = asked(&[("lower", None), ("forecast", Some(Packing::Binary))], &reply);
         let response = encode("q", &outputs, &reply);
         assert_eq!(
             response.outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(),
             ["lower", "forecast"]
         );
         assert_eq!(response.outputs[0].shape, [1, 3, 1]);
+        assert!(response.outputs.iter().all(|output| output.contents.is_none()));
         let wanted: Vec<u8> = [0.5_f32, 1.5, 2.5].iter().flat_map(|v| v.to_le_bytes()).collect();
         assert_eq!(response.raw_output_contents[0], wanted);
         assert_eq!((response.id.as_str(), response.model_version.as_str()), ("q", "2"));
+    }
+
+    #[test]
+    fn raw_is_the_default_and_typed_contents_come_where_bytes_are_declined() {
+        let packed = |change: fn(&mut ModelInferRequest)| {
+            decode(request(change), &model("m", 1, 1)).unwrap().outputs.any_binary()
+        };
+        assert!(packed(|_| {}));
+        assert!(!packed(|r| {
+            let declined = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(false)) };
+            r.parameters.insert("binary_data_output".into(), declined);
+        }));
+    }
+
+    #[test]
+    fn typed_contents_stand_in_the_list_of_their_datatype() {
+        let reply = reply();
+        let outputs = asked(&[("direction", None), ("confidence", None)], &reply);
+        let response = encode("q", &outputs, &reply);
+        assert!(response.raw_output_contents.is_empty());
+        let [direction, confidence] = response.outputs.try_into().unwrap();
+        assert_eq!((direction.datatype.as_str(), direction.shape), ("INT8", vec![1, 3, 1]));
+        let wanted = InferTensorContents { int_contents: vec![-1, 0, 1], ..InferTensorContents::default() };
+        assert_eq!(direction.contents, Some(wanted));
+        assert_eq!(confidence.contents.unwrap().fp32_contents, [0.75, 0.5, 1.0]);
+        assert_eq!(contents(&Values::Bool(vec![true])).bool_contents, [true]);
+        assert_eq!(contents(&Values::Text(vec!["ab".into()])).bytes_contents, [Bytes::from_static(b"ab")]);
     }
 }

@@ -6,7 +6,7 @@ use super::wire::{
     ModelParameter, ServerMetadataResponse,
 };
 use crate::tensor::INPUT_NAME;
-use crate::{Catalogue, EXTENSIONS, ModelDescription, OutputName, SERVER_NAME};
+use crate::{Catalogue, EXTENSIONS, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME};
 
 /// The answer to `ServerMetadata`.
 #[must_use]
@@ -21,18 +21,22 @@ pub fn server(version: &str) -> ServerMetadataResponse {
 /// The answer to `ModelMetadata`.
 #[must_use]
 pub fn model(model: &ModelDescription, catalogue: &Catalogue) -> ModelMetadataResponse {
-    let tensor = |name: &str, shape: [i64; 3]| TensorMetadata {
-        name: name.to_owned(),
+    let input = TensorMetadata {
+        name: INPUT_NAME.to_owned(),
         datatype: "FP32".to_owned(),
-        shape: shape.to_vec(),
+        shape: vec![-1, -1, signed(model.channels.len())],
     };
-    let (horizon, targets) = (signed(model.horizon), signed(model.targets.len()));
+    let output = |OutputFacts { name, extents }: &OutputFacts| TensorMetadata {
+        name: name.as_str().to_owned(),
+        datatype: name.datatype().as_str().to_owned(),
+        shape: std::iter::once(-1).chain(extents.iter().copied().map(signed)).collect(),
+    };
     ModelMetadataResponse {
         name: model.name.as_str().to_owned(),
         versions: catalogue.versions(model.name.as_str()),
         platform: model.platform(),
-        inputs: vec![tensor(INPUT_NAME, [-1, -1, signed(model.channels.len())])],
-        outputs: OutputName::ALL.iter().map(|name| tensor(name.as_str(), [-1, horizon, targets])).collect(),
+        inputs: vec![input],
+        outputs: model.outputs().iter().map(output).collect(),
         properties: model.properties().into_iter().collect(),
     }
 }
@@ -40,10 +44,10 @@ pub fn model(model: &ModelDescription, catalogue: &Catalogue) -> ModelMetadataRe
 /// The answer to `ModelConfig`.
 #[must_use]
 pub fn config(model: &ModelDescription) -> ModelConfig {
-    let output = |name: &OutputName| ModelOutput {
+    let output = |OutputFacts { name, extents }: &OutputFacts| ModelOutput {
         name: name.as_str().to_owned(),
-        data_type: DataType::TypeFp32.into(),
-        dims: vec![signed(model.horizon), signed(model.targets.len())],
+        data_type: config_type(name.datatype()).into(),
+        dims: extents.iter().copied().map(signed).collect(),
     };
     ModelConfig {
         name: model.name.as_str().to_owned(),
@@ -55,13 +59,22 @@ pub fn config(model: &ModelDescription) -> ModelConfig {
             data_type: DataType::TypeFp32.into(),
             dims: vec![-1, signed(model.channels.len())],
         }],
-        output: OutputName::ALL.iter().map(output).collect(),
+        output: model.outputs().iter().map(output).collect(),
         dynamic_batching: Some(ModelDynamicBatching {}),
         parameters: model
             .properties()
             .into_iter()
             .map(|(key, string_value)| (key, ModelParameter { string_value }))
             .collect(),
+    }
+}
+
+const fn config_type(datatype: OutputDatatype) -> DataType {
+    match datatype {
+        OutputDatatype::Bool => DataType::TypeBool,
+        OutputDatatype::Int8 => DataType::TypeInt8,
+        OutputDatatype::Fp32 => DataType::TypeFp32,
+        OutputDatatype::Bytes => DataType::TypeString,
     }
 }
 

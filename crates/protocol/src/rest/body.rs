@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Entries of any list or map in a request's JSON. The largest real request has three outputs.
+/// Entries of any list or map in a request's JSON. The largest real request has five outputs.
 const ENTRIES_MAX: usize = 64;
 
 /// The request.

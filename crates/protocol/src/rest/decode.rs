@@ -74,7 +74,7 @@ pub fn decode(body: &[u8], framing: Framing, model: &ModelDescription) -> Result
     Ok(Call {
         id: checked_id(request.id.as_deref().unwrap_or_default())?,
         series,
-        outputs: Outputs::requested(wanted, parameters.packing)?,
+        outputs: Outputs::requested(wanted, parameters.packing.unwrap_or_default(), model)?,
         parameters,
     })
 }
@@ -173,7 +173,7 @@ mod tests {
         let call = decode_text(&good().to_string()).unwrap();
         assert_eq!(call.id, "a");
         assert_eq!(call.series.samples(), &Samples::F32(vec![1.0, 2.0, 3.0, 4.0]));
-        assert_eq!(call.outputs, Outputs::all(Packing::Json));
+        assert_eq!(call.outputs, Outputs::usual(&model("m", 1, 1), Packing::Json));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the server and its models are, as JSON.
 
 use crate::tensor::INPUT_NAME;
-use crate::{Catalogue, EXTENSIONS, ModelDescription, OutputName, SERVER_NAME};
+use crate::{Catalogue, EXTENSIONS, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME};
 use serde_json::{Value, json};
 
 /// The answer to `GET /v2`.
@@ -13,9 +13,14 @@ pub fn server(version: &str) -> Value {
 /// The answer to `GET /v2/models/{name}`.
 #[must_use]
 pub fn model(model: &ModelDescription, catalogue: &Catalogue) -> Value {
-    let outputs: Vec<Value> = OutputName::ALL
+    let outputs: Vec<Value> = model
+        .outputs()
         .iter()
-        .map(|name| json!({"name": name.as_str(), "datatype": "FP32", "shape": [-1, model.horizon, model.targets.len()]}))
+        .map(|OutputFacts { name, extents }| {
+            let shape: Vec<Value> =
+                std::iter::once(json!(-1)).chain(extents.iter().map(|e| json!(e))).collect();
+            json!({"name": name.as_str(), "datatype": name.datatype().as_str(), "shape": shape})
+        })
         .collect();
     json!({
         "name": model.name.as_str(),
@@ -30,9 +35,12 @@ pub fn model(model: &ModelDescription, catalogue: &Catalogue) -> Value {
 /// The answer to `GET /v2/models/{name}/config`: the part of Triton's configuration that is true here.
 #[must_use]
 pub fn config(model: &ModelDescription) -> Value {
-    let outputs: Vec<Value> = OutputName::ALL
+    let outputs: Vec<Value> = model
+        .outputs()
         .iter()
-        .map(|name| json!({"name": name.as_str(), "data_type": "TYPE_FP32", "dims": [model.horizon, model.targets.len()]}))
+        .map(|OutputFacts { name, extents }| {
+            json!({"name": name.as_str(), "data_type": config_type(name.datatype()), "dims": extents})
+        })
         .collect();
     let parameters: serde_json::Map<String, Value> =
         model.properties().into_iter().map(|(key, value)| (key, json!({"string_value": value}))).collect();
@@ -48,10 +56,20 @@ pub fn config(model: &ModelDescription) -> Value {
     })
 }
 
+/// A datatype as Triton's configuration names it.
+const fn config_type(datatype: OutputDatatype) -> &'static str {
+    match datatype {
+        OutputDatatype::Bool => "TYPE_BOOL",
+        OutputDatatype::Int8 => "TYPE_INT8",
+        OutputDatatype::Fp32 => "TYPE_FP32",
+        OutputDatatype::Bytes => "TYPE_STRING",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::tests::model as example;
+    use crate::catalogue::tests::{classifier, detector, model as example};
 
     #[test]
     fn config_and_metadata_name_the_same_tensors() {
@@ -65,5 +83,42 @@ mod tests {
         assert_eq!(metadata["inputs"][0]["shape"], json!([-1, -1, 2]));
         assert_eq!(metadata["platform"], "spinwell_linear");
         assert_eq!(metadata["properties"]["window_min"], "4");
+    }
+    #[test]
+    fn outputs_are_listed_with_datatype_and_shape() {
+        let check = |description: &ModelDescription, wanted: Value, data_types: &[&str]| {
+            let metadata = model(description, &Catalogue::default());
+            assert_eq!(metadata["outputs"], wanted);
+            let config = config(description);
+            let list = config["output"].as_array().unwrap();
+            assert_eq!(list.iter().map(|t| t["data_type"].as_str().unwrap()).collect::<Vec<_>>(), data_types);
+            for (of_config, of_metadata) in list.iter().zip(wanted.as_array().unwrap()) {
+                let shape = &of_metadata["shape"].as_array().unwrap()[1..];
+                assert_eq!(of_config["dims"].as_array().unwrap(), shape);
+            }
+        };
+        let output = |name: &str, datatype: &str, shape: Value| json!({"name": name, "datatype": datatype, "shape": shape});
+        let shape = json!([-1, 3, 1]);
+        check(
+            &example("taxi", 1, 2),
+            json!([
+                output("forecast", "FP32", shape.clone()),
+                output("lower", "FP32", shape.clone()),
+                output("upper", "FP32", shape.clone()),
+                output("direction", "INT8", shape.clone()),
+                output("confidence", "FP32", shape),
+            ]),
+            &["TYPE_FP32", "TYPE_FP32", "TYPE_FP32", "TYPE_INT8", "TYPE_FP32"],
+        );
+        check(
+            &classifier("shaken"),
+            json!([output("label", "BYTES", json!([-1])), output("probabilities", "FP32", json!([-1, 2]))]),
+            &["TYPE_STRING", "TYPE_FP32"],
+        );
+        check(
+            &detector("pump"),
+            json!([output("score", "FP32", json!([-1])), output("anomaly", "BOOL", json!([-1]))]),
+            &["TYPE_FP32", "TYPE_BOOL"],
+        );
     }
 }

@@ -8,7 +8,6 @@ pub(crate) mod numbers;
 
 pub use decode::{Framing, HEADER_LENGTH, decode};
 #[cfg(test)]
-pub(crate) use encode::tests::outputs_and_reply;
+pub(crate) use encode::tests::{asked, reply};
 pub use encode::{Encoded, encode};
-pub(crate) use encode::{extend_little_endian, values};
 pub use metadata::{config, model, server};

@@ -1,0 +1,389 @@
+//! What a model computes: rows of streams in, forecasts out, in the arithmetic of its profile.
+
+use super::mixer::MixState;
+use super::readout::{FORGETS_WITHIN, Parts};
+use super::stream::StreamOf;
+use super::{Forecast, Scratch, Window, WindowError};
+use crate::encoder::Memory;
+use crate::kernel::{Real, dispatch};
+use spinwell_core::Samples;
+
+/// Scored rows from which the intervals of a window held what they promise on every series we tried (56 series and
+/// horizons; with 120 rows 3 of them did not).
+const SETTLED_ROWS_MIN: usize = 300;
+
+/// Buffers that a step needs, in one arithmetic.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Buffers<R> {
+    features: Vec<R>,
+    steps: [Vec<R>; 4],
+    members: Vec<f64>,
+    points: Vec<f64>,
+}
+
+/// A type that models compute in: knows its place in what holds both.
+pub(crate) trait Profile: Real {
+    /// The buffers of this type.
+    fn buffers(scratch: &mut Scratch) -> &mut Buffers<Self>;
+}
+
+impl Profile for f32 {
+    fn buffers(scratch: &mut Scratch) -> &mut Buffers<f32> {
+        &mut scratch.narrow
+    }
+}
+
+impl Profile for f64 {
+    fn buffers(scratch: &mut Scratch) -> &mut Buffers<f64> {
+        &mut scratch.wide
+    }
+}
+
+/// A row that arrives: its channels, and what it says of the targets where the channels do not hold them.
+pub(crate) trait Row {
+    /// The value of a channel.
+    fn value(&self, channel: usize) -> f64;
+    /// The truth of a target, where it is known.
+    fn truth(&self, target: usize) -> Option<f64>;
+}
+
+/// A truth beside the one-step forecast of it, both standardised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Surprise {
+    /// What came.
+    pub(crate) truth: f64,
+    /// What was forecast.
+    pub(crate) forecast: f64,
+    /// The size of error that was to be expected; positive.
+    pub(crate) scale: f64,
+}
+
+/// A row of a series that begins with its targets, or of inputs whose truth does not come.
+pub(crate) struct Plain<V> {
+    pub(crate) value: V,
+    pub(crate) hears_targets: bool,
+}
+
+impl<V: Fn(usize) -> f64> Row for Plain<V> {
+    #[inline(always)]
+    fn value(&self, channel: usize) -> f64 {
+        (self.value)(channel)
+    }
+
+    #[inline(always)]
+    fn truth(&self, target: usize) -> Option<f64> {
+        self.hears_targets.then(|| (self.value)(target))
+    }
+}
+
+/// A row of inputs with the targets beside it.
+pub(crate) struct WithTruth<'r> {
+    pub(crate) row: &'r [f64],
+    pub(crate) truth: &'r [f64],
+}
+
+impl Row for WithTruth<'_> {
+    #[inline(always)]
+    fn value(&self, channel: usize) -> f64 {
+        self.row[channel]
+    }
+
+    #[inline(always)]
+    fn truth(&self, target: usize) -> Option<f64> {
+        Some(self.truth[target])
+    }
+}
+
+impl<R: Profile> Parts<R> {
+    /// Number of targets.
+    pub(crate) fn targets(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// Rows of the shortest window that has a forecast: as far as the lags look back.
+    pub(crate) fn window_min(&self) -> usize {
+        self.encoder.rows_needed()
+    }
+
+    /// Rows after which the reservoir has forgotten its start to 1e-3 and the intervals have settled.
+    pub(crate) fn window_recommended(&self) -> usize {
+        self.scored_from() + self.intervals.settled_rows().max(SETTLED_ROWS_MIN + self.horizon)
+    }
+
+    /// From this many rows on a stream's own errors enter its interval scale: earlier ones come from a state
+    /// that still remembers where it started.
+    fn scored_from(&self) -> usize {
+        self.window_min().max(self.contraction.to_1e3.unwrap_or(FORGETS_WITHIN))
+    }
+
+    /// A stream that has seen nothing.
+    pub(crate) fn stream(&self) -> StreamOf<R> {
+        let horizons = self.intervals.scored.iter().cycle();
+        let mixes = self.mixer.as_ref().map_or_else(Vec::new, |mixer| {
+            mixer
+                .errors
+                .iter()
+                .zip(horizons)
+                .map(|(errors, &horizon)| MixState::new(errors, horizon))
+                .collect()
+        });
+        StreamOf { memory: self.encoder.fresh(), tracks: self.intervals.fresh(), mixes }
+    }
+
+    /// Feeds one row.
+    pub(crate) fn step(&self, stream: &mut StreamOf<R>, row: &impl Row, scratch: &mut Scratch) {
+        let Buffers { features, steps: [step, ..], members, .. } = R::buffers(scratch);
+        let mut steps = [std::mem::take(step)];
+        dispatch(
+            #[inline(always)]
+            || self.advance(&mut [stream], &[row], features, members, &mut steps),
+        );
+        [*step] = steps;
+    }
+
+    /// What the row that comes next says against the one-step forecast of `target`; nothing before there is one.
+    pub(crate) fn surprise(&self, stream: &StreamOf<R>, target: usize, truth: f64) -> Option<Surprise> {
+        let (forecast, scale) =
+            stream.tracks[target * self.intervals.scored.len()].expected(stream.memory.rows)?;
+        let truth = self.outputs[target].standardise::<R>(truth).widen();
+        Some(Surprise { truth, forecast, scale })
+    }
+
+    /// The forecast of a stream from its newest row, if it has seen enough of them.
+    pub(crate) fn forecast(
+        &self,
+        stream: &StreamOf<R>,
+        scratch: &mut Scratch,
+    ) -> Result<Forecast, WindowError> {
+        self.check_rows(stream.memory.rows)?;
+        let buffers = R::buffers(scratch);
+        Ok(dispatch(
+            #[inline(always)]
+            || self.read_out(stream, buffers),
+        ))
+    }
+
+    fn check_rows(&self, rows: usize) -> Result<(), WindowError> {
+        let window_min = self.window_min();
+        if rows < window_min { Err(WindowError::TooShort { rows, window_min }) } else { Ok(()) }
+    }
+
+    /// Lets a stream feed on its own one-step forecasts for `steps` rows: `[steps][targets]`, in the data's units.
+    pub(crate) fn run_free(
+        &self,
+        stream: &StreamOf<R>,
+        steps: usize,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Vec<f64>>, WindowError> {
+        self.check_rows(stream.memory.rows)?;
+        let mut stream = stream.clone();
+        let mut path = Vec::with_capacity(steps);
+        for _ in 0..steps {
+            let Buffers { features, members, .. } = R::buffers(scratch);
+            let row: Vec<f64> = dispatch(
+                #[inline(always)]
+                || {
+                    self.write_features(&stream.memory, features);
+                    let mut row = Vec::with_capacity(self.targets());
+                    for (target, channel) in self.outputs.iter().enumerate() {
+                        row.push(channel.restore(self.point(&stream, target, 1, features, members)));
+                    }
+                    row
+                },
+            );
+            self.step(
+                &mut stream,
+                &Plain { value: |channel: usize| row[channel], hears_targets: true },
+                scratch,
+            );
+            path.push(row);
+        }
+        Ok(path)
+    }
+
+    /// Answers `STREAMS` windows of equal length in one pass and returns `STREAMS`.
+    pub(crate) fn forecast_together<const STREAMS: usize>(
+        &self,
+        indices: &[usize],
+        windows: &[Window<'_>],
+        results: &mut [Result<Option<Forecast>, WindowError>],
+        scratch: &mut Scratch,
+    ) -> usize {
+        let taken: [Window<'_>; STREAMS] = std::array::from_fn(|s| windows[indices[s]]);
+        let rows = taken[0].series.rows();
+        let mut streams: [StreamOf<R>; STREAMS] = std::array::from_fn(|_| self.stream());
+        let buffers = R::buffers(scratch);
+        let mut own: [Vec<R>; STREAMS] = std::array::from_fn(|s| std::mem::take(&mut buffers.steps[s]));
+        dispatch(
+            #[inline(always)]
+            || {
+                for row in 0..rows {
+                    let arriving: [_; STREAMS] = std::array::from_fn(
+                        #[inline(always)]
+                        |s| {
+                            let Window { series, index } = taken[s];
+                            let start = (index * rows + row) * series.channels();
+                            let value = move |channel: usize| sample(series.samples(), start + channel);
+                            Plain { value, hears_targets: self.hears_targets }
+                        },
+                    );
+                    let Buffers { features, members, .. } = &mut *buffers;
+                    self.advance(&mut streams.each_mut(), &arriving.each_ref(), features, members, &mut own);
+                }
+                for (stream, &index) in streams.iter().zip(indices) {
+                    results[index] = Ok(Some(self.read_out(stream, buffers)));
+                }
+            },
+        );
+        for (buffer, used) in buffers.steps.iter_mut().zip(own) {
+            *buffer = used;
+        }
+        STREAMS
+    }
+
+    /// One row of each of a few streams: score what it confirms, step, and note what is to be scored later.
+    #[inline(always)]
+    fn advance<const STREAMS: usize>(
+        &self,
+        streams: &mut [&mut StreamOf<R>; STREAMS],
+        rows: &[&impl Row; STREAMS],
+        features: &mut Vec<R>,
+        members: &mut Vec<f64>,
+        steps: &mut [Vec<R>; STREAMS],
+    ) {
+        for (stream, row) in streams.iter_mut().zip(rows) {
+            self.score(stream, *row);
+        }
+        let mut memories = streams.each_mut().map(
+            #[inline(always)]
+            |stream| &mut stream.memory,
+        );
+        self.encoder.advance(
+            &mut memories,
+            #[inline(always)]
+            |stream, channel| rows[stream].value(channel),
+            steps,
+        );
+        for stream in streams.iter_mut() {
+            if stream.memory.rows >= self.scored_from() {
+                self.note_pending(stream, features, members);
+            }
+        }
+    }
+
+    /// Learns from the forecasts that were made for the row now arriving.
+    #[inline(always)]
+    fn score(&self, stream: &mut StreamOf<R>, row: &impl Row) {
+        let scored = &self.intervals.scored;
+        let rows = stream.memory.rows;
+        for (index, track) in stream.tracks.iter_mut().enumerate() {
+            let target = index / scored.len();
+            let truth = row.truth(target).map(|truth| self.outputs[target].standardise::<R>(truth).widen());
+            self.intervals.observe(index, track, rows, truth.unwrap_or(f64::NAN));
+            let noted = rows >= self.scored_from() + scored[index % scored.len()] - 1;
+            if let (true, Some(truth), Some(mix)) = (noted, truth, stream.mixes.get_mut(index)) {
+                mix.observe(rows, truth);
+            }
+        }
+    }
+
+    /// Stores the forecasts of the scored horizons until their truth comes.
+    #[inline(always)]
+    fn note_pending(&self, stream: &mut StreamOf<R>, features: &mut Vec<R>, members: &mut Vec<f64>) {
+        self.write_features(&stream.memory, features);
+        let scored = &self.intervals.scored;
+        for index in 0..stream.tracks.len() {
+            let (target, horizon) = (index / scored.len(), scored[index % scored.len()]);
+            let forecast = self.point(stream, target, horizon, features, members);
+            let rows = stream.memory.rows;
+            self.intervals.note(index, &mut stream.tracks[index], rows - 1, forecast);
+            if let Some(mix) = stream.mixes.get_mut(index) {
+                mix.note(rows, members);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn write_features(&self, memory: &Memory<R>, features: &mut Vec<R>) {
+        let encoder = &self.encoder;
+        features.clear();
+        features.resize(encoder.vectors(self.targets()) * encoder.padded_len(), R::ZERO);
+        encoder.features(memory, features);
+    }
+
+    /// The standardised forecast of one target, `step` rows ahead. What each member said is left in `members`, where
+    /// there are several.
+    #[inline(always)]
+    fn point(
+        &self,
+        stream: &StreamOf<R>,
+        target: usize,
+        step: usize,
+        features: &[R],
+        members: &mut Vec<f64>,
+    ) -> f64 {
+        let base = self.encoder.base_of(&stream.memory, target, step).widen();
+        let (vector, output) = if self.encoder.shared {
+            let padded = self.encoder.padded_len();
+            (&features[target * padded..][..padded], step - 1)
+        } else {
+            (features, (step - 1) * self.targets() + target)
+        };
+        let Some(mixer) = &self.mixer else { return base + self.members[0].output(output, vector) };
+        members.clear();
+        for member in &self.members {
+            members.push(base + member.output(output, vector));
+        }
+        for &naive in &self.encoder.bases[1..] {
+            members.push(self.encoder.naive(naive, &stream.memory, target, step).widen());
+        }
+        let scored = &self.intervals.scored;
+        let place = scored.partition_point(|&scored| scored < step).min(scored.len() - 1);
+        stream.mixes[target * scored.len() + place].mix(mixer.power, members)
+    }
+
+    #[inline(always)]
+    fn read_out(&self, stream: &StreamOf<R>, buffers: &mut Buffers<R>) -> Forecast {
+        let Buffers { features, members, points, .. } = buffers;
+        self.write_features(&stream.memory, features);
+        let (targets, outputs) = (self.targets(), self.targets() * self.horizon);
+        points.clear();
+        for step in 1..=self.horizon {
+            for target in 0..targets {
+                points.push(self.point(stream, target, step, features, members));
+            }
+        }
+        let mut result = Forecast {
+            forecast: vec![0.0; outputs],
+            lower: vec![0.0; outputs],
+            upper: vec![0.0; outputs],
+            direction: vec![0; outputs],
+            confidence: vec![0.0; outputs],
+        };
+        for (target, channel) in self.outputs.iter().enumerate() {
+            let at = |step: usize| (step - 1) * targets + target;
+            let outlook = self
+                .intervals
+                .outlook(target, &stream.tracks, stream.memory.rows - 1, |step| points[at(step)]);
+            for step in 1..=self.horizon {
+                let (place, z) = (at(step), points[at(step)]);
+                let half = outlook.half_width(step);
+                let (direction, confidence) = outlook.direction(step, z);
+                result.forecast[place] = channel.restore(z) as f32;
+                result.lower[place] = channel.restore(z - half) as f32;
+                result.upper[place] = channel.restore(z + half) as f32;
+                result.direction[place] = direction.sign();
+                result.confidence[place] = confidence;
+            }
+        }
+        result
+    }
+}
+
+#[inline(always)]
+fn sample(samples: &Samples, index: usize) -> f64 {
+    match samples {
+        Samples::F32(values) => f64::from(values[index]),
+        Samples::F64(values) => values[index],
+    }
+}

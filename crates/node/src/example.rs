@@ -1,0 +1,29 @@
+//! A model's description for this crate's tests.
+
+use spinwell_core::{ModelHash, ModelVersion, NumericProfile};
+use spinwell_protocol::{ForecastFacts, ModelDescription, ModelFacts, Task};
+
+/// A model of one channel that does this task.
+pub(crate) fn description(task: Task) -> ModelDescription {
+    ModelDescription::new(ModelFacts {
+        name: "echo".parse().unwrap(),
+        version: ModelVersion(1),
+        hash: ModelHash([0; 32]),
+        family: "echo".into(),
+        task,
+        channels: vec!["c".into()],
+        window_min: 1,
+        window_recommended: 1,
+        window_max: 10,
+        time_column: None,
+        profile: NumericProfile::CpuF32,
+        max_batch_size: 8,
+        request_rows_max: 80,
+    })
+}
+
+/// A model of one channel that forecasts it so many steps ahead.
+pub(crate) fn forecaster(horizon: usize) -> ModelDescription {
+    let targets = vec!["c".into()];
+    description(Task::Forecast(ForecastFacts { horizon, season: 1, targets, coverage: 0.95 }))
+}
