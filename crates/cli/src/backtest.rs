@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault};
 use spinwell_engine::backtest::{self, Evaluation, Mode, Plan, Units, evaluate};
 use spinwell_engine::data::Table;
-use spinwell_engine::metrics::Figures;
+use spinwell_engine::metrics::{Figures, Hits, Scored, effective_sample_size};
 use spinwell_engine::train::{self, Folds, Options, Score, Trained};
 use spinwell_engine::{Model, free_run, yardstick};
 
@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Also fit the chosen model so many times with other random weights, and report the spread of NRMSE.
     #[arg(long, value_name = "N", default_value_t = 0)]
     refits: u32,
+    /// Also score forecasts from N cold windows of the recommended length, spread evenly over the origins.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    cold_windows: usize,
     /// Feed rows one by one, or a cold window of W rows at each origin.
     #[arg(long, value_name = "stream|window=W", default_value = "stream", value_parser = parse_mode)]
     mode: ModeArg,
@@ -129,7 +132,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let evaluation = evaluate(&trained.model, &data.table, &plan).map_err(invalid)?;
     let free = args.free_run.map(|asked| closed_loops(asked, &trained.model, &data.table, &plan));
     let free = free.transpose().map_err(invalid)?;
+    let cold =
+        (args.cold_windows > 0).then(|| cold_windows(args.cold_windows, &trained.model, &data.table, &plan));
+    let more = More { free, cold: cold.transpose().map_err(invalid)?, refits: Vec::new() };
     let refits = refits(args.refits, &trained.model, &data.table, &Split { folds, options, plan })?;
+    let more = More { refits, ..more };
     if let Some(path) = &training.plot {
         let title = format!("{} of {}", training.target[0], pictures::file_name(&training.data));
         let note = format!("{} fitted on rows before {}", trained.model.family(), args.train_end);
@@ -141,14 +148,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let seconds = |index: usize| progress.seconds(index);
     if training.json {
         let mut document = document(&trained, &evaluation, train_seconds, &seconds);
-        document.extend(more_figures(free.as_ref(), &refits));
+        document.extend(more.figures());
         document.extend(guards(&trained.model, &data.table, &evaluation, &plan));
         output::document(&Value::Object(document));
     } else {
         say(&output::comparison(&trained, &seconds));
         say("");
         say(&results(&trained, &evaluation));
-        more_lines(free.as_ref(), &refits).iter().for_each(|line| say(line));
+        more.lines().iter().for_each(|line| say(line));
         if let Some(path) = &training.plot {
             say(&format!("plot  {}", path.display()));
         }
@@ -231,19 +238,83 @@ fn refits(count: u32, model: &Model, table: &Table, split: &Split) -> anyhow::Re
     (1..=u64::from(count)).map(one).collect()
 }
 
-fn more_figures(free: Option<&free_run::Figures>, refits: &[f64]) -> Map<String, Value> {
-    let mut more = Map::new();
-    if let Some(free) = free {
-        let nrmse = if free.nrmse.is_finite() { json!(free.nrmse) } else { Value::Null };
-        more.insert("nrmse_free_run".to_owned(), nrmse);
-        for (name, share) in [("", 0.5), ("_p10", 0.1), ("_p90", 0.9)] {
-            more.insert(format!("valid_prediction_steps{name}"), json!(free.valid_steps_at(share)));
+/// Forecasts from cold windows.
+struct Cold {
+    rows: usize,
+    evaluation: Evaluation,
+}
+
+/// Scores about `count` windows of the recommended length, which the rows before the first origin must hold.
+fn cold_windows(count: usize, model: &Model, table: &Table, plan: &Plan) -> Result<Cold, backtest::Error> {
+    let rows = model.window_recommended().max(model.window_min()).max(1).min(plan.test_start);
+    let origins = (plan.test_end + 1).saturating_sub(plan.test_start + model.horizon());
+    let plan = Plan { mode: Mode::Window(rows), stride: (origins / count).max(1), ..*plan };
+    evaluate(model, table, &plan).map(|evaluation| Cold { rows, evaluation })
+}
+
+/// What was asked for beside the figures of every backtest.
+struct More {
+    free: Option<free_run::Figures>,
+    cold: Option<Cold>,
+    refits: Vec<f64>,
+}
+
+impl More {
+    fn figures(&self) -> Map<String, Value> {
+        let mut more = Map::new();
+        if let Some(free) = &self.free {
+            let nrmse = if free.nrmse.is_finite() { json!(free.nrmse) } else { Value::Null };
+            more.insert("nrmse_free_run".to_owned(), nrmse);
+            for (name, share) in [("", 0.5), ("_p10", 0.1), ("_p90", 0.9)] {
+                more.insert(format!("valid_prediction_steps{name}"), json!(free.valid_steps_at(share)));
+            }
         }
+        if let Some(Cold { rows, evaluation }) = &self.cold {
+            let mut figures = output::figures_json(&evaluation.overall);
+            figures.insert("rows".to_owned(), json!(rows));
+            figures.insert("n_origins".to_owned(), json!(evaluation.origins.len()));
+            more.insert("cold_windows".to_owned(), Value::Object(figures));
+        }
+        if !self.refits.is_empty() {
+            more.insert("nrmse_refits".to_owned(), json!(self.refits));
+        }
+        more
     }
-    if !refits.is_empty() {
-        more.insert("nrmse_refits".to_owned(), json!(refits));
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(free) = &self.free {
+            lines.push(format!(
+                "feeding on its own forecasts: NRMSE {} at the last step; valid for {} steps (median of {}; 10 % to 90 %: {} to {})",
+                figure(free.nrmse),
+                free.valid_steps_at(0.5),
+                free.valid_steps.len(),
+                free.valid_steps_at(0.1),
+                free.valid_steps_at(0.9)
+            ));
+        }
+        if let Some(Cold { rows, evaluation }) = &self.cold {
+            lines.push(format!(
+                "from {} cold windows of {rows} rows: NRMSE {}, coverage {}",
+                evaluation.origins.len(),
+                figure(evaluation.overall.nrmse),
+                percent(evaluation.overall.coverage)
+            ));
+        }
+        if !self.refits.is_empty() {
+            let mut sorted = self.refits.clone();
+            sorted.sort_by(f64::total_cmp);
+            let (low, high) = (sorted[0], sorted[sorted.len() - 1]);
+            lines.push(format!(
+                "fitted {} times with other random weights: NRMSE {} to {}, median {}",
+                sorted.len(),
+                figure(low),
+                figure(high),
+                figure(sorted[sorted.len() / 2])
+            ));
+        }
+        lines
     }
-    more
 }
 
 /// Figures that guard against tricks: intervals against the plainest ones, and forecasts that run away.
@@ -252,6 +323,13 @@ fn guards(model: &Model, table: &Table, evaluation: &Evaluation, plan: &Plan) ->
     if plan.stride == 1 {
         let ratio = yardstick::interval_score_ratio(&evaluation.points, model.horizon(), model.coverage());
         guards.insert("interval_score_ratio_window500".to_owned(), json!(ratio));
+        let inside = |scored: &Scored| (scored.lower..=scored.upper).contains(&scored.truth);
+        let hits = evaluation
+            .points
+            .iter()
+            .map(|point| Hits { inside: usize::from(inside(&point.scored)), count: 1 });
+        let worth = effective_sample_size(&hits.collect::<Vec<_>>());
+        guards.insert("coverage_effective_n".to_owned(), json!(worth));
     }
     let seen = &table.columns[0][..plan.train_end];
     let (low, high) = seen.iter().fold((f64::MAX, f64::MIN), |(low, high), &v| (v.min(low), v.max(high)));
@@ -262,33 +340,6 @@ fn guards(model: &Model, table: &Table, evaluation: &Evaluation, plan: &Plan) ->
         guards.insert("forecast_extent".to_owned(), json!(furthest / (high - low)));
     }
     guards
-}
-
-fn more_lines(free: Option<&free_run::Figures>, refits: &[f64]) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(free) = free {
-        lines.push(format!(
-            "feeding on its own forecasts: NRMSE {} at the last step; valid for {} steps (median of {}; 10 % to 90 %: {} to {})",
-            figure(free.nrmse),
-            free.valid_steps_at(0.5),
-            free.valid_steps.len(),
-            free.valid_steps_at(0.1),
-            free.valid_steps_at(0.9)
-        ));
-    }
-    if !refits.is_empty() {
-        let mut sorted = refits.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let (low, high) = (sorted[0], sorted[sorted.len() - 1]);
-        lines.push(format!(
-            "fitted {} times with other random weights: NRMSE {} to {}, median {}",
-            sorted.len(),
-            figure(low),
-            figure(high),
-            figure(sorted[sorted.len() / 2])
-        ));
-    }
-    lines
 }
 
 fn results(trained: &Trained, evaluation: &Evaluation) -> String {

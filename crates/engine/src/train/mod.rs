@@ -351,23 +351,25 @@ fn choose(candidates: &[Candidate], choice: Choice) -> Option<usize> {
         let of_family = (0..candidates.len()).filter(|&i| candidates[i].spec.family == family);
         let error = |i: &usize| candidates[*i].validation.nrmse;
         let Some(best) = of_family.min_by(|a, b| error(a).total_cmp(&error(b))) else { continue };
-        let of = |i: usize| &candidates[i].validation;
-        if chosen.is_none_or(|simpler| is_worth_it(of(best), of(simpler))) {
+        if chosen.is_none_or(|simpler| is_worth_it(&candidates[best], &candidates[simpler])) {
             chosen = Some(best);
         }
     }
     chosen
 }
 
-/// Whether a more complex model's validation justifies it: by a margin, and by more than the standard error of its
-/// advantage over the folds (the one-standard-error rule on paired folds, Hastie et al., "The Elements of Statistical
-/// Learning", §7.10).
-fn is_worth_it(complex: &Validation, simple: &Validation) -> bool {
-    let ratios: Vec<f64> = complex.folds.iter().zip(&simple.folds).map(|(a, b)| a / b).collect();
+/// Whether a more complex model's validation justifies it: by a margin, and between learned models by more than the
+/// standard error of its advantage over the folds (the one-standard-error rule on paired folds, Hastie et al., "The
+/// Elements of Statistical Learning", §7.10). Naive forecasts get no such benefit of the doubt: they fail by whole folds
+/// where a series drifts, which the standard error would count in their favour.
+fn is_worth_it(complex: &Candidate, simple: &Candidate) -> bool {
+    let (ours, theirs) = (&complex.validation, &simple.validation);
+    let ratios: Vec<f64> = ours.folds.iter().zip(&theirs.folds).map(|(a, b)| a / b).collect();
     let n = ratios.len() as f64;
     let mean = ratios.iter().sum::<f64>() / n;
     let variance = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    complex.nrmse < WORTH_IT * simple.nrmse && mean + (variance / n).sqrt() < 1.0
+    let surely = simple.spec.family.is_naive() || mean + (variance / n).sqrt() < 1.0;
+    ours.nrmse < WORTH_IT * theirs.nrmse && surely
 }
 
 fn verdict(candidates: &[Candidate], chosen: usize) -> Verdict {
