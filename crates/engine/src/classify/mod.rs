@@ -35,6 +35,7 @@ mod read;
 mod ridge;
 mod score;
 mod series;
+mod settings;
 mod shape;
 mod softmax;
 mod spec;
@@ -52,5 +53,6 @@ pub use options::{
 };
 pub use read::read_cases;
 pub use score::{ClassFigures, ClassifyFigures, score};
+pub use settings::SETTINGS_KEYS;
 pub use spec::{ClassifierFamily, ClassifierSpec, ShapeForm};
 pub use train::{TrainedClassifier, train_classifier};

@@ -1,9 +1,9 @@
 //! Reading labelled series from a CSV file.
 //!
 //! Two layouts are told apart by the header. *Long* has the columns `case` and `t`: one row a time step, rows of a
-//! case ordered by `t`, every column that is not `case`, `t`, `split` or the label a channel. *Wide* lacks one of
-//! the two: one row a series, every column that is not `split` or the label one time step, empty cells at the end
-//! meaning a shorter series.
+//! case ordered by `t`, every column that is not `case`, `t`, `split` or the label a channel. *Wide* has neither:
+//! one row a series, every column that is not `split` or the label one time step, empty cells at the end meaning a
+//! shorter series. A file with one of the two is refused: taken as wide, its case or its time would be a value.
 
 use super::cases::{Case, CaseColumns, Cases, Error, ROWS_MIN, Split};
 use crate::data::Moment;
@@ -74,7 +74,12 @@ impl Layout {
             present: header.iter().take(30).map(|title| format!("{title:?}")).collect::<Vec<_>>().join(", "),
         })?;
         let split = find(&columns.split);
-        let moment = find(&columns.case).zip(find(&columns.time));
+        let moment = match (find(&columns.case), find(&columns.time)) {
+            (Some(case), Some(time)) => Some((case, time)),
+            (None, None) => None,
+            (Some(_), None) => return Err(half_long(columns, &columns.time)),
+            (None, Some(_)) => return Err(half_long(columns, &columns.case)),
+        };
         let others = [Some(label), split, moment.map(|m| m.0), moment.map(|m| m.1)];
         let values: Vec<usize> = (0..header.len()).filter(|&index| !others.contains(&Some(index))).collect();
         if values.is_empty() {
@@ -107,6 +112,11 @@ impl Layout {
             }),
         }
     }
+}
+
+fn half_long(columns: &CaseColumns, missing: &str) -> Error {
+    let present = if missing == columns.case { &columns.time } else { &columns.case };
+    Error::HalfLong { present: present.clone(), missing: missing.to_owned() }
 }
 
 /// One row of the file.
@@ -354,6 +364,8 @@ mod tests {
             ("label,label,t0\n".to_owned(), Code::CsvColumn, "stands twice"),
             ("split,label\n".to_owned(), Code::CsvColumn, "a column per time step"),
             ("case,t,label\n".to_owned(), Code::CsvColumn, "a column per channel"),
+            ("case,label,x,y,z\np,a,1,2,3\n".to_owned(), Code::CsvColumn, r#"has "case" but not "t""#),
+            ("label,t,x,y\na,1,2,3\n".to_owned(), Code::CsvColumn, r#"has "t" but not "case""#),
             ("label,t0,t2,t1\n".to_owned(), Code::CsvColumn, r#"column "t2" stands before column "t1""#),
             (wide("train,a,1,x,3\n"), Code::CsvCell, r#"row 1, column "t1": "x" is not a finite"#),
             (wide("train,a,1,2,3\ntrain,a,1,2,1e999\n"), Code::CsvCell, r#"row 2, column "t2": "1e999""#),
