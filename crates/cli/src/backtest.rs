@@ -29,13 +29,13 @@ With --task classify the column split says which cases are fitted (train) and wh
 pub(crate) struct Args {
     #[command(flatten)]
     training: TrainingArgs,
-    /// Fit on the rows before this one.
+    /// Fit on the rows before this one; needed to forecast.
     #[arg(long, value_name = "N")]
     train_end: Option<usize>,
     /// The first row whose forecast is scored; rows between choose the model [default: --train-end].
     #[arg(long, value_name = "S")]
     test_start: Option<usize>,
-    /// Score no forecast of this row or a later one.
+    /// Score no forecast of this row or a later one; needed to forecast.
     #[arg(long, value_name = "M")]
     test_end: Option<usize>,
     /// Score the last horizon only, or every row up to it [default: last].

@@ -50,7 +50,7 @@ pub(crate) struct TrainingArgs {
     /// What the model is for.
     #[arg(long, value_enum, default_value_t = TaskArg::Forecast)]
     pub(crate) task: TaskArg,
-    /// Column to forecast; several separated by commas.
+    /// Column to forecast, needed for that; several separated by commas.
     #[arg(long, value_name = "COL[,COL..]", value_delimiter = ',')]
     pub(crate) target: Vec<String>,
     /// Column of labels, to classify [default: label].
@@ -62,7 +62,7 @@ pub(crate) struct TrainingArgs {
     /// Feed the inputs alone: the target's own past is learned from, but never sent.
     #[arg(long, requires = "inputs")]
     pub(crate) inputs_only: bool,
-    /// Column of times: orders the rows and checks their spacing [default to classify: t].
+    /// Column of times: orders the rows and checks their spacing. To classify, of long files alone, and t by default.
     #[arg(long, value_name = "COL")]
     pub(crate) time: Option<String>,
     /// How many rows ahead to forecast [default: 1].

@@ -183,7 +183,7 @@ impl Settings {
                 self.order = whole(ORDER_MAX, "2, 3 or 4")?
                     .filter(|&order| order > 1)
                     .map(Some)
-                    .ok_or_else(|| wrong("2, 3 or 4"))?
+                    .ok_or_else(|| wrong("2, 3 or 4"))?;
             }
             "neurons" => self.neurons = whole(UNITS_MAX, "a whole number from 1 to 4096")?,
             "encoding" => {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault, Series};
 use spinwell_engine::Window;
 use spinwell_engine::backtest::cut;
-use spinwell_engine::classify::Classifier;
+use spinwell_engine::classify::{CaseColumns, Classifier, check_one_case};
 use spinwell_engine::data::Columns;
 use std::path::Path;
 
@@ -71,6 +71,9 @@ pub(crate) fn through_server(
 
 /// All rows of a file as one window.
 fn read_series(data: &Path, channels: &[String]) -> anyhow::Result<Series> {
+    let file = std::fs::read(data).map_err(|error| failure::io(data, "reading", &error))?;
+    check_one_case(&file, &CaseColumns::default().case)
+        .map_err(|error| failure::fault(error.code(), format!("{}: {error}", data.display())))?;
     let table = read_data(data, &Columns { values: channels.to_vec(), time: None })?.table;
     table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
     Ok(cut(&table, &(0..table.width()), 0, table.rows()))

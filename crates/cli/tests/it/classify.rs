@@ -338,6 +338,13 @@ fn files_of_cases_that_cannot_be_read_are_told_with_their_place() {
     check(&wide(true).replacen("0.", "0,", 1), &[], "SPW-CSV-MALFORMED", "line 2");
     check("label,t0,t1,t2\na,1,2,3\na,2,3,1\n", &[], "SPW-SERIES-CONSTANT", "every training case has label");
     assert!(!models.exists(), "a failed training left something in the model folder");
+    let several =
+        run(&["predict", "speed", text(&folder.path().join("speed.csv")), "--models", text(folder.path())]);
+    let error = String::from_utf8(several.stderr).unwrap();
+    assert!(
+        error.contains("error[SPW-CSV-CELL]") && error.contains("case \"0\" ends and \"1\" begins"),
+        "{error}"
+    );
     let other = own.path().join("other.csv");
     std::fs::write(&other, long().replacen("x,y", "y,x", 1)).unwrap();
     let fixed = ["evaluate", "speed", text(&other), "--label", "kind", "--models", text(folder.path())];

@@ -51,7 +51,7 @@ pub use model::{Classified, Classifier, ClassifyError};
 pub use options::{
     ClassifierChoice, ClassifyEvent, ClassifyObserver, ClassifyOptions, ClassifySettings, TrainError,
 };
-pub use read::read_cases;
+pub use read::{check_one_case, read_cases};
 pub use score::{ClassFigures, ClassifyFigures, score};
 pub use settings::SETTINGS_KEYS;
 pub use spec::{ClassifierFamily, ClassifierSpec, ShapeForm};

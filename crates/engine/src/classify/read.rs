@@ -38,6 +38,34 @@ pub fn read_cases(mut input: impl Read, columns: &CaseColumns) -> Result<Cases, 
     drafts.finish(&header, &layout)
 }
 
+/// Refuses a file whose column `case` holds more than one case: taken as one series, they would get one label, and
+/// nobody would know that it means nothing. What else may be wrong with the file is for its reader to say.
+///
+/// # Errors
+/// [`Error::Word`] in the first row of the second case.
+pub fn check_one_case(file: &[u8], case: &str) -> Result<(), Error> {
+    let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(file);
+    let place = reader.headers().ok().and_then(|header| header.iter().position(|title| title == case));
+    let Some(place) = place else { return Ok(()) };
+    let mut first: Option<String> = None;
+    for (row, record) in reader.records().flatten().enumerate() {
+        let name = record.get(place).unwrap_or_default();
+        match &first {
+            None => first = Some(name.to_owned()),
+            Some(first) if first == name => {}
+            Some(first) => {
+                let names = [first.as_str(), name].map(|name| name.chars().take(40).collect::<String>());
+                let what = format!(
+                    "case {:?} ends and {:?} begins; a label is of one series, so keep the rows of one case",
+                    names[0], names[1]
+                );
+                return Err(Error::Word { row: row + 1, column: case.to_owned(), what });
+            }
+        }
+    }
+    Ok(())
+}
+
 fn malformed(error: &::csv::Error) -> Error {
     let what = match error.kind() {
         ::csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
@@ -395,6 +423,19 @@ mod tests {
             assert_eq!(error.code(), code, "{text:?}: {error}");
             assert!(error.to_string().contains(message), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_file_of_several_cases_is_not_one_series() {
+        for one in ["", "x\n1\n2\n", "case,x\n", "case,x\np,1\np,2\n", "case,x\np,1\nq\n"] {
+            assert!(check_one_case(one.as_bytes(), "case").is_ok(), "{one:?}");
+        }
+        let error = check_one_case(b"x,case\n1,p\n2,p\n3,q\n", "case").unwrap_err();
+        assert_eq!(error.code(), Code::CsvCell);
+        assert!(
+            error.to_string().starts_with(r#"row 3, column "case": case "p" ends and "q" begins"#),
+            "{error}"
+        );
     }
 
     #[test]
