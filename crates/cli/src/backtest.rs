@@ -1,10 +1,10 @@
 //! `spinwell backtest`: train on the first rows, score every forecast of the rows after them.
 
 use crate::output::{self, figure, percent, remark, say};
-use crate::pictures;
 use crate::progress::Progress;
+use crate::task::{TaskArg, of_forecasts};
 use crate::training_args::{TrainingArgs, read_data};
-use crate::{failure, output::aligned};
+use crate::{classify, failure, output::aligned, pictures};
 use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault};
 use spinwell_engine::backtest::{self, Evaluation, Mode, Plan, Units, evaluate};
@@ -22,22 +22,25 @@ interval_score is in standard deviations of the scored truths; rmse, mae and wid
 
 Examples:
   spinwell backtest taxi.csv --target value --horizon 48 --season 336 --train-end 4800 --test-end 10320
-  spinwell backtest taxi.csv --target value --train-end 4800 --test-end 10320 --mode window=512 --json")]
+  spinwell backtest taxi.csv --target value --train-end 4800 --test-end 10320 --mode window=512 --json
+  spinwell backtest gestures.csv --task classify --label gesture
+
+With --task classify the column split says which cases are fitted (train) and which are scored (test).")]
 pub(crate) struct Args {
     #[command(flatten)]
     training: TrainingArgs,
-    /// Fit on the rows before this one.
+    /// Fit on the rows before this one; needed to forecast.
     #[arg(long, value_name = "N")]
-    train_end: usize,
+    train_end: Option<usize>,
     /// The first row whose forecast is scored; rows between choose the model [default: --train-end].
     #[arg(long, value_name = "S")]
     test_start: Option<usize>,
-    /// Score no forecast of this row or a later one.
+    /// Score no forecast of this row or a later one; needed to forecast.
     #[arg(long, value_name = "M")]
-    test_end: usize,
-    /// Score the last horizon only, or every row up to it.
-    #[arg(long, value_enum, default_value_t = ScoreArg::Last)]
-    score: ScoreArg,
+    test_end: Option<usize>,
+    /// Score the last horizon only, or every row up to it [default: last].
+    #[arg(long, value_enum)]
+    score: Option<ScoreArg>,
     /// Also let the model feed on its own forecasts for K rows, COUNT times, STRIDE rows apart, from row S on.
     #[arg(long, value_name = "K[:COUNT:STRIDE]", value_parser = parse_free_run)]
     free_run: Option<FreeRunArg>,
@@ -47,9 +50,9 @@ pub(crate) struct Args {
     /// Also score forecasts from N cold windows of the recommended length, spread evenly over the origins.
     #[arg(long, value_name = "N", default_value_t = 0)]
     cold_windows: usize,
-    /// Feed rows one by one, or a cold window of W rows at each origin.
-    #[arg(long, value_name = "stream|window=W", default_value = "stream", value_parser = parse_mode)]
-    mode: ModeArg,
+    /// Feed rows one by one, or a cold window of W rows at each origin [default: stream].
+    #[arg(long, value_name = "stream|window=W", value_parser = parse_mode)]
+    mode: Option<ModeArg>,
     /// Taken so that train's command line can be reused; a backtest saves nothing.
     #[arg(long, hide = true)]
     name: Option<String>,
@@ -97,34 +100,86 @@ fn parse_free_run(text: &str) -> Result<FreeRunArg, String> {
     }
 }
 
-/// Trains, scores, prints.
+/// Trains for the task, scores, prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let training = &args.training;
-    pictures::check_path(training.plot.as_deref())?;
-    let test_start = args.test_start.unwrap_or(args.train_end);
-    let score = if args.score == ScoreArg::Path { Score::Path } else { Score::Last };
-    let options = training.options(score)?;
-    let data = read_data(&training.data, &training.columns()?)?;
-    data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
+    args.training.check_task(&[
+        of_forecasts("--train-end", args.train_end.is_some()),
+        of_forecasts("--test-start", args.test_start.is_some()),
+        of_forecasts("--test-end", args.test_end.is_some()),
+        of_forecasts("--score", args.score.is_some()),
+        of_forecasts("--free-run", args.free_run.is_some()),
+        of_forecasts("--refits", args.refits > 0),
+        of_forecasts("--mode", args.mode.is_some()),
+        of_forecasts("--holdout", args.holdout.is_some()),
+    ])?;
     if args.name.is_some() || args.models.is_some() || args.holdout.is_some() {
         remark("note: a backtest saves no model: --name, --models and --holdout have no effect");
     }
-    check_rows(args, test_start, data.table.rows())?;
-    let folds = match test_start > args.train_end {
-        true => Folds::once(args.train_end, test_start),
-        false => Folds::inside(args.train_end),
-    };
+    match args.training.task {
+        TaskArg::Forecast => forecaster(args),
+        TaskArg::Classify => classify::backtest::run(&args.training),
+    }
+}
+
+/// Which rows are for what.
+#[derive(Debug, Clone, Copy)]
+struct Rows {
+    train_end: usize,
+    test_start: usize,
+    test_end: usize,
+}
+
+impl Rows {
+    fn of(args: &Args) -> anyhow::Result<Self> {
+        let (Some(train_end), Some(test_end)) = (args.train_end, args.test_end) else {
+            let text =
+                "a backtest of forecasts needs --train-end N and --test-end M, the rows to fit and to score";
+            return Err(Fault::new(Code::OptionInvalid, text).into());
+        };
+        Ok(Self { train_end, test_start: args.test_start.unwrap_or(train_end), test_end })
+    }
+
+    fn check(self, rows: usize) -> anyhow::Result<()> {
+        let Self { train_end, test_start, test_end } = self;
+        if 0 < train_end && train_end <= test_start && test_start < test_end && test_end <= rows {
+            return Ok(());
+        }
+        let text = format!(
+            "--train-end {train_end} <= --test-start {test_start} < --test-end {test_end} <= {rows} rows does not hold"
+        );
+        Err(Fault::new(Code::OptionInvalid, text).into())
+    }
+
+    fn folds(self) -> Folds {
+        match self.test_start > self.train_end {
+            true => Folds::once(self.train_end, self.test_start),
+            false => Folds::inside(self.train_end),
+        }
+    }
+}
+
+/// Trains on the first rows and scores forecasts of the rows after them.
+fn forecaster(args: &Args) -> anyhow::Result<()> {
+    let training = &args.training;
+    pictures::check_path(training.plot.as_deref())?;
+    let rows = Rows::of(args)?;
+    let score = if args.score == Some(ScoreArg::Path) { Score::Path } else { Score::Last };
+    let options = training.options(score)?;
+    let data = read_data(&training.data, &training.columns()?)?;
+    data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
+    rows.check(data.table.rows())?;
+    let folds = rows.folds();
     let progress = Progress::new(training.budget);
     let found = train::train(&data.table, &folds, &options, &progress);
     progress.finish();
     let trained = found.map_err(|error| failure::fault(error.code(), error))?;
     let train_seconds = progress.elapsed();
     let plan = Plan {
-        train_end: args.train_end,
-        test_start,
-        test_end: args.test_end,
+        train_end: rows.train_end,
+        test_start: rows.test_start,
+        test_end: rows.test_end,
         score,
-        mode: args.mode.0,
+        mode: args.mode.map_or(Mode::Stream, |mode| mode.0),
         stride: 1,
         units: if options.settings.normalise { Units::TrainingDeviations } else { Units::Data },
     };
@@ -139,7 +194,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let more = More { refits, ..more };
     if let Some(path) = &training.plot {
         let title = format!("{} of {}", training.target[0], pictures::file_name(&training.data));
-        let note = format!("{} fitted on rows before {}", trained.model.family(), args.train_end);
+        let note = format!("{} fitted on rows before {}", trained.model.family(), rows.train_end);
         pictures::write(&pictures::evaluation(&title, &trained.model, &data.table, &evaluation, note), path)?;
     }
     if !trained.model.is_calibrated() {
@@ -161,18 +216,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn check_rows(args: &Args, test_start: usize, rows: usize) -> anyhow::Result<()> {
-    let ordered = args.train_end <= test_start && test_start < args.test_end && args.test_end <= rows;
-    if ordered && args.train_end > 0 {
-        return Ok(());
-    }
-    let text = format!(
-        "--train-end {} <= --test-start {test_start} < --test-end {} <= {rows} rows does not hold",
-        args.train_end, args.test_end
-    );
-    Err(Fault::new(Code::OptionInvalid, text).into())
 }
 
 fn document(

@@ -6,7 +6,7 @@
 
 mod answer;
 
-use answer::{RemoteForecast, decode};
+use answer::{RemoteClass, RemoteForecast, decode_class, decode_forecast};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Samples, Series};
 use spinwell_protocol::split_names;
@@ -61,6 +61,9 @@ impl RemoteModel {
 
 /// The outputs of a forecast model, the last two of which are answered where they are named.
 const FORECAST_OUTPUTS: [&str; 5] = ["forecast", "lower", "upper", "direction", "confidence"];
+
+/// The outputs of a classifier.
+const CLASS_OUTPUTS: [&str; 2] = ["label", "probabilities"];
 
 /// A connection to a server. Its methods block.
 pub(crate) struct Client {
@@ -119,6 +122,29 @@ impl Client {
         outputs: &[String],
         series: &Series,
     ) -> Result<RemoteForecast, Fault> {
+        let wanted =
+            FORECAST_OUTPUTS.into_iter().filter(|name| outputs.iter().any(|offered| offered == name));
+        let wanted: Vec<&str> = wanted.collect();
+        let (json_bytes, body) = self.infer(model, &wanted, series)?;
+        decode_forecast(&body, json_bytes).ok_or_else(|| not_the_protocol("the answer has gaps"))
+    }
+
+    /// Classifies one window.
+    ///
+    /// # Errors
+    /// The server's own fault, or [`Code::Unreachable`].
+    pub(crate) fn classify(&self, model: &ModelRef<'_>, series: &Series) -> Result<RemoteClass, Fault> {
+        let (json_bytes, body) = self.infer(model, &CLASS_OUTPUTS, series)?;
+        decode_class(&body, json_bytes).ok_or_else(|| not_the_protocol("the answer has gaps"))
+    }
+
+    /// Sends an inference request; gives the length of the answer's JSON and the answer.
+    fn infer(
+        &self,
+        model: &ModelRef<'_>,
+        outputs: &[&str],
+        series: &Series,
+    ) -> Result<(usize, Vec<u8>), Fault> {
         let (json_bytes, body) = binary_body(series, outputs);
         let request = self
             .http
@@ -127,7 +153,7 @@ impl Client {
             .header("inference-header-content-length", json_bytes)
             .body(body);
         let (json_bytes, body) = self.runtime.block_on(self.send(request))?;
-        decode(&body, json_bytes.unwrap_or(body.len())).ok_or_else(|| not_the_protocol("the answer has gaps"))
+        Ok((json_bytes.unwrap_or(body.len()), body))
     }
 
     fn url(&self, model: &ModelRef<'_>, rest: &str) -> String {
@@ -168,7 +194,7 @@ fn not_the_protocol(why: &str) -> Fault {
 }
 
 /// A request with its tensor as bytes, and how much of it is JSON.
-fn binary_body(series: &Series, outputs: &[String]) -> (usize, Vec<u8>) {
+fn binary_body(series: &Series, outputs: &[&str]) -> (usize, Vec<u8>) {
     let (datatype, bytes): (_, Vec<u8>) = match series.samples() {
         Samples::F32(values) => ("FP32", values.iter().flat_map(|value| value.to_le_bytes()).collect()),
         Samples::F64(values) => ("FP64", values.iter().flat_map(|value| value.to_le_bytes()).collect()),
@@ -179,8 +205,7 @@ fn binary_body(series: &Series, outputs: &[String]) -> (usize, Vec<u8>) {
         "datatype": datatype,
         "parameters": {"binary_data_size": bytes.len()},
     });
-    let wanted = FORECAST_OUTPUTS.iter().filter(|wanted| outputs.iter().any(|offered| offered == *wanted));
-    let outputs: Vec<Value> = wanted.map(|name| json!({"name": name})).collect();
+    let outputs: Vec<Value> = outputs.iter().map(|name| json!({"name": name})).collect();
     let head = json!({"parameters": {"binary_data_output": true}, "inputs": [input], "outputs": outputs});
     let mut body = head.to_string().into_bytes();
     let json_bytes = body.len();
@@ -198,8 +223,7 @@ mod tests {
 
     #[test]
     fn the_body_is_what_the_protocol_says() {
-        let offered = ["lower", "label", "forecast"].map(str::to_owned);
-        let (json_bytes, body) = binary_body(&series(), &offered);
+        let (json_bytes, body) = binary_body(&series(), &["forecast", "lower"]);
         let json: Value = serde_json::from_slice(&body[..json_bytes]).unwrap();
         let wanted = json!({"parameters": {"binary_data_output": true}, "inputs": [
             {"name": "series", "shape": [1, 2, 1], "datatype": "FP32", "parameters": {"binary_data_size": 8}}],

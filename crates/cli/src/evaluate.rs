@@ -10,14 +10,15 @@ mod answer;
 use crate::models::{self, Found};
 use crate::output::{self, remark, say};
 use crate::report::{self, Case, Diagnosis, Seen};
+use crate::task::{self, Limited, TaskArg, of_classifiers, of_forecasts};
 use crate::training_args::read_data;
-use crate::{failure, pictures};
+use crate::{classify, failure, pictures};
 use serde_json::Value;
-use spinwell_core::{Code, Fault};
-use spinwell_engine::Model;
+use spinwell_core::{Code, Fault, ModelHash};
 use spinwell_engine::backtest::{self, Mode, Plan, Units, evaluate};
 use spinwell_engine::data::Columns;
 use spinwell_engine::train::Score;
+use spinwell_engine::{AnyModel, Model};
 use std::path::{Path, PathBuf};
 
 /// Options of `spinwell evaluate`.
@@ -31,7 +32,10 @@ units.
 Examples:
   spinwell evaluate demand newer.csv --report report.html
   spinwell evaluate demand:2 newer.csv --mode window=512 --test-start 2000 --json
-  spinwell evaluate ./spinwell-data/models/demand/1/model.spinwell newer.csv --plot newer.svg")]
+  spinwell evaluate ./spinwell-data/models/demand/1/model.spinwell newer.csv --plot newer.svg
+  spinwell evaluate gestures newer-gestures.csv --label gesture
+
+A classifier is scored on the cases whose column split says test, or on all where there is no such column.")]
 pub(crate) struct Args {
     /// Model: NAME, NAME:VERSION, or the path of a model file.
     model: String,
@@ -40,18 +44,24 @@ pub(crate) struct Args {
     /// Folder of models.
     #[arg(long, value_name = "DIR", default_value = "./spinwell-data/models")]
     models: PathBuf,
-    /// Feed rows one by one, or a cold window of W rows at each origin.
-    #[arg(long, value_name = "stream|window=W", default_value = "stream", value_parser = parse_mode)]
-    mode: ModeArg,
+    /// Column of labels, for a classifier [default: label].
+    #[arg(long, value_name = "COL")]
+    label: Option<String>,
+    /// Column of times, for a classifier [default: t]. A forecaster knows its own.
+    #[arg(long, value_name = "COL")]
+    time: Option<String>,
+    /// Feed rows one by one, or a cold window of W rows at each origin [default: stream].
+    #[arg(long, value_name = "stream|window=W", value_parser = parse_mode)]
+    mode: Option<ModeArg>,
     /// The first row whose forecast is scored [default: the first with enough rows before it].
     #[arg(long, value_name = "S")]
     test_start: Option<usize>,
     /// Score no forecast of this row or a later one [default: all rows].
     #[arg(long, value_name = "M")]
     test_end: Option<usize>,
-    /// Score the last horizon only, or every row up to it.
-    #[arg(long, value_enum, default_value_t = ScoreArg::Path)]
-    score: ScoreArg,
+    /// Score the last horizon only, or every row up to it [default: path].
+    #[arg(long, value_enum)]
+    score: Option<ScoreArg>,
     /// Write a plot of forecasts and what came.
     #[arg(long, value_name = "F.svg")]
     plot: Option<PathBuf>,
@@ -81,11 +91,59 @@ fn parse_mode(text: &str) -> Result<ModeArg, String> {
     }
 }
 
-/// Scores, draws, prints.
+impl Args {
+    fn fed(&self) -> Mode {
+        self.mode.map_or(Mode::Stream, |mode| mode.0)
+    }
+
+    /// The options that not every task takes.
+    fn limited(&self) -> [Limited; 8] {
+        [
+            of_classifiers("--label", self.label.is_some()),
+            of_classifiers("--time", self.time.is_some()),
+            of_forecasts("--mode", self.mode.is_some()),
+            of_forecasts("--test-start", self.test_start.is_some()),
+            of_forecasts("--test-end", self.test_end.is_some()),
+            of_forecasts("--score", self.score.is_some()),
+            of_forecasts("--plot", self.plot.is_some()),
+            of_forecasts("--report", self.report.is_some()),
+        ]
+    }
+}
+
+/// Scores as the model's task wants it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     pictures::check_path(args.plot.as_deref())?;
     pictures::check_report_path(args.report.as_deref())?;
-    let case = score(args)?;
+    let Found { model, title } = models::find(&args.model, &args.models)?;
+    match model {
+        AnyModel::Forecaster(model) => {
+            task::check(TaskArg::Forecast, &args.limited())?;
+            forecaster(args, model, title)
+        }
+        AnyModel::Classifier(classifier) => {
+            task::check(TaskArg::Classify, &args.limited())?;
+            let hash = classifier.hash();
+            classify::evaluate::run(&classify::evaluate::Request {
+                classifier: &classifier,
+                title: &title,
+                data: &args.data,
+                label: args.label.as_ref(),
+                time: args.time.as_ref(),
+                is_training_file: &|data_sha256| match seen(args, &title, hash, data_sha256) {
+                    Seen::InTraining => Some(true),
+                    Seen::NotThisFile => Some(false),
+                    Seen::Unknown => None,
+                },
+                json: args.json,
+            })
+        }
+    }
+}
+
+/// Scores forecasts, draws, prints.
+fn forecaster(args: &Args, model: Model, title: String) -> anyhow::Result<()> {
+    let case = score(args, model, title)?;
     case.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
     if case.seen == Seen::InTraining {
         remark(
@@ -121,16 +179,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads model and data, and scores.
-fn score(args: &Args) -> anyhow::Result<Case> {
-    let Found { model, title } = models::find(&args.model, &args.models)?;
+/// Reads the data, and scores.
+fn score(args: &Args, model: Model, title: String) -> anyhow::Result<Case> {
     let data = read_data(&args.data, &columns(&model))?;
     let plan = plan(args, &model, data.table.rows())?;
     let evaluation = evaluate(&model, &data.table, &plan).map_err(|error| match error {
         backtest::Error::Window(error) => failure::fault(error.code(), error),
         other => failure::fault(Code::OptionInvalid, other),
     })?;
-    let seen = seen(args, &title, &model, &data.hash);
+    let seen = seen(args, &title, model.hash(), &data.hash);
     Ok(Case {
         model,
         title,
@@ -153,7 +210,7 @@ fn columns(model: &Model) -> Columns {
 }
 
 fn plan(args: &Args, model: &Model, rows: usize) -> anyhow::Result<Plan> {
-    let needed = match args.mode.0 {
+    let needed = match args.fed() {
         Mode::Window(window) => window.max(model.window_min()),
         Mode::Stream => model.window_min(),
     }
@@ -166,7 +223,7 @@ fn plan(args: &Args, model: &Model, rows: usize) -> anyhow::Result<Plan> {
         );
         return Err(Fault::new(Code::SeriesTooShort, text).into());
     }
-    let recommended = match args.mode.0 {
+    let recommended = match args.fed() {
         Mode::Stream if 2 * model.window_recommended() <= rows => model.window_recommended().max(1),
         _ => needed,
     };
@@ -184,15 +241,15 @@ fn plan(args: &Args, model: &Model, rows: usize) -> anyhow::Result<Plan> {
         train_end: test_start,
         test_start,
         test_end,
-        score: if args.score == ScoreArg::Path { Score::Path } else { Score::Last },
-        mode: args.mode.0,
+        score: if args.score == Some(ScoreArg::Last) { Score::Last } else { Score::Path },
+        mode: args.fed(),
         stride: 1,
         units: Units::Data,
     })
 }
 
 /// Whether the card beside the model names this very file. A card of another model is no card.
-fn seen(args: &Args, title: &str, model: &Model, data_sha256: &str) -> Seen {
+fn seen(args: &Args, title: &str, hash: ModelHash, data_sha256: &str) -> Seen {
     let path = Path::new(&args.model);
     let folder = match (path.is_file(), path.is_dir(), title.split_once(':')) {
         (true, ..) => path.parent().map(Path::to_path_buf),
@@ -202,7 +259,7 @@ fn seen(args: &Args, title: &str, model: &Model, data_sha256: &str) -> Seen {
     };
     let card = folder.and_then(|folder| std::fs::read(folder.join("card.json")).ok());
     let card: Value = card.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    match (card["model_hash"] == model.hash().to_string(), card["data_sha256"].as_str()) {
+    match (card["model_hash"] == hash.to_string(), card["data_sha256"].as_str()) {
         (true, Some(hash)) if hash == data_sha256 => Seen::InTraining,
         (true, Some(_)) => Seen::NotThisFile,
         _ => Seen::Unknown,

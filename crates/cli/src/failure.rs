@@ -31,7 +31,7 @@ fn hint(code: Code) -> Option<&'static str> {
         Code::CsvColumn => "name columns exactly as in the first line of the file",
         Code::CsvMissing => "fill the gap, or cut the file so that it lies outside",
         Code::CsvTime => "leave --time out to take the rows in the order of the file",
-        Code::SeriesTooShort => "shorten --horizon or --season, or use more rows",
+        Code::SeriesTooShort => "use more rows or cases; a shorter --horizon or --season needs fewer",
         Code::FileForeign | Code::FileTruncated | Code::FileCorrupt => {
             "copy the file again from where it was trained, or train it again; nothing was loaded"
         }

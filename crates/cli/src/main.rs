@@ -4,6 +4,7 @@
 //! JSON document; everything else goes to stderr.
 
 mod backtest;
+mod classify;
 mod client;
 mod evaluate;
 mod failure;
@@ -15,6 +16,7 @@ mod predict;
 mod progress;
 mod report;
 mod serve;
+mod task;
 mod train;
 mod training_args;
 
@@ -33,7 +35,8 @@ Examples:
   spinwell train demand.csv --target mw --time time --horizon 48
   spinwell evaluate demand newer.csv --report report.html
   spinwell serve
-  spinwell predict demand demand.csv --url http://127.0.0.1:8000"
+  spinwell predict demand demand.csv --url http://127.0.0.1:8000
+  spinwell train gestures.csv --task classify --label gesture"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -42,13 +45,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train a model from a CSV: compares families on rows they have not seen and keeps the best.
+    /// Train a model from a CSV, to forecast or to classify: compares families on what they have not seen and keeps the best.
     Train(train::Args),
-    /// Train on the first rows of a CSV and score every forecast of the rows after them.
+    /// Train on the first rows of a CSV and score every forecast of the rows after them; or on its train cases, and
+    /// score the labels of its test cases.
     Backtest(backtest::Args),
     /// Score a model on a CSV: error, intervals and confidence, beside the naive forecasts; as a report on request.
     Evaluate(evaluate::Args),
-    /// Forecast the rows that follow a CSV, with a model file or through a running server.
+    /// Forecast the rows that follow a CSV, or name its class, with a model file or through a running server.
     Predict(predict::Args),
     /// Serve models over HTTP and gRPC (Open Inference Protocol V2).
     Serve(serve::ServeArgs),

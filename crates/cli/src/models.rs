@@ -2,7 +2,7 @@
 
 use crate::failure;
 use spinwell_core::{Code, Fault, ModelName, ModelVersion};
-use spinwell_engine::Model;
+use spinwell_engine::AnyModel;
 use spinwell_runtime::files::write_atomically;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ fn versions(home: &Path) -> Vec<ModelVersion> {
 /// A model that was asked for by name, name and version, or path.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) model: Model,
+    pub(crate) model: AnyModel,
     /// How to call it in messages.
     pub(crate) title: String,
 }
@@ -118,7 +118,7 @@ pub(crate) fn named(reference: &str) -> anyhow::Result<(ModelName, Option<ModelV
 
 fn read(path: &Path, title: &str) -> anyhow::Result<Found> {
     let bytes = fs::read(path).map_err(|error| failure::io(path, "reading", &error))?;
-    let model = Model::from_bytes(&bytes)
+    let model = AnyModel::from_bytes(&bytes)
         .map_err(|error| failure::fault(error.code(), format!("{}: {error}", path.display())))?;
     Ok(Found { model, title: title.to_owned() })
 }

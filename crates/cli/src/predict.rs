@@ -1,17 +1,19 @@
-//! `spinwell predict`: the rows that follow a CSV, from a model file here or through a running server.
+//! `spinwell predict`: the rows that follow a CSV, or its class, from a model file here or through a running server.
 
 mod show;
 
-use crate::client::{Client, ModelRef};
-use crate::models;
+use crate::classify::predict as class;
+use crate::client::{Client, ModelRef, RemoteModel};
+use crate::models::{self, Found};
 use crate::output::{self, remark, say};
 use crate::plot::{Picture, Predicted};
+use crate::task::{self, TaskArg};
 use crate::training_args::read_data;
 use crate::{failure, pictures};
 use spinwell_core::{Code, Fault};
 use spinwell_engine::backtest::cut;
 use spinwell_engine::data::{Columns, Table};
-use spinwell_engine::{Forecast, Window};
+use spinwell_engine::{AnyModel, Forecast, Model, Window};
 use std::path::{Path, PathBuf};
 
 /// Options of `spinwell predict`.
@@ -22,7 +24,11 @@ The newest rows of the file are the window: as many as the model recommends, or 
 Examples:
   spinwell predict demand demand.csv --plot next.svg
   spinwell predict demand:2 demand.csv --url http://127.0.0.1:8000 --json
-  spinwell predict ./spinwell-data/models/demand/1/model.spinwell demand.csv")]
+  spinwell predict ./spinwell-data/models/demand/1/model.spinwell demand.csv
+  spinwell predict gestures wave.csv
+
+A classifier takes all rows of the file as one series, in their order: one row a time step, in the columns the model
+was trained on. One that learned from a wide file (one row a series) calls its one column value.")]
 pub(crate) struct Args {
     /// Model: NAME, NAME:VERSION, or the path of a model file.
     model: String,
@@ -56,22 +62,47 @@ struct Answer {
     forecast: Forecast,
 }
 
-/// Forecasts and prints.
+/// What a model of some task answers.
+enum Answered {
+    Forecast(Box<Answer>),
+    Class(class::Answer),
+}
+
+/// Asks the model and prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     pictures::check_path(args.plot.as_deref())?;
-    let answer = match &args.url {
+    let answered = match &args.url {
         Some(url) => ask_server(args, url)?,
         None => ask_file(args)?,
     };
+    match answered {
+        Answered::Forecast(answer) => show_forecast(args, &answer),
+        Answered::Class(answer) if args.json => {
+            class::print_document(&answer);
+            Ok(())
+        }
+        Answered::Class(answer) => {
+            class::print_text(&answer);
+            Ok(())
+        }
+    }
+}
+
+/// Refuses what only a forecast has.
+fn check_for_class(args: &Args) -> anyhow::Result<()> {
+    task::check(TaskArg::Classify, &[task::of_forecasts("--plot", args.plot.is_some())])
+}
+
+fn show_forecast(args: &Args, answer: &Answer) -> anyhow::Result<()> {
     answer.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
-    let times = times_ahead(&answer);
+    let times = times_ahead(answer);
     if args.json {
-        output::document(&show::document(&answer, &times));
+        output::document(&show::document(answer, &times));
     } else {
-        say(&show::text(&answer, &times));
+        say(&show::text(answer, &times));
     }
     if let Some(path) = &args.plot {
-        pictures::write(&picture(&answer, &args.data), path)?;
+        pictures::write(&picture(answer, &args.data), path)?;
         if !args.json {
             say(&format!("plot  {}", path.display()));
         }
@@ -122,16 +153,25 @@ fn window_of(rows: usize, recommended: usize) -> usize {
     recommended.min(rows)
 }
 
-fn ask_file(args: &Args) -> anyhow::Result<Answer> {
-    let found = models::find(&args.model, &args.models)?;
-    let model = found.model;
+fn ask_file(args: &Args) -> anyhow::Result<Answered> {
+    let Found { model, title } = models::find(&args.model, &args.models)?;
+    match model {
+        AnyModel::Forecaster(model) => forecast_here(args, &model, title),
+        AnyModel::Classifier(classifier) => {
+            check_for_class(args)?;
+            class::from_file(&classifier, title, &args.data).map(Answered::Class)
+        }
+    }
+}
+
+fn forecast_here(args: &Args, model: &Model, title: String) -> anyhow::Result<Answered> {
     let table = read_data(&args.data, &columns(model.channels(), model.time_column()))?.table;
     let window = window_of(table.rows(), model.window_recommended());
     let series = cut(&table, &(0..table.width()), table.rows() - window, window);
     let [result] = <[_; 1]>::try_from(model.forecast_windows(&[Window { series: &series, index: 0 }]))
         .map_err(|_| Fault::new(Code::Internal, "one window gave more or less than one forecast"))?;
-    Ok(Answer {
-        title: found.title,
+    Ok(Answered::Forecast(Box::new(Answer {
+        title,
         family: model.family().to_string(),
         model_hash: model.hash().to_string(),
         targets: model.targets().to_vec(),
@@ -140,31 +180,47 @@ fn ask_file(args: &Args) -> anyhow::Result<Answer> {
         table,
         window,
         forecast: result.map_err(|error| failure::fault(error.code(), error))?,
-    })
+    })))
 }
 
-fn ask_server(args: &Args, url: &str) -> anyhow::Result<Answer> {
+fn ask_server(args: &Args, url: &str) -> anyhow::Result<Answered> {
     let (name, version) = models::named(&args.model)?;
     let reference = ModelRef { name: name.as_str(), version: version.map(|version| version.0) };
     let client = Client::new(url)?;
     let remote = client.metadata(&reference)?;
-    if let Some(task) = remote.properties.get("task").filter(|task| *task != "forecast") {
-        let text = format!("model {name} is of the task {task}; `spinwell predict` shows forecasts only");
-        return Err(Fault::new(Code::OptionInvalid, text).into());
+    match remote.properties.get("task").map(String::as_str) {
+        None | Some("forecast") => forecast_there(args, &client, &reference, &remote),
+        Some("classify") => {
+            check_for_class(args)?;
+            class::through_server(&client, &reference, &remote, &args.data).map(Answered::Class)
+        }
+        Some(task) => {
+            let text =
+                format!("model {name} is of the task {task}; `spinwell predict` shows forecasts and labels");
+            Err(Fault::new(Code::TaskMismatch, text).into())
+        }
     }
+}
+
+fn forecast_there(
+    args: &Args,
+    client: &Client,
+    reference: &ModelRef<'_>,
+    remote: &RemoteModel,
+) -> anyhow::Result<Answered> {
     let time = remote.properties.get("time_column").filter(|name| !name.is_empty());
     let table = read_data(&args.data, &columns(&remote.names("channels"), time.map(String::as_str)))?.table;
     let window = window_of(table.rows(), remote.number("window_recommended")?);
     let series = cut(&table, &(0..table.width()), table.rows() - window, window);
-    let answered = client.forecast(&reference, &remote.outputs, &series)?;
+    let answered = client.forecast(reference, &remote.outputs, &series)?;
     let coverage = remote.properties.get("coverage").and_then(|text| text.parse().ok()).unwrap_or(0.95);
     let targets = remote.names("targets");
     if targets.is_empty() || answered.shape != [1, answered.shape[1], targets.len()] {
         let text = "the server's answer does not fit its own description";
         return Err(Fault::new(Code::Unreachable, text).into());
     }
-    Ok(Answer {
-        title: format!("{name}:{}", answered.version),
+    Ok(Answered::Forecast(Box::new(Answer {
+        title: format!("{}:{}", reference.name, answered.version),
         family: remote.platform.trim_start_matches("spinwell_").to_owned(),
         model_hash: answered.model_hash.unwrap_or_default(),
         targets,
@@ -173,7 +229,7 @@ fn ask_server(args: &Args, url: &str) -> anyhow::Result<Answer> {
         table,
         window,
         forecast: answered.forecast,
-    })
+    })))
 }
 
 fn steps_ahead(answer: &Answer) -> usize {

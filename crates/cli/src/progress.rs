@@ -1,7 +1,7 @@
 //! What a person sees of a search while it runs, and how they stop it.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use spinwell_engine::Spec;
+use spinwell_engine::classify::ClassifyEvent;
 use spinwell_engine::train::{Event, Observer};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -56,18 +56,32 @@ impl Progress {
         self.watches.lock().expect("no holder panics").insert(index, (Instant::now(), 0.0));
     }
 
-    fn finished(&self, index: usize, spec: &Spec, nrmse: Option<f64>) {
+    /// Hears of a classifier's search.
+    pub(crate) fn classify_event(&self, event: &ClassifyEvent<'_>) {
+        match event {
+            ClassifyEvent::Planned { candidates } => self.bar.set_length(*candidates as u64),
+            ClassifyEvent::Started { index, .. } => self.started(*index),
+            ClassifyEvent::Finished { index, spec, accuracy } => {
+                let standing =
+                    |accuracy: f64| (-accuracy, format!("{}, accuracy {accuracy:.3}", spec.family()));
+                self.finished(*index, accuracy.map(standing));
+            }
+        }
+    }
+
+    /// A candidate is done; with a figure, less of which is better, and the words for it.
+    fn finished(&self, index: usize, standing: Option<(f64, String)>) {
         if let Some(watch) = self.watches.lock().expect("no holder panics").get_mut(&index) {
             watch.1 = watch.0.elapsed().as_secs_f64();
         }
         let mut best = self.best.lock().expect("no holder panics");
-        if let Some(nrmse) = nrmse
-            && best.as_ref().is_none_or(|(least, _)| nrmse < *least)
+        if let Some(standing) = standing
+            && best.as_ref().is_none_or(|(least, _)| standing.0 < *least)
         {
-            *best = Some((nrmse, spec.family.to_string()));
+            *best = Some(standing);
         }
-        if let Some((nrmse, family)) = best.as_ref() {
-            self.bar.set_message(format!("best so far: {family}, NRMSE {nrmse:.4}"));
+        if let Some((_, words)) = best.as_ref() {
+            self.bar.set_message(format!("best so far: {words}"));
         }
         self.bar.inc(1);
     }
@@ -79,7 +93,8 @@ impl Observer for Progress {
             Event::Planned { candidates } => self.bar.set_length(*candidates as u64),
             Event::Started { index, .. } => self.started(*index),
             Event::Finished { index, spec, validation } => {
-                self.finished(*index, spec, validation.map(|validation| validation.nrmse));
+                let standing = |nrmse: f64| (nrmse, format!("{}, NRMSE {nrmse:.4}", spec.family));
+                self.finished(*index, validation.map(|validation| standing(validation.nrmse)));
             }
         }
     }

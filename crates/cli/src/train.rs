@@ -3,8 +3,9 @@
 use crate::models::{self, Saved};
 use crate::output::{self, figure, percent, remark, say};
 use crate::progress::Progress;
+use crate::task::{TaskArg, of_forecasts};
 use crate::training_args::{Data, TrainingArgs, read_data};
-use crate::{failure, pictures};
+use crate::{classify, failure, pictures};
 use serde_json::{Value, json};
 use spinwell_core::{Code, ModelName};
 use spinwell_engine::Model;
@@ -22,19 +23,25 @@ const WINDOW_ORIGINS: usize = 300;
 Examples:
   spinwell train demand.csv --target mw --time time --horizon 48
   spinwell train demand.csv --target mw --horizon 48 --season 336 --plot demand.svg
-  spinwell train sensor.csv --target temperature --family echo --set units=300,leak=0.5 --json")]
+  spinwell train sensor.csv --target temperature --family echo --set units=300,leak=0.5 --json
+  spinwell train gestures.csv --task classify --label gesture
+
+Files of labelled series, for --task classify, are wide (split,label,t0,t1,..: one row a series) or long
+(case,split,label,t,c0,c1,..: one row a time step). The column split, which may be missing, says train or test:
+training reads the train cases alone, and the test cases say how good the model is.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    training: TrainingArgs,
-    /// Share of the newest rows kept back to measure the chosen model; it is then fitted again on all rows.
-    #[arg(long, value_name = "P", default_value_t = 0.2, value_parser = parse_holdout)]
-    holdout: f64,
+    pub(crate) training: TrainingArgs,
+    /// Share of the newest rows kept back to measure the chosen model, which is then fitted again on all rows
+    /// [default: 0.2].
+    #[arg(long, value_name = "P", value_parser = parse_holdout)]
+    holdout: Option<f64>,
     /// Name of the model [default: the file's name without its ending].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Folder of models.
     #[arg(long, value_name = "DIR", default_value = "./spinwell-data/models")]
-    models: PathBuf,
+    pub(crate) models: PathBuf,
 }
 
 fn parse_holdout(text: &str) -> Result<f64, String> {
@@ -51,8 +58,17 @@ struct Held {
     window_rows: usize,
 }
 
-/// Trains, measures, fits again on all rows, and saves.
+/// Trains for the task, measures, and saves.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    args.training.check_task(&[of_forecasts("--holdout", args.holdout.is_some())])?;
+    match args.training.task {
+        TaskArg::Forecast => forecaster(args),
+        TaskArg::Classify => classify::train::run(args),
+    }
+}
+
+/// Trains, measures, fits again on all rows, and saves.
+fn forecaster(args: &Args) -> anyhow::Result<()> {
     let training = &args.training;
     pictures::check_path(training.plot.as_deref())?;
     let name = model_name(args)?;
@@ -62,7 +78,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         introduce(training, &data);
     }
     let rows = data.table.rows();
-    let seen = rows - (rows as f64 * args.holdout).round() as usize;
+    let seen = rows - (rows as f64 * args.holdout.unwrap_or(0.2)).round() as usize;
     let progress = Progress::new(training.budget);
     let found = train::train(&data.table, &Folds::inside(seen), &options, &progress);
     progress.finish();
@@ -104,7 +120,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn model_name(args: &Args) -> anyhow::Result<ModelName> {
+/// The model's name, given or taken from the file.
+pub(crate) fn model_name(args: &Args) -> anyhow::Result<ModelName> {
     let stem = || args.training.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = args.name.clone().or_else(stem).unwrap_or_default();
     name.parse().map_err(|error| failure::fault(Code::OptionInvalid, format!("--name: {error}")))
@@ -157,6 +174,7 @@ fn summary(
         "version": version,
         "model_hash": model.hash().to_string(),
         "path": path.display().to_string(),
+        "task": "forecast",
         "family": model.family().as_str(),
         "horizon": model.horizon(),
         "season": model.season(),
@@ -170,10 +188,15 @@ fn summary(
     })
 }
 
+/// Seconds since 1970.
 #[expect(
     clippy::disallowed_methods,
     reason = "the edge: the card says when it was written; the model file does not"
 )]
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 fn card(
     mut summary: Value,
     model: &Model,
@@ -182,7 +205,6 @@ fn card(
     spec: &spinwell_engine::Spec,
     elapsed: f64,
 ) -> Value {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let evaluation = |evaluation: &Evaluation| {
         let mut figures = output::figures_json(&evaluation.overall);
         figures.insert("n_origins".to_owned(), json!(evaluation.origins.len()));
@@ -210,7 +232,7 @@ fn card(
             "window_rows": held.window_rows,
         })),
         "train_seconds": elapsed,
-        "created_unix_seconds": now,
+        "created_unix_seconds": unix_seconds(),
     });
     if let (Some(all), Some(more)) = (summary.as_object_mut(), more.as_object()) {
         all.extend(more.clone());

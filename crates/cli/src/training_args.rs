@@ -1,8 +1,10 @@
 //! The options that `train` and `backtest` share, and reading the data they name.
 
 use crate::failure;
+use crate::task::{self, Limited, TaskArg, of_classifiers, of_forecasts};
 use spinwell_core::{Code, Fault};
 use spinwell_engine::Family;
+use spinwell_engine::classify::{ClassifierChoice, ClassifierFamily, ClassifyOptions, ClassifySettings};
 use spinwell_engine::data::{Columns, Table, read_csv};
 use spinwell_engine::settings::{Precision, Settings};
 use spinwell_engine::train::{Choice, Feeds, Options, Score};
@@ -23,8 +25,10 @@ pub(crate) enum FamilyArg {
     Spiking,
     /// A bank of simulated quantum reservoirs beside the same lags
     Quantum,
-    /// Several reservoirs beside each other, their forecasts mixed
+    /// Several reservoirs beside each other, their forecasts mixed; for classes, shapes beside a reservoir
     Hybrid,
+    /// Dilated convolutions, which know classes by local shape; with --task classify
+    Shape,
 }
 
 /// What `--precision` takes.
@@ -41,44 +45,50 @@ pub(crate) enum PrecisionArg {
 /// Options of training.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct TrainingArgs {
-    /// CSV file with a header row, one row a time step.
+    /// CSV file with a header row, one row a time step (or one row a series, for classes).
     pub(crate) data: PathBuf,
-    /// Column to forecast; several separated by commas.
-    #[arg(long, value_name = "COL[,COL..]", value_delimiter = ',', required = true)]
+    /// What the model is for.
+    #[arg(long, value_enum, default_value_t = TaskArg::Forecast)]
+    pub(crate) task: TaskArg,
+    /// Column to forecast, needed for that; several separated by commas.
+    #[arg(long, value_name = "COL[,COL..]", value_delimiter = ',')]
     pub(crate) target: Vec<String>,
+    /// Column of labels, to classify [default: label].
+    #[arg(long, value_name = "COL")]
+    pub(crate) label: Option<String>,
     /// Further columns that are known up to the present and may help.
     #[arg(long, value_name = "COL[,COL..]", value_delimiter = ',')]
     pub(crate) inputs: Vec<String>,
     /// Feed the inputs alone: the target's own past is learned from, but never sent.
     #[arg(long, requires = "inputs")]
     pub(crate) inputs_only: bool,
-    /// Column of times: orders the rows and checks their spacing.
+    /// Column of times: orders the rows and checks their spacing. To classify, of long files alone, and t by default.
     #[arg(long, value_name = "COL")]
     pub(crate) time: Option<String>,
-    /// How many rows ahead to forecast.
-    #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) horizon: u32,
-    /// Rows of a season (1 for none), or `auto` to find it in the data.
-    #[arg(long, value_name = "M", default_value = "auto", value_parser = parse_season)]
-    pub(crate) season: SeasonArg,
+    /// How many rows ahead to forecast [default: 1].
+    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) horizon: Option<u32>,
+    /// Rows of a season (1 for none), or `auto` to find it in the data [default: auto].
+    #[arg(long, value_name = "M", value_parser = parse_season)]
+    pub(crate) season: Option<SeasonArg>,
     /// Family of models.
     #[arg(long, value_enum, default_value_t = FamilyArg::Auto)]
     pub(crate) family: FamilyArg,
     /// Fix hyper-parameters, such as units=300,leak=0.3,skip=off.
     #[arg(long, value_name = "KEY=VALUE[,..]", value_delimiter = ',', long_help = set_help())]
     pub(crate) set: Vec<String>,
-    /// Arithmetic of the model.
-    #[arg(long, value_enum, default_value_t = PrecisionArg::Auto)]
-    pub(crate) precision: PrecisionArg,
+    /// Arithmetic of the model [default: auto].
+    #[arg(long, value_enum)]
+    pub(crate) precision: Option<PrecisionArg>,
     /// Most learned candidates to try; with the seed it fixes the result.
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) trials: u32,
     /// Start no new candidate after this long, such as 30s, 5m or 1h.
     #[arg(long, value_name = "D", value_parser = parse_duration)]
     pub(crate) budget: Option<std::time::Duration>,
-    /// Share of truths that intervals shall contain.
-    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = parse_share)]
-    pub(crate) coverage: f64,
+    /// Share of truths that intervals shall contain [default: 0.95].
+    #[arg(long, value_name = "P", value_parser = parse_share)]
+    pub(crate) coverage: Option<f64>,
     /// Fixes every random weight.
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
@@ -100,8 +110,10 @@ pub(crate) enum SeasonArg {
 fn set_help() -> String {
     format!(
         "Fix hyper-parameters instead of searching them. Keys: {}.\nskip=off hides the lags from the readout, to \
-         study a reservoir alone; form is relative or raw; transform is none or sqrt.",
-        spinwell_engine::settings::KEYS
+         study a reservoir alone; form is relative or raw; transform is none or sqrt.\nWith --task classify: {}; \
+         normalise=on judges every series by its own mean and deviation; form is values, differences or both.",
+        spinwell_engine::settings::KEYS,
+        spinwell_engine::classify::SETTINGS_KEYS
     )
 }
 
@@ -152,6 +164,60 @@ pub(crate) fn read_data(path: &Path, columns: &Columns) -> anyhow::Result<Data> 
 }
 
 impl TrainingArgs {
+    /// Refuses options that mean nothing for the task, the command's own (`more`) among them, and a task that lacks
+    /// what it needs.
+    pub(crate) fn check_task(&self, more: &[Limited]) -> anyhow::Result<()> {
+        let own = [
+            of_classifiers("--label", self.label.is_some()),
+            of_forecasts("--target", !self.target.is_empty()),
+            of_forecasts("--inputs", !self.inputs.is_empty()),
+            of_forecasts("--inputs-only", self.inputs_only),
+            of_forecasts("--horizon", self.horizon.is_some()),
+            of_forecasts("--season", self.season.is_some()),
+            of_forecasts("--precision", self.precision.is_some()),
+            of_forecasts("--coverage", self.coverage.is_some()),
+            of_forecasts("--plot", self.plot.is_some()),
+        ];
+        task::check(self.task, &own)?;
+        task::check(self.task, more)?;
+        if self.task == TaskArg::Forecast && self.target.is_empty() {
+            let text = "a forecast needs --target COL, the column to forecast";
+            return Err(Fault::new(Code::OptionInvalid, text).into());
+        }
+        Ok(())
+    }
+
+    /// The pairs of `--set`.
+    fn pairs(&self) -> impl Iterator<Item = &str> {
+        self.set.iter().map(String::as_str).filter(|pair| !pair.trim().is_empty())
+    }
+
+    fn wrong_family(family: &str, task: TaskArg) -> anyhow::Error {
+        let others = match task {
+            TaskArg::Forecast => "auto, linear, ngrc, echo, spiking, quantum or hybrid",
+            TaskArg::Classify => "auto, shape, echo or hybrid",
+        };
+        let text = format!("--family {family} is not of the task {}; use {others}", task.as_str());
+        Fault::new(Code::OptionInvalid, text).into()
+    }
+
+    /// The engine's options to train a classifier.
+    pub(crate) fn classify_options(&self) -> anyhow::Result<ClassifyOptions> {
+        let settings = ClassifySettings::parse(self.pairs())
+            .map_err(|e| failure::fault(Code::OptionInvalid, format!("--set: {e}")))?;
+        let family = match self.family {
+            FamilyArg::Auto => ClassifierChoice::Auto,
+            FamilyArg::Shape => ClassifierChoice::Only(ClassifierFamily::Shape),
+            FamilyArg::Echo => ClassifierChoice::Only(ClassifierFamily::Echo),
+            FamilyArg::Hybrid => ClassifierChoice::Only(ClassifierFamily::Hybrid),
+            FamilyArg::Linear => return Err(Self::wrong_family("linear", self.task)),
+            FamilyArg::Ngrc => return Err(Self::wrong_family("ngrc", self.task)),
+            FamilyArg::Spiking => return Err(Self::wrong_family("spiking", self.task)),
+            FamilyArg::Quantum => return Err(Self::wrong_family("quantum", self.task)),
+        };
+        Ok(ClassifyOptions { family, trials: self.trials as usize, seed: self.seed, settings })
+    }
+
     /// The columns that the options name.
     pub(crate) fn columns(&self) -> anyhow::Result<Columns> {
         let values: Vec<String> = self.target.iter().chain(&self.inputs).cloned().collect();
@@ -163,18 +229,17 @@ impl TrainingArgs {
         Ok(Columns { values, time: self.time.clone() })
     }
 
-    /// The engine's options.
+    /// The engine's options to train a forecaster.
     pub(crate) fn options(&self, score: Score) -> anyhow::Result<Options> {
-        let pairs = self.set.iter().map(String::as_str).filter(|pair| !pair.trim().is_empty());
-        let settings =
-            Settings::parse(pairs).map_err(|e| failure::fault(Code::OptionInvalid, format!("--set: {e}")))?;
+        let settings = Settings::parse(self.pairs())
+            .map_err(|e| failure::fault(Code::OptionInvalid, format!("--set: {e}")))?;
         Ok(Options {
             targets: self.target.len(),
             feeds: if self.inputs_only { Feeds::InputsAlone } else { Feeds::Everything },
-            horizon: self.horizon as usize,
+            horizon: self.horizon.unwrap_or(1) as usize,
             season: match self.season {
-                SeasonArg::Auto => None,
-                SeasonArg::Rows(rows) => Some(rows),
+                None | Some(SeasonArg::Auto) => None,
+                Some(SeasonArg::Rows(rows)) => Some(rows),
             },
             choice: match self.family {
                 FamilyArg::Auto => Choice::Auto,
@@ -184,15 +249,16 @@ impl TrainingArgs {
                 FamilyArg::Spiking => Choice::Only(Family::Spiking),
                 FamilyArg::Quantum => Choice::Only(Family::Quantum),
                 FamilyArg::Hybrid => Choice::Only(Family::Hybrid),
+                FamilyArg::Shape => return Err(Self::wrong_family("shape", self.task)),
             },
             settings,
             precision: match self.precision {
-                PrecisionArg::Auto => Precision::Auto,
-                PrecisionArg::F32 => Precision::F32,
-                PrecisionArg::F64 => Precision::F64,
+                None | Some(PrecisionArg::Auto) => Precision::Auto,
+                Some(PrecisionArg::F32) => Precision::F32,
+                Some(PrecisionArg::F64) => Precision::F64,
             },
             trials: self.trials as usize,
-            coverage: self.coverage,
+            coverage: self.coverage.unwrap_or(0.95),
             seed: self.seed,
             score,
             time_column: self.time.clone(),

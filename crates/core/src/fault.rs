@@ -102,6 +102,8 @@ codes! {
     FileCorrupt = "SPW-FILE-CORRUPT", Operator, retryable: false;
     /// The model file was written by a newer Spinwell.
     FileFromTheFuture = "SPW-FILE-FROM-THE-FUTURE", Operator, retryable: false;
+    /// The model is of another task than what was asked of it.
+    TaskMismatch = "SPW-TASK-MISMATCH", Operator, retryable: false;
     /// A file or folder could not be read or written.
     Io = "SPW-IO", Operator, retryable: false;
     /// The file is not readable as CSV with a header row.
@@ -118,7 +120,7 @@ codes! {
     SeriesConstant = "SPW-SERIES-CONSTANT", Operator, retryable: false;
     /// A column's values leave no room for forecasts and intervals in 32-bit floats.
     SeriesScale = "SPW-SERIES-SCALE", Operator, retryable: false;
-    /// There are not enough rows for the horizon, season and folds asked for.
+    /// There are not enough rows for the horizon, season and folds asked for, or not enough cases of a class.
     SeriesTooShort = "SPW-SERIES-TOO-SHORT", Operator, retryable: false;
     /// An option's value is out of range or contradicts another.
     OptionInvalid = "SPW-OPTION-INVALID", Operator, retryable: false;

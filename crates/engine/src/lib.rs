@@ -32,6 +32,7 @@
 //! ```
 
 pub mod adapt;
+mod any;
 pub mod artefact;
 pub mod backtest;
 mod block;
@@ -55,6 +56,7 @@ mod spiking;
 pub mod train;
 pub mod yardstick;
 
+pub use any::AnyModel;
 pub use model::{Contraction, Forecast, Model, Scratch, StateError, Stream, Window, WindowError};
 pub use quantum::{QuantumMemory, QuantumSettings};
 pub use spec::{

@@ -92,6 +92,9 @@ pub enum Error {
     /// No such key.
     #[error("there is no hyper-parameter {0:?}; known are {KEYS}")]
     UnknownKey(String),
+    /// No such key of a classifier.
+    #[error("a classifier has no hyper-parameter {0:?}; known are {keys}", keys = crate::classify::SETTINGS_KEYS)]
+    UnknownClassifierKey(String),
     /// More qubits than are simulated.
     #[error(
         "qubits={qubits}: at most 8 are simulated exactly; one network of {qubits} would take {bytes:.1e} bytes and {multiplications:.1e} multiplications an input; use more networks instead (reservoirs=N)"
@@ -180,7 +183,7 @@ impl Settings {
                 self.order = whole(ORDER_MAX, "2, 3 or 4")?
                     .filter(|&order| order > 1)
                     .map(Some)
-                    .ok_or_else(|| wrong("2, 3 or 4"))?
+                    .ok_or_else(|| wrong("2, 3 or 4"))?;
             }
             "neurons" => self.neurons = whole(UNITS_MAX, "a whole number from 1 to 4096")?,
             "encoding" => {

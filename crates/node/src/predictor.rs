@@ -4,6 +4,7 @@
 //! misbehaves on purpose; the engine's models never do.
 
 use spinwell_core::Fault;
+use spinwell_engine::classify::{Classified, Classifier, ClassifyError};
 use spinwell_engine::{Forecast, Model, Window};
 
 /// What a model says of one window.
@@ -38,5 +39,14 @@ impl Predictor for Model {
         let results = self.forecast_windows(windows).into_iter();
         let fault = |error: spinwell_engine::WindowError| Fault::new(error.code(), error.to_string());
         results.map(|result| result.map(Prediction::Forecast).map_err(fault)).collect()
+    }
+}
+
+impl Predictor for Classifier {
+    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
+        let results = self.classify_windows(windows).into_iter();
+        let class = |Classified { label, probabilities }| Prediction::Class { label, probabilities };
+        let fault = |error: ClassifyError| Fault::new(error.code(), error.to_string());
+        results.map(|result| result.map(class).map_err(fault)).collect()
     }
 }

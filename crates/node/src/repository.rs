@@ -7,7 +7,7 @@
 
 use crate::Predictor;
 use spinwell_core::{Code, Fault, ModelName, ModelVersion};
-use spinwell_engine::Model;
+use spinwell_engine::AnyModel;
 use spinwell_protocol::{Catalogue, Entry, ForecastFacts, ModelDescription, ModelFacts, Task};
 use spinwell_runtime::telemetry;
 use std::fs;
@@ -131,13 +131,13 @@ impl Repository {
 
     fn load(&mut self, path: &Path, name: &ModelName, version: ModelVersion, bounds: Bounds) {
         let loaded = fs::read(path).map_err(|error| (Code::Io, telemetry::chain(&error))).and_then(|bytes| {
-            Model::from_bytes(&bytes).map_err(|error| (error.code(), telemetry::chain(&error)))
+            AnyModel::from_bytes(&bytes).map_err(|error| (error.code(), telemetry::chain(&error)))
         });
         match loaded {
             Ok(model) => {
                 let description = Arc::new(describe(&model, name, version, bounds));
                 tracing::info!(model = %name, %version, hash = %model.hash(), "model loaded");
-                self.models.push(Loaded { description, predictor: Arc::new(model) });
+                self.models.push(Loaded { description, predictor: predictor(model) });
             }
             Err((code, message)) => {
                 self.broken.push((name.clone(), version, code));
@@ -166,20 +166,34 @@ fn folders_in(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn describe(model: &Model, name: &ModelName, version: ModelVersion, bounds: Bounds) -> ModelDescription {
+fn predictor(model: AnyModel) -> Arc<dyn Predictor> {
+    match model {
+        AnyModel::Forecaster(model) => Arc::new(model),
+        AnyModel::Classifier(classifier) => Arc::new(classifier),
+    }
+}
+
+fn task(model: &AnyModel) -> Task {
+    match model {
+        AnyModel::Forecaster(model) => Task::Forecast(ForecastFacts {
+            horizon: model.horizon(),
+            season: model.season(),
+            targets: model.targets().to_vec(),
+            coverage: model.coverage(),
+        }),
+        AnyModel::Classifier(classifier) => Task::Classify { labels: classifier.labels().to_vec() },
+    }
+}
+
+fn describe(model: &AnyModel, name: &ModelName, version: ModelVersion, bounds: Bounds) -> ModelDescription {
     // A model that needs more rows than the limits would otherwise be one that nobody can call.
     let window_max = bounds.rows_max.max(model.window_recommended());
     ModelDescription::new(ModelFacts {
         name: name.clone(),
         version,
         hash: model.hash(),
-        family: model.family().to_string(),
-        task: Task::Forecast(ForecastFacts {
-            horizon: model.horizon(),
-            season: model.season(),
-            targets: model.targets().to_vec(),
-            coverage: model.coverage(),
-        }),
+        family: model.family().to_owned(),
+        task: task(model),
         channels: model.channels().to_vec(),
         window_min: model.window_min(),
         window_recommended: model.window_recommended(),

@@ -26,9 +26,12 @@ pub const fn http(code: Code) -> u16 {
         Code::DeadlineExceeded => 504,
         Code::Unreachable => 502,
         // The model is there and cannot answer before its operator acts.
-        Code::FileForeign | Code::FileTruncated | Code::FileCorrupt | Code::FileFromTheFuture | Code::Io => {
-            503
-        }
+        Code::FileForeign
+        | Code::FileTruncated
+        | Code::FileCorrupt
+        | Code::FileFromTheFuture
+        | Code::TaskMismatch
+        | Code::Io => 503,
         other => match other.blame() {
             Blame::Client => 400,
             Blame::Service | Blame::Operator => 500,
@@ -46,9 +49,12 @@ pub const fn grpc(code: Code) -> tonic::Code {
         Code::BodyTooLarge => tonic::Code::OutOfRange,
         Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
         Code::QueueFull | Code::Stopping | Code::Unreachable => tonic::Code::Unavailable,
-        Code::FileForeign | Code::FileTruncated | Code::FileCorrupt | Code::FileFromTheFuture | Code::Io => {
-            tonic::Code::Unavailable
-        }
+        Code::FileForeign
+        | Code::FileTruncated
+        | Code::FileCorrupt
+        | Code::FileFromTheFuture
+        | Code::TaskMismatch
+        | Code::Io => tonic::Code::Unavailable,
         other => match other.blame() {
             Blame::Client => tonic::Code::InvalidArgument,
             Blame::Service | Blame::Operator => tonic::Code::Internal,

@@ -1,4 +1,4 @@
-//! The answer to a request for forecasts.
+//! The answer to a request for forecasts or classes.
 //!
 //! It may come as JSON, as bytes, or mixed, whatever was asked for: a server chooses. Nothing in it is believed before
 //! sizes, shapes and datatypes agree.
@@ -18,6 +18,19 @@ pub(crate) struct RemoteForecast {
     pub(crate) shape: [usize; 3],
     /// The outputs. Direction and confidence are empty where they were not asked for.
     pub(crate) forecast: Forecast,
+}
+
+/// The class of one window.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RemoteClass {
+    /// The version that answered.
+    pub(crate) version: String,
+    /// The hash of the model that answered, where the server says it.
+    pub(crate) model_hash: Option<String>,
+    /// The most probable label.
+    pub(crate) label: String,
+    /// The probability of each label, in the model's order.
+    pub(crate) probabilities: Vec<f32>,
 }
 
 /// An output of an answer, with its bytes where it is not JSON.
@@ -46,6 +59,25 @@ impl Tensor<'_> {
         }
     }
 
+    /// The texts: of JSON, or each behind its length in four bytes. `None` where they are none.
+    fn texts(&self) -> Option<Vec<String>> {
+        if self.description["datatype"] != "BYTES" {
+            return None;
+        }
+        let Some(mut bytes) = self.bytes else {
+            let texts = self.description["data"].as_array()?.iter();
+            return texts.map(|text| text.as_str().map(str::to_owned)).collect();
+        };
+        let mut texts = Vec::new();
+        while !bytes.is_empty() {
+            let (length, rest) = bytes.split_first_chunk::<4>()?;
+            let (text, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+            texts.push(String::from_utf8(text.to_vec()).ok()?);
+            bytes = rest;
+        }
+        Some(texts)
+    }
+
     fn shape(&self) -> Option<[usize; 3]> {
         let extents: Option<Vec<usize>> =
             self.description["shape"].as_array()?.iter().map(as_usize).collect();
@@ -53,10 +85,8 @@ impl Tensor<'_> {
     }
 }
 
-/// Reads an answer of which `json_bytes` are JSON. `None` where it lacks something or contradicts itself.
-pub(super) fn decode(body: &[u8], json_bytes: usize) -> Option<RemoteForecast> {
-    let (json, mut binary) = body.split_at_checked(json_bytes)?;
-    let document: Value = serde_json::from_slice(json).ok()?;
+/// The outputs of an answer by name, their bytes taken from `binary` one after the other.
+fn tensors<'a>(document: &'a Value, mut binary: &'a [u8]) -> Option<BTreeMap<&'a str, Tensor<'a>>> {
     let mut tensors = BTreeMap::new();
     for description in document["outputs"].as_array()? {
         let bytes = match as_usize(&description["parameters"]["binary_data_size"]) {
@@ -69,6 +99,34 @@ pub(super) fn decode(body: &[u8], json_bytes: usize) -> Option<RemoteForecast> {
         };
         tensors.insert(description["name"].as_str()?, Tensor { description, bytes });
     }
+    Some(tensors)
+}
+
+fn version(document: &Value) -> String {
+    document["model_version"].as_str().unwrap_or_default().to_owned()
+}
+
+fn model_hash(document: &Value) -> Option<String> {
+    document["parameters"]["model_hash"].as_str().map(str::to_owned)
+}
+
+/// Reads the class of one window from an answer of which `json_bytes` are JSON. `None` where it lacks something or
+/// contradicts itself.
+pub(super) fn decode_class(body: &[u8], json_bytes: usize) -> Option<RemoteClass> {
+    let (json, binary) = body.split_at_checked(json_bytes)?;
+    let document: Value = serde_json::from_slice(json).ok()?;
+    let tensors = tensors(&document, binary)?;
+    let [label] = <[String; 1]>::try_from(tensors.get("label")?.texts()?).ok()?;
+    let probabilities = tensors.get("probabilities")?.values("FP32", f32::from_le_bytes, |v| v as f32)?;
+    Some(RemoteClass { version: version(&document), model_hash: model_hash(&document), label, probabilities })
+}
+
+/// Reads forecasts from an answer of which `json_bytes` are JSON. `None` where it lacks something or contradicts
+/// itself.
+pub(super) fn decode_forecast(body: &[u8], json_bytes: usize) -> Option<RemoteForecast> {
+    let (json, binary) = body.split_at_checked(json_bytes)?;
+    let document: Value = serde_json::from_slice(json).ok()?;
+    let tensors = tensors(&document, binary)?;
     let shape = tensors.get("forecast")?.shape()?;
     let count = shape.iter().try_fold(1_usize, |n, extent| n.checked_mul(*extent))?;
     let floats = |name: &str| -> Option<Vec<f32>> {
@@ -82,8 +140,8 @@ pub(super) fn decode(body: &[u8], json_bytes: usize) -> Option<RemoteForecast> {
     };
     let confidence = if tensors.contains_key("confidence") { floats("confidence")? } else { Vec::new() };
     Some(RemoteForecast {
-        version: document["model_version"].as_str().unwrap_or_default().to_owned(),
-        model_hash: document["parameters"]["model_hash"].as_str().map(str::to_owned),
+        version: version(&document),
+        model_hash: model_hash(&document),
         shape,
         forecast: Forecast { forecast, lower, upper, direction, confidence },
     })
@@ -117,7 +175,7 @@ mod tests {
             ("direction", "INT8", r#""data":[-1]"#),
             ("confidence", "FP32", r#""data":[0.75]"#),
         ]);
-        let from_json = decode(json.as_bytes(), json.len()).unwrap();
+        let from_json = decode_forecast(json.as_bytes(), json.len()).unwrap();
         let wanted = Forecast {
             forecast: vec![2.5],
             lower: vec![2.0],
@@ -138,10 +196,10 @@ mod tests {
         let float = f32::to_le_bytes;
         let bytes = [&float(2.5)[..], &[255], &float(2.0), &float(3.0), &float(0.75)].concat();
         let body = [head.as_bytes(), &bytes].concat();
-        assert_eq!(decode(&body, head.len()), Some(from_json));
-        assert_eq!(decode(&body[..body.len() - 1], head.len()), None);
-        assert_eq!(decode(b"{}", 2), None);
-        assert_eq!(decode(b"{}", 9), None);
+        assert_eq!(decode_forecast(&body, head.len()), Some(from_json));
+        assert_eq!(decode_forecast(&body[..body.len() - 1], head.len()), None);
+        assert_eq!(decode_forecast(b"{}", 2), None);
+        assert_eq!(decode_forecast(b"{}", 9), None);
     }
 
     #[test]
@@ -153,11 +211,37 @@ mod tests {
         ];
         let read = |outputs: &[(&str, &str, &str)]| {
             let json = document(outputs);
-            decode(json.as_bytes(), json.len()).map(|answer| answer.forecast)
+            decode_forecast(json.as_bytes(), json.len()).map(|answer| answer.forecast)
         };
         assert!(read(&bare).unwrap().direction.is_empty());
         assert_eq!(read(&bare[..2]), None);
         let of_another_type = ("direction", "FP32", r#""data":[1]"#);
         assert_eq!(read(&[bare[0], bare[1], bare[2], of_another_type]), None);
+    }
+
+    #[test]
+    fn a_class_is_read_from_either_packing_and_refused_with_gaps() {
+        let json = document(&[
+            ("label", "BYTES", r#""data":["sp\u00e4t"]"#),
+            ("probabilities", "FP32", r#""data":[0.25,0.75]"#),
+        ]);
+        let from_json = decode_class(json.as_bytes(), json.len()).unwrap();
+        assert_eq!((from_json.label.as_str(), &from_json.probabilities[..]), ("spät", &[0.25, 0.75][..]));
+        let eight = r#""parameters":{"binary_data_size":8}"#;
+        let nine = r#""parameters":{"binary_data_size":9}"#;
+        let head = document(&[("label", "BYTES", nine), ("probabilities", "FP32", eight)]);
+        let bytes =
+            [&5u32.to_le_bytes()[..], "spät".as_bytes(), &0.25f32.to_le_bytes(), &0.75f32.to_le_bytes()];
+        let body = [head.as_bytes(), &bytes.concat()].concat();
+        assert_eq!(decode_class(&body, head.len()), Some(from_json));
+        for (at, byte) in [(0, 6), (0, 255), (0, 0), (4, 0xff)] {
+            let mut wrong = body.clone();
+            wrong[head.len() + at] = byte;
+            assert_eq!(decode_class(&wrong, head.len()), None, "byte {at} as {byte}");
+        }
+        let two = json.replace(r#"["sp\u00e4t"]"#, r#"["a","b"]"#);
+        assert_eq!(decode_class(two.as_bytes(), two.len()), None);
+        let without = document(&[("label", "BYTES", r#""data":["a"]"#)]);
+        assert_eq!(decode_class(without.as_bytes(), without.len()), None);
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests write files for the binary and bound their waits")]
 
 mod bad_input;
+mod classify;
 mod evaluate;
 mod serving;
 mod support;

@@ -57,7 +57,7 @@ fn grpc_request(shape: [usize; 3]) -> ModelInferRequest {
     }
 }
 
-async fn grpc_client(server: &Server) -> GrpcInferenceServiceClient<Channel> {
+pub(crate) async fn grpc_client(server: &Server) -> GrpcInferenceServiceClient<Channel> {
     let endpoint = Channel::from_shared(format!("http://{}", server.grpc)).unwrap();
     GrpcInferenceServiceClient::new(endpoint.connect().await.unwrap())
 }

@@ -23,14 +23,12 @@ const POWER_MAX: u32 = 64;
 const TRANSFORMS: [Transform; 2] = [Transform::Identity, Transform::SquareRoot];
 const BASES: [Base; 3] = [Base::Mean, Base::Last, Base::Season];
 
-/// The payload of a model.
-pub(super) fn encode_payload(core: &Core) -> Vec<u8> {
-    let mut w = Writer::default();
+/// Appends the fields of a forecaster.
+pub(super) fn write_core(w: &mut Writer, core: &Core) {
     match core {
-        Core::F32(parts) => write_parts(&mut w, parts),
-        Core::F64(parts) => write_parts(&mut w, parts),
+        Core::F32(parts) => write_parts(w, parts),
+        Core::F64(parts) => write_parts(w, parts),
     }
-    w.bytes
 }
 
 fn write_parts<R: Real>(w: &mut Writer, parts: &Parts<R>) {
@@ -61,16 +59,13 @@ fn write_parts<R: Real>(w: &mut Writer, parts: &Parts<R>) {
     w.text(parts.time_column.as_deref().unwrap_or(""));
 }
 
-/// The model of a payload.
-pub(super) fn decode_payload(payload: &[u8]) -> Result<Core, Error> {
-    let mut r = Reader::new(payload);
-    let spec = read_choices(&mut r)?;
-    let core = match spec.profile {
-        NumericProfile::CpuF32 => Core::F32(read_parts(&mut r, spec)?),
-        NumericProfile::CpuF64 => Core::F64(read_parts(&mut r, spec)?),
-    };
-    ensure(r.is_empty(), "there are fields after its end")?;
-    Ok(core)
+/// Reads the fields of a forecaster.
+pub(super) fn read_core(r: &mut Reader<'_>) -> Result<Core, Error> {
+    let spec = read_choices(r)?;
+    Ok(match spec.profile {
+        NumericProfile::CpuF32 => Core::F32(read_parts(r, spec)?),
+        NumericProfile::CpuF64 => Core::F64(read_parts(r, spec)?),
+    })
 }
 
 fn read_parts<R: Real>(r: &mut Reader<'_>, spec: Spec) -> Result<Parts<R>, Error> {

@@ -5,7 +5,7 @@
 //! 4 bytes   format version, little-endian
 //! 8 bytes   length of the payload
 //! 32 bytes  SHA-256 of the payload
-//! payload   fields in a fixed order, little-endian, arrays preceded by their length
+//! payload   1 byte: the kind of model; then its fields in a fixed order, little-endian, arrays preceded by their length
 //! ```
 //!
 //! A file is untrusted input: nothing is allocated by a length that the bytes present do not cover, and after
@@ -19,18 +19,52 @@ mod spiking;
 mod writer;
 
 pub(crate) use fields::UNITS_MAX;
-use fields::{decode_payload, encode_payload};
+use fields::{read_core, write_core};
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;
 
 use crate::model::Core;
 use sha2::{Digest, Sha256};
 use spinwell_core::{Code, ModelHash};
+use std::fmt;
 
 const MAGIC: &[u8; 8] = b"SPINWELL";
 const HEADER: usize = 8 + 4 + 8 + 32;
 /// The format written, and the newest one read.
 const FORMAT: u32 = 2;
+
+/// What kind of model a file holds. The number of a kind never changes, because files keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Says what comes next: [`Model`](crate::Model).
+    Forecaster,
+    /// Names the class of a window: [`Classifier`](crate::classify::Classifier).
+    Classifier,
+}
+
+impl Kind {
+    /// The kind as the payload's first byte. 2 is kept for detectors of anomalies.
+    const fn byte(self) -> u8 {
+        match self {
+            Kind::Forecaster => 0,
+            Kind::Classifier => 1,
+        }
+    }
+
+    fn of_byte(byte: u8) -> Result<Self, Error> {
+        let all = [Kind::Forecaster, Kind::Classifier];
+        all.into_iter().find(|kind| kind.byte() == byte).ok_or(corrupt("its kind of model is unknown"))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Forecaster => "a forecaster",
+            Kind::Classifier => "a classifier",
+        })
+    }
+}
 
 /// Why bytes are not a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +92,14 @@ pub enum Error {
         /// What does not fit.
         what: &'static str,
     },
+    /// A whole model file of another kind than was asked for.
+    #[error("the model file holds {found}, not {wanted}")]
+    OtherKind {
+        /// What it holds.
+        found: Kind,
+        /// What was asked for.
+        wanted: Kind,
+    },
 }
 
 impl Error {
@@ -69,6 +111,7 @@ impl Error {
             Error::Truncated { .. } => Code::FileTruncated,
             Error::FromTheFuture { .. } => Code::FileFromTheFuture,
             Error::Corrupt { .. } => Code::FileCorrupt,
+            Error::OtherKind { .. } => Code::TaskMismatch,
         }
     }
 }
@@ -94,9 +137,12 @@ pub(crate) fn hash(file: &[u8]) -> ModelHash {
     ModelHash(Sha256::digest(file).into())
 }
 
-/// The file of a model.
-pub(crate) fn encode(core: &Core) -> Vec<u8> {
-    let payload = encode_payload(core);
+/// The file of a model of some kind, whose fields `write` appends.
+pub(crate) fn seal(kind: Kind, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.u8(kind.byte());
+    write(&mut writer);
+    let payload = writer.bytes;
     let mut file = Vec::with_capacity(HEADER + payload.len());
     file.extend_from_slice(MAGIC);
     file.extend_from_slice(&FORMAT.to_le_bytes());
@@ -106,8 +152,40 @@ pub(crate) fn encode(core: &Core) -> Vec<u8> {
     file
 }
 
-/// The model of a file.
+/// The kind of the model in a file that is whole, and its fields.
+pub(crate) fn open(file: &[u8]) -> Result<(Kind, Reader<'_>), Error> {
+    let mut reader = Reader::new(checked_payload(file)?);
+    let kind = Kind::of_byte(reader.u8()?)?;
+    Ok((kind, reader))
+}
+
+/// The model of a file that holds one of the `wanted` kind, whose fields `read` takes: all of them.
+pub(crate) fn open_as<M>(
+    file: &[u8],
+    wanted: Kind,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<M, Error>,
+) -> Result<M, Error> {
+    let (found, mut reader) = open(file)?;
+    if found != wanted {
+        return Err(Error::OtherKind { found, wanted });
+    }
+    let model = read(&mut reader)?;
+    ensure(reader.is_empty(), "there are fields after its end")?;
+    Ok(model)
+}
+
+/// The file of a forecaster.
+pub(crate) fn encode(core: &Core) -> Vec<u8> {
+    seal(Kind::Forecaster, |writer| write_core(writer, core))
+}
+
+/// The forecaster of a file.
 pub(crate) fn decode(file: &[u8]) -> Result<Core, Error> {
+    open_as(file, Kind::Forecaster, read_core)
+}
+
+/// The payload of a file whose header and checksum are right.
+fn checked_payload(file: &[u8]) -> Result<&[u8], Error> {
     let magic = &file[..file.len().min(MAGIC.len())];
     if !MAGIC.starts_with(magic) {
         return Err(Error::Foreign);
@@ -136,7 +214,7 @@ pub(crate) fn decode(file: &[u8]) -> Result<Core, Error> {
     if Sha256::digest(payload).as_slice() != checksum {
         return Err(Error::Corrupt { what: "the contents do not match the checksum" });
     }
-    decode_payload(payload)
+    Ok(payload)
 }
 
 /// The SHA-256 of any bytes, such as a training file's, in hexadecimal.

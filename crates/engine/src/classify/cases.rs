@@ -134,6 +134,16 @@ pub enum Error {
         /// What the layout wants.
         layout: &'static str,
     },
+    /// One of the two columns that make a file a long one is there, and the other is not.
+    #[error(
+        "the file has {present:?} but not {missing:?}: a long file (one row a time step) has both columns, a wide one (one row a series) neither"
+    )]
+    HalfLong {
+        /// The column that is there.
+        present: String,
+        /// The column that is not.
+        missing: String,
+    },
     /// The time steps of a wide file are out of order.
     #[error("column {after:?} stands before column {before:?}; put time steps in order")]
     ColumnOrder {
@@ -238,6 +248,7 @@ impl Error {
             Error::UnknownColumn { .. }
             | Error::AmbiguousColumn { .. }
             | Error::NoValues { .. }
+            | Error::HalfLong { .. }
             | Error::ColumnOrder { .. } => Code::CsvColumn,
             Error::Cell { .. } | Error::Word { .. } => Code::CsvCell,
             Error::Missing { .. } => Code::CsvMissing,

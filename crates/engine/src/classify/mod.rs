@@ -35,6 +35,7 @@ mod read;
 mod ridge;
 mod score;
 mod series;
+mod settings;
 mod shape;
 mod softmax;
 mod spec;
@@ -50,7 +51,8 @@ pub use model::{Classified, Classifier, ClassifyError};
 pub use options::{
     ClassifierChoice, ClassifyEvent, ClassifyObserver, ClassifyOptions, ClassifySettings, TrainError,
 };
-pub use read::read_cases;
+pub use read::{check_one_case, read_cases};
 pub use score::{ClassFigures, ClassifyFigures, score};
+pub use settings::SETTINGS_KEYS;
 pub use spec::{ClassifierFamily, ClassifierSpec, ShapeForm};
 pub use train::{TrainedClassifier, train_classifier};

@@ -8,8 +8,10 @@ use super::series::{Normalise, Scaler, Series};
 use super::shape::Buffers;
 use super::softmax::{best, softmax};
 use super::spec::ClassifierFamily;
+use crate::artefact::{self, Kind};
 use crate::kernel::{LANES, dispatch, dot};
-use spinwell_core::Code;
+use crate::model::Window;
+use spinwell_core::{Code, ModelHash};
 
 /// What a classifier is, as plain as its file.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +53,8 @@ pub struct Classifier {
     parts: Parts,
     /// The readout's weights, widened once.
     weights: Vec<f64>,
+    /// What it is called: the hash of its file.
+    hash: ModelHash,
 }
 
 /// The answer for one window.
@@ -109,7 +113,29 @@ impl Classifier {
     /// Puts a classifier together from parts that are known to fit.
     pub(crate) fn assemble(parts: Parts) -> Self {
         let weights = parts.weights.iter().map(|&weight| f64::from(weight)).collect();
-        Self { parts, weights }
+        let mut classifier = Self { parts, weights, hash: ModelHash([0; 32]) };
+        classifier.hash = artefact::hash(&classifier.to_bytes());
+        classifier
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// Where the bytes are not a model file, are damaged, are of a newer format or hold another kind of model.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, artefact::Error> {
+        artefact::open_as(bytes, Kind::Classifier, Self::decode)
+    }
+
+    /// The bytes of the model file. The same classifier always gives the same bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        artefact::seal(Kind::Classifier, |writer| self.encode(writer))
+    }
+
+    /// The SHA-256 of the model file.
+    #[must_use]
+    pub fn hash(&self) -> ModelHash {
+        self.hash
     }
 
     /// What it is made of.
@@ -172,6 +198,24 @@ impl Classifier {
             return Err(ClassifyError::NotFinite { row: at / channels, channel });
         }
         Ok(self.answer(window))
+    }
+
+    /// Classifies several windows, in order, each with its own result. The bits of a result do not depend on the
+    /// other windows.
+    #[must_use]
+    pub fn classify_windows(&self, windows: &[Window<'_>]) -> Vec<Result<Classified, ClassifyError>> {
+        let one = |window: &Window<'_>| {
+            let (series, wanted) = (window.series, self.parts.channels.len());
+            let (rows, channels) = (series.rows(), series.channels());
+            if channels != wanted {
+                let names = self.parts.channels.join(", ");
+                return Err(ClassifyError::Channels { values: rows * channels, wanted, names });
+            }
+            let first = window.index * rows * channels;
+            let values = (first..first + rows * channels).map(|at| series.samples().get(at));
+            self.classify(&values.collect::<Vec<f64>>())
+        };
+        windows.iter().map(one).collect()
     }
 
     /// The answer for a window of at least three whole rows of finite numbers.

@@ -1,9 +1,9 @@
 //! Reading labelled series from a CSV file.
 //!
 //! Two layouts are told apart by the header. *Long* has the columns `case` and `t`: one row a time step, rows of a
-//! case ordered by `t`, every column that is not `case`, `t`, `split` or the label a channel. *Wide* lacks one of
-//! the two: one row a series, every column that is not `split` or the label one time step, empty cells at the end
-//! meaning a shorter series.
+//! case ordered by `t`, every column that is not `case`, `t`, `split` or the label a channel. *Wide* has neither:
+//! one row a series, every column that is not `split` or the label one time step, empty cells at the end meaning a
+//! shorter series. A file with one of the two is refused: taken as wide, its case or its time would be a value.
 
 use super::cases::{Case, CaseColumns, Cases, Error, ROWS_MIN, Split};
 use crate::data::Moment;
@@ -36,6 +36,34 @@ pub fn read_cases(mut input: impl Read, columns: &CaseColumns) -> Result<Cases, 
         return Err(Error::Empty);
     }
     drafts.finish(&header, &layout)
+}
+
+/// Refuses a file whose column `case` holds more than one case: taken as one series, they would get one label, and
+/// nobody would know that it means nothing. What else may be wrong with the file is for its reader to say.
+///
+/// # Errors
+/// [`Error::Word`] in the first row of the second case.
+pub fn check_one_case(file: &[u8], case: &str) -> Result<(), Error> {
+    let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(file);
+    let place = reader.headers().ok().and_then(|header| header.iter().position(|title| title == case));
+    let Some(place) = place else { return Ok(()) };
+    let mut first: Option<String> = None;
+    for (row, record) in reader.records().flatten().enumerate() {
+        let name = record.get(place).unwrap_or_default();
+        match &first {
+            None => first = Some(name.to_owned()),
+            Some(first) if first == name => {}
+            Some(first) => {
+                let names = [first.as_str(), name].map(|name| name.chars().take(40).collect::<String>());
+                let what = format!(
+                    "case {:?} ends and {:?} begins; a label is of one series, so keep the rows of one case",
+                    names[0], names[1]
+                );
+                return Err(Error::Word { row: row + 1, column: case.to_owned(), what });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn malformed(error: &::csv::Error) -> Error {
@@ -74,7 +102,12 @@ impl Layout {
             present: header.iter().take(30).map(|title| format!("{title:?}")).collect::<Vec<_>>().join(", "),
         })?;
         let split = find(&columns.split);
-        let moment = find(&columns.case).zip(find(&columns.time));
+        let moment = match (find(&columns.case), find(&columns.time)) {
+            (Some(case), Some(time)) => Some((case, time)),
+            (None, None) => None,
+            (Some(_), None) => return Err(half_long(columns, &columns.time)),
+            (None, Some(_)) => return Err(half_long(columns, &columns.case)),
+        };
         let others = [Some(label), split, moment.map(|m| m.0), moment.map(|m| m.1)];
         let values: Vec<usize> = (0..header.len()).filter(|&index| !others.contains(&Some(index))).collect();
         if values.is_empty() {
@@ -107,6 +140,11 @@ impl Layout {
             }),
         }
     }
+}
+
+fn half_long(columns: &CaseColumns, missing: &str) -> Error {
+    let present = if missing == columns.case { &columns.time } else { &columns.case };
+    Error::HalfLong { present: present.clone(), missing: missing.to_owned() }
 }
 
 /// One row of the file.
@@ -354,6 +392,8 @@ mod tests {
             ("label,label,t0\n".to_owned(), Code::CsvColumn, "stands twice"),
             ("split,label\n".to_owned(), Code::CsvColumn, "a column per time step"),
             ("case,t,label\n".to_owned(), Code::CsvColumn, "a column per channel"),
+            ("case,label,x,y,z\np,a,1,2,3\n".to_owned(), Code::CsvColumn, r#"has "case" but not "t""#),
+            ("label,t,x,y\na,1,2,3\n".to_owned(), Code::CsvColumn, r#"has "t" but not "case""#),
             ("label,t0,t2,t1\n".to_owned(), Code::CsvColumn, r#"column "t2" stands before column "t1""#),
             (wide("train,a,1,x,3\n"), Code::CsvCell, r#"row 1, column "t1": "x" is not a finite"#),
             (wide("train,a,1,2,3\ntrain,a,1,2,1e999\n"), Code::CsvCell, r#"row 2, column "t2": "1e999""#),
@@ -383,6 +423,19 @@ mod tests {
             assert_eq!(error.code(), code, "{text:?}: {error}");
             assert!(error.to_string().contains(message), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_file_of_several_cases_is_not_one_series() {
+        for one in ["", "x\n1\n2\n", "case,x\n", "case,x\np,1\np,2\n", "case,x\np,1\nq\n"] {
+            assert!(check_one_case(one.as_bytes(), "case").is_ok(), "{one:?}");
+        }
+        let error = check_one_case(b"x,case\n1,p\n2,p\n3,q\n", "case").unwrap_err();
+        assert_eq!(error.code(), Code::CsvCell);
+        assert!(
+            error.to_string().starts_with(r#"row 3, column "case": case "p" ends and "q" begins"#),
+            "{error}"
+        );
     }
 
     #[test]
