@@ -4,7 +4,7 @@ use crate::artefact::UNITS_MAX;
 use crate::products::ORDER_MAX;
 use crate::quantum::{self, QUBITS_MAX, QuantumCost};
 use crate::spec::{LagForm, Topology, Transform};
-use crate::spiking::{SpikeEncoding, SpikingWiring};
+use crate::spiking::{DELAY_MAX, SpikeEncoding, SpikingWiring};
 
 /// The arithmetic that models compute in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -180,7 +180,7 @@ impl Settings {
                 self.order = whole(ORDER_MAX, "2, 3 or 4")?
                     .filter(|&order| order > 1)
                     .map(Some)
-                    .ok_or_else(|| wrong("2, 3 or 4"))?
+                    .ok_or_else(|| wrong("2, 3 or 4"))?;
             }
             "neurons" => self.neurons = whole(UNITS_MAX, "a whole number from 1 to 4096")?,
             "encoding" => {
@@ -191,7 +191,7 @@ impl Settings {
                 self.wiring = SpikingWiring::ALL.into_iter().find(|wiring| wiring.as_str() == value);
                 self.wiring.ok_or_else(|| wrong("random or column"))?;
             }
-            "delay_max" => self.delay_max = whole(10_000, "a whole number from 1 to 10000")?,
+            "delay_max" => self.delay_max = whole(DELAY_MAX, "a whole number from 1 to 8192")?,
             "qubits" => {
                 let qubits = whole(64, "a whole number from 2 to 8")?;
                 if let Some(qubits) = qubits.filter(|&qubits| qubits > QUBITS_MAX) {
