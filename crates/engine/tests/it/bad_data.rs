@@ -1,11 +1,11 @@
 //! Series that nobody should train on, and some that only look so: a clear error or finite forecasts, of every family.
 
-use crate::support::{SEASON, assert_sound, feed, options, table, try_train, waves};
+use crate::support::{SEASON, SMALL, assert_sound, feed, options, table, try_train, waves};
 use rayon::prelude::*;
 use spinwell_core::{Code, Rng};
 use spinwell_engine::data::{Columns, Table, read_csv};
 use spinwell_engine::settings::Settings;
-use spinwell_engine::train::Options;
+use spinwell_engine::train::{Error, Options};
 use spinwell_engine::{Family, Model, Scratch};
 
 /// What training may say.
@@ -35,6 +35,9 @@ fn check(name: &str, table: &Table, options: &Options, expect: Expect) {
             assert!(expect != Expect::Model, "{name}: {error}");
             let text = error.to_string();
             assert!(text.len() > 20 && !text.contains("NaN"), "{name}: {text}");
+            if let Error::TooShort { rows, needed, .. } = error {
+                assert!(rows < needed, "{name} contradicts itself: {text}");
+            }
             if let Expect::Refusal(code) = expect {
                 assert_eq!(error.code(), code, "{name}: {text}");
             }
@@ -65,7 +68,7 @@ fn bad_series_get_a_clear_error_or_finite_forecasts_of_every_family() {
         ("constant", both(vec![7.0; 300]), 2, Expect::Refusal(Code::SeriesConstant)),
         ("one point", both(vec![7.0]), 2, Expect::Refusal(Code::SeriesTooShort)),
         ("two points", both(vec![7.0, 8.0]), 1, Expect::Refusal(Code::SeriesTooShort)),
-        ("every truth missing", all_missing, 2, Expect::Refusal(Code::SeriesTooShort)),
+        ("every truth missing", all_missing, 2, Expect::Refusal(Code::OptionInvalid)),
         ("huge", both(noise(300, 1e30)), 2, Expect::Model),
         ("beyond floats", both(noise(300, 1e34)), 2, Expect::Refusal(Code::SeriesScale)),
         ("denormal", both(noise(300, 1e-310)), 2, Expect::Refusal(Code::SeriesScale)),
@@ -123,4 +126,101 @@ fn nine_qubits_are_refused_with_what_they_would_cost() {
         assert!(error.contains(part), "{error}");
     }
     assert!(Settings::parse(["qubits=8"]).is_ok());
+}
+
+/// Hyper-parameters at the ends of what may be set by hand, one at a time.
+const LIMITS: [(Family, &[&str]); 6] = [
+    (
+        Family::Linear,
+        &["lags=1", "lags=10000", "penalty=1e-300", "penalty=1e6", "form=raw", "transform=sqrt"],
+    ),
+    (Family::Ngrc, &["taps=1", "order=4", "stride=50", "stride=10000", "taps=1000", "skip=off"]),
+    (
+        Family::Echo,
+        &[
+            "units=1",
+            "density=1e-300",
+            "density=1",
+            "spectral_radius=1e-300",
+            "spectral_radius=10",
+            "leak=1e-300",
+            "leak=1",
+            "input_scale=1000",
+            "bias_scale=0",
+            "bias_scale=1000",
+            "seasonal_inputs=on",
+            "skip=off",
+            "topology=orthogonal",
+            "topology=cycle",
+            "differenced=on",
+            "mixing=off",
+        ],
+    ),
+    (
+        Family::Spiking,
+        &[
+            "neurons=1",
+            "delay_max=1",
+            "delay_max=8192",
+            "wiring=column",
+            "encoding=rate",
+            "encoding=latency",
+            "encoding=population",
+            "encoding=phase",
+            "encoding=delta",
+            "skip=off",
+        ],
+    ),
+    (
+        Family::Quantum,
+        &[
+            "qubits=3",
+            "reservoirs=1",
+            "substeps=64",
+            "dissipation=1e-300",
+            "dissipation=100",
+            "shots=1",
+            "shots=18446744073709551615",
+            "field=0",
+            "field=100",
+            "skip=off",
+        ],
+    ),
+    (Family::Hybrid, &["coupled=on", "mixing=off", "skip=off", "encoding=phase"]),
+];
+
+#[test]
+fn hyper_parameters_at_their_limits_get_a_clear_error_or_finite_forecasts() {
+    let table = waves(300);
+    let all: Vec<_> =
+        LIMITS.iter().flat_map(|(family, pairs)| pairs.iter().map(move |pair| (*family, *pair))).collect();
+    all.par_iter().for_each(|&(family, pair)| {
+        let pairs = SMALL.iter().copied().chain([pair]);
+        let settings = Settings::parse(pairs).unwrap();
+        check(&format!("{family}, {pair}"), &table, &Options { settings, ..options(family) }, Expect::Either);
+    });
+}
+
+/// Reservoirs are tried after linear models, hybrids after both: with too few trials there is none, and the rows are not
+/// to blame.
+#[test]
+fn too_few_trials_are_named_as_the_cause() {
+    let table = waves(300);
+    let mut refused = 0;
+    for family in Family::ALL {
+        for trials in 1..=3 {
+            match try_train(&table, &Options { trials, ..options(family) }) {
+                Ok(trained) => assert_eq!(trained.model.family(), family),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(text.contains(&format!("came of {trials} trials")), "{family}: {text}");
+                    assert_eq!(error.code(), Code::OptionInvalid);
+                    refused += 1;
+                }
+            }
+        }
+        let enough = options(family);
+        assert!(try_train(&table, &enough).is_ok(), "{family} in {} trials", enough.trials);
+    }
+    assert!(refused > 0, "nothing was refused: this test says nothing any more");
 }

@@ -29,27 +29,29 @@ pub(crate) fn waves(rows: usize) -> Table {
     table(vec![column(0, 0, 0.0), column(1, 5, -9.0)])
 }
 
+/// Sizes that train in no time.
+pub(crate) const SMALL: [&str; 10] = [
+    "units=12",
+    "neurons=12",
+    "delay_max=3",
+    "qubits=2",
+    "reservoirs=2",
+    "substeps=2",
+    "lags=4",
+    "taps=2",
+    "stride=1",
+    "order=2",
+];
+
 /// A quick search for a small model of one family.
 pub(crate) fn options(family: Family) -> Options {
-    let pairs = [
-        "units=12",
-        "neurons=12",
-        "delay_max=3",
-        "qubits=2",
-        "reservoirs=2",
-        "substeps=2",
-        "lags=4",
-        "taps=2",
-        "stride=1",
-        "order=2",
-    ];
     Options {
         targets: 1,
         feeds: if family == Family::Mean { Feeds::InputsAlone } else { Feeds::Everything },
         horizon: 2,
         season: Some(SEASON),
         choice: Choice::Only(family),
-        settings: Settings::parse(pairs).unwrap(),
+        settings: Settings::parse(SMALL).unwrap(),
         precision: Precision::F32,
         // A hybrid is put together of what was tried before: of every kind at least one.
         trials: if family == Family::Hybrid { 12 } else { 4 },
