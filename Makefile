@@ -3,12 +3,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance bench-w1 backtests clean
+.PHONY: help demo test lint unit conformance bench-w1 backtests fuzz clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
 	@echo "make test         everything CI runs: format, lints, house rules, tests, docs, protocol conformance"
 	@echo "make backtests    held-out accuracy on the data sets of ../shared/data, as a table"
+	@echo "make fuzz         fuzz model files and CSV files, FUZZ_SECONDS=60 each; needs nightly Rust and cargo-fuzz"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
 demo:
@@ -40,6 +41,10 @@ backtests:
 bench-w1:
 	@scripts/need.sh build wrk
 	@scripts/bench-w1.sh
+
+fuzz:
+	@scripts/need.sh build
+	@scripts/fuzz.sh
 
 clean:
 	cargo clean

@@ -7,7 +7,7 @@ use crate::echo::Echo;
 use crate::kernel::Real;
 use crate::quantum::Bank;
 use crate::spec::{BlockSettings, Hearing, ReservoirSettings};
-use crate::spiking::Liquid;
+use crate::spiking::{Activity, Liquid};
 
 /// A reservoir and what it hears.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,10 @@ pub(crate) struct Block<R> {
 
 /// The kinds of reservoirs, ready to step.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a model has a few of them, and the commonest kind is the large one"
+)]
 pub(crate) enum Reservoir<R> {
     /// Leaky tanh units.
     Echo(Echo<R>),
@@ -55,7 +59,7 @@ impl<R: Real> Block<R> {
         let reservoir = match &settings.reservoir {
             ReservoirSettings::Echo(echo) => Reservoir::Echo(Echo::draw(echo, inputs)),
             ReservoirSettings::Spiking(spiking) => {
-                spiking.check().ok()?;
+                spiking.check_for(inputs).ok()?;
                 Reservoir::Spiking(Box::new(Liquid::draw(spiking, inputs)))
             }
             ReservoirSettings::Quantum(quantum) => {
@@ -170,6 +174,14 @@ impl<R: Real> Block<R> {
     pub(crate) fn drive(&self, state: &State<R>) -> Option<f64> {
         match (&self.reservoir, state) {
             (Reservoir::Spiking(liquid), State::Spiking(state)) => Some(f64::from(liquid.drive(state))),
+            _ => None,
+        }
+    }
+
+    /// What a spiking population has been doing.
+    pub(crate) fn activity(&self, state: &State<R>) -> Option<Activity> {
+        match (&self.reservoir, state) {
+            (Reservoir::Spiking(liquid), State::Spiking(state)) => Some(liquid.activity(state)),
             _ => None,
         }
     }

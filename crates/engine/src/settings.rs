@@ -2,9 +2,9 @@
 
 use crate::artefact::UNITS_MAX;
 use crate::products::ORDER_MAX;
-use crate::quantum::{self, QUBITS_MAX, QuantumCost};
+use crate::quantum::{self, DISSIPATIVE_QUBITS_MAX, QUBITS_MAX, QuantumCost, RESERVOIRS_MAX, SUBSTEPS_MAX};
 use crate::spec::{LagForm, Topology, Transform};
-use crate::spiking::{SpikeEncoding, SpikingWiring};
+use crate::spiking::{DELAY_MAX, SpikeEncoding, SpikingWiring};
 
 /// The arithmetic that models compute in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -135,7 +135,14 @@ impl Settings {
             let (key, value) = pair.split_once('=').ok_or_else(|| Error::NotAPair(pair.to_owned()))?;
             settings.set(key.trim(), value.trim())?;
         }
-        Ok(settings)
+        match (settings.dissipation, settings.qubits) {
+            (Some(_), Some(qubits)) if qubits > DISSIPATIVE_QUBITS_MAX => Err(Error::Value {
+                key: "qubits".to_owned(),
+                value: qubits.to_string(),
+                wanted: "2 to 4 with dissipation",
+            }),
+            _ => Ok(settings),
+        }
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), Error> {
@@ -194,7 +201,7 @@ impl Settings {
                 self.wiring = SpikingWiring::ALL.into_iter().find(|wiring| wiring.as_str() == value);
                 self.wiring.ok_or_else(|| wrong("random or column"))?;
             }
-            "delay_max" => self.delay_max = whole(10_000, "a whole number from 1 to 10000")?,
+            "delay_max" => self.delay_max = whole(DELAY_MAX, "a whole number from 1 to 8192")?,
             "qubits" => {
                 let qubits = whole(64, "a whole number from 2 to 8")?;
                 if let Some(qubits) = qubits.filter(|&qubits| qubits > QUBITS_MAX) {
@@ -207,8 +214,8 @@ impl Settings {
             "dissipation" => self.dissipation = number(0.0, 100.0, "above 0 and at most 100")?,
             "field" => self.field = number(-1e-300, 100.0, "from 0 to 100")?,
             "shots" => self.shots = whole(usize::MAX, "a whole number from 1")?.map(|shots| shots as u64),
-            "reservoirs" => self.reservoirs = whole(1000, "a whole number from 1 to 1000")?,
-            "substeps" => self.substeps = whole(100, "a whole number from 1 to 100")?,
+            "reservoirs" => self.reservoirs = whole(RESERVOIRS_MAX, "a whole number from 1 to 512")?,
+            "substeps" => self.substeps = whole(SUBSTEPS_MAX, "a whole number from 1 to 64")?,
             "topology" => {
                 self.topology = Topology::ALL.into_iter().find(|topology| topology.as_str() == value);
                 self.topology.ok_or_else(|| wrong("random, orthogonal or cycle"))?;
@@ -251,9 +258,16 @@ mod tests {
             ("density=NaN", "density must be"),
             ("skip=no", "skip must be on or off"),
             ("form=x", "form must be relative or raw"),
+            ("delay_max=8193", "delay_max must be a whole number from 1 to 8192"),
+            ("reservoirs=513", "reservoirs must be a whole number from 1 to 512"),
+            ("substeps=65", "substeps must be a whole number from 1 to 64"),
+            ("qubits=1", "qubits must be a whole number from 2 to 8"),
+            ("qubits=9", "one network of 9 would take"),
         ] {
             let error = Settings::parse([pair]).unwrap_err().to_string();
             assert!(error.contains(message), "{pair}: {error}");
         }
+        let both = Settings::parse(["qubits=5", "dissipation=0.1"]).unwrap_err().to_string();
+        assert_eq!(both, "qubits=5: qubits must be 2 to 4 with dissipation");
     }
 }

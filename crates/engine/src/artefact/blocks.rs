@@ -82,7 +82,8 @@ pub(super) fn read_choices(r: &mut Reader<'_>) -> Result<Spec, Error> {
     let count = r.count()?;
     ensure(count <= BLOCKS_MAX, "too many reservoirs")?;
     let blocks: Vec<BlockSettings> = (0..count).map(|_| read_block_settings(r)).collect::<Result<_, _>>()?;
-    ensure(!shared || (products.is_none() && blocks.is_empty()), "a shared readout sees lags alone")?;
+    let lags_alone = lags.recent > 0 && products.is_none() && blocks.is_empty();
+    ensure(!shared || lags_alone, "a shared readout sees lags alone")?;
     Ok(Spec { family, transform, base, lags, shared, products, blocks, mixing, profile })
 }
 

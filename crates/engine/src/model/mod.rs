@@ -17,6 +17,7 @@ pub use stream::{StateError, Stream};
 
 use crate::artefact;
 use crate::spec::{Family, Spec};
+use crate::spiking::Activity;
 use forecaster::{Buffers, Plain, WithTruth};
 use spinwell_core::{Code, ModelHash, NumericProfile, Series};
 use stream::Kind;
@@ -311,6 +312,18 @@ impl Model {
     /// Where the stream is of another model.
     pub fn forecast(&self, stream: &Stream, scratch: &mut Scratch) -> Result<Forecast, WindowError> {
         with_stream!(self, &stream.0, parts, stream => parts.forecast(stream, scratch))
+    }
+
+    /// What the first spiking population of the model has been doing in a stream; `None` where the model has none.
+    ///
+    /// # Panics
+    /// Where the stream is of another model.
+    #[must_use]
+    pub fn activity(&self, stream: &Stream) -> Option<Activity> {
+        with_stream!(self, &stream.0, parts, stream => {
+            let mut blocks = parts.encoder.blocks.iter().zip(&stream.memory.states);
+            blocks.find_map(|(block, state)| block.activity(state))
+        })
     }
 
     /// Lets a copy of a stream feed on its own one-step forecasts: `[steps][targets]`, in the data's units. `None`

@@ -141,11 +141,11 @@ impl Number<'_> {
             }
             Number::F32(value) => {
                 *value = f32::from_bits(word as u32);
-                word <= u64::from(u32::MAX) && !value.is_nan()
+                word <= u64::from(u32::MAX) && value.is_finite()
             }
             Number::F64(value) => {
                 *value = f64::from_bits(word);
-                !value.is_nan()
+                value.is_finite()
             }
         }
     }

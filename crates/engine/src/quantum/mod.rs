@@ -43,9 +43,9 @@ pub(crate) const QUBITS_MAX: usize = 8;
 /// Most qubits of a network that forgets by loss, which has the matrices of one with a qubit more.
 pub(crate) const DISSIPATIVE_QUBITS_MAX: usize = 4;
 /// Most networks of a bank.
-const RESERVOIRS_MAX: usize = 512;
+pub(crate) const RESERVOIRS_MAX: usize = 512;
 /// Most parts of an evolution.
-const SUBSTEPS_MAX: usize = 64;
+pub(crate) const SUBSTEPS_MAX: usize = 64;
 /// Most bytes of a bank's matrices: what a model file may make a server allocate.
 const BYTES_MAX: u64 = 1 << 30;
 /// Largest magnitude of couplings, field and loss rate.

@@ -44,6 +44,20 @@ pub struct Activity {
     pub dominant_frequency: f32,
 }
 
+impl Activity {
+    /// Its numbers by name, in the order of the fields.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, f32); 4] {
+        let Activity { rate, synchrony, burst_rate, dominant_frequency } = *self;
+        [
+            ("rate", rate),
+            ("synchrony", synchrony),
+            ("burst_rate", burst_rate),
+            ("dominant_frequency", dominant_frequency),
+        ]
+    }
+}
+
 /// Resonators from one period in 128 rows to one in 4 dt.
 pub(super) fn draw_rhythms(weights: &mut LiquidWeights) {
     let substeps = weights.substeps as f64;

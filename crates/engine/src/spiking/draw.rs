@@ -14,13 +14,12 @@ use std::collections::BTreeMap;
 /// Memory of the threshold's adaptation in dt.
 const ADAPTATION_TIME: f64 = 100.0;
 /// Memories of the two spike traces in dt: a row and five.
-
+const TRACE_TIMES: [f64; 2] = [10.0, 50.0];
 /// Swing of the oscillation that the phase encoding's neurons feel.
 const OSCILLATION: f64 = 0.5;
 
 /// Draws a liquid of `settings` for rows of `inputs` values.
 pub(super) fn draw(settings: &SpikingSettings, inputs: usize) -> LiquidWeights {
-    let n = settings.neurons;
     let rng = Rng::seeded(settings.seed);
     let mut weights = blank(settings, inputs);
     match settings.wiring {
@@ -47,7 +46,7 @@ pub(super) fn draw(settings: &SpikingSettings, inputs: usize) -> LiquidWeights {
 /// Sizes and constants; nothing drawn yet.
 fn blank(settings: &SpikingSettings, inputs: usize) -> LiquidWeights {
     let (n, column) = (settings.neurons, settings.wiring == SpikingWiring::Column);
-    let times = if column { [30.0, 30.0] } else { [10.0, 50.0] };
+    let trace_times = if column { column::TRACE_TIMES } else { TRACE_TIMES };
     let turn = |substep: usize| std::f64::consts::TAU * substep as f64 / settings.substeps as f64;
     let oscillation = (0..settings.substeps).map(|substep| (OSCILLATION * turn(substep).cos()) as f32);
     LiquidWeights {
@@ -69,7 +68,7 @@ fn blank(settings: &SpikingSettings, inputs: usize) -> LiquidWeights {
         reset_to: if column { column::RESET as f32 } else { 0.0 },
         adaptation: settings.adaptation as f32,
         adaptation_decay: decay(ADAPTATION_TIME),
-        trace_decays: times.map(decay),
+        trace_decays: trace_times.map(decay),
         tap_lines: Vec::new(),
         tap_delays: Vec::new(),
         tap_weights: Vec::new(),

@@ -50,6 +50,13 @@ pub(super) const fn has_references(encoding: SpikeEncoding) -> bool {
     matches!(encoding, SpikeEncoding::Delta)
 }
 
+/// The value within [0, 1], 0 if it is not a number.
+#[inline(always)]
+#[expect(clippy::manual_clamp, reason = "clamp hands on what is not a number, max and min drop it")]
+pub(super) fn limited(value: f32) -> f32 {
+    value.max(0.0).min(1.0)
+}
+
 /// Writes the lines of one value, which is limited to [0, 1] (not a number counts as 0). `reference` is what the delta
 /// encoding compares with.
 #[inline(always)]
@@ -60,8 +67,7 @@ pub(super) fn write_lines(
     reference: Option<&mut f32>,
     lines: &mut [f32],
 ) {
-    // `max` and `min` drop what is not a number.
-    let s = value.max(0.0).min(1.0);
+    let s = limited(value);
     let last = (substeps - 1) as f32;
     let duration = substeps as f32;
     match encoding {

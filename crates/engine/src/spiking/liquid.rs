@@ -1,10 +1,10 @@
 //! A liquid and its state: one row of a stream is `substeps` steps of all neurons.
 //!
-//! Potentials and currents advance sixteen neurons at a time. Spikes are rare, so their propagation is event-driven:
+//! Potentials and currents advance eight neurons at a time. Spikes are rare, so their propagation is event-driven:
 //! only the synapses of neurons that fired are touched, source by source in ascending order, which fixes the order of
 //! every sum and with it the bits, on every instruction set.
 //!
-//! A stream's state is plain numbers in one vector: counters, per-neuron arrays padded to sixteen, resources of
+//! A stream's state is plain numbers in one vector: counters, per-neuron arrays padded to eight, resources of
 //! dynamic synapses, the remembered rows, and last the features of the newest row. Who fired in the last two dt is not
 //! stored twice: it is read off the refractory counters.
 
@@ -18,7 +18,7 @@ use crate::kernel::dispatch;
 /// Neurons that advance together: one 256-bit register each of everything a neuron has.
 const LANES: usize = 8;
 
-/// Sixteen neurons' worth of one quantity.
+/// Eight neurons' worth of one quantity.
 type Lanes = [f32; LANES];
 
 /// Counted rows are kept in two numbers that 32 bits hold exactly: multiples of this, and the rest.
@@ -36,7 +36,7 @@ const CLOCK: usize = 3;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Liquid {
     weights: LiquidWeights,
-    /// The neurons' constants, sixteen side by side; padding never moves and never fires.
+    /// The neurons' constants, eight side by side; padding never moves and never fires.
     membrane: Vec<Lanes>,
     excitation_decay: Vec<Lanes>,
     inhibition_decay: Vec<Lanes>,
@@ -254,25 +254,6 @@ impl Liquid {
         let rows = (parts.clock[1] as u64).wrapping_mul(ROWS_UNIT as u64).wrapping_add(parts.clock[0] as u64);
         self.remember(&mut parts, inputs, rows);
         let mut row = self.hear(&parts, rows);
-        let carry: f32 = std::env::var("CARRY").map_or(1.0, |v| v.parse().unwrap());
-        let wake: f32 = std::env::var("WAKE").map_or(0.0, |v| v.parse().unwrap());
-        let icarry: f32 = std::env::var("ICARRY").map_or(1.0, |v| v.parse().unwrap());
-        for v in parts.neurons.potentials.as_flattened_mut() {
-            *v *= carry;
-        }
-        for v in parts.neurons.excitation.as_flattened_mut() {
-            *v *= icarry;
-        }
-        for v in parts.neurons.inhibition.as_flattened_mut() {
-            *v *= icarry;
-        }
-        if wake > 0.0 {
-            for v in parts.neurons.silence.as_flattened_mut() {
-                *v = 0.0;
-            }
-            row.fired.clear();
-            row.fired_before.clear();
-        }
         let mut tally = Tally::of(parts.tally);
         for substep in 0..weights.substeps {
             row.moment.substep = substep;
@@ -307,7 +288,7 @@ impl Liquid {
         let lines = &mut parts.ring[newest * weights.lines()..][..weights.lines()];
         if rows == 0 {
             for (reference, input) in parts.references.iter_mut().zip(inputs) {
-                *reference = input.max(0.0).min(1.0);
+                *reference = encode::limited(*input);
             }
         }
         for (index, (&input, lines)) in inputs.iter().zip(lines.chunks_exact_mut(each)).enumerate() {
@@ -555,7 +536,7 @@ fn use_synapse(weights: &LiquidWeights, synapses: &mut Synapses<'_>, synapse: us
 
 /// A whole power by repeated squaring, always in the same order.
 #[inline(always)]
-fn power(base: f32, exponent: u32) -> f32 {
+pub(super) fn power(base: f32, exponent: u32) -> f32 {
     let (mut square, mut rest, mut product) = (base, exponent, 1.0);
     while rest > 0 {
         if rest & 1 == 1 {

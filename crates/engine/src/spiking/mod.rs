@@ -26,7 +26,6 @@ mod weights;
 
 pub use activity::Activity;
 pub(crate) use liquid::Liquid;
-#[cfg_attr(not(test), allow(unused_imports, reason = "the scratch crate has no model file"))]
 pub(crate) use weights::LiquidWeights;
 
 /// Most neurons of a liquid.
@@ -172,6 +171,16 @@ impl SpikingSettings {
             fan_in: 1,
             wiring: SpikingWiring::Column,
             ..Self::default()
+        }
+    }
+
+    /// What is wrong with a liquid of these settings for rows of `inputs` values, if anything: a setting out of its range,
+    /// or more remembered of past rows than a model file may ask for, which would train well and never load again.
+    pub(crate) fn check_for(&self, inputs: usize) -> Result<(), &'static str> {
+        self.check()?;
+        match weights::ring_len(self.encoding, inputs, self.delay_max) {
+            Some(_) if inputs > 0 => Ok(()),
+            _ => Err("a liquid of this many inputs and delays would remember more than four million numbers"),
         }
     }
 

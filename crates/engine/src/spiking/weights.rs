@@ -114,15 +114,13 @@ impl LiquidWeights {
 
     /// Says what is wrong with weights that a file holds, if something is.
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        let lines = self.inputs.checked_mul(encode::lines_per_input(self.encoding));
-        let ring = lines.and_then(|lines| lines.checked_mul(self.delay_max.checked_add(1)?));
         if !(1..=NEURONS_MAX).contains(&self.neurons)
             || !(1..=SUBSTEPS_MAX).contains(&self.substeps)
             || !(1..=FAN_IN_MAX).contains(&self.fan_in)
             || self.delay_max > DELAY_MAX
             || self.excitatory > self.neurons
             || self.inputs == 0
-            || ring.is_none_or(|numbers| numbers > RING_MAX)
+            || ring_len(self.encoding, self.inputs, self.delay_max).is_none()
         {
             return Err("the spiking reservoir's sizes are out of range");
         }
@@ -227,6 +225,12 @@ impl LiquidWeights {
             && oscillators.iter().all(|values| within(values, -10.0, 10.0));
         if sound { Ok(()) } else { Err("a rhythm of the spiking reservoir is out of range") }
     }
+}
+
+/// Numbers that a stream remembers of past rows; `None` where they are more than it may.
+pub(super) fn ring_len(encoding: SpikeEncoding, inputs: usize, delay_max: usize) -> Option<usize> {
+    let lines = inputs.checked_mul(encode::lines_per_input(encoding))?;
+    lines.checked_mul(delay_max.checked_add(1)?).filter(|&numbers| numbers <= RING_MAX)
 }
 
 /// Whether all values are numbers from `low` to `high`.

@@ -272,7 +272,7 @@ pub fn train(
     }
     let stopped_early = candidates.len() < planned && observer.stop_requested();
     let chosen = choose(&candidates, options.choice)
-        .ok_or_else(|| if stopped_early { Error::Interrupted } else { too_short(&task) })?;
+        .ok_or_else(|| if stopped_early { Error::Interrupted } else { no_model(&task) })?;
     let verdict = verdict(&candidates, chosen);
     let model = fitted.swap_remove(chosen).into_model();
     Ok(Trained { model, candidates, chosen, verdict, stopped_early })
@@ -286,7 +286,7 @@ pub fn refit(table: &Table, folds: &Folds, options: &Options, spec: &Spec) -> Re
     let season = season_of(table, folds, options);
     let task = Task { table, options, folds, season };
     task.check()?;
-    let fitted = fit::fit(&task, spec, &Hints::default()).ok_or_else(|| too_short(&task))?;
+    let fitted = fit::fit(&task, spec, &Hints::default()).ok_or_else(|| no_model(&task))?;
     Ok(fitted.into_model())
 }
 
@@ -301,6 +301,20 @@ pub fn reseeded(spec: &Spec, by: u64) -> Spec {
 fn season_of(table: &Table, folds: &Folds, options: &Options) -> usize {
     let seen = &table.columns[0][..folds.fit_end().min(table.rows())];
     options.season.unwrap_or_else(|| season::detect(seen))
+}
+
+/// Why nothing that may win could be fitted to rows that passed the checks.
+fn no_model(task: &Task<'_>) -> Error {
+    let (options, rows) = (task.options, task.folds.fit_end());
+    let Choice::Only(family) = options.choice else { return too_short(task) };
+    if rows < folds::rows_needed(options.horizon, task.season) {
+        return too_short(task);
+    }
+    Error::Option(format!(
+        "nothing of family {family} came of {} trials on {rows} rows: allow more trials, or look less far back (lags, \
+         taps, stride, delay_max), or leave out a transform under which a column no longer changes",
+        options.trials
+    ))
 }
 
 fn too_short(task: &Task<'_>) -> Error {

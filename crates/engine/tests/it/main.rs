@@ -1,0 +1,14 @@
+//! Promises of the engine as its users see it: bad data, model files, states, honesty, forged bytes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+
+mod bad_data;
+mod files;
+mod forged;
+mod honesty;
+mod states;
+mod support;
+
+/// What the fuzzer runs, run here on inputs that a seed makes.
+#[path = "../../../../fuzz/bodies.rs"]
+mod bodies;

@@ -1,0 +1,10 @@
+//! Bytes as a model file whose checksum has been made right.
+
+#![no_main]
+
+#[path = "../bodies.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    bodies::model_file(bytes);
+});
