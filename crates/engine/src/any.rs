@@ -5,6 +5,7 @@
 
 use crate::artefact::{Error, Kind, open};
 use crate::classify::Classifier;
+use crate::detect::Detector;
 use crate::model::Model;
 use spinwell_core::{ModelHash, NumericProfile};
 
@@ -19,6 +20,8 @@ pub enum AnyModel {
     Forecaster(Model),
     /// Says which class a window is of.
     Classifier(Classifier),
+    /// Says how unlikely the last row of a window is.
+    Detector(Detector),
 }
 
 /// Runs the same expression on the model, whatever its kind.
@@ -27,6 +30,7 @@ macro_rules! with_model {
         match $any {
             AnyModel::Forecaster($model) => $result,
             AnyModel::Classifier($model) => $result,
+            AnyModel::Detector($model) => $result,
         }
     };
 }
@@ -41,6 +45,7 @@ impl AnyModel {
         match kind {
             Kind::Forecaster => Model::from_bytes(bytes).map(AnyModel::Forecaster),
             Kind::Classifier => Classifier::from_bytes(bytes).map(AnyModel::Classifier),
+            Kind::Detector => Detector::from_bytes(bytes).map(AnyModel::Detector),
         }
     }
 
@@ -62,19 +67,28 @@ impl AnyModel {
         match self {
             AnyModel::Forecaster(_) => "forecast",
             AnyModel::Classifier(_) => "classify",
+            AnyModel::Detector(_) => "anomaly",
         }
     }
 
     /// The name of the family it belongs to.
     #[must_use]
     pub fn family(&self) -> &'static str {
-        with_model!(self, model => model.family().as_str())
+        match self {
+            AnyModel::Forecaster(model) => model.family().as_str(),
+            AnyModel::Classifier(classifier) => classifier.family().as_str(),
+            AnyModel::Detector(detector) => detector.forecaster().family().as_str(),
+        }
     }
 
     /// Names of the channels of a row, in order.
     #[must_use]
     pub fn channels(&self) -> &[String] {
-        with_model!(self, model => model.channels())
+        match self {
+            AnyModel::Forecaster(model) => model.channels(),
+            AnyModel::Classifier(classifier) => classifier.channels(),
+            AnyModel::Detector(detector) => detector.forecaster().channels(),
+        }
     }
 
     /// Rows that a window needs at least.
@@ -89,6 +103,7 @@ impl AnyModel {
         match self {
             AnyModel::Forecaster(model) => model.window_recommended(),
             AnyModel::Classifier(classifier) => classifier.window_min(),
+            AnyModel::Detector(detector) => detector.window_recommended(),
         }
     }
 
@@ -98,6 +113,7 @@ impl AnyModel {
         match self {
             AnyModel::Forecaster(model) => model.time_column(),
             AnyModel::Classifier(_) => None,
+            AnyModel::Detector(detector) => detector.forecaster().time_column(),
         }
     }
 
@@ -108,6 +124,7 @@ impl AnyModel {
             AnyModel::Forecaster(model) => model.profile(),
             // Features are computed in 32 bits, and nothing is more exact than they are.
             AnyModel::Classifier(_) => NumericProfile::CpuF32,
+            AnyModel::Detector(detector) => detector.forecaster().profile(),
         }
     }
 }

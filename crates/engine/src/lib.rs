@@ -38,6 +38,7 @@ pub mod backtest;
 mod block;
 pub mod classify;
 pub mod data;
+pub mod detect;
 mod echo;
 mod encoder;
 pub mod free_run;

@@ -24,7 +24,7 @@ const TRANSFORMS: [Transform; 2] = [Transform::Identity, Transform::SquareRoot];
 const BASES: [Base; 3] = [Base::Mean, Base::Last, Base::Season];
 
 /// Appends the fields of a forecaster.
-pub(super) fn write_core(w: &mut Writer, core: &Core) {
+pub(crate) fn write_core(w: &mut Writer, core: &Core) {
     match core {
         Core::F32(parts) => write_parts(w, parts),
         Core::F64(parts) => write_parts(w, parts),
@@ -60,7 +60,7 @@ fn write_parts<R: Real>(w: &mut Writer, parts: &Parts<R>) {
 }
 
 /// Reads the fields of a forecaster.
-pub(super) fn read_core(r: &mut Reader<'_>) -> Result<Core, Error> {
+pub(crate) fn read_core(r: &mut Reader<'_>) -> Result<Core, Error> {
     let spec = read_choices(r)?;
     Ok(match spec.profile {
         NumericProfile::CpuF32 => Core::F32(read_parts(r, spec)?),

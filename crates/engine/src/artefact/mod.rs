@@ -19,7 +19,7 @@ mod spiking;
 mod writer;
 
 pub(crate) use fields::UNITS_MAX;
-use fields::{read_core, write_core};
+pub(crate) use fields::{read_core, write_core};
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;
 
@@ -40,19 +40,22 @@ pub enum Kind {
     Forecaster,
     /// Names the class of a window: [`Classifier`](crate::classify::Classifier).
     Classifier,
+    /// Says how unlikely a row is: [`Detector`](crate::detect::Detector).
+    Detector,
 }
 
 impl Kind {
-    /// The kind as the payload's first byte. 2 is kept for detectors of anomalies.
+    /// The kind as the payload's first byte.
     const fn byte(self) -> u8 {
         match self {
             Kind::Forecaster => 0,
             Kind::Classifier => 1,
+            Kind::Detector => 2,
         }
     }
 
     fn of_byte(byte: u8) -> Result<Self, Error> {
-        let all = [Kind::Forecaster, Kind::Classifier];
+        let all = [Kind::Forecaster, Kind::Classifier, Kind::Detector];
         all.into_iter().find(|kind| kind.byte() == byte).ok_or(corrupt("its kind of model is unknown"))
     }
 }
@@ -62,6 +65,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Kind::Forecaster => "a forecaster",
             Kind::Classifier => "a classifier",
+            Kind::Detector => "a detector",
         })
     }
 }

@@ -58,6 +58,13 @@ pub(crate) struct Surprise {
     pub(crate) scale: f64,
 }
 
+impl Surprise {
+    /// The error in scales.
+    pub(crate) fn error(&self) -> f64 {
+        (self.truth - self.forecast) / self.scale
+    }
+}
+
 /// A row of a series that begins with its targets, or of inputs whose truth does not come.
 pub(crate) struct Plain<V> {
     pub(crate) value: V,

@@ -157,6 +157,12 @@ impl Model {
         &self.core
     }
 
+    /// The model of contents that are part of another model's file.
+    pub(crate) fn of_core(core: Core) -> Self {
+        let hash = artefact::hash(&artefact::encode(&core));
+        Self::with_hash(core, hash)
+    }
+
     /// Reads a model file.
     ///
     /// # Errors
@@ -387,7 +393,7 @@ impl Model {
         results.into_iter().map(answered).collect()
     }
 
-    fn check(&self, window: &Window<'_>) -> Result<(), WindowError> {
+    pub(crate) fn check(&self, window: &Window<'_>) -> Result<(), WindowError> {
         let series = window.series;
         if series.channels() != self.channel_names.len() {
             return Err(WindowError::Channels {
