@@ -4,7 +4,9 @@ use crate::serving::grpc_client;
 use crate::support::{Request, Server, models, send, spinwell};
 use serde_json::{Value, json};
 use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
-use spinwell_protocol::grpc::wire::{ModelInferRequest, ModelMetadataRequest};
+use spinwell_protocol::grpc::wire::{
+    ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
+};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -168,6 +170,29 @@ fn a_backtest_scores_the_test_cases_and_evaluate_finds_the_same() {
     assert!(said(&fixed).contains("speed:1 ("));
 }
 
+/// The classifier's metadata, and its answer to two windows of `rows` rows in one tensor.
+fn over_grpc(server: &Server, rows: usize, tensor: Vec<u8>) -> (ModelMetadataResponse, ModelInferResponse) {
+    let input = InferInputTensor {
+        name: "series".into(),
+        datatype: "FP64".into(),
+        shape: vec![2, rows as i64, 2],
+        ..InferInputTensor::default()
+    };
+    let request = ModelInferRequest {
+        model_name: "speed".into(),
+        inputs: vec![input],
+        raw_input_contents: vec![tensor.into()],
+        ..ModelInferRequest::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut client = grpc_client(server).await;
+        let asked = ModelMetadataRequest { name: "speed".to_owned(), version: String::new() };
+        let described = client.model_metadata(asked).await.unwrap().into_inner();
+        (described, client.model_infer(request).await.unwrap().into_inner())
+    })
+}
+
 #[test]
 fn a_label_is_the_same_from_the_file_and_over_every_wire() {
     let (folder, summary) = trained();
@@ -216,26 +241,7 @@ fn a_label_is_the_same_from_the_file_and_over_every_wire() {
     let floats: Vec<u8> = probabilities.iter().flat_map(|value| value.to_le_bytes()).collect();
     assert_eq!(answer.body[answer.json_bytes()..], [&label[..], &label, &floats].concat());
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (described, inferred) = runtime.block_on(async {
-        let mut client = grpc_client(&server).await;
-        let (name, version) = ("speed".to_owned(), String::new());
-        let described =
-            client.model_metadata(ModelMetadataRequest { name, version }).await.unwrap().into_inner();
-        let input = InferInputTensor {
-            name: "series".into(),
-            datatype: "FP64".into(),
-            shape: vec![2, rows.len() as i64, 2],
-            ..InferInputTensor::default()
-        };
-        let request = ModelInferRequest {
-            model_name: "speed".into(),
-            inputs: vec![input],
-            raw_input_contents: vec![tensor.into()],
-            ..ModelInferRequest::default()
-        };
-        (described, client.model_infer(request).await.unwrap().into_inner())
-    });
+    let (described, inferred) = over_grpc(&server, rows.len(), tensor);
     let outputs: Vec<_> =
         described.outputs.iter().map(|o| (&o.name[..], &o.datatype[..], &o.shape[..])).collect();
     assert_eq!(outputs, [("label", "BYTES", &[-1][..]), ("probabilities", "FP32", &[-1, 2])]);
