@@ -119,7 +119,7 @@ impl<R: Real> Encoder<R> {
         let own = [self.lags.recent * channels, self.lags.seasonal.len() * channels, products];
         let mut end = 0;
         own.into_iter()
-            .chain(self.blocks.iter().map(|block| block.features_len()))
+            .chain(self.blocks.iter().map(Block::features_len))
             .map(|length| {
                 end += length;
                 end - length..end

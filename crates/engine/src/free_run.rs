@@ -68,8 +68,9 @@ pub fn free_run(model: &Model, table: &Table, plan: &Plan) -> Result<Figures, Er
             path[step].iter().zip(truth).map(|(said, came)| (said - came).powi(2)).sum()
         };
         squared += distance(plan.steps - 1);
-        let strays =
-            |&step: &usize| distance(step).sqrt().partial_cmp(&(VALID * spread)).is_none_or(|o| o.is_gt());
+        let strays = |&step: &usize| {
+            distance(step).sqrt().partial_cmp(&(VALID * spread)).is_none_or(std::cmp::Ordering::is_gt)
+        };
         valid_steps.push((0..plan.steps).find(strays).map_or(plan.steps, |step| step + 1));
     }
     valid_steps.sort_unstable();

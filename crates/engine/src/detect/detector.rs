@@ -140,8 +140,8 @@ impl Detector {
         scratch: &mut Scratch,
     ) -> Option<Verdict> {
         let mut most = None::<f64>;
-        for target in 0..self.targets().len() {
-            let surprise = self.forecaster.surprise(&watch.stream, target, row[target]);
+        for (target, &truth) in row.iter().enumerate().take(self.targets().len()) {
+            let surprise = self.forecaster.surprise(&watch.stream, target, truth);
             let Some(surprise) = surprise.filter(|surprise| surprise.truth.is_finite()) else { continue };
             let sizes = watch.averages[target].observe(surprise.error());
             for (span, size) in sizes.into_iter().enumerate() {

@@ -270,7 +270,7 @@ mod tests {
             let last = rng.normal();
             Outcome { row, last, forecast: 0.0, truth: size(row, last.abs()) * rng.normal() }
         };
-        (0..rows).map(|row| one(row)).collect()
+        (0..rows).map(one).collect()
     }
 
     const SETUP: Setup = Setup { horizon: 1, season: 1, coverage: 0.9 };

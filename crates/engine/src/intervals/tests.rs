@@ -16,7 +16,7 @@ fn outcomes(seed: u64, rows: usize, horizon: usize, error: impl Fn(usize, f64) -
         let forecast = last + 0.2 * rng.normal();
         Outcome { row, last, forecast, truth: forecast + error(row, shared) }
     };
-    (0..rows).map(|row| one(row)).collect()
+    (0..rows).map(one).collect()
 }
 
 fn intervals(outcomes: &[Outcome], horizon: usize, coverage: f64) -> Intervals {

@@ -173,14 +173,14 @@ pub(super) fn walk<R: Real>(
     let mut memory = encoder.fresh();
     let mut scratch = [Vec::new()];
     let heard: Vec<&[f64]> = task.heard().map(|column| &task.table.columns[column][..]).collect();
-    for row in 0..end {
+    (0..end).for_each(|row| {
         let value = |_: usize, channel: usize| heard[channel][row];
         dispatch(
             #[inline(always)]
             || encoder.advance(&mut [&mut memory], value, &mut scratch),
         );
         each(row, &memory);
-    }
+    });
 }
 
 /// Rows after which reservoirs that start elsewhere (echo units at −1, 0 or 1, other reservoirs afresh) agree when
