@@ -266,7 +266,7 @@ mod tests {
     /// Outcomes of forecasts of 0 whose errors are `size(row, moved)` times unit noise.
     fn outcomes(seed: u64, rows: usize, size: impl Fn(usize, f64) -> f64) -> Vec<Outcome> {
         let mut rng = Rng::seeded(seed);
-        let mut one = |row: usize| {
+        let one = |row: usize| {
             let last = rng.normal();
             Outcome { row, last, forecast: 0.0, truth: size(row, last.abs()) * rng.normal() }
         };

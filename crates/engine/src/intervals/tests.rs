@@ -10,7 +10,7 @@ fn outcomes(seed: u64, rows: usize, horizon: usize, error: impl Fn(usize, f64) -
     let mut rng = Rng::seeded(seed);
     let shocks: Vec<f64> = (0..rows + horizon).map(|_| rng.normal()).collect();
     let mut last = 0.0;
-    let mut one = |row: usize| {
+    let one = |row: usize| {
         last += 0.1 * rng.normal();
         let shared = shocks[row..row + horizon].iter().sum::<f64>() / (horizon as f64).sqrt();
         let forecast = last + 0.2 * rng.normal();
