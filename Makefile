@@ -3,12 +3,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance bench-w1 backtests fuzz clean
+.PHONY: help demo test lint unit conformance bench-w1 accuracy fuzz clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
 	@echo "make test         everything CI runs: format, lints, house rules, tests, docs, protocol conformance"
-	@echo "make backtests    held-out accuracy on the data sets of ../shared/data, as a table"
+	@echo "make accuracy     every accuracy gate on the data sets of ../shared/data, as docs/results/accuracy.md (resumable)"
 	@echo "make fuzz         fuzz model files and CSV files, FUZZ_SECONDS=60 each; needs nightly Rust and cargo-fuzz"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
@@ -34,9 +34,10 @@ conformance:
 	@scripts/need.sh build python
 	@scripts/conformance.sh
 
-backtests:
-	@scripts/need.sh build
-	@scripts/backtests.sh
+accuracy:
+	@scripts/need.sh build python
+	cargo build --release --quiet
+	@python3 scripts/accuracy.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" --data "$${DATA:-../shared/data}"
 
 bench-w1:
 	@scripts/need.sh build wrk

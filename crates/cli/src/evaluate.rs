@@ -201,7 +201,7 @@ fn score(args: &Args, model: Model, title: String) -> anyhow::Result<Case> {
 }
 
 /// The columns that scoring needs: targets first, then inputs, also where the model hears its inputs alone.
-fn columns(model: &Model) -> Columns {
+pub(crate) fn columns(model: &Model) -> Columns {
     let mut values = model.channels().to_vec();
     if !model.hears_targets() {
         values.splice(0..0, model.targets().iter().cloned());

@@ -3,6 +3,7 @@
 //! Nothing is decided here. Exit codes: 0 done, 1 failed, 2 wrong usage. With `--json` stdout carries exactly one
 //! JSON document; everything else goes to stderr.
 
+mod adapt;
 mod backtest;
 mod classify;
 mod client;
@@ -52,6 +53,8 @@ enum Command {
     Backtest(backtest::Args),
     /// Score a model on a CSV: error, intervals and confidence, beside the naive forecasts; as a report on request.
     Evaluate(evaluate::Args),
+    /// Let a model learn from newer rows too, as its next version.
+    Adapt(adapt::Args),
     /// Forecast the rows that follow a CSV, or name its class, with a model file or through a running server.
     Predict(predict::Args),
     /// Serve models over HTTP and gRPC (Open Inference Protocol V2).
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Adapt(args) => adapt::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Serve(args) => serve::run(args),
     };

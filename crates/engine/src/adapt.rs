@@ -33,11 +33,11 @@ pub enum Error {
     /// Naive forecasts have nothing to learn.
     #[error("a {0} forecast has no readout that could follow new rows")]
     Naive(&'static str),
-    /// One readout for all channels, or a mixture.
+    /// One readout for all channels.
     #[error(
-        "a model whose readout is shared or mixed does not follow new rows; train it again on all of them"
+        "a model whose channels share one readout does not follow new rows; train it again on all of them"
     )]
-    NotSingle,
+    Shared,
     /// The table has other columns.
     #[error("the table has {found} columns, the model's rows and targets need {wanted}")]
     Columns {
@@ -77,7 +77,7 @@ impl Model {
     /// are the targets, then the inputs.
     ///
     /// # Errors
-    /// Where the model has no single readout, or the table does not suit it.
+    /// Where the model has no readout of its own for each target, or the table does not suit it.
     pub fn adapted(&self, table: &Table, from: usize, adaptation: &Adaptation) -> Result<Model, Error> {
         if self.family().is_naive() {
             return Err(Error::Naive(self.family().as_str()));
@@ -100,8 +100,8 @@ fn follow<R: Real>(
     adaptation: &Adaptation,
 ) -> Result<Parts<R>, Error> {
     let (encoder, targets, horizon) = (&parts.encoder, parts.outputs.len(), parts.horizon);
-    if parts.mixer.is_some() || encoder.shared {
-        return Err(Error::NotSingle);
+    if encoder.shared {
+        return Err(Error::Shared);
     }
     let first = if parts.hears_targets { 0 } else { targets };
     let wanted = first + encoder.channels.len();
@@ -113,10 +113,10 @@ fn follow<R: Real>(
         return Err(Error::TooShort { rows: table.rows(), needed, horizon });
     }
     let (features_len, padded) = (encoder.features_len(), encoder.padded_len());
-    let mut rls = begin(parts, adaptation);
+    let mut followers: Vec<Follower> =
+        parts.members.iter().map(|member| Follower::new(parts, member, adaptation)).collect();
     let mut memory = encoder.fresh();
     let (mut scratch, mut features) = ([Vec::new()], vec![R::ZERO; padded]);
-    let mut inputs = vec![1.0; 1 + features_len];
     for row in 0..table.rows() - horizon {
         let value = |_: usize, channel: usize| table.columns[first + channel][row];
         dispatch(
@@ -131,37 +131,62 @@ fn follow<R: Real>(
         if row < from || row + 1 < needed {
             continue;
         }
-        inputs[1..].iter_mut().zip(&features).for_each(|(input, feature)| *input = feature.widen());
         if let Some(truths) = truths(parts, table, &memory, row) {
-            rls.learn(&inputs, &truths);
+            followers.iter_mut().for_each(|follower| follower.learn(&features[..features_len], &truths));
         }
     }
-    let mut readout = Readout { weights: vec![R::ZERO; targets * horizon * padded], intercepts: Vec::new() };
-    for (output, weights) in rls.weights().chunks_exact(1 + features_len).enumerate() {
-        readout.intercepts.push(weights[0]);
-        let row = &mut readout.weights[output * padded..][..features_len];
-        row.iter_mut().zip(&weights[1..]).for_each(|(own, &weight)| *own = R::narrow(weight));
-    }
-    Ok(Parts { members: vec![readout], ..parts.clone() })
+    let members = followers.iter().map(|follower| follower.readout(padded)).collect();
+    Ok(Parts { members, ..parts.clone() })
 }
 
-/// The old readout, as stiff as the inertia says: a feature's power is taken from its range.
-fn begin<R: Real>(parts: &Parts<R>, adaptation: &Adaptation) -> Rls {
-    let (readout, padded) = (&parts.members[0], parts.encoder.padded_len());
-    let powers = parts.encoder.clip.iter().map(|(low, high)| {
-        let (low, high) = (low.widen(), high.widen());
-        // Of a uniform feature over its range.
-        ((low * low + low * high + high * high) / 3.0).max(1e-12)
-    });
-    let stiffness: Vec<f64> =
-        std::iter::once(1.0).chain(powers).map(|power| adaptation.inertia * power).collect();
-    let rows = readout.intercepts.iter().zip(readout.weights.chunks_exact(padded));
-    let weights = rows.flat_map(|(intercept, weights)| {
-        let own = weights[..stiffness.len() - 1].iter().map(|weight| weight.widen());
-        std::iter::once(*intercept).chain(own)
-    });
-    let weights = weights.collect();
-    Rls::new(weights, &stiffness, adaptation.forgetting)
+/// A member that learns: its weights of the features that it uses.
+struct Follower {
+    /// Features with a weight in some output.
+    used: Vec<usize>,
+    rls: Rls,
+    inputs: Vec<f64>,
+}
+
+impl Follower {
+    /// The old readout, as stiff as the inertia says: a feature's power is taken from its range.
+    fn new<R: Real>(parts: &Parts<R>, member: &Readout<R>, adaptation: &Adaptation) -> Self {
+        let (padded, features_len) = (parts.encoder.padded_len(), parts.encoder.features_len());
+        let rows = || member.weights.chunks_exact(padded);
+        let used: Vec<usize> =
+            (0..features_len).filter(|&feature| rows().any(|row| row[feature].widen() != 0.0)).collect();
+        let power = |&feature: &usize| {
+            let (low, high) = (parts.encoder.clip[feature].0.widen(), parts.encoder.clip[feature].1.widen());
+            // Of a uniform feature over its range.
+            ((low * low + low * high + high * high) / 3.0).max(1e-12)
+        };
+        let powers = std::iter::once(1.0).chain(used.iter().map(power));
+        let stiffness: Vec<f64> = powers.map(|power| adaptation.inertia * power).collect();
+        let weights = member.intercepts.iter().zip(rows()).flat_map(|(intercept, row)| {
+            std::iter::once(*intercept).chain(used.iter().map(|&feature| row[feature].widen()))
+        });
+        let rls = Rls::new(weights.collect(), &stiffness, adaptation.forgetting);
+        Self { inputs: vec![1.0; stiffness.len()], used, rls }
+    }
+
+    fn learn<R: Real>(&mut self, features: &[R], truths: &[f64]) {
+        let inputs = self.inputs[1..].iter_mut().zip(&self.used);
+        inputs.for_each(|(input, &feature)| *input = features[feature].widen());
+        self.rls.learn(&self.inputs, truths);
+    }
+
+    fn readout<R: Real>(&self, padded: usize) -> Readout<R> {
+        let mut readout = Readout { weights: Vec::new(), intercepts: Vec::new() };
+        for weights in self.rls.weights().chunks_exact(1 + self.used.len()) {
+            readout.intercepts.push(weights[0]);
+            let mut row = vec![R::ZERO; padded];
+            self.used
+                .iter()
+                .zip(&weights[1..])
+                .for_each(|(&feature, &weight)| row[feature] = R::narrow(weight));
+            readout.weights.extend(row);
+        }
+        readout
+    }
 }
 
 /// What the readout should have said at `row`; `None` where a truth is missing from the file.
@@ -177,4 +202,100 @@ fn truths<R: Real>(parts: &Parts<R>, table: &Table, memory: &Memory<R>, row: usi
         }
     }
     Some(truths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Columns, read_csv};
+    use crate::settings::{Precision, Settings};
+    use crate::train::{Choice, Feeds, Folds, Options, Score, train};
+    use crate::{Family, Mixing, Scratch, Silent};
+    use spinwell_core::Rng;
+
+    /// An autoregression whose coefficient is `slope(row)`.
+    fn table(rows: usize, slope: impl Fn(usize) -> f64) -> Table {
+        let (mut rng, mut value) = (Rng::seeded(4), 0.0);
+        let csv: String = (0..rows)
+            .map(|row| {
+                value = slope(row) * value + rng.normal();
+                format!("{value}\n")
+            })
+            .collect();
+        read_csv(format!("y\n{csv}").as_bytes(), &Columns { values: vec!["y".to_owned()], time: None })
+            .unwrap()
+    }
+
+    fn model(table: &Table, family: Family) -> Model {
+        let options = Options {
+            targets: 1,
+            feeds: Feeds::Everything,
+            horizon: 1,
+            season: Some(1),
+            choice: Choice::Only(family),
+            settings: Settings::parse(["units=20", "lags=4"]).unwrap(),
+            precision: Precision::F32,
+            trials: 4,
+            coverage: 0.9,
+            seed: 2,
+            score: Score::Last,
+            time_column: None,
+        };
+        train(table, &Folds::inside(500), &options, &Silent).unwrap().model
+    }
+
+    fn squared(model: &Model, table: &Table, from: usize) -> f64 {
+        let (mut stream, mut scratch) = (model.stream(), Scratch::default());
+        let mut sum = 0.0;
+        for row in 0..table.rows() - 1 {
+            model.step(&mut stream, &[table.columns[0][row]], &mut scratch);
+            if row + 1 >= from {
+                let forecast = model.forecast(&stream, &mut scratch).unwrap().forecast[0];
+                sum += (f64::from(forecast) - table.columns[0][row + 1]).powi(2);
+            }
+        }
+        sum / (table.rows() - from) as f64
+    }
+
+    #[test]
+    fn a_changed_series_is_followed_and_the_old_model_stays_as_it_was() {
+        let changed = table(2500, |row| if row < 500 { 0.8 } else { -0.6 });
+        for family in [Family::Linear, Family::Echo] {
+            let old = model(&changed, family);
+            let bytes = old.to_bytes();
+            let how = Adaptation { inertia: 50.0, forgetting: 1.0 };
+            let new = old.adapted(&changed.first_rows(2000), 500, &how).unwrap();
+            let (before, after) = (squared(&old, &changed, 2000), squared(&new, &changed, 2000));
+            assert!(after < 0.7 * before && after < 1.15, "{family}: {before} {after}");
+            assert_eq!(old.to_bytes(), bytes);
+            assert_ne!(old.hash(), new.hash());
+            assert_eq!(Model::from_bytes(&new.to_bytes()).unwrap().hash(), new.hash());
+        }
+    }
+
+    #[test]
+    fn mixtures_follow_member_by_member_and_great_inertia_changes_nothing() {
+        let table = table(900, |_| 0.7);
+        let old = model(&table, Family::Echo);
+        let stiff = Adaptation { inertia: 1e14, forgetting: 1.0 };
+        let same = old.adapted(&table, 500, &stiff).unwrap();
+        let (a, b) = (squared(&old, &table, 500), squared(&same, &table, 500));
+        assert!((a - b).abs() < 1e-6 * a, "{a} {b}");
+        if old.spec().mixing != Mixing::Off {
+            let Core::F32(parts) = same.core() else { panic!("32 bits were asked for") };
+            assert!(parts.members.len() > 1);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_said() {
+        let table = table(900, |_| 0.7);
+        let old = model(&table, Family::Linear);
+        let wrong = Adaptation { inertia: f64::NAN, forgetting: 1.0 };
+        assert_eq!(old.adapted(&table, 0, &wrong).unwrap_err(), Error::Factors);
+        let short = old.adapted(&table.first_rows(3), 0, &Adaptation::default()).unwrap_err();
+        assert_eq!(short.code(), Code::SeriesTooShort);
+        let naive = model(&table, Family::Persistence);
+        assert!(matches!(naive.adapted(&table, 0, &Adaptation::default()), Err(Error::Naive(_))));
+    }
 }

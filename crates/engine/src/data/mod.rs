@@ -52,6 +52,21 @@ impl Table {
         self.times.as_deref().and_then(time::spacing).map(|(spacing, _)| spacing)
     }
 
+    /// A table of the first `rows` rows, or of all where there are no more.
+    #[must_use]
+    pub fn first_rows(&self, rows: usize) -> Table {
+        fn first<T: Clone>(all: &[T], rows: usize) -> Vec<T> {
+            all[..rows.min(all.len())].to_vec()
+        }
+        Table {
+            names: self.names.clone(),
+            columns: self.columns.iter().map(|column| first(column, rows)).collect(),
+            times: self.times.as_ref().map(|times| first(times, rows)),
+            missing: self.missing.iter().map(|flags| first(flags, rows)).collect(),
+            notes: self.notes.clone(),
+        }
+    }
+
     /// Row `row` as one value per column.
     pub fn row_into(&self, row: usize, out: &mut Vec<f64>) {
         out.clear();
