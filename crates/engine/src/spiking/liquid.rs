@@ -11,6 +11,7 @@
 use super::activity::{self, Activity, FREQUENCIES, TALLY, Tally};
 use super::encode::{self, Moment, Taps};
 use super::kuramoto::{self, OSCILLATORS};
+use super::synapse::{RESTED, Synapses};
 use super::weights::LiquidWeights;
 use super::{SpikingSettings, draw};
 use crate::kernel::dispatch;
@@ -23,8 +24,6 @@ type Lanes = [f32; LANES];
 
 /// Counted rows are kept in two numbers that 32 bits hold exactly: multiples of this, and the rest.
 const ROWS_UNIT: f32 = 1_048_576.0;
-/// Neurons that have not fired for this many dt count as rested.
-const RESTED: f32 = 4096.0;
 /// Arrays of one number per neuron in the state, dynamic synapses apart.
 const ARRAYS: usize = 9;
 /// Features per neuron: both traces, the last potential, the mean potential.
@@ -73,18 +72,6 @@ struct Neurons<'s> {
     thresholds: &'s mut [Lanes],
     fast: &'s mut [Lanes],
     slow: &'s mut [Lanes],
-}
-
-/// What dynamic synapses remember; empty where they are static.
-struct Synapses<'s> {
-    /// Per neuron: dt since its last spike.
-    since: &'s mut [f32],
-    /// Per neuron: dt between its last two spikes.
-    interval: &'s mut [f32],
-    /// Per synapse: u, the share of the resources that the last spike used.
-    used: &'s mut [f32],
-    /// Per synapse: R, the resources that were there for it.
-    resources: &'s mut [f32],
 }
 
 /// What one row needs and nobody keeps.
@@ -260,7 +247,7 @@ impl Liquid {
             self.deliver(&mut row, &mut parts);
             self.advance(&mut row, &mut parts.neurons);
             if weights.is_dynamic() {
-                time_spikes(&mut parts.synapses, &row.fired);
+                parts.synapses.time_spikes(&row.fired);
             }
             let share = row.fired.len() as f32 / weights.neurons as f32;
             row.spikes += row.fired.len();
@@ -369,7 +356,7 @@ impl Liquid {
                 if weights.is_dynamic() {
                     let interval = parts.synapses.interval[source] as u32;
                     for synapse in range {
-                        let current = use_synapse(weights, &mut parts.synapses, synapse, interval);
+                        let current = parts.synapses.transmit(weights, synapse, interval);
                         currents[weights.synapse_targets[synapse] as usize] += current;
                     }
                 } else {
@@ -505,45 +492,4 @@ impl Liquid {
         let variances = &state[CLOCK + TALLY + OSCILLATORS + 2 * FREQUENCIES + (ARRAYS - 1) * padded..][..n];
         activity::read(&self.weights, tally, variances, rhythm)
     }
-}
-
-/// Takes note of who fires, for dynamic synapses.
-#[inline(always)]
-fn time_spikes(synapses: &mut Synapses<'_>, fired: &[u32]) {
-    for since in synapses.since.iter_mut() {
-        *since = (*since + 1.0).min(RESTED);
-    }
-    for &neuron in fired {
-        synapses.interval[neuron as usize] = synapses.since[neuron as usize];
-        synapses.since[neuron as usize] = 0.0;
-    }
-}
-
-/// The current that a spike makes at a dynamic synapse, `interval` dt after the one before (Markram, Wang & Tsodyks 1998,
-/// eq. 1-3): u ← U + u·(1 − U)·e^(−Δ/F), R ← 1 + (R − u·R − 1)·e^(−Δ/D), with the old u in both, current A·u·R.
-#[inline(always)]
-fn use_synapse(weights: &LiquidWeights, synapses: &mut Synapses<'_>, synapse: usize, interval: u32) -> f32 {
-    let (used, resources) = (synapses.used[synapse], synapses.resources[synapse]);
-    let first_use = weights.synapse_use[synapse];
-    let facilitated = power(weights.facilitation_decay[synapse], interval);
-    let depressed = power(weights.depression_decay[synapse], interval);
-    let u = (used * (1.0 - first_use)).mul_add(facilitated, first_use);
-    let r = (resources - used * resources - 1.0).mul_add(depressed, 1.0);
-    synapses.used[synapse] = u;
-    synapses.resources[synapse] = r;
-    weights.synapse_weights[synapse] * (u * r)
-}
-
-/// A whole power by repeated squaring, always in the same order.
-#[inline(always)]
-pub(super) fn power(base: f32, exponent: u32) -> f32 {
-    let (mut square, mut rest, mut product) = (base, exponent, 1.0);
-    while rest > 0 {
-        if rest & 1 == 1 {
-            product *= square;
-        }
-        square *= square;
-        rest >>= 1;
-    }
-    product
 }

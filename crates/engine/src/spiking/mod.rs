@@ -11,8 +11,8 @@
 //! threshold, so that the discrete rate follows the continuous one). The readout sees, per neuron, its spikes through
 //! two exponential filters, its potential at the end of the row, and its mean potential over the row.
 //!
-//! [`draw`] wires a liquid, [`encode`] turns rows into currents and spikes, [`liquid`] advances, [`activity`] and
-//! [`kuramoto`] say what the population is doing as a whole.
+//! [`draw`] wires a liquid, [`encode`] turns rows into currents and spikes, [`liquid`] and [`synapse`] advance,
+//! [`activity`] and [`kuramoto`] say what the population is doing as a whole.
 
 mod activity;
 mod column;
@@ -20,6 +20,7 @@ mod draw;
 mod encode;
 mod kuramoto;
 mod liquid;
+mod synapse;
 #[cfg(test)]
 mod tests;
 mod weights;

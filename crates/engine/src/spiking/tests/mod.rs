@@ -6,6 +6,7 @@ mod encoders;
 mod forged;
 mod neurons;
 mod population;
+mod random;
 mod scalar;
 
 use super::draw::{decay, draw};

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::spiking::encode::{self, Moment, Taps};
-use crate::spiking::liquid::power;
+use crate::spiking::synapse::power;
 
 /// Dt after which an interval counts as endless.
 const RESTED: usize = 4096;
