@@ -190,7 +190,7 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
     let cold =
         (args.cold_windows > 0).then(|| cold_windows(args.cold_windows, &trained.model, &data.table, &plan));
     let more = More { free, cold: cold.transpose().map_err(invalid)?, refits: Vec::new() };
-    let refits = refits(args.refits, &trained.model, &data.table, &Split { folds, options, plan })?;
+    let refits = refits(args.refits, &trained, &data.table, &Split { folds, options, plan })?;
     let more = More { refits, ..more };
     if let Some(path) = &training.plot {
         let title = format!("{} of {}", training.target[0], pictures::file_name(&training.data));
@@ -268,11 +268,9 @@ struct Split {
 }
 
 /// NRMSE of the same choices with other random weights.
-fn refits(count: u32, model: &Model, table: &Table, split: &Split) -> anyhow::Result<Vec<f64>> {
-    let options = Options { season: Some(model.season()), ..split.options.clone() };
+fn refits(count: u32, trained: &Trained, table: &Table, split: &Split) -> anyhow::Result<Vec<f64>> {
     let one = |draw: u64| -> anyhow::Result<f64> {
-        let spec = train::reseeded(model.spec(), draw);
-        let model = train::refit(table, &split.folds, &options, &spec)
+        let model = train::redraw(table, &split.folds, &split.options, trained, draw)
             .map_err(|error| failure::fault(error.code(), error))?;
         let evaluation = evaluate(&model, table, &split.plan)
             .map_err(|error| failure::fault(Code::OptionInvalid, error))?;

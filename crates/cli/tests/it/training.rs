@@ -245,3 +245,41 @@ fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_not() {
     drop(reader);
     assert_eq!(predict(writer.into()).status.code(), Some(0));
 }
+
+#[test]
+fn a_model_follows_a_changed_series_as_its_next_version_or_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    // A wave whose height doubles: the readout of lags must learn that its level has moved.
+    let wave = |row: usize, level: f64| {
+        format!("{}\n", level + (row as f64 * 0.5).sin() + 0.05 * (row as f64 * 7.3).sin())
+    };
+    let file = |name: &str, rows: std::ops::Range<usize>, level: f64| {
+        let path = folder.path().join(name);
+        let csv: String = rows.map(|row| wave(row, level)).collect();
+        std::fs::write(&path, format!("y\n{csv}")).unwrap();
+        path
+    };
+    let (old, newer) = (file("old.csv", 0..400, 0.0), file("newer.csv", 400..1200, 3.0));
+    let options = ["--target", "y", "--season", "1", "--family", "linear", "--set", "form=raw,lags=3"];
+    let home = ["--trials", "1", "--name", "wave", "--models", text(&models), "--json"];
+    json(&[&["train", text(&old)][..], &options, &home].concat());
+    let bytes = std::fs::read(models.join("wave/1/model.spinwell")).unwrap();
+
+    let shared = ["--models", text(&models), "--inertia", "20", "--json"];
+    let followed = json(&[&["adapt", "wave", text(&newer)][..], &shared].concat());
+    assert_eq!((&followed["published"], &followed["version"]), (&true.into(), &2.into()), "{followed}");
+    let error = |name: &str| followed[name].as_f64().unwrap();
+    assert!(error("nrmse_after") < 0.9 * error("nrmse_before"), "{followed}");
+    let card: Value =
+        serde_json::from_slice(&std::fs::read(models.join("wave/2/card.json")).unwrap()).unwrap();
+    assert_eq!(card["model_hash"], followed["model_hash"]);
+    assert_eq!(std::fs::read(models.join("wave/1/model.spinwell")).unwrap(), bytes, "the old one stays");
+
+    // Too few rows are an error, and nothing is written for it.
+    let short = file("short.csv", 0..4, 0.0);
+    let output = run(&["adapt", "wave", text(&short), "--models", text(&models)]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && stderr.contains("SPW-SERIES-TOO-SHORT"), "{stderr}");
+    assert!(!models.join("wave/3").exists());
+}

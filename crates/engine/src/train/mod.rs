@@ -166,6 +166,8 @@ pub struct Trained {
     pub verdict: Verdict,
     /// Whether the search was cut short.
     pub stopped_early: bool,
+    /// Where the winner's penalties were found.
+    hints: Hints,
 }
 
 /// Why there is no model.
@@ -274,8 +276,25 @@ pub fn train(
     let chosen = choose(&candidates, options.choice)
         .ok_or_else(|| if stopped_early { Error::Interrupted } else { no_model(&task) })?;
     let verdict = verdict(&candidates, chosen);
-    let model = fitted.swap_remove(chosen).into_model();
-    Ok(Trained { model, candidates, chosen, verdict, stopped_early })
+    let winner = fitted.swap_remove(chosen);
+    let hints = winner.hints.clone();
+    Ok(Trained { model: winner.into_model(), candidates, chosen, verdict, stopped_early, hints })
+}
+
+/// The winner's choices with other random weights, fitted anew: `by` counts the draws from 1. Its penalties are looked for
+/// from where the winner's were found.
+///
+/// # Errors
+/// As [`train`].
+pub fn redraw(
+    table: &Table,
+    folds: &Folds,
+    options: &Options,
+    trained: &Trained,
+    by: u64,
+) -> Result<Model, Error> {
+    let options = Options { season: Some(trained.model.season()), ..options.clone() };
+    fit_alone(table, folds, &options, &reseeded(trained.model.spec(), by), &trained.hints)
 }
 
 /// Fits `spec` alone, without a search, as the last step after its choice on fewer rows.
@@ -283,16 +302,25 @@ pub fn train(
 /// # Errors
 /// As [`train`].
 pub fn refit(table: &Table, folds: &Folds, options: &Options, spec: &Spec) -> Result<Model, Error> {
+    fit_alone(table, folds, options, spec, &Hints::default())
+}
+
+fn fit_alone(
+    table: &Table,
+    folds: &Folds,
+    options: &Options,
+    spec: &Spec,
+    hints: &Hints,
+) -> Result<Model, Error> {
     let season = season_of(table, folds, options);
     let task = Task { table, options, folds, season };
     task.check()?;
-    let fitted = fit::fit(&task, spec, &Hints::default()).ok_or_else(|| no_model(&task))?;
+    let fitted = fit::fit(&task, spec, hints).ok_or_else(|| no_model(&task))?;
     Ok(fitted.into_model())
 }
 
 /// The same choices with other random weights: `by` counts the draws, 0 being the one it has.
-#[must_use]
-pub fn reseeded(spec: &Spec, by: u64) -> Spec {
+fn reseeded(spec: &Spec, by: u64) -> Spec {
     let mut spec = spec.clone();
     spec.blocks.iter_mut().for_each(|block| draws::reseed(block, by));
     spec
