@@ -2,9 +2,9 @@
 
 use crate::output::{self, figure, percent, remark, say};
 use crate::progress::Progress;
-use crate::task::{TaskArg, of_forecasts};
+use crate::task::{TaskArg, of_forecasts, of_streams};
 use crate::training_args::{TrainingArgs, read_data};
-use crate::{classify, failure, output::aligned, pictures};
+use crate::{classify, detect, failure, output::aligned, pictures};
 use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault};
 use spinwell_engine::backtest::{self, Evaluation, Mode, Plan, Units, evaluate};
@@ -24,12 +24,17 @@ Examples:
   spinwell backtest taxi.csv --target value --horizon 48 --season 336 --train-end 4800 --test-end 10320
   spinwell backtest taxi.csv --target value --train-end 4800 --test-end 10320 --mode window=512 --json
   spinwell backtest gestures.csv --task classify --label gesture
+  spinwell backtest pump.csv --task anomaly --target pressure --label broken
 
-With --task classify the column split says which cases are fitted (train) and which are scored (test).")]
+With --task classify the column split says which cases are fitted (train) and which are scored (test).
+With --task anomaly a detector learns from rows [0, N), by default the first 15 %, and judges all rows after them. In the
+column --label, every row inside a known anomaly has a number other than 0, or true; neighbouring ones are one window.
+A window is detected where any of its rows is called an anomaly; calls outside all windows that are at most 24 rows
+apart are one false event.")]
 pub(crate) struct Args {
     #[command(flatten)]
     training: TrainingArgs,
-    /// Fit on the rows before this one; needed to forecast.
+    /// Fit on the rows before this one; needed to forecast [default for anomalies: 15 % of the rows].
     #[arg(long, value_name = "N")]
     train_end: Option<usize>,
     /// The first row whose forecast is scored; rows between choose the model [default: --train-end].
@@ -103,14 +108,16 @@ fn parse_free_run(text: &str) -> Result<FreeRunArg, String> {
 /// Trains for the task, scores, prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     args.training.check_task(&[
-        of_forecasts("--train-end", args.train_end.is_some()),
+        of_streams("--train-end", args.train_end.is_some()),
+        of_streams("--plot", args.training.plot.is_some()),
         of_forecasts("--test-start", args.test_start.is_some()),
         of_forecasts("--test-end", args.test_end.is_some()),
         of_forecasts("--score", args.score.is_some()),
         of_forecasts("--free-run", args.free_run.is_some()),
         of_forecasts("--refits", args.refits > 0),
+        of_forecasts("--cold-windows", args.cold_windows > 0),
         of_forecasts("--mode", args.mode.is_some()),
-        of_forecasts("--holdout", args.holdout.is_some()),
+        of_streams("--holdout", args.holdout.is_some()),
     ])?;
     if args.name.is_some() || args.models.is_some() || args.holdout.is_some() {
         remark("note: a backtest saves no model: --name, --models and --holdout have no effect");
@@ -118,6 +125,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match args.training.task {
         TaskArg::Forecast => forecaster(args),
         TaskArg::Classify => classify::backtest::run(&args.training),
+        TaskArg::Anomaly => detect::backtest::run(&args.training, args.train_end),
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod answer;
 
-use answer::{RemoteClass, RemoteForecast, decode_class, decode_forecast};
+use answer::{RemoteClass, RemoteForecast, RemoteVerdict, decode_class, decode_forecast, decode_verdict};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Samples, Series};
 use spinwell_protocol::split_names;
@@ -64,6 +64,8 @@ const FORECAST_OUTPUTS: [&str; 5] = ["forecast", "lower", "upper", "direction", 
 
 /// The outputs of a classifier.
 const CLASS_OUTPUTS: [&str; 2] = ["label", "probabilities"];
+/// The outputs of a detector.
+const VERDICT_OUTPUTS: [&str; 2] = ["score", "anomaly"];
 
 /// A connection to a server. Its methods block.
 pub(crate) struct Client {
@@ -136,6 +138,15 @@ impl Client {
     pub(crate) fn classify(&self, model: &ModelRef<'_>, series: &Series) -> Result<RemoteClass, Fault> {
         let (json_bytes, body) = self.infer(model, &CLASS_OUTPUTS, series)?;
         decode_class(&body, json_bytes).ok_or_else(|| not_the_protocol("the answer has gaps"))
+    }
+
+    /// Judges the last row of one window.
+    ///
+    /// # Errors
+    /// The server's own fault, or [`Code::Unreachable`].
+    pub(crate) fn judge(&self, model: &ModelRef<'_>, series: &Series) -> Result<RemoteVerdict, Fault> {
+        let (json_bytes, body) = self.infer(model, &VERDICT_OUTPUTS, series)?;
+        decode_verdict(&body, json_bytes).ok_or_else(|| not_the_protocol("the answer has gaps"))
     }
 
     /// Sends an inference request; gives the length of the answer's JSON and the answer.

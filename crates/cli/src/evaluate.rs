@@ -10,9 +10,9 @@ mod answer;
 use crate::models::{self, Found};
 use crate::output::{self, remark, say};
 use crate::report::{self, Case, Diagnosis, Seen};
-use crate::task::{self, Limited, TaskArg, of_classifiers, of_forecasts};
+use crate::task::{self, Limited, TaskArg, of_classifiers, of_forecasts, of_labels, of_streams};
 use crate::training_args::read_data;
-use crate::{classify, failure, pictures};
+use crate::{classify, detect, failure, pictures};
 use serde_json::Value;
 use spinwell_core::{Code, Fault, ModelHash};
 use spinwell_engine::backtest::{self, Mode, Plan, Units, evaluate};
@@ -34,8 +34,11 @@ Examples:
   spinwell evaluate demand:2 newer.csv --mode window=512 --test-start 2000 --json
   spinwell evaluate ./spinwell-data/models/demand/1/model.spinwell newer.csv --plot newer.svg
   spinwell evaluate gestures newer-gestures.csv --label gesture
+  spinwell evaluate pump newer-pump.csv --label broken --plot alarms.svg
 
-A classifier is scored on the cases whose column split says test, or on all where there is no such column.")]
+A classifier is scored on the cases whose column split says test, or on all where there is no such column.
+A detector judges all rows, or those from --test-start on, and says how many it calls anomalies. In the column --label,
+every row inside a known anomaly has a number other than 0, or true; it then also says which of these it detected.")]
 pub(crate) struct Args {
     /// Model: NAME, NAME:VERSION, or the path of a model file.
     model: String,
@@ -44,16 +47,16 @@ pub(crate) struct Args {
     /// Folder of models.
     #[arg(long, value_name = "DIR", default_value = "./spinwell-data/models")]
     models: PathBuf,
-    /// Column of labels, for a classifier [default: label].
+    /// Column of labels: of classes, for a classifier [default: label]; of rows inside known anomalies, for a detector.
     #[arg(long, value_name = "COL")]
     label: Option<String>,
-    /// Column of times, for a classifier [default: t]. A forecaster knows its own.
+    /// Column of times, for a classifier [default: t]. Other models know their own.
     #[arg(long, value_name = "COL")]
     time: Option<String>,
     /// Feed rows one by one, or a cold window of W rows at each origin [default: stream].
     #[arg(long, value_name = "stream|window=W", value_parser = parse_mode)]
     mode: Option<ModeArg>,
-    /// The first row whose forecast is scored [default: the first with enough rows before it].
+    /// The first row whose forecast is scored, or that is judged [default: the first with enough rows before it].
     #[arg(long, value_name = "S")]
     test_start: Option<usize>,
     /// Score no forecast of this row or a later one [default: all rows].
@@ -62,7 +65,7 @@ pub(crate) struct Args {
     /// Score the last horizon only, or every row up to it [default: path].
     #[arg(long, value_enum)]
     score: Option<ScoreArg>,
-    /// Write a plot of forecasts and what came.
+    /// Write a plot of forecasts and what came, or of alarms.
     #[arg(long, value_name = "F.svg")]
     plot: Option<PathBuf>,
     /// Write a report with charts: one HTML file that needs nothing else.
@@ -99,13 +102,13 @@ impl Args {
     /// The options that not every task takes.
     fn limited(&self) -> [Limited; 8] {
         [
-            of_classifiers("--label", self.label.is_some()),
+            of_labels("--label", self.label.is_some()),
             of_classifiers("--time", self.time.is_some()),
             of_forecasts("--mode", self.mode.is_some()),
-            of_forecasts("--test-start", self.test_start.is_some()),
+            of_streams("--test-start", self.test_start.is_some()),
             of_forecasts("--test-end", self.test_end.is_some()),
             of_forecasts("--score", self.score.is_some()),
-            of_forecasts("--plot", self.plot.is_some()),
+            of_streams("--plot", self.plot.is_some()),
             of_forecasts("--report", self.report.is_some()),
         ]
     }
@@ -130,14 +133,33 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 data: &args.data,
                 label: args.label.as_ref(),
                 time: args.time.as_ref(),
-                is_training_file: &|data_sha256| match seen(args, &title, hash, data_sha256) {
-                    Seen::InTraining => Some(true),
-                    Seen::NotThisFile => Some(false),
-                    Seen::Unknown => None,
-                },
+                is_training_file: &|data_sha256| is_training_file(args, &title, hash, data_sha256),
                 json: args.json,
             })
         }
+        AnyModel::Detector(detector) => {
+            task::check(TaskArg::Anomaly, &args.limited())?;
+            let hash = detector.hash();
+            detect::evaluate::run(&detect::evaluate::Request {
+                detector: &detector,
+                title: &title,
+                data: &args.data,
+                label: args.label.as_deref(),
+                first: args.test_start.unwrap_or(0),
+                is_training_file: &|data_sha256| is_training_file(args, &title, hash, data_sha256),
+                plot: args.plot.as_deref(),
+                json: args.json,
+            })
+        }
+    }
+}
+
+/// What [`seen`] says, as JSON has it.
+fn is_training_file(args: &Args, title: &str, hash: ModelHash, data_sha256: &str) -> Option<bool> {
+    match seen(args, title, hash, data_sha256) {
+        Seen::InTraining => Some(true),
+        Seen::NotThisFile => Some(false),
+        Seen::Unknown => None,
     }
 }
 

@@ -7,6 +7,7 @@ mod adapt;
 mod backtest;
 mod classify;
 mod client;
+mod detect;
 mod evaluate;
 mod failure;
 mod models;
@@ -37,7 +38,8 @@ Examples:
   spinwell evaluate demand newer.csv --report report.html
   spinwell serve
   spinwell predict demand demand.csv --url http://127.0.0.1:8000
-  spinwell train gestures.csv --task classify --label gesture"
+  spinwell train gestures.csv --task classify --label gesture
+  spinwell train pump.csv --task anomaly --target pressure"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -46,16 +48,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train a model from a CSV, to forecast or to classify: compares families on what they have not seen and keeps the best.
+    /// Train a model from a CSV, to forecast, to classify or to find anomalies: compares families on what they have not
+    /// seen and keeps the best.
     Train(train::Args),
     /// Train on the first rows of a CSV and score every forecast of the rows after them; or on its train cases, and
-    /// score the labels of its test cases.
+    /// score the labels of its test cases; or find the anomalies of the rows after them.
     Backtest(backtest::Args),
-    /// Score a model on a CSV: error, intervals and confidence, beside the naive forecasts; as a report on request.
+    /// Score a model on a CSV: error, intervals and confidence, beside the naive forecasts, as a report on request; or
+    /// labels; or alarms.
     Evaluate(evaluate::Args),
     /// Let a model learn from newer rows too, as its next version.
     Adapt(adapt::Args),
-    /// Forecast the rows that follow a CSV, or name its class, with a model file or through a running server.
+    /// Forecast the rows that follow a CSV, name its class, or say whether its last row is an anomaly, with a model file
+    /// or through a running server.
     Predict(predict::Args),
     /// Serve models over HTTP and gRPC (Open Inference Protocol V2).
     Serve(serve::ServeArgs),

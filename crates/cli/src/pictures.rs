@@ -43,7 +43,12 @@ pub(crate) fn file_name(path: &Path) -> String {
 
 /// Writes a picture.
 pub(crate) fn write(picture: &Picture, path: &Path) -> anyhow::Result<()> {
-    write_atomically(path, picture.to_svg().as_bytes()).map_err(|error| failure::io(path, "writing", &error))
+    write_svg(&picture.to_svg(), path)
+}
+
+/// Writes a drawing.
+pub(crate) fn write_svg(svg: &str, path: &Path) -> anyhow::Result<()> {
+    write_atomically(path, svg.as_bytes()).map_err(|error| failure::io(path, "writing", &error))
 }
 
 /// Short labels of all rows and of some beyond the last, where the file has times.

@@ -1,9 +1,11 @@
-//! `spinwell predict`: the rows that follow a CSV, or its class, from a model file here or through a running server.
+//! `spinwell predict`: the rows that follow a CSV, its class, or whether its last row is an anomaly, from a model file here
+//! or through a running server.
 
 mod show;
 
 use crate::classify::predict as class;
 use crate::client::{Client, ModelRef, RemoteModel};
+use crate::detect::predict as verdict;
 use crate::models::{self, Found};
 use crate::output::{self, remark, say};
 use crate::plot::{Picture, Predicted};
@@ -26,9 +28,11 @@ Examples:
   spinwell predict demand:2 demand.csv --url http://127.0.0.1:8000 --json
   spinwell predict ./spinwell-data/models/demand/1/model.spinwell demand.csv
   spinwell predict gestures wave.csv
+  spinwell predict pump pump.csv
 
 A classifier takes all rows of the file as one series, in their order: one row a time step, in the columns the model
-was trained on. One that learned from a wide file (one row a series) calls its one column value.")]
+was trained on. One that learned from a wide file (one row a series) calls its one column value.
+A detector judges the last row of the file: its score is -ln p, where p says how likely so unusual a row is.")]
 pub(crate) struct Args {
     /// Model: NAME, NAME:VERSION, or the path of a model file.
     model: String,
@@ -66,6 +70,7 @@ struct Answer {
 enum Answered {
     Forecast(Box<Answer>),
     Class(class::Answer),
+    Verdict(verdict::Answer),
 }
 
 /// Asks the model and prints.
@@ -77,20 +82,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     match answered {
         Answered::Forecast(answer) => show_forecast(args, &answer),
-        Answered::Class(answer) if args.json => {
-            class::print_document(&answer);
+        Answered::Class(answer) => {
+            let print = if args.json { class::print_document } else { class::print_text };
+            print(&answer);
             Ok(())
         }
-        Answered::Class(answer) => {
-            class::print_text(&answer);
+        Answered::Verdict(answer) => {
+            let print = if args.json { verdict::print_document } else { verdict::print_text };
+            print(&answer);
             Ok(())
         }
     }
 }
 
 /// Refuses what only a forecast has.
-fn check_for_class(args: &Args) -> anyhow::Result<()> {
-    task::check(TaskArg::Classify, &[task::of_forecasts("--plot", args.plot.is_some())])
+fn check_no_forecast(args: &Args, task: TaskArg) -> anyhow::Result<()> {
+    task::check(task, &[task::of_forecasts("--plot", args.plot.is_some())])
 }
 
 fn show_forecast(args: &Args, answer: &Answer) -> anyhow::Result<()> {
@@ -158,8 +165,12 @@ fn ask_file(args: &Args) -> anyhow::Result<Answered> {
     match model {
         AnyModel::Forecaster(model) => forecast_here(args, &model, title),
         AnyModel::Classifier(classifier) => {
-            check_for_class(args)?;
+            check_no_forecast(args, TaskArg::Classify)?;
             class::from_file(&classifier, title, &args.data).map(Answered::Class)
+        }
+        AnyModel::Detector(detector) => {
+            check_no_forecast(args, TaskArg::Anomaly)?;
+            verdict::from_file(&detector, title, &args.data).map(Answered::Verdict)
         }
     }
 }
@@ -191,12 +202,17 @@ fn ask_server(args: &Args, url: &str) -> anyhow::Result<Answered> {
     match remote.properties.get("task").map(String::as_str) {
         None | Some("forecast") => forecast_there(args, &client, &reference, &remote),
         Some("classify") => {
-            check_for_class(args)?;
+            check_no_forecast(args, TaskArg::Classify)?;
             class::through_server(&client, &reference, &remote, &args.data).map(Answered::Class)
         }
+        Some("anomaly") => {
+            check_no_forecast(args, TaskArg::Anomaly)?;
+            verdict::through_server(&client, &reference, &remote, &args.data).map(Answered::Verdict)
+        }
         Some(task) => {
-            let text =
-                format!("model {name} is of the task {task}; `spinwell predict` shows forecasts and labels");
+            let text = format!(
+                "model {name} is of the task {task}; `spinwell predict` shows forecasts, labels and anomalies"
+            );
             Err(Fault::new(Code::TaskMismatch, text).into())
         }
     }

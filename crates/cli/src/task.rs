@@ -12,6 +12,8 @@ pub(crate) enum TaskArg {
     Forecast,
     /// Name the class of a whole series, learned from series with labels
     Classify,
+    /// Say whether the newest row is unusual, given the rows before it
+    Anomaly,
 }
 
 impl TaskArg {
@@ -20,6 +22,7 @@ impl TaskArg {
         match self {
             TaskArg::Forecast => "forecast",
             TaskArg::Classify => "classify",
+            TaskArg::Anomaly => "anomaly",
         }
     }
 }
@@ -43,6 +46,21 @@ pub(crate) const fn of_forecasts(name: &'static str, is_given: bool) -> Limited 
 /// An option of classifiers alone.
 pub(crate) const fn of_classifiers(name: &'static str, is_given: bool) -> Limited {
     Limited { name, is_given, tasks: &[TaskArg::Classify] }
+}
+
+/// An option of detectors alone.
+pub(crate) const fn of_detectors(name: &'static str, is_given: bool) -> Limited {
+    Limited { name, is_given, tasks: &[TaskArg::Anomaly] }
+}
+
+/// An option of tasks that go along one series, row by row.
+pub(crate) const fn of_streams(name: &'static str, is_given: bool) -> Limited {
+    Limited { name, is_given, tasks: &[TaskArg::Forecast, TaskArg::Anomaly] }
+}
+
+/// An option of tasks that are scored against labels.
+pub(crate) const fn of_labels(name: &'static str, is_given: bool) -> Limited {
+    Limited { name, is_given, tasks: &[TaskArg::Classify, TaskArg::Anomaly] }
 }
 
 /// Refuses the first option that was given and that the task does not take.
@@ -77,5 +95,9 @@ mod tests {
             "{wrong}"
         );
         assert!(said(TaskArg::Forecast, [false, true]).unwrap().contains("--label is for the task classify"));
+        let shared = [of_streams("--season", true), of_labels("--label", true)];
+        assert!(check(TaskArg::Anomaly, &shared).is_ok());
+        let wrong = check(TaskArg::Classify, &shared).unwrap_err().to_string();
+        assert!(wrong.contains("--season is for the task forecast or anomaly"), "{wrong}");
     }
 }

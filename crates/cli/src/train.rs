@@ -3,9 +3,9 @@
 use crate::models::{self, Saved};
 use crate::output::{self, figure, percent, remark, say};
 use crate::progress::Progress;
-use crate::task::{TaskArg, of_forecasts};
+use crate::task::{TaskArg, of_forecasts, of_streams};
 use crate::training_args::{Data, TrainingArgs, read_data};
-use crate::{classify, failure, pictures};
+use crate::{classify, detect, failure, pictures};
 use serde_json::{Value, json};
 use spinwell_core::{Code, ModelName};
 use spinwell_engine::Model;
@@ -25,17 +25,21 @@ Examples:
   spinwell train demand.csv --target mw --horizon 48 --season 336 --plot demand.svg
   spinwell train sensor.csv --target temperature --family echo --set units=300,leak=0.5 --json
   spinwell train gestures.csv --task classify --label gesture
+  spinwell train pump.csv --task anomaly --target pressure --alpha 0.001
 
 Files of labelled series, for --task classify, are wide (split,label,t0,t1,..: one row a series) or long
 (case,split,label,t,c0,c1,..: one row a time step). The column split, which may be missing, says train or test:
-training reads the train cases alone, and the test cases say how good the model is.")]
+training reads the train cases alone, and the test cases say how good the model is.
+
+With --task anomaly the detector learns from all rows but those of --holdout what is usual; it needs no labels and
+reads none.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) training: TrainingArgs,
-    /// Share of the newest rows kept back to measure the chosen model, which is then fitted again on all rows
-    /// [default: 0.2].
+    /// Share of the newest rows kept back to measure the chosen model; a forecaster is then fitted again on all rows, a
+    /// detector is not [default: 0.2, for a detector 0].
     #[arg(long, value_name = "P", value_parser = parse_holdout)]
-    holdout: Option<f64>,
+    pub(crate) holdout: Option<f64>,
     /// Name of the model [default: the file's name without its ending].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -60,10 +64,14 @@ struct Held {
 
 /// Trains for the task, measures, and saves.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    args.training.check_task(&[of_forecasts("--holdout", args.holdout.is_some())])?;
+    args.training.check_task(&[
+        of_streams("--holdout", args.holdout.is_some()),
+        of_forecasts("--plot", args.training.plot.is_some()),
+    ])?;
     match args.training.task {
         TaskArg::Forecast => forecaster(args),
         TaskArg::Classify => classify::train::run(args),
+        TaskArg::Anomaly => detect::train::run(args),
     }
 }
 
@@ -78,7 +86,7 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
         introduce(training, &data);
     }
     let rows = data.table.rows();
-    let seen = rows - (rows as f64 * args.holdout.unwrap_or(0.2)).round() as usize;
+    let seen = rows_before(rows, args.holdout.unwrap_or(0.2));
     let progress = Progress::new(training.budget);
     let found = train::train(&data.table, &Folds::inside(seen), &options, &progress);
     progress.finish();
@@ -127,7 +135,12 @@ pub(crate) fn model_name(args: &Args) -> anyhow::Result<ModelName> {
     name.parse().map_err(|error| failure::fault(Code::OptionInvalid, format!("--name: {error}")))
 }
 
-fn introduce(training: &TrainingArgs, data: &Data) {
+/// How many rows are left where a share of the newest is kept back.
+pub(crate) fn rows_before(rows: usize, holdout: f64) -> usize {
+    rows - (rows as f64 * holdout).round() as usize
+}
+
+pub(crate) fn introduce(training: &TrainingArgs, data: &Data) {
     let columns = data.table.names.join(", ");
     remark(&format!("{}: {} rows of {columns}", training.data.display(), data.table.rows()));
     data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));

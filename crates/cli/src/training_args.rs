@@ -1,11 +1,11 @@
 //! The options that `train` and `backtest` share, and reading the data they name.
 
 use crate::failure;
-use crate::task::{self, Limited, TaskArg, of_classifiers, of_forecasts};
+use crate::task::{self, Limited, TaskArg, of_detectors, of_forecasts, of_labels, of_streams};
 use spinwell_core::{Code, Fault};
 use spinwell_engine::Family;
 use spinwell_engine::classify::{ClassifierChoice, ClassifierFamily, ClassifyOptions, ClassifySettings};
-use spinwell_engine::data::{Columns, Table, read_csv};
+use spinwell_engine::data::{Columns, Table, read_csv, read_marked_csv};
 use spinwell_engine::settings::{Precision, Settings};
 use spinwell_engine::train::{Choice, Feeds, Options, Score};
 use std::path::{Path, PathBuf};
@@ -50,10 +50,10 @@ pub(crate) struct TrainingArgs {
     /// What the model is for.
     #[arg(long, value_enum, default_value_t = TaskArg::Forecast)]
     pub(crate) task: TaskArg,
-    /// Column to forecast, needed for that; several separated by commas.
+    /// Column to forecast or to watch, needed for that; several separated by commas.
     #[arg(long, value_name = "COL[,COL..]", value_delimiter = ',')]
     pub(crate) target: Vec<String>,
-    /// Column of labels, to classify [default: label].
+    /// Column of labels: of classes, to classify [default: label]; of rows inside known anomalies, to score a detector.
     #[arg(long, value_name = "COL")]
     pub(crate) label: Option<String>,
     /// Further columns that are known up to the present and may help.
@@ -65,7 +65,7 @@ pub(crate) struct TrainingArgs {
     /// Column of times: orders the rows and checks their spacing. To classify, of long files alone, and t by default.
     #[arg(long, value_name = "COL")]
     pub(crate) time: Option<String>,
-    /// How many rows ahead to forecast [default: 1].
+    /// How many rows ahead to forecast [default: 1]. A detector judges the next row: 1.
     #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) horizon: Option<u32>,
     /// Rows of a season (1 for none), or `auto` to find it in the data [default: auto].
@@ -89,6 +89,9 @@ pub(crate) struct TrainingArgs {
     /// Share of truths that intervals shall contain [default: 0.95].
     #[arg(long, value_name = "P", value_parser = parse_share)]
     pub(crate) coverage: Option<f64>,
+    /// Share of usual rows that a detector may call anomalies [default: 0.0005].
+    #[arg(long, value_name = "P", value_parser = parse_share)]
+    pub(crate) alpha: Option<f64>,
     /// Fixes every random weight.
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
@@ -163,28 +166,48 @@ pub(crate) fn read_data(path: &Path, columns: &Columns) -> anyhow::Result<Data> 
     Ok(Data { table, hash: spinwell_engine::artefact::digest(&bytes) })
 }
 
+/// The same with a column of marks, one a row.
+pub(crate) fn read_marked_data(
+    path: &Path,
+    columns: &Columns,
+    marks: &str,
+) -> anyhow::Result<(Data, Vec<bool>)> {
+    let bytes = std::fs::read(path).map_err(|error| failure::io(path, "reading", &error))?;
+    let (table, marked) = read_marked_csv(&bytes[..], columns, marks)
+        .map_err(|error| failure::fault(error.code(), format!("{}: {error}", path.display())))?;
+    Ok((Data { table, hash: spinwell_engine::artefact::digest(&bytes) }, marked))
+}
+
 impl TrainingArgs {
     /// Refuses options that mean nothing for the task, the command's own (`more`) among them, and a task that lacks
     /// what it needs.
     pub(crate) fn check_task(&self, more: &[Limited]) -> anyhow::Result<()> {
         let own = [
-            of_classifiers("--label", self.label.is_some()),
-            of_forecasts("--target", !self.target.is_empty()),
-            of_forecasts("--inputs", !self.inputs.is_empty()),
+            of_labels("--label", self.label.is_some()),
+            of_streams("--target", !self.target.is_empty()),
+            of_streams("--inputs", !self.inputs.is_empty()),
             of_forecasts("--inputs-only", self.inputs_only),
-            of_forecasts("--horizon", self.horizon.is_some()),
-            of_forecasts("--season", self.season.is_some()),
-            of_forecasts("--precision", self.precision.is_some()),
+            of_streams("--horizon", self.horizon.is_some()),
+            of_streams("--season", self.season.is_some()),
+            of_streams("--precision", self.precision.is_some()),
             of_forecasts("--coverage", self.coverage.is_some()),
-            of_forecasts("--plot", self.plot.is_some()),
+            of_detectors("--alpha", self.alpha.is_some()),
         ];
         task::check(self.task, &own)?;
         task::check(self.task, more)?;
-        if self.task == TaskArg::Forecast && self.target.is_empty() {
-            let text = "a forecast needs --target COL, the column to forecast";
-            return Err(Fault::new(Code::OptionInvalid, text).into());
-        }
-        Ok(())
+        let lacks = match self.task {
+            TaskArg::Forecast if self.target.is_empty() => {
+                "a forecast needs --target COL, the column to forecast"
+            }
+            TaskArg::Anomaly if self.target.is_empty() => {
+                "a detector needs --target COL, the column to watch"
+            }
+            TaskArg::Anomaly if self.horizon.is_some_and(|horizon| horizon != 1) => {
+                "a detector judges the next row by the rows before it: --horizon must be 1; leave it out"
+            }
+            _ => return Ok(()),
+        };
+        Err(Fault::new(Code::OptionInvalid, lacks).into())
     }
 
     /// The pairs of `--set`.
@@ -194,7 +217,7 @@ impl TrainingArgs {
 
     fn wrong_family(family: &str, task: TaskArg) -> anyhow::Error {
         let others = match task {
-            TaskArg::Forecast => "auto, linear, ngrc, echo, spiking, quantum or hybrid",
+            TaskArg::Forecast | TaskArg::Anomaly => "auto, linear, ngrc, echo, spiking, quantum or hybrid",
             TaskArg::Classify => "auto, shape, echo or hybrid",
         };
         let text = format!("--family {family} is not of the task {}; use {others}", task.as_str());
@@ -229,7 +252,7 @@ impl TrainingArgs {
         Ok(Columns { values, time: self.time.clone() })
     }
 
-    /// The engine's options to train a forecaster.
+    /// The engine's options to train a forecaster, a detector's own among them.
     pub(crate) fn options(&self, score: Score) -> anyhow::Result<Options> {
         let settings = Settings::parse(self.pairs())
             .map_err(|e| failure::fault(Code::OptionInvalid, format!("--set: {e}")))?;

@@ -11,10 +11,6 @@ use spinwell_core::{ModelHash, NumericProfile};
 
 /// A trained model.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a process holds few models, and moves each twice: out of its file and into its place"
-)]
 pub enum AnyModel {
     /// Says what comes next.
     Forecaster(Model),

@@ -5,7 +5,8 @@
 
 use spinwell_core::Fault;
 use spinwell_engine::classify::{Classified, Classifier, ClassifyError};
-use spinwell_engine::{Forecast, Model, Window};
+use spinwell_engine::detect::{Detector, Verdict};
+use spinwell_engine::{Forecast, Model, Window, WindowError};
 
 /// What a model says of one window.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +38,7 @@ pub trait Predictor: Send + Sync + 'static {
 impl Predictor for Model {
     fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
         let results = self.forecast_windows(windows).into_iter();
-        let fault = |error: spinwell_engine::WindowError| Fault::new(error.code(), error.to_string());
+        let fault = |error: WindowError| Fault::new(error.code(), error.to_string());
         results.map(|result| result.map(Prediction::Forecast).map_err(fault)).collect()
     }
 }
@@ -48,5 +49,14 @@ impl Predictor for Classifier {
         let class = |Classified { label, probabilities }| Prediction::Class { label, probabilities };
         let fault = |error: ClassifyError| Fault::new(error.code(), error.to_string());
         results.map(|result| result.map(class).map_err(fault)).collect()
+    }
+}
+
+impl Predictor for Detector {
+    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
+        let results = self.judge_windows(windows).into_iter();
+        let anomaly = |Verdict { score, is_anomaly }| Prediction::Anomaly { score: score as f32, is_anomaly };
+        let fault = |error: WindowError| Fault::new(error.code(), error.to_string());
+        results.map(|result| result.map(anomaly).map_err(fault)).collect()
     }
 }

@@ -170,6 +170,7 @@ fn predictor(model: AnyModel) -> Arc<dyn Predictor> {
     match model {
         AnyModel::Forecaster(model) => Arc::new(model),
         AnyModel::Classifier(classifier) => Arc::new(classifier),
+        AnyModel::Detector(detector) => Arc::new(detector),
     }
 }
 
@@ -182,6 +183,9 @@ fn task(model: &AnyModel) -> Task {
             coverage: model.coverage(),
         }),
         AnyModel::Classifier(classifier) => Task::Classify { labels: classifier.labels().to_vec() },
+        AnyModel::Detector(detector) => {
+            Task::Detect { targets: detector.targets().to_vec(), alpha: detector.alpha() }
+        }
     }
 }
 

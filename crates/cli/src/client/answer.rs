@@ -1,4 +1,4 @@
-//! The answer to a request for forecasts or classes.
+//! The answer to a request for forecasts, classes or verdicts.
 //!
 //! It may come as JSON, as bytes, or mixed, whatever was asked for: a server chooses. Nothing in it is believed before
 //! sizes, shapes and datatypes agree.
@@ -31,6 +31,19 @@ pub(crate) struct RemoteClass {
     pub(crate) label: String,
     /// The probability of each label, in the model's order.
     pub(crate) probabilities: Vec<f32>,
+}
+
+/// What is said of the last row of one window.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RemoteVerdict {
+    /// The version that answered.
+    pub(crate) version: String,
+    /// The hash of the model that answered, where the server says it.
+    pub(crate) model_hash: Option<String>,
+    /// Minus the logarithm of its p-value.
+    pub(crate) score: f32,
+    /// Whether it is called an anomaly.
+    pub(crate) is_anomaly: bool,
 }
 
 /// An output of an answer, with its bytes where it is not JSON.
@@ -78,6 +91,17 @@ impl Tensor<'_> {
         Some(texts)
     }
 
+    /// The truth values: of JSON, or of one byte each. `None` where they are none.
+    fn truths(&self) -> Option<Vec<bool>> {
+        if self.description["datatype"] != "BOOL" {
+            return None;
+        }
+        match self.bytes {
+            Some(bytes) => Some(bytes.iter().map(|&byte| byte != 0).collect()),
+            None => self.description["data"].as_array()?.iter().map(Value::as_bool).collect(),
+        }
+    }
+
     fn shape(&self) -> Option<[usize; 3]> {
         let extents: Option<Vec<usize>> =
             self.description["shape"].as_array()?.iter().map(as_usize).collect();
@@ -119,6 +143,18 @@ pub(super) fn decode_class(body: &[u8], json_bytes: usize) -> Option<RemoteClass
     let [label] = <[String; 1]>::try_from(tensors.get("label")?.texts()?).ok()?;
     let probabilities = tensors.get("probabilities")?.values("FP32", f32::from_le_bytes, |v| v as f32)?;
     Some(RemoteClass { version: version(&document), model_hash: model_hash(&document), label, probabilities })
+}
+
+/// Reads the verdict on one window from an answer of which `json_bytes` are JSON. `None` where it lacks something or
+/// contradicts itself.
+pub(super) fn decode_verdict(body: &[u8], json_bytes: usize) -> Option<RemoteVerdict> {
+    let (json, binary) = body.split_at_checked(json_bytes)?;
+    let document: Value = serde_json::from_slice(json).ok()?;
+    let tensors = tensors(&document, binary)?;
+    let scores = tensors.get("score")?.values("FP32", f32::from_le_bytes, |v| v as f32)?;
+    let [score] = <[f32; 1]>::try_from(scores).ok()?;
+    let [is_anomaly] = <[bool; 1]>::try_from(tensors.get("anomaly")?.truths()?).ok()?;
+    Some(RemoteVerdict { version: version(&document), model_hash: model_hash(&document), score, is_anomaly })
 }
 
 /// Reads forecasts from an answer of which `json_bytes` are JSON. `None` where it lacks something or contradicts
@@ -243,5 +279,23 @@ mod tests {
         assert_eq!(decode_class(two.as_bytes(), two.len()), None);
         let without = document(&[("label", "BYTES", r#""data":["a"]"#)]);
         assert_eq!(decode_class(without.as_bytes(), without.len()), None);
+    }
+
+    #[test]
+    fn a_verdict_is_read_from_either_packing_and_refused_with_gaps() {
+        let json = document(&[("score", "FP32", r#""data":[9.5]"#), ("anomaly", "BOOL", r#""data":[true]"#)]);
+        let from_json = decode_verdict(json.as_bytes(), json.len()).unwrap();
+        assert_eq!((from_json.score, from_json.is_anomaly), (9.5, true));
+        let head = document(&[
+            ("score", "FP32", r#""parameters":{"binary_data_size":4}"#),
+            ("anomaly", "BOOL", r#""parameters":{"binary_data_size":1}"#),
+        ]);
+        let body = [head.as_bytes(), &9.5f32.to_le_bytes(), &[1]].concat();
+        assert_eq!(decode_verdict(&body, head.len()), Some(from_json));
+        assert_eq!(decode_verdict(&body[..body.len() - 1], head.len()), None);
+        for (right, wrong) in [("true", "1"), ("BOOL", "INT8"), ("[9.5]", "[]"), ("anomaly", "other")] {
+            let json = json.replace(right, wrong);
+            assert_eq!(decode_verdict(json.as_bytes(), json.len()), None, "{wrong}");
+        }
     }
 }

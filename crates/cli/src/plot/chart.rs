@@ -308,7 +308,7 @@ impl Canvas {
 }
 
 /// At most about `most` points of a line: the lowest and the highest of each stretch, in their order.
-fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
+pub(super) fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     if points.len() <= most {
         return points.to_vec();
     }

@@ -1,9 +1,11 @@
-//! Pictures of forecasts: history, forecast, interval, and what came; and charts for pages.
+//! Pictures of forecasts: history, forecast, interval, and what came; of alarms; and charts for pages.
 
+mod alarms;
 mod chart;
 mod scale;
 mod svg;
 
+pub(crate) use alarms::AlarmsPicture;
 pub(crate) use chart::{Axis, Chart, Mark, Place, Size, Ticks, Tone};
 pub(crate) use svg::escaped;
 
@@ -87,17 +89,8 @@ impl Picture {
     fn panel(&self, drawing: &mut Drawing, panel: &Panel, top: f64) {
         let (x, y) = scales(panel, top);
         drawing.text((MARGIN_LEFT, top + 18.0), "key", Anchor::Start, &panel.title);
-        for tick in y.ticks(6) {
-            let at = y.position(tick);
-            drawing.line((MARGIN_LEFT, at), (WIDTH - MARGIN_RIGHT, at), GRID);
-            drawing.text((MARGIN_LEFT - 8.0, at + 4.0), "tick", Anchor::End, &scale::label(tick));
-        }
+        axes(drawing, (&x, &y), top, self.times.as_deref());
         let bottom = top + PANEL_HEIGHT - PANEL_FOOT;
-        for (row, label) in self.row_ticks(&x) {
-            let at = x.position(row as f64);
-            drawing.line((at, bottom), (at, bottom + 4.0), NOW);
-            drawing.text((at, bottom + 18.0), "tick", Anchor::Middle, &label);
-        }
         let place = |row: usize, value: f64| (x.position(row as f64), y.position(value));
         let lower: Vec<_> = panel.predicted.iter().map(|p| place(p.row, p.lower)).collect();
         let upper: Vec<_> = panel.predicted.iter().map(|p| place(p.row, p.upper)).collect();
@@ -111,14 +104,29 @@ impl Picture {
         let forecast: Vec<_> = panel.predicted.iter().map(|p| place(p.row, p.forecast)).collect();
         drawing.polyline(&forecast, FORECAST);
     }
+}
 
-    /// At most seven rows and their labels.
-    fn row_ticks(&self, x: &Scale) -> Vec<(usize, String)> {
-        if let Some(times) = &self.times {
-            return scale::time_ticks(times, x, TICKS_MAX);
-        }
-        let rows = x.ticks(6).into_iter().filter(|tick| tick.fract() == 0.0).map(|tick| tick as usize);
-        rows.map(|row| (row, format!("row {}", row + 1))).collect()
+/// At most seven rows and their labels.
+fn row_ticks(times: Option<&[String]>, x: &Scale) -> Vec<(usize, String)> {
+    if let Some(times) = times {
+        return scale::time_ticks(times, x, TICKS_MAX);
+    }
+    let rows = x.ticks(6).into_iter().filter(|tick| tick.fract() == 0.0).map(|tick| tick as usize);
+    rows.map(|row| (row, format!("row {}", row + 1))).collect()
+}
+
+/// The rules and labels of a panel.
+fn axes(drawing: &mut Drawing, (x, y): (&Scale, &Scale), top: f64, times: Option<&[String]>) {
+    for tick in y.ticks(6) {
+        let at = y.position(tick);
+        drawing.line((MARGIN_LEFT, at), (WIDTH - MARGIN_RIGHT, at), GRID);
+        drawing.text((MARGIN_LEFT - 8.0, at + 4.0), "tick", Anchor::End, &scale::label(tick));
+    }
+    let bottom = top + PANEL_HEIGHT - PANEL_FOOT;
+    for (row, label) in row_ticks(times, x) {
+        let at = x.position(row as f64);
+        drawing.line((at, bottom), (at, bottom + 4.0), NOW);
+        drawing.text((at, bottom + 18.0), "tick", Anchor::Middle, &label);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Classifiers from the CSV to the label, through every command and over every wire.
 
 use crate::serving::grpc_client;
-use crate::support::{Request, Server, models, send, spinwell};
+use crate::support::{Request, Server, json, models, run, said, send, text};
 use serde_json::{Value, json};
 use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
 use spinwell_protocol::grpc::wire::{
@@ -9,31 +9,12 @@ use spinwell_protocol::grpc::wire::{
 };
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::sync::OnceLock;
 
 /// The labels of the made-up series. The second needs quotes in CSV and in a list of names.
 const LABELS: [&str; 2] = ["slow", "schnell, früh"];
 /// A search of a moment.
 const QUICK: [&str; 4] = ["--trials", "3", "--set", "features=400,units=10"];
-
-fn run(arguments: &[&str]) -> Output {
-    spinwell().args(arguments).output().unwrap()
-}
-
-fn said(arguments: &[&str]) -> String {
-    let output = run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn json(arguments: &[&str]) -> Value {
-    serde_json::from_str(&said(arguments)).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// A wave of the speed of its class, in two channels: rows of `x` and `y`.
 fn series(case: usize) -> Vec<[f64; 2]> {
@@ -283,16 +264,18 @@ fn options_of_another_task_are_refused() {
             "{arguments:?}: {error}"
         );
     };
-    for (option, value) in [
-        ("--target", "x"),
-        ("--horizon", "1"),
-        ("--season", "auto"),
-        ("--coverage", "0.9"),
-        ("--precision", "f32"),
-        ("--plot", "x.svg"),
-        ("--holdout", "0.1"),
+    let both = "forecast or anomaly";
+    for (option, value, tasks) in [
+        ("--target", "x", both),
+        ("--horizon", "1", both),
+        ("--season", "auto", both),
+        ("--coverage", "0.9", "forecast"),
+        ("--precision", "f32", both),
+        ("--plot", "x.svg", "forecast"),
+        ("--holdout", "0.1", both),
+        ("--alpha", "0.1", "anomaly"),
     ] {
-        let message = format!("{option} is for the task forecast, and the task here is classify");
+        let message = format!("{option} is for the task {tasks}, and the task here is classify");
         check(&["train", data, "--task", "classify", option, value], &message);
     }
     check(

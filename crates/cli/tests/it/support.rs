@@ -22,6 +22,28 @@ pub(crate) fn spinwell() -> Command {
     command
 }
 
+/// Runs the binary to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    spinwell().args(arguments).output().unwrap()
+}
+
+/// What the binary prints where it succeeds.
+pub(crate) fn said(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The same as JSON.
+pub(crate) fn json(arguments: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&said(arguments)).unwrap()
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
 /// Trains a model of two waves, season 12 and horizon 3, and returns its file.
 pub(crate) fn train_small_model(models: &Path, name: &str, extra: &[&str]) -> PathBuf {
     let csv = models.join(format!("{name}.csv"));

@@ -53,6 +53,16 @@ pub enum Error {
         /// The cell's text, shortened.
         cell: String,
     },
+    /// A cell that marks a row says neither yes nor no.
+    #[error("row {row}, column {column:?}: {cell:?} is no mark; use a number (0 for none), true or false")]
+    Mark {
+        /// Data row, from 1.
+        row: usize,
+        /// Column name.
+        column: String,
+        /// The cell's text, shortened.
+        cell: String,
+    },
     /// Too many consecutive cells are missing.
     #[error("rows {row} to {last}, column {column:?}: {length} cells in a row are missing; at most {limit} are bridged", last = row + length - 1, limit = missing::RUN_MAX)]
     Missing {
@@ -96,7 +106,7 @@ impl Error {
         match self {
             Error::Malformed { .. } | Error::Empty => Code::CsvMalformed,
             Error::UnknownColumn { .. } | Error::AmbiguousColumn { .. } => Code::CsvColumn,
-            Error::Cell { .. } => Code::CsvCell,
+            Error::Cell { .. } | Error::Mark { .. } => Code::CsvCell,
             Error::Missing { .. } => Code::CsvMissing,
             Error::Time { .. } | Error::DuplicateTime { .. } => Code::CsvTime,
         }
@@ -117,7 +127,21 @@ fn shortened(cell: &str) -> String {
 ///
 /// # Errors
 /// The first fault of the file, with its row and column.
-pub fn read_csv(mut input: impl Read, wanted: &Columns) -> Result<Table, Error> {
+pub fn read_csv(input: impl Read, wanted: &Columns) -> Result<Table, Error> {
+    read(input, wanted, None).map(|(table, _)| table)
+}
+
+/// The same with a column of marks, one for each row of the table: a number other than 0 or `true` marks a row; 0,
+/// `false` and an empty cell do not.
+///
+/// # Errors
+/// As [`read_csv`], and where a mark is none of these.
+pub fn read_marked_csv(input: impl Read, wanted: &Columns, marks: &str) -> Result<(Table, Vec<bool>), Error> {
+    read(input, wanted, Some(marks))
+}
+
+/// The table, and the marks of its rows where they are wanted.
+fn read(mut input: impl Read, wanted: &Columns, marks: Option<&str>) -> Result<(Table, Vec<bool>), Error> {
     let mut bytes = Vec::new();
     let unreadable =
         |error: std::io::Error| Error::Malformed { line: 1, what: format!("reading failed: {error}") };
@@ -135,9 +159,10 @@ pub fn read_csv(mut input: impl Read, wanted: &Columns) -> Result<Table, Error> 
     let indices: Vec<usize> =
         wanted.values.iter().map(|name| locate(&header, name)).collect::<Result<_, _>>()?;
     let time_index = wanted.time.as_deref().map(|name| locate(&header, name)).transpose()?;
+    let marks_index = marks.map(|name| locate(&header, name)).transpose()?;
 
     let mut cells: Vec<Vec<Option<f64>>> = vec![Vec::new(); indices.len()];
-    let mut times = Vec::new();
+    let (mut times, mut marked) = (Vec::new(), Vec::new());
     for (row, record) in reader.records().enumerate() {
         let record = record.map_err(|e| malformed(&e))?;
         for (column, &index) in indices.iter().enumerate() {
@@ -152,6 +177,9 @@ pub fn read_csv(mut input: impl Read, wanted: &Columns) -> Result<Table, Error> 
             })?;
             times.push(moment);
         }
+        if let Some(index) = marks_index {
+            marked.push(mark(&record[index], row, &header[index])?);
+        }
     }
     if cells.first().is_none_or(Vec::is_empty) {
         return Err(Error::Empty);
@@ -161,12 +189,14 @@ pub fn read_csv(mut input: impl Read, wanted: &Columns) -> Result<Table, Error> 
     if let Some(name) = &wanted.time {
         order = order_by_time(&times, name, &mut notes)?;
         times = order.iter().map(|&row| times[row]).collect();
+        marked = order.iter().filter_map(|&row| marked.get(row).copied()).collect();
     }
     let complete = |(name, cells): (&String, Vec<Option<f64>>)| complete(name, &cells, &order, &mut notes);
     let complete: Vec<missing::Complete> =
         wanted.values.iter().zip(cells).map(complete).collect::<Result<_, _>>()?;
     let (columns, missing) = complete.into_iter().map(|column| (column.values, column.missing)).unzip();
-    Ok(Table { names: wanted.values.clone(), columns, missing, times: time_index.map(|_| times), notes })
+    let times = time_index.map(|_| times);
+    Ok((Table { names: wanted.values.clone(), columns, missing, times, notes }, marked))
 }
 
 /// The bytes with every blank line between rows written as an empty cell: in a file of one column a blank line is a
@@ -220,6 +250,19 @@ fn number(cell: &str, row: usize, column: &str) -> Result<Option<f64>, Error> {
         Ok(value) if value.abs() <= f64::MAX / 2.0 => Ok(Some(value)),
         _ => Err(Error::Cell { row: row + 1, column: column.to_owned(), cell: shortened(cell) }),
     }
+}
+
+/// Whether a cell marks its row.
+fn mark(cell: &str, row: usize, column: &str) -> Result<bool, Error> {
+    if is_missing(cell) || cell.eq_ignore_ascii_case("false") {
+        return Ok(false);
+    }
+    if cell.eq_ignore_ascii_case("true") {
+        return Ok(true);
+    }
+    let number = cell.parse().ok().filter(|number: &f64| number.is_finite());
+    let wrong = || Error::Mark { row: row + 1, column: column.to_owned(), cell: shortened(cell) };
+    number.map(|number| number != 0.0).ok_or_else(wrong)
 }
 
 /// The order of rows by time. Duplicates are an error; disorder and uneven spacing are noted.
@@ -315,6 +358,19 @@ mod tests {
         assert_eq!(table.columns, [[1.0, 1.0, 3.0, 3.0, 5.0]]);
         assert!(table.notes[0].contains("2 missing cells"), "{:?}", table.notes);
         assert_eq!(read("v,w\n1,2\n\n3,4\n", &["v"], None).unwrap().columns, [[1.0, 3.0]]);
+    }
+
+    #[test]
+    fn marks_follow_their_rows_and_are_numbers_or_truths() {
+        let columns = Columns { values: vec!["v".to_owned()], time: Some("t".to_owned()) };
+        let read = |text: &str| read_marked_csv(text.as_bytes(), &columns, "m");
+        let (table, marked) = read("t,v,m\n3,3,TRUE\n1,1,0\n2,2,0.5\n4,4,\n5,5,false\n6,6,-1\n").unwrap();
+        assert_eq!(table.columns, [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]);
+        assert_eq!(marked, [false, true, true, false, false, true]);
+        let error = read("t,v,m\n1,1,0\n2,2,maybe\n").unwrap_err();
+        assert_eq!(error.code(), Code::CsvCell);
+        assert!(error.to_string().starts_with(r#"row 2, column "m": "maybe" is no mark"#), "{error}");
+        assert_eq!(read("t,v\n1,1\n").unwrap_err().code(), Code::CsvColumn);
     }
 
     #[test]

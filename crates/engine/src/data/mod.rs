@@ -8,7 +8,7 @@ mod csv;
 mod missing;
 mod time;
 
-pub use csv::{Columns, Error, read_csv};
+pub use csv::{Columns, Error, read_csv, read_marked_csv};
 pub use time::{Moment, Spacing};
 
 /// Equally long columns of finite numbers, oldest row first.

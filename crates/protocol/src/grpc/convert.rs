@@ -97,7 +97,7 @@ fn contents(values: &Values) -> InferTensorContents {
         Values::Int8(values) => contents.int_contents = values.iter().copied().map(i32::from).collect(),
         Values::Fp32(values) => contents.fp32_contents.clone_from(values),
         Values::Text(texts) => {
-            contents.bytes_contents = texts.iter().map(|text| text.clone().into_bytes().into()).collect();
+            contents.bytes_contents = texts.iter().map(|text| text.clone().into_bytes()).collect();
         }
     }
     contents
