@@ -18,18 +18,28 @@ say "2. Train on half-hourly taxi demand in New York: one day ahead (48 rows), w
 $spinwell train $data --target value --time timestamp --horizon 48 --season 336 --seed 42 \
   --name taxi --models $out/models --plot $out/holdout.svg
 
-say "3. Serve it"
+say "3. How far to trust it: train on the first 8,000 rows alone, then a report on the 2,320 after them"
+head -n 8001 $data >$out/older.csv
+$spinwell train $out/older.csv --target value --time timestamp --horizon 48 --season 336 --seed 42 \
+  --name older --models $out/models >/dev/null 2>&1
+$spinwell evaluate older $data --models $out/models --test-start 8000 --report $out/report.html | head -n 3
+
+say "4. What was unusual: learn from the first 15 % of the rows, watch the rest"
+$spinwell backtest $data --task anomaly --target value --time timestamp --label anomaly_window --plot $out/anomalies.svg \
+  2>/dev/null | tail -n 12
+
+say "5. Serve it"
 start_server $spinwell $out/models $out/server.log
 cat $out/server.log
 
-say "4. Ask it: spinwell's own client, over HTTP, with a plot"
+say "6. Ask it: spinwell's own client, over HTTP, with a plot"
 $spinwell predict taxi $data --url "http://$http" --plot $out/forecast.svg >$out/forecast.txt
 head -n 6 $out/forecast.txt; echo "  .. ($(($(wc -l <$out/forecast.txt) - 6)) more lines in $out/forecast.txt)"
 
-say "5. Ask it: tritonclient (NVIDIA's client, from PyPI), over HTTP and gRPC"
+say "7. Ask it: tritonclient (NVIDIA's client, from PyPI), over HTTP and gRPC"
 target/venv/bin/python examples/call.py --http "$http" --grpc "$grpc" --model taxi --csv $data --column value
 
-say "6. What the server counted"
+say "8. What the server counted"
 target/venv/bin/python - "$ops" <<'PY'
 import sys, requests
 for line in requests.get(f"http://{sys.argv[1]}/metrics", timeout=5).text.splitlines():
@@ -40,7 +50,7 @@ PY
 stop_server
 say "Done. The server has stopped. Next:"
 cat <<TXT
-  look at          $out/holdout.svg and $out/forecast.svg
+  look at          $out/report.html, $out/holdout.svg, $out/forecast.svg and $out/anomalies.svg
   read the card    $out/models/taxi/*/card.json
   serve it again   $spinwell serve --models $out/models
   your own data    $spinwell train YOUR.csv --target COLUMN --horizon 24
