@@ -14,6 +14,7 @@ use spinwell_core::{Code, Fault, ModelName, ModelVersion};
 use spinwell_engine::adapt::Adaptation;
 use spinwell_engine::backtest::{self, Mode, Plan, Units};
 use spinwell_engine::data::Table;
+use spinwell_engine::metrics::Figures;
 use spinwell_engine::train::Score;
 use spinwell_engine::{AnyModel, Model};
 use std::path::{Path, PathBuf};
@@ -71,7 +72,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let adapted =
         |table: &Table| model.adapted(table, from, &how).map_err(|error| failure::fault(error.code(), error));
     let early = adapted(&data.table.first_rows(deciding))?;
-    let (before, after) = (nrmse(&model, &data.table, deciding)?, nrmse(&early, &data.table, deciding)?);
+    let (before, after) = (scored(&model, &data.table, deciding)?, scored(&early, &data.table, deciding)?);
+    // In training deviations: rows that happen not to move would make any NRMSE infinite, and both equal.
+    let is_no_worse = after.rmse <= before.rmse;
     let mut document = json!({
         "name": name.as_str(),
         "adapted_from": model.hash().to_string(),
@@ -79,18 +82,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "family": model.family().as_str(),
         "rows_learned": rows - from,
         "rows_deciding": rows - deciding,
-        "nrmse_before": before,
-        "nrmse_after": after,
+        "rmse_before": before.rmse,
+        "rmse_after": after.rmse,
+        "nrmse_before": before.nrmse,
+        "nrmse_after": after.nrmse,
         "inertia": how.inertia,
         "forgetting": how.forgetting,
         "data_sha256": data.hash,
-        "published": after <= before,
+        "published": is_no_worse,
     });
-    let saved = if after <= before {
-        Some(publish(args, &name, &adapted(&data.table)?, &mut document)?)
-    } else {
-        None
-    };
+    let saved =
+        if is_no_worse { Some(publish(args, &name, &adapted(&data.table)?, &mut document)?) } else { None };
     if args.json {
         output::document(&document);
         return Ok(());
@@ -99,8 +101,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "{title} on the newest {} rows of {}: NRMSE {} as it was, {} after learning from the {} rows before them",
         rows - deciding,
         args.data.display(),
-        figure(before),
-        figure(after),
+        figure(before.nrmse),
+        figure(after.nrmse),
         deciding - from
     ));
     say(&match saved {
@@ -129,8 +131,8 @@ fn publish(args: &Args, name: &ModelName, model: &Model, document: &mut Value) -
     Ok(saved)
 }
 
-/// The error of forecasts of rows from `first` on, fed row by row from the first.
-fn nrmse(model: &Model, table: &Table, first: usize) -> anyhow::Result<f64> {
+/// Errors of forecasts of rows from `first` on, fed row by row from the first, in deviations of the rows before.
+fn scored(model: &Model, table: &Table, first: usize) -> anyhow::Result<Figures> {
     let plan = Plan {
         train_end: first,
         test_start: first,
@@ -138,9 +140,9 @@ fn nrmse(model: &Model, table: &Table, first: usize) -> anyhow::Result<f64> {
         score: Score::Path,
         mode: Mode::Stream,
         stride: 1,
-        units: Units::Data,
+        units: Units::TrainingDeviations,
     };
     let evaluation = backtest::evaluate(model, table, &plan)
         .map_err(|error| failure::fault(Code::SeriesTooShort, error))?;
-    Ok(evaluation.overall.nrmse)
+    Ok(evaluation.overall)
 }

@@ -46,7 +46,8 @@ pub(crate) struct Args {
     /// Score the last horizon only, or every row up to it [default: last].
     #[arg(long, value_enum)]
     score: Option<ScoreArg>,
-    /// Also let the model feed on its own forecasts for K rows, COUNT times, STRIDE rows apart, from row S on.
+    /// Also let the model feed on its own forecasts for K rows, COUNT times, STRIDE rows apart, from row S on; these may
+    /// reach beyond --test-end.
     #[arg(long, value_name = "K[:COUNT:STRIDE]", value_parser = parse_free_run)]
     free_run: Option<FreeRunArg>,
     /// Also fit the chosen model so many times with other random weights, and report the spread of NRMSE.

@@ -56,6 +56,11 @@ pub enum Error {
         /// Rows ahead.
         horizon: usize,
     },
+    /// The readout has run away.
+    #[error(
+        "the readout ran away: the rows hardly move, and what is forgotten is not made up for; use a forgetting nearer to 1"
+    )]
+    Unstable,
     /// A factor out of range.
     #[error("inertia must be above 0 and forgetting above 0 and at most 1")]
     Factors,
@@ -135,6 +140,9 @@ fn follow<R: Real>(
             followers.iter_mut().for_each(|follower| follower.learn(&features[..features_len], &truths));
         }
     }
+    if !followers.iter().all(Follower::is_finite) {
+        return Err(Error::Unstable);
+    }
     let members = followers.iter().map(|follower| follower.readout(padded)).collect();
     Ok(Parts { members, ..parts.clone() })
 }
@@ -172,6 +180,11 @@ impl Follower {
         let inputs = self.inputs[1..].iter_mut().zip(&self.used);
         inputs.for_each(|(input, &feature)| *input = features[feature].widen());
         self.rls.learn(&self.inputs, truths);
+    }
+
+    /// Whether every weight can be written as a 32-bit number.
+    fn is_finite(&self) -> bool {
+        self.rls.weights().iter().all(|weight| (*weight as f32).is_finite())
     }
 
     fn readout<R: Real>(&self, padded: usize) -> Readout<R> {

@@ -164,8 +164,9 @@ fn heard(model: &Model, table: &Table) -> Range<usize> {
     if model.hears_targets() { 0..table.width() } else { model.targets().len()..table.width() }
 }
 
-/// Feeds one row, and the truth beside it to a model that hears its inputs alone.
-fn feed(
+/// Feeds one row, and beside it the truths that the file holds: a value that stands in for a missing one is heard, but
+/// teaches nothing.
+pub(crate) fn feed(
     model: &Model,
     table: &Table,
     at: usize,
@@ -174,12 +175,11 @@ fn feed(
     scratch: &mut Scratch,
 ) {
     table.row_into(at, row);
-    if model.hears_targets() {
-        model.step(stream, row, scratch);
-    } else {
-        let (truth, inputs) = row.split_at(model.targets().len());
-        model.step_with_truth(stream, inputs, truth, scratch);
-    }
+    let targets = model.targets().len();
+    let known = |target: usize| if table.is_missing(target, at) { f64::NAN } else { row[target] };
+    let truths: Vec<f64> = (0..targets).map(known).collect();
+    let heard = if model.hears_targets() { &row[..] } else { &row[targets..] };
+    model.step_with_truth(stream, heard, &truths, scratch);
 }
 
 fn windows(model: &Model, table: &Table, origins: &[usize], window: usize) -> Result<Vec<Forecast>, Error> {

@@ -97,7 +97,7 @@ impl<R: Real> Encoder<R> {
     }
 
     /// Rows that the ring holds.
-    fn ring_rows(&self) -> usize {
+    pub(crate) fn ring_rows(&self) -> usize {
         let heard = self.blocks.iter().map(|block| block.hearing.depth()).max().unwrap_or(1);
         self.rows_needed().max(heard).next_power_of_two()
     }

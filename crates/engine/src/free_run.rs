@@ -47,8 +47,10 @@ impl Figures {
 /// Where rows hold inputs whose future is unknown, or the loops do not fit the data.
 pub fn free_run(model: &Model, table: &Table, plan: &Plan) -> Result<Figures, Error> {
     let rows = table.rows();
-    let last = plan.start + plan.stride * plan.count.saturating_sub(1);
-    if plan.count == 0 || plan.steps == 0 || plan.start == 0 || last + plan.steps > rows {
+    let last =
+        plan.stride.checked_mul(plan.count.saturating_sub(1)).and_then(|all| all.checked_add(plan.start));
+    let end = last.and_then(|last| last.checked_add(plan.steps));
+    if plan.count == 0 || plan.steps == 0 || plan.start == 0 || end.is_none_or(|end| end > rows) {
         let Plan { steps, start, stride, count } = *plan;
         return Err(Error::FreeRun { steps, start, stride, count, rows });
     }

@@ -13,6 +13,8 @@ use spinwell_core::NumericProfile;
 
 /// No lag, season or horizon reaches further; keeps a forged file from asking for terabytes of history.
 pub(super) const REACH_MAX: usize = 1 << 20;
+/// Numbers that a stream remembers at most of its past, or of forecasts whose truth has not come.
+const STREAM_MAX: u64 = 1 << 27;
 /// No reservoir is larger.
 pub(crate) const UNITS_MAX: usize = crate::kernel::ROWS_MAX;
 /// No model has more members, naive forecasts included.
@@ -108,7 +110,7 @@ fn read_parts<R: Real>(r: &mut Reader<'_>, spec: Spec) -> Result<Parts<R>, Error
     };
     let contraction = Contraction { to_1e3: rows(r)?, to_1e6: rows(r)? };
     let time_column = Some(r.text()?).filter(|name| !name.is_empty());
-    Ok(Parts {
+    let parts = Parts {
         spec,
         encoder,
         outputs,
@@ -120,7 +122,19 @@ fn read_parts<R: Real>(r: &mut Reader<'_>, spec: Spec) -> Result<Parts<R>, Error
         intervals,
         contraction,
         time_column,
-    })
+    };
+    ensure(
+        parts.spec.family.is_naive() || parts.encoder.features_len() > 0,
+        "a readout has nothing to read",
+    )?;
+    // What each stream will allocate, as numbers; products of counts that are themselves within bounds.
+    let members = (parts.members.len() + parts.encoder.bases.len()) as u64;
+    let pending = parts.outputs.len() as u64
+        * scored.iter().sum::<usize>() as u64
+        * (crate::intervals::SLOT as u64 + members);
+    let remembered = parts.encoder.ring_rows() as u64 * parts.encoder.channels.len() as u64;
+    ensure(pending.max(remembered) <= STREAM_MAX, "a stream would not fit into memory")?;
+    Ok(parts)
 }
 
 fn read_encoder<R: Real>(
@@ -226,6 +240,7 @@ fn read_intervals(r: &mut Reader<'_>, targets: usize, scored: &[usize]) -> Resul
                 *number = r.f64()?;
             }
             scale.phases = Phases { period: r.count()?, count: r.count()? };
+            ensure(scale.phases.period <= REACH_MAX, "a season out of range")?;
             let (scores, level) = (r.f32s()?, r.f64()?);
             let knots = r.f32s()?.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
             let track = Track { scale, scores, level, confidence: Confidence { knots } };

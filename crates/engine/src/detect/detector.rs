@@ -102,16 +102,17 @@ impl Detector {
         self.forecaster.targets()
     }
 
-    /// Rows that a window needs: those of a forecast, and the one that is judged by it.
+    /// Rows that a window needs: those after which forecasts are scored, because reservoirs have forgotten their start,
+    /// and the one that is judged.
     #[must_use]
     pub fn window_min(&self) -> usize {
-        self.forecaster.window_min() + 1
+        self.forecaster.scored_from() + 1
     }
 
     /// Rows that a window should have: the forecaster's own, and the longest span of errors after its first forecast.
     #[must_use]
     pub fn window_recommended(&self) -> usize {
-        self.forecaster.window_recommended().max(self.forecaster.window_min() + SPANS[SPANS.len() - 1]) + 1
+        self.forecaster.window_recommended().max(self.forecaster.scored_from() + SPANS[SPANS.len() - 1]) + 1
     }
 
     /// A watch that has seen nothing.
@@ -151,7 +152,7 @@ impl Detector {
                 most = Some(most.map_or(unlikely, |most| most.max(unlikely)));
             }
         }
-        self.forecaster.step(&mut watch.stream, heard, scratch);
+        self.forecaster.step_with_truth(&mut watch.stream, heard, &row[..self.targets().len()], scratch);
         let score = (most? - (self.tails.len() as f64).ln()).max(0.0);
         Some(Verdict { score, is_anomaly: score >= -self.alpha.ln() })
     }

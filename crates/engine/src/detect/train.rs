@@ -3,6 +3,7 @@
 use super::detector::{Detector, Verdict};
 use super::spans::{Averages, SPANS};
 use super::tail::Tail;
+use crate::backtest::feed;
 use crate::data::Table;
 use crate::model::{Model, Scratch};
 use crate::train::{self, Error, Feeds, Folds, Observer, Options, Trained};
@@ -40,13 +41,19 @@ pub fn train_detector(
     let search = train::train(table, &Folds::inside(rows), options, observer)?;
     let options = Options { season: Some(search.model.season()), ..options.clone() };
     let cuts = [55, 70, 85, 100].map(|percent| rows * percent / 100);
-    let folds: Vec<Vec<Vec<f64>>> = cuts
+    let folds: Vec<Result<Vec<Vec<f64>>, Error>> = cuts
         .par_windows(2)
         .map(|cut| {
             let model = train::refit(table, &Folds::inside(cut[0]), &options, search.model.spec())?;
             Ok(left_out(&model, table, cut[0], cut[1]))
         })
-        .collect::<Result<_, Error>>()?;
+        .collect();
+    // The first fold has half the rows, which may be too few for what suits all of them; one fold that fits is enough.
+    let enough = folds.iter().any(Result::is_ok);
+    let folds: Vec<Vec<Vec<f64>>> = match enough {
+        true => folds.into_iter().flatten().collect(),
+        false => folds.into_iter().collect::<Result<_, _>>()?,
+    };
     let places = options.targets * SPANS.len();
     let tails =
         (0..places).map(|place| Tail::fit(folds.iter().flat_map(|fold| fold[place].clone()).collect()));
@@ -57,11 +64,11 @@ pub fn train_detector(
 /// The sizes of errors on rows `from` to `to`, for each target and span, of a stream that has seen all rows before.
 fn left_out(model: &Model, table: &Table, from: usize, to: usize) -> Vec<Vec<f64>> {
     let targets = model.targets().len();
-    let (mut stream, mut scratch) = (model.stream(), Scratch::default());
+    let (mut stream, mut scratch, mut values) = (model.stream(), Scratch::default(), Vec::new());
     let mut averages = vec![Averages::default(); targets];
     let mut sizes = vec![Vec::new(); targets * SPANS.len()];
     for row in 0..to {
-        let values: Vec<f64> = table.columns.iter().map(|column| column[row]).collect();
+        table.row_into(row, &mut values);
         // Averages begin with the rows left out: what the fit has seen is too small.
         for target in (0..targets).filter(|&target| row >= from && !table.is_missing(target, row)) {
             let Some(surprise) = model.surprise(&stream, target, values[target]) else { continue };
@@ -69,7 +76,7 @@ fn left_out(model: &Model, table: &Table, from: usize, to: usize) -> Vec<Vec<f64
                 sizes[target * SPANS.len() + span].push(size);
             }
         }
-        model.step(&mut stream, &values, &mut scratch);
+        feed(model, table, row, &mut stream, &mut values, &mut scratch);
     }
     sizes
 }

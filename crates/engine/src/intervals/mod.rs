@@ -23,7 +23,7 @@ mod tests;
 pub(crate) use calibrate::{Outcome, Setup, calibrate};
 pub(crate) use confidence::{Confidence, Direction};
 pub(crate) use score::{Phases, Scale};
-pub(crate) use state::TrackState;
+pub(crate) use state::{SLOT, TrackState};
 
 use dtaci::Dtaci;
 
@@ -115,7 +115,9 @@ fn quantile(ascending: &[f32], level: f64) -> f64 {
     }
     let place = (rank - 1.0).max(0.0);
     let low = place as usize;
-    let (left, right) = (f64::from(ascending[low]), f64::from(ascending[low + 1]));
+    let left = f64::from(ascending[low]);
+    // A single score has no neighbour.
+    let right = ascending.get(low + 1).map_or(left, |&score| f64::from(score));
     left + (right - left) * (place - low as f64)
 }
 

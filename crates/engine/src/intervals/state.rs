@@ -16,7 +16,7 @@ struct Slot {
 }
 
 /// Numbers of a slot.
-const SLOT: usize = 3;
+pub(crate) const SLOT: usize = 3;
 
 /// The state of one track of one stream.
 #[derive(Debug, Clone, PartialEq)]

@@ -221,3 +221,14 @@ fn the_length_of_a_state_is_known_beforehand() {
     assert_eq!(numbers.len(), intervals.state_len());
     assert_eq!(intervals.state_len(), 2 * (4 + 24 + 2) + 3 * (1 + 48));
 }
+
+#[test]
+fn a_window_of_any_length_has_a_quantile_at_any_level() {
+    for n in 0..4usize {
+        let scores: Vec<f32> = (1..=n).map(|score| score as f32).collect();
+        for percent in 0..=100 {
+            let value = quantile(&scores, f64::from(percent) / 100.0);
+            assert!(value.is_finite() && value > 0.0, "{n} scores at {percent} %: {value}");
+        }
+    }
+}

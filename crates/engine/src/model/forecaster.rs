@@ -119,7 +119,7 @@ impl<R: Profile> Parts<R> {
 
     /// From this many rows on a stream's own errors enter its interval scale: earlier ones come from a state
     /// that still remembers where it started.
-    fn scored_from(&self) -> usize {
+    pub(crate) fn scored_from(&self) -> usize {
         self.window_min().max(self.contraction.to_1e3.unwrap_or(FORGETS_WITHIN))
     }
 
@@ -285,7 +285,8 @@ impl<R: Profile> Parts<R> {
         let rows = stream.memory.rows;
         for (index, track) in stream.tracks.iter_mut().enumerate() {
             let target = index / scored.len();
-            let truth = row.truth(target).map(|truth| self.outputs[target].standardise::<R>(truth).widen());
+            let truth = row.truth(target).filter(|truth| truth.is_finite());
+            let truth = truth.map(|truth| self.outputs[target].standardise::<R>(truth).widen());
             self.intervals.observe(index, track, rows, truth.unwrap_or(f64::NAN));
             let noted = rows >= self.scored_from() + scored[index % scored.len()] - 1;
             if let (true, Some(truth), Some(mix)) = (noted, truth, stream.mixes.get_mut(index)) {

@@ -265,6 +265,11 @@ impl Model {
         with_parts!(self, parts => parts.window_recommended())
     }
 
+    /// Rows after which a stream's forecasts are scored.
+    pub(crate) fn scored_from(&self) -> usize {
+        with_parts!(self, parts => parts.scored_from())
+    }
+
     /// How many rows of the past fix the reservoirs' state.
     #[must_use]
     pub fn contraction(&self) -> Contraction {

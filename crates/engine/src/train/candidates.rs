@@ -153,10 +153,7 @@ impl<'t> Plan<'t> {
         if let Some(transform) = task.options.settings.transform {
             return vec![transform];
         }
-        let seen = task.folds.fit_end();
-        let never_negative =
-            task.table.columns.iter().all(|column| column[..seen].iter().all(|&value| value >= 0.0));
-        if never_negative {
+        if task.is_never_negative() {
             vec![Transform::Identity, Transform::SquareRoot]
         } else {
             vec![Transform::Identity]

@@ -18,7 +18,8 @@ const MARGIN: f64 = 0.25;
 /// Smallest and largest value of each feature.
 pub(super) type Ranges<R> = Vec<(R, R)>;
 
-/// What one fold has learned from the rows before its cut, and from no others.
+/// What one fold has learned from the rows before its cut. Only how channels are standardised and the range that spiking
+/// and quantum reservoirs hear is taken from all rows of the training part, the left-out ones included.
 #[derive(Debug, Clone)]
 pub(super) struct Learned<R> {
     /// The members' readouts.

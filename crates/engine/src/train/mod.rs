@@ -20,7 +20,7 @@ use crate::data::Table;
 use crate::model::Model;
 use crate::season;
 use crate::settings::{self, Precision, Settings};
-use crate::spec::{Family, Spec};
+use crate::spec::{Family, Spec, Transform};
 use candidates::{Plan, Proposal};
 use fit::Fitted;
 use penalty::Hints;
@@ -315,7 +315,12 @@ fn fit_alone(
     let season = season_of(table, folds, options);
     let task = Task { table, options, folds, season };
     task.check()?;
-    let fitted = fit::fit(&task, spec, hints).ok_or_else(|| no_model(&task))?;
+    let mut spec = spec.clone();
+    // Rows that the search did not see may be the first negative ones.
+    if spec.transform == Transform::SquareRoot && !task.is_never_negative() {
+        spec.transform = Transform::Identity;
+    }
+    let fitted = fit::fit(&task, &spec, hints).ok_or_else(|| no_model(&task))?;
     Ok(fitted.into_model())
 }
 
@@ -428,6 +433,12 @@ fn verdict(candidates: &[Candidate], chosen: usize) -> Verdict {
 }
 
 impl Task<'_> {
+    /// Whether no value that a fit may see is negative, so that a square root suits them.
+    pub(crate) fn is_never_negative(&self) -> bool {
+        let seen = self.folds.fit_end();
+        self.table.columns.iter().all(|column| column[..seen].iter().all(|&value| value >= 0.0))
+    }
+
     /// The columns that rows are made of.
     pub(crate) fn heard(&self) -> std::ops::Range<usize> {
         match self.options.feeds {

@@ -3,9 +3,10 @@
 use crate::support::{SEASON, SMALL, assert_sound, feed, options, table, try_train, waves};
 use rayon::prelude::*;
 use spinwell_core::{Code, Rng};
+use spinwell_engine::backtest::{Mode, Plan, Units, evaluate};
 use spinwell_engine::data::{Columns, Table, read_csv};
 use spinwell_engine::settings::Settings;
-use spinwell_engine::train::{Error, Options};
+use spinwell_engine::train::{Error, Options, Score};
 use spinwell_engine::{Family, Model, Scratch};
 
 /// What training may say.
@@ -223,4 +224,38 @@ fn too_few_trials_are_named_as_the_cause() {
         assert!(try_train(&table, &enough).is_ok(), "{family} in {} trials", enough.trials);
     }
     assert!(refused > 0, "nothing was refused: this test says nothing any more");
+}
+
+#[test]
+fn a_gap_in_the_data_teaches_intervals_nothing() {
+    let mut rng = Rng::seeded(12);
+    let mut level = 0.0;
+    let mut walk: Vec<f64> = (0..900)
+        .map(|_| {
+            level += rng.normal();
+            level
+        })
+        .collect();
+    let model = try_train(&table(vec![walk[..600].to_vec()]), &options(Family::Persistence)).unwrap().model;
+    let gap = 700..740;
+    walk[gap.clone()].fill(walk[gap.start - 1]);
+    let filled =
+        Table { missing: vec![(0..900).map(|row| gap.contains(&row)).collect()], ..table(vec![walk]) };
+    let plan = Plan {
+        train_end: 600,
+        test_start: 600,
+        test_end: 900,
+        score: Score::Path,
+        mode: Mode::Stream,
+        stride: 1,
+        units: Units::Data,
+    };
+    let evaluation = evaluate(&model, &filled, &plan).unwrap();
+    let width = |origin: usize| {
+        let place = evaluation.origins.iter().position(|&own| own == origin).unwrap();
+        evaluation.forecasts[place].upper[0] - evaluation.forecasts[place].lower[0]
+    };
+    // Values that stand in for missing ones agree with persistence to the bit, which must not narrow anything.
+    let (before, after) = (width(gap.start - 1), width(gap.end - 1));
+    assert!((after / before - 1.0).abs() < 0.2, "{before} {after}");
 }
