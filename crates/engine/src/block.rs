@@ -178,6 +178,11 @@ impl<R: Real> Block<R> {
         }
     }
 
+    /// Whether its reservoir is a population of spiking neurons.
+    pub(crate) fn is_spiking(&self) -> bool {
+        matches!(self.reservoir, Reservoir::Spiking(_))
+    }
+
     /// What a spiking population has been doing.
     pub(crate) fn activity(&self, state: &State<R>) -> Option<Activity> {
         match (&self.reservoir, state) {

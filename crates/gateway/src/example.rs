@@ -85,7 +85,9 @@ fn values(name: OutputName, last: &[f32]) -> Values {
             Values::Text(last.iter().map(|&last| LABELS[usize::from(last > 0.0)].to_owned()).collect())
         }
         OutputName::Probabilities => Values::Fp32(last.iter().flat_map(|_| [0.25, 0.75]).collect()),
-        OutputName::Score => Values::Fp32(last.to_vec()),
+        OutputName::Score | OutputName::Synchrony | OutputName::BurstRate | OutputName::DominantFrequency => {
+            Values::Fp32(last.to_vec())
+        }
         OutputName::Anomaly => Values::Bool(last.iter().map(|&last| last > 0.0).collect()),
     }
 }
@@ -113,7 +115,8 @@ impl OutcomeReader for Outcomes {
 /// Three models that answer, `taxi`, `gait` and `pump`, and one whose file is broken, `broken`.
 pub(crate) fn catalogue() -> Catalogue {
     let mut catalogue = Catalogue::default();
-    let forecast = ForecastFacts { horizon: 3, season: 1, targets: vec!["value".into()], coverage: 0.95 };
+    let targets = vec!["value".into()];
+    let forecast = ForecastFacts { horizon: 3, season: 1, targets, coverage: 0.95, is_spiking: false };
     let models = [
         ("taxi", Task::Forecast(forecast)),
         ("gait", Task::Classify { labels: LABELS.map(str::to_owned).to_vec() }),

@@ -25,5 +25,13 @@ pub(crate) fn description(task: Task) -> ModelDescription {
 /// A model of one channel that forecasts it so many steps ahead.
 pub(crate) fn forecaster(horizon: usize) -> ModelDescription {
     let targets = vec!["c".into()];
-    description(Task::Forecast(ForecastFacts { horizon, season: 1, targets, coverage: 0.95 }))
+    let facts = ForecastFacts { horizon, season: 1, targets, coverage: 0.95, is_spiking: false };
+    description(Task::Forecast(facts))
+}
+
+/// The same, one step ahead with spiking neurons.
+pub(crate) fn spiking_forecaster() -> ModelDescription {
+    let targets = vec!["c".into()];
+    let facts = ForecastFacts { horizon: 1, season: 1, targets, coverage: 0.95, is_spiking: true };
+    description(Task::Forecast(facts))
 }

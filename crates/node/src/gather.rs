@@ -61,6 +61,11 @@ fn take(prediction: &mut Prediction, name: OutputName, model: &ModelDescription)
         (Prediction::Forecast(own), OutputName::Confidence) => {
             Values::Fp32(std::mem::take(&mut own.confidence))
         }
+        (Prediction::Forecast(own), OutputName::Synchrony) => Values::Fp32(vec![own.activity?.synchrony]),
+        (Prediction::Forecast(own), OutputName::BurstRate) => Values::Fp32(vec![own.activity?.burst_rate]),
+        (Prediction::Forecast(own), OutputName::DominantFrequency) => {
+            Values::Fp32(vec![own.activity?.dominant_frequency])
+        }
         (Prediction::Class { label, .. }, OutputName::Label) => match &model.task {
             Task::Classify { labels } => Values::Text(vec![labels.get(*label)?.clone()]),
             _ => return None,
@@ -92,8 +97,8 @@ fn broken_promise() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::{description, forecaster};
-    use spinwell_engine::Forecast;
+    use crate::example::{description, forecaster, spiking_forecaster};
+    use spinwell_engine::{Activity, Forecast};
     use spinwell_protocol::Packing;
 
     fn forecast(from: f32) -> Prediction {
@@ -103,6 +108,7 @@ mod tests {
             upper: vec![from + 1.0, from + 2.0],
             direction: vec![0, 1],
             confidence: vec![0.5, 0.75],
+            activity: None,
         })
     }
 
@@ -160,6 +166,31 @@ mod tests {
             &[row(9.5, true), row(0.5, false)],
             Ok(&[Values::Fp32(vec![9.5, 0.5]), Values::Bool(vec![true, false])]),
         );
+    }
+
+    #[test]
+    fn activity_stands_once_for_each_window_or_is_a_broken_promise() {
+        let activity =
+            |synchrony| Activity { rate: 0.1, synchrony, burst_rate: 0.25, dominant_frequency: 0.125 };
+        let window = |activity| {
+            let values = || vec![1.0];
+            Prediction::Forecast(Forecast {
+                forecast: values(),
+                lower: values(),
+                upper: values(),
+                direction: vec![0],
+                confidence: values(),
+                activity,
+            })
+        };
+        let (model, names) = (spiking_forecaster(), ["dominant_frequency", "synchrony", "burst_rate"]);
+        check(
+            &model,
+            &names,
+            &[window(Some(activity(0.5))), window(Some(activity(1.0)))],
+            Ok(&[[0.125, 0.125], [0.5, 1.0], [0.25, 0.25]].map(|values| Values::Fp32(values.to_vec()))),
+        );
+        check(&model, &names[..1], &[window(None)], Err(Code::Internal));
     }
 
     #[test]

@@ -181,6 +181,7 @@ fn task(model: &AnyModel) -> Task {
             season: model.season(),
             targets: model.targets().to_vec(),
             coverage: model.coverage(),
+            is_spiking: model.has_spiking_neurons(),
         }),
         AnyModel::Classifier(classifier) => Task::Classify { labels: classifier.labels().to_vec() },
         AnyModel::Detector(detector) => {

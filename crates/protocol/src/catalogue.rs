@@ -238,9 +238,19 @@ pub(crate) mod tests {
 
     /// A model with `channels` input channels that predicts the first of them.
     pub(crate) fn model(name: &str, version: u32, channels: usize) -> ModelDescription {
-        let forecast = ForecastFacts { horizon: 3, season: 4, targets: vec!["c0".into()], coverage: 0.95 };
         let channels = (0..channels).map(|c| format!("c{c}")).collect();
-        ModelDescription::new(ModelFacts { channels, ..facts(name, version, Task::Forecast(forecast)) })
+        ModelDescription::new(ModelFacts { channels, ..facts(name, version, Task::Forecast(forecast())) })
+    }
+
+    fn forecast() -> ForecastFacts {
+        let targets = vec!["c0".into()];
+        ForecastFacts { horizon: 3, season: 4, targets, coverage: 0.95, is_spiking: false }
+    }
+
+    /// A model that predicts its one channel with spiking neurons.
+    pub(crate) fn spiking_model(name: &str) -> ModelDescription {
+        let task = Task::Forecast(ForecastFacts { is_spiking: true, ..forecast() });
+        ModelDescription::new(facts(name, 1, task))
     }
 
     /// A model that tells `still` from `shaking, hard`.

@@ -16,6 +16,12 @@ pub enum OutputName {
     Direction,
     /// The calibrated probability that the truth goes that way.
     Confidence,
+    /// How much the model's spiking neurons have been doing the same.
+    Synchrony,
+    /// How many bursts its spiking neurons have had in a row.
+    BurstRate,
+    /// The strongest rhythm of its spiking neurons, in cycles per row.
+    DominantFrequency,
     /// The class of the window.
     Label,
     /// The probability of each class.
@@ -28,7 +34,7 @@ pub enum OutputName {
 
 impl OutputName {
     /// How many there are: more cannot be requested, because none may be named twice.
-    const COUNT: usize = 9;
+    const COUNT: usize = 12;
 
     /// The name on the wire.
     #[must_use]
@@ -39,6 +45,9 @@ impl OutputName {
             OutputName::Upper => "upper",
             OutputName::Direction => "direction",
             OutputName::Confidence => "confidence",
+            OutputName::Synchrony => "synchrony",
+            OutputName::BurstRate => "burst_rate",
+            OutputName::DominantFrequency => "dominant_frequency",
             OutputName::Label => "label",
             OutputName::Probabilities => "probabilities",
             OutputName::Score => "score",
@@ -54,6 +63,9 @@ impl OutputName {
             | OutputName::Lower
             | OutputName::Upper
             | OutputName::Confidence
+            | OutputName::Synchrony
+            | OutputName::BurstRate
+            | OutputName::DominantFrequency
             | OutputName::Probabilities
             | OutputName::Score => OutputDatatype::Fp32,
             OutputName::Direction => OutputDatatype::Int8,
@@ -65,7 +77,14 @@ impl OutputName {
     /// Whether it is left out where a request names no outputs.
     #[must_use]
     pub const fn is_on_request(self) -> bool {
-        matches!(self, OutputName::Direction | OutputName::Confidence)
+        matches!(
+            self,
+            OutputName::Direction
+                | OutputName::Confidence
+                | OutputName::Synchrony
+                | OutputName::BurstRate
+                | OutputName::DominantFrequency
+        )
     }
 }
 
@@ -162,7 +181,7 @@ fn unknown(text: &str, model: &ModelDescription) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::tests::{classifier, detector, model};
+    use crate::catalogue::tests::{classifier, detector, model, spiking_model};
 
     #[test]
     fn outputs_come_in_the_order_asked_for_and_once() {
@@ -198,6 +217,23 @@ mod tests {
         check(&classifier, &[("probabilities", None)], Ok(&[("probabilities", Json)]));
         check(&classifier, &[("forecast", None)], Err(Code::OutputUnknown));
         check(&detector, &[], Ok(&[("score", Json), ("anomaly", Json)]));
+    }
+
+    #[test]
+    fn activity_is_told_on_request_and_only_of_spiking_neurons() {
+        let named = ["synchrony", "burst_rate", "dominant_frequency"];
+        let asked = |model: &ModelDescription, names: &[&str]| {
+            let names = names.iter().map(|name| (*name, None));
+            let outputs = Outputs::requested(names, Packing::Json, model).map_err(|fault| fault.code())?;
+            Ok(outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>())
+        };
+        let (spiking, other) = (spiking_model("s"), model("m", 1, 1));
+        assert_eq!(asked(&spiking, &[]), Ok(vec!["forecast", "lower", "upper"]));
+        assert_eq!(asked(&spiking, &named), Ok(named.to_vec()));
+        let all: Vec<&str> = spiking.outputs().iter().map(|output| output.name.as_str()).collect();
+        assert_eq!(asked(&spiking, &all), Ok(all.clone()));
+        assert_eq!(asked(&other, &named[..1]), Err(Code::OutputUnknown));
+        assert!(spiking.outputs()[5..].iter().all(|output| output.extents.is_empty()));
     }
 
     #[test]

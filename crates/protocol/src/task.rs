@@ -35,6 +35,8 @@ pub struct ForecastFacts {
     pub targets: Vec<String>,
     /// The share of truths that the intervals should hold.
     pub coverage: f64,
+    /// Whether it has spiking neurons, whose activity it tells on request.
+    pub is_spiking: bool,
 }
 
 /// An output of a model, as metadata shows it.
@@ -60,13 +62,19 @@ impl Task {
     /// Every output, in the order of the metadata.
     pub(crate) fn outputs(&self) -> Vec<OutputFacts> {
         use OutputName::{
-            Anomaly, Confidence, Direction, Forecast, Label, Lower, Probabilities, Score, Upper,
+            Anomaly, BurstRate, Confidence, Direction, DominantFrequency, Forecast, Label, Lower,
+            Probabilities, Score, Synchrony, Upper,
         };
         let output = |name, extents: &[usize]| OutputFacts { name, extents: extents.to_vec() };
         match self {
             Task::Forecast(facts) => {
                 let extents = [facts.horizon, facts.targets.len()];
-                [Forecast, Lower, Upper, Direction, Confidence].map(|name| output(name, &extents)).to_vec()
+                let of_steps = [Forecast, Lower, Upper, Direction, Confidence];
+                let mut outputs = of_steps.map(|name| output(name, &extents)).to_vec();
+                if facts.is_spiking {
+                    outputs.extend([Synchrony, BurstRate, DominantFrequency].map(|name| output(name, &[])));
+                }
+                outputs
             }
             Task::Classify { labels } => vec![output(Label, &[]), output(Probabilities, &[labels.len()])],
             Task::Detect { .. } => vec![output(Score, &[]), output(Anomaly, &[])],

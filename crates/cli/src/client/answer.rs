@@ -179,7 +179,7 @@ pub(super) fn decode_forecast(body: &[u8], json_bytes: usize) -> Option<RemoteFo
         version: version(&document),
         model_hash: model_hash(&document),
         shape,
-        forecast: Forecast { forecast, lower, upper, direction, confidence },
+        forecast: Forecast { forecast, lower, upper, direction, confidence, activity: None },
     })
 }
 
@@ -218,6 +218,7 @@ mod tests {
             upper: vec![3.0],
             direction: vec![-1],
             confidence: vec![0.75],
+            activity: None,
         };
         assert_eq!(from_json.forecast, wanted);
         let (four, one) =

@@ -103,6 +103,7 @@ mod tests {
                 upper: vec![3.0; steps],
                 direction: directions.take(steps).collect(),
                 confidence: [1.0, 0.555, 0.5].into_iter().cycle().take(steps).collect(),
+                activity: None,
             },
         }
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 #![allow(clippy::disallowed_methods, reason = "tests write files for the binary and bound their waits")]
 
+mod activity;
 mod anomaly;
 mod bad_input;
 mod classify;

@@ -6,6 +6,7 @@ use super::stream::StreamOf;
 use super::{Forecast, Scratch, Window, WindowError};
 use crate::encoder::Memory;
 use crate::kernel::{Real, dispatch};
+use crate::spiking::Activity;
 use spinwell_core::Samples;
 
 /// Scored rows from which the intervals of a window held what they promise on every series we tried (56 series and
@@ -350,6 +351,12 @@ impl<R: Profile> Parts<R> {
         stream.mixes[target * scored.len() + place].mix(mixer.power, members)
     }
 
+    /// What the first spiking population has been doing.
+    pub(super) fn activity(&self, memory: &Memory<R>) -> Option<Activity> {
+        let mut blocks = self.encoder.blocks.iter().zip(&memory.states);
+        blocks.find_map(|(block, state)| block.activity(state))
+    }
+
     #[inline(always)]
     fn read_out(&self, stream: &StreamOf<R>, buffers: &mut Buffers<R>) -> Forecast {
         let Buffers { features, members, points, .. } = buffers;
@@ -367,6 +374,7 @@ impl<R: Profile> Parts<R> {
             upper: vec![0.0; outputs],
             direction: vec![0; outputs],
             confidence: vec![0.0; outputs],
+            activity: self.activity(&stream.memory),
         };
         for (target, channel) in self.outputs.iter().enumerate() {
             let at = |step: usize| (step - 1) * targets + target;

@@ -16,6 +16,7 @@ pub(crate) use readout::{FORGETS_WITHIN, Parts, Readout};
 pub use stream::{StateError, Stream};
 
 use crate::artefact;
+use crate::block::Block;
 use crate::spec::{Family, Spec};
 use crate::spiking::Activity;
 use forecaster::{Buffers, Plain, WithTruth};
@@ -63,6 +64,8 @@ pub struct Forecast {
     pub direction: Vec<i8>,
     /// Calibrated probability that the truth goes that way.
     pub confidence: Vec<f32>,
+    /// What the first spiking population of the model has been doing up to the newest row, where it has one.
+    pub activity: Option<Activity>,
 }
 
 /// Why a window has no forecast.
@@ -331,10 +334,13 @@ impl Model {
     /// Where the stream is of another model.
     #[must_use]
     pub fn activity(&self, stream: &Stream) -> Option<Activity> {
-        with_stream!(self, &stream.0, parts, stream => {
-            let mut blocks = parts.encoder.blocks.iter().zip(&stream.memory.states);
-            blocks.find_map(|(block, state)| block.activity(state))
-        })
+        with_stream!(self, &stream.0, parts, stream => parts.activity(&stream.memory))
+    }
+
+    /// Whether the model has spiking neurons, so that every forecast tells their activity.
+    #[must_use]
+    pub fn has_spiking_neurons(&self) -> bool {
+        with_parts!(self, parts => parts.encoder.blocks.iter().any(Block::is_spiking))
     }
 
     /// Lets a copy of a stream feed on its own one-step forecasts: `[steps][targets]`, in the data's units. `None`

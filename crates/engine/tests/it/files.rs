@@ -90,6 +90,9 @@ fn only_models_with_spiking_neurons_show_activity() {
         let spikes = |b: &spinwell_engine::BlockSettings| {
             matches!(b.reservoir, spinwell_engine::ReservoirSettings::Spiking(_))
         };
+        // A forecast tells the same, and the model says beforehand whether it will.
+        let told = model.forecast(&stream, &mut Scratch::default()).unwrap().activity;
+        assert_eq!((told, model.has_spiking_neurons()), (activity, activity.is_some()), "{}", sample.name());
         assert_eq!(activity.is_some(), blocks.iter().any(spikes), "{}", sample.name());
         if *family == Family::Spiking {
             let activity = activity.unwrap();

@@ -6,7 +6,7 @@ use spinwell_engine::backtest::cut;
 use spinwell_engine::data::Table;
 use spinwell_engine::settings::{Precision, Settings};
 use spinwell_engine::train::{Choice, Error, Feeds, Folds, Options, Score, Trained, train};
-use spinwell_engine::{Family, Forecast, Model, Scratch, Silent, Stream, Window};
+use spinwell_engine::{Activity, Family, Forecast, Model, Scratch, Silent, Stream, Window};
 use std::sync::OnceLock;
 
 /// Rows of a season of [`waves`].
@@ -149,14 +149,18 @@ pub(crate) fn feed(model: &Model, stream: &mut Stream, table: &Table, rows: std:
 
 /// All numbers of a forecast, to the bit.
 pub(crate) fn bits(forecast: &Forecast) -> Vec<u32> {
-    let Forecast { forecast, lower, upper, direction, confidence } = forecast;
+    let Forecast { forecast, lower, upper, direction, confidence, activity } = forecast;
+    let named = activity.iter().flat_map(Activity::named).map(|(_, value)| value.to_bits());
     let numbers = [forecast, lower, upper, confidence].into_iter().flatten().map(|value| value.to_bits());
-    numbers.chain(direction.iter().map(|&sign| sign as u32)).collect()
+    numbers.chain(named).chain(direction.iter().map(|&sign| sign as u32)).collect()
 }
 
 /// What holds of every forecast of a sound model: numbers, in order.
 pub(crate) fn assert_sound(name: &str, forecast: &Forecast) {
-    let Forecast { forecast, lower, upper, direction, confidence } = forecast;
+    let Forecast { forecast, lower, upper, direction, confidence, activity } = forecast;
+    for (of_activity, value) in activity.iter().flat_map(Activity::named) {
+        assert!(value.is_finite() && value >= 0.0, "{name}: {of_activity} {value}");
+    }
     for (at, &middle) in forecast.iter().enumerate() {
         assert!(middle.is_finite(), "{name}: {forecast:?}");
         assert!(lower[at] <= middle && middle <= upper[at], "{name}: {} {middle} {}", lower[at], upper[at]);

@@ -37,6 +37,7 @@ fn predict_one(window: &Window<'_>) -> Result<Prediction, Fault> {
         upper: vec![last + 1.0],
         direction: vec![0],
         confidence: vec![0.5],
+        activity: None,
     };
     match last {
         13.0 => panic!("thirteen"),
