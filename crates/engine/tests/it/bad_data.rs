@@ -238,7 +238,8 @@ fn a_gap_in_the_data_teaches_intervals_nothing() {
         .collect();
     let model = try_train(&table(vec![walk[..600].to_vec()]), &options(Family::Persistence)).unwrap().model;
     let gap = 700..740;
-    walk[gap.clone()].fill(walk[gap.start - 1]);
+    let held = walk[gap.start - 1];
+    walk[gap.clone()].fill(held);
     let filled =
         Table { missing: vec![(0..900).map(|row| gap.contains(&row)).collect()], ..table(vec![walk]) };
     let plan = Plan {
