@@ -382,12 +382,14 @@ def main():
     parser.add_argument("--spinwell", type=pathlib.Path, default=ROOT / "target/release/spinwell")
     parser.add_argument("--data", type=pathlib.Path, default=ROOT.parent / "shared/data")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/results/accuracy.md")
+    parser.add_argument("--commit", metavar="HASH", help="what the binary was built from [default: HEAD]")
     args = parser.parse_args()
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    commit = args.commit or head
     run, gates = Runner(args.spinwell, args.data, args.only), Gates()
     started = time.monotonic()
     sections = [part for section in (forecasts, alone, shots, closed_loops, long_horizons, classification, anomalies, memory, honesty)
                 for part in section(run, gates)]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     met = len(gates.rows) - len(gates.failed)
     summary = f"{met} of {len(gates.rows)} gates met" + (f"; missed: {'; '.join(gates.failed)}" if gates.failed else "")
     page = "\n\n".join([

@@ -72,7 +72,8 @@ fn spiking_models_tell_their_activity_on_request_over_every_wire() {
     for (place, name) in NAMED.into_iter().enumerate() {
         let values = both.numbers(name);
         assert_eq!(both.json()["outputs"][place]["shape"], json!([2]), "{name}");
-        let alone = windows.each_ref().map(|window| infer(&[window.clone()], requested()).numbers(name));
+        let alone =
+            windows.each_ref().map(|window| infer(std::slice::from_ref(window), requested()).numbers(name));
         assert_eq!(values, alone.concat(), "{name}");
         assert!(values.iter().all(|value| value.is_finite() && *value >= 0.0), "{name}: {values:?}");
     }

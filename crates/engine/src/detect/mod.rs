@@ -1,9 +1,9 @@
 //! Anomaly detection: how unlikely the newest row is, given the rows before it.
 //!
 //! A forecaster says what the row should have been and how far off it usually is; the errors in these units are
-//! watched alone and averaged over several spans, so that a spike and a long quiet shift are both seen ([`spans`]).
+//! watched alone and averaged over several spans, so that a spike and a long quiet shift are both seen (`spans`).
 //! Each of these figures becomes a p-value: by its rank among errors that training left out of its fits, and beyond
-//! their largest twentieth by an exponential tail that follows the stream ([`tail`]). The p-value of a row is the
+//! their largest twentieth by an exponential tail that follows the stream (`tail`). The p-value of a row is the
 //! smallest one times how many there are (Bonferroni), its score −ln p. A row is an anomaly where p is at most
 //! [`Detector::alpha`].
 //!

@@ -87,6 +87,10 @@ impl<'t> Plan<'t> {
             share = 1.0;
         }
         let room = if self.left == 0 { 0 } else { ((self.left as f64 * share).round() as usize).max(1) };
+        // A reservoir that was asked for is tried before everything else, where there is but one trial.
+        let only =
+            matches!(self.task.options.choice, Choice::Only(family) if !Self::wants_closed_forms(family));
+        let room = if self.stage == 1 && only { room.min(self.left.saturating_sub(1)) } else { room };
         let mut proposals = match self.stage {
             1 => self.closed_forms(room.min(CLOSED_FORM_MAX)),
             2 => self.small_reservoirs(tried, room),
@@ -101,6 +105,10 @@ impl<'t> Plan<'t> {
         });
         self.left -= proposals.len();
         Some(proposals)
+    }
+
+    fn wants_closed_forms(family: Family) -> bool {
+        family.is_naive() || [Family::Linear, Family::Ngrc].contains(&family)
     }
 
     fn wants(&self, family: Family) -> bool {
