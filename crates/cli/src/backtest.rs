@@ -2,6 +2,7 @@
 
 use crate::output::{self, figure, percent, remark, say};
 use crate::progress::Progress;
+use crate::scoring_args::{ScoreArg, parse_mode};
 use crate::task::{TaskArg, of_forecasts, of_streams};
 use crate::training_args::{TrainingArgs, read_data};
 use crate::{classify, detect, failure, output::aligned, pictures};
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     cold_windows: usize,
     /// Feed rows one by one, or a cold window of W rows at each origin [default: stream].
     #[arg(long, value_name = "stream|window=W", value_parser = parse_mode)]
-    mode: Option<ModeArg>,
+    mode: Option<Mode>,
     /// Taken so that train's command line can be reused; a backtest saves nothing.
     #[arg(long, hide = true)]
     name: Option<String>,
@@ -68,24 +69,6 @@ pub(crate) struct Args {
     /// As --name; the rows are split by --train-end.
     #[arg(long, hide = true)]
     holdout: Option<f64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ScoreArg {
-    Last,
-    Path,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ModeArg(Mode);
-
-fn parse_mode(text: &str) -> Result<ModeArg, String> {
-    let rows = text.strip_prefix("window=").and_then(|rows| rows.parse().ok()).filter(|&rows| rows > 0);
-    match (text, rows) {
-        ("stream", _) => Ok(ModeArg(Mode::Stream)),
-        (_, Some(rows)) => Ok(ModeArg(Mode::Window(rows))),
-        _ => Err("use stream, or window=W with a number of rows".to_owned()),
-    }
 }
 
 /// A closed loop's steps, and perhaps how many and how far apart.
@@ -172,7 +155,7 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
     let training = &args.training;
     pictures::check_path(training.plot.as_deref())?;
     let rows = Rows::of(args)?;
-    let score = if args.score == Some(ScoreArg::Path) { Score::Path } else { Score::Last };
+    let score = args.score.map_or(Score::Last, ScoreArg::score);
     let options = training.options(score)?;
     let data = read_data(&training.data, &training.columns()?)?;
     data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
@@ -188,7 +171,7 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
         test_start: rows.test_start,
         test_end: rows.test_end,
         score,
-        mode: args.mode.map_or(Mode::Stream, |mode| mode.0),
+        mode: args.mode.unwrap_or(Mode::Stream),
         stride: 1,
         units: if options.settings.normalise { Units::TrainingDeviations } else { Units::Data },
     };

@@ -10,6 +10,7 @@ mod answer;
 use crate::models::{self, Found};
 use crate::output::{self, remark, say};
 use crate::report::{self, Case, Diagnosis, Seen};
+use crate::scoring_args::{ScoreArg, parse_mode};
 use crate::task::{self, Limited, TaskArg, of_classifiers, of_forecasts, of_labels, of_streams};
 use crate::training_args::read_data;
 use crate::{classify, detect, failure, pictures};
@@ -55,7 +56,7 @@ pub(crate) struct Args {
     time: Option<String>,
     /// Feed rows one by one, or a cold window of W rows at each origin [default: stream].
     #[arg(long, value_name = "stream|window=W", value_parser = parse_mode)]
-    mode: Option<ModeArg>,
+    mode: Option<Mode>,
     /// The first row whose forecast is scored, or that is judged [default: the first with enough rows before it].
     #[arg(long, value_name = "S")]
     test_start: Option<usize>,
@@ -76,27 +77,9 @@ pub(crate) struct Args {
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ScoreArg {
-    Last,
-    Path,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ModeArg(Mode);
-
-fn parse_mode(text: &str) -> Result<ModeArg, String> {
-    let rows = text.strip_prefix("window=").and_then(|rows| rows.parse().ok()).filter(|&rows| rows > 0);
-    match (text, rows) {
-        ("stream", _) => Ok(ModeArg(Mode::Stream)),
-        (_, Some(rows)) => Ok(ModeArg(Mode::Window(rows))),
-        _ => Err("use stream, or window=W with a number of rows".to_owned()),
-    }
-}
-
 impl Args {
     fn fed(&self) -> Mode {
-        self.mode.map_or(Mode::Stream, |mode| mode.0)
+        self.mode.unwrap_or(Mode::Stream)
     }
 
     /// The options that not every task takes.
@@ -263,7 +246,7 @@ fn plan(args: &Args, model: &Model, rows: usize) -> anyhow::Result<Plan> {
         train_end: test_start,
         test_start,
         test_end,
-        score: if args.score == Some(ScoreArg::Last) { Score::Last } else { Score::Path },
+        score: args.score.map_or(Score::Path, ScoreArg::score),
         mode: args.fed(),
         stride: 1,
         units: Units::Data,
@@ -285,19 +268,5 @@ fn seen(args: &Args, title: &str, hash: ModelHash, data_sha256: &str) -> Seen {
         (true, Some(hash)) if hash == data_sha256 => Seen::InTraining,
         (true, Some(_)) => Seen::NotThisFile,
         _ => Seen::Unknown,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes_are_read_or_explained() {
-        assert_eq!(parse_mode("stream"), Ok(ModeArg(Mode::Stream)));
-        assert_eq!(parse_mode("window=96"), Ok(ModeArg(Mode::Window(96))));
-        for wrong in ["window=0", "window", "window=x", "streams", ""] {
-            assert!(parse_mode(wrong).is_err(), "{wrong}");
-        }
     }
 }

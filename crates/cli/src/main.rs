@@ -17,6 +17,7 @@ mod plot;
 mod predict;
 mod progress;
 mod report;
+mod scoring_args;
 mod serve;
 mod task;
 mod train;
