@@ -120,19 +120,19 @@ impl Error {
     }
 }
 
-fn corrupt(what: &'static str) -> Error {
+pub(crate) fn corrupt(what: &'static str) -> Error {
     Error::Corrupt { what }
 }
 
-fn ensure(holds: bool, what: &'static str) -> Result<(), Error> {
+pub(crate) fn ensure(holds: bool, what: &'static str) -> Result<(), Error> {
     if holds { Ok(()) } else { Err(corrupt(what)) }
 }
 
-fn index_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
+pub(crate) fn index_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
     all.iter().position(|other| other == one).expect("every variant is listed") as u8
 }
 
-fn variant<T: Copy>(all: &[T], index: u8) -> Result<T, Error> {
+pub(crate) fn variant<T: Copy>(all: &[T], index: u8) -> Result<T, Error> {
     all.get(usize::from(index)).copied().ok_or(corrupt("a choice is unknown"))
 }
 

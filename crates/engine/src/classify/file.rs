@@ -6,7 +6,7 @@ use super::model::{Classifier, Parts};
 use super::series::{Normalise, Scaler};
 use super::shape::{KERNELS, Shape};
 use super::spec::ClassifierFamily;
-use crate::artefact::{Error, Reader, Writer};
+use crate::artefact::{Error, Reader, Writer, corrupt, ensure, index_of, variant};
 use crate::echo::{Echo, Recurrent, Weights};
 use crate::kernel::{ROWS_MAX, SparseRows};
 
@@ -17,22 +17,6 @@ const NAMES_MAX: usize = 1 << 14;
 
 const FAMILIES: [ClassifierFamily; 3] = ClassifierFamily::ALL;
 const NORMALISE: [Normalise; 2] = [Normalise::Off, Normalise::On];
-
-fn corrupt(what: &'static str) -> Error {
-    Error::Corrupt { what }
-}
-
-fn ensure(holds: bool, what: &'static str) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(corrupt(what)) }
-}
-
-fn index_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
-    all.iter().position(|other| other == one).expect("every variant is listed") as u8
-}
-
-fn variant<T: Copy>(all: &[T], index: u8) -> Result<T, Error> {
-    all.get(usize::from(index)).copied().ok_or(corrupt("a choice is unknown"))
-}
 
 impl Classifier {
     /// Appends the classifier's fields.

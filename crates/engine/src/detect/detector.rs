@@ -2,7 +2,7 @@
 
 use super::spans::{Averages, SPANS};
 use super::tail::{Level, SIZES_MAX, Tail};
-use crate::artefact::{self, Error, Kind, Reader};
+use crate::artefact::{self, Error, Kind, Reader, ensure};
 use crate::model::{Model, Scratch, Stream, Window, WindowError};
 use spinwell_core::ModelHash;
 
@@ -63,18 +63,17 @@ impl Detector {
 
     fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
         let forecaster = Model::of_core(artefact::read_core(r)?);
-        let sound = |holds, what| if holds { Ok(()) } else { Err(Error::Corrupt { what }) };
-        sound(forecaster.hears_targets(), "a detector must hear what it watches")?;
+        ensure(forecaster.hears_targets(), "a detector must hear what it watches")?;
         let alpha = r.f64()?;
-        sound(alpha > 0.0 && alpha < 1.0, "alpha is not between 0 and 1")?;
+        ensure(alpha > 0.0 && alpha < 1.0, "alpha is not between 0 and 1")?;
         let mut tails = Vec::new();
         for _ in 0..forecaster.targets().len() * SPANS.len() {
             let sizes = r.f32s()?;
             let start = Level { level: r.f64()?, excess: r.f64()?, rows: r.f64()? };
-            sound(sizes.len() <= SIZES_MAX, "a tail keeps too many sizes")?;
+            ensure(sizes.len() <= SIZES_MAX, "a tail keeps too many sizes")?;
             tails.push(Tail { sizes, start });
         }
-        sound(tails.iter().all(Tail::is_sound), "a tail's numbers contradict each other")?;
+        ensure(tails.iter().all(Tail::is_sound), "a tail's numbers contradict each other")?;
         Ok(Self::assemble(forecaster, alpha, tails))
     }
 
