@@ -377,32 +377,12 @@ fn guards(model: &Model, table: &Table, evaluation: &Evaluation, plan: &Plan) ->
 
 fn results(trained: &Trained, evaluation: &Evaluation) -> String {
     let model = &trained.model;
-    let heads =
-        ["target", "NRMSE", "MASE", "R2", "skill (last)", "skill (season)", "coverage", "worst 200", "width"];
-    let row = |name: &str, f: &Figures| {
-        vec![
-            name.to_owned(),
-            figure(f.nrmse),
-            figure(f.mase),
-            figure(f.r2),
-            format!("{:+.3}", f.skill_persistence),
-            format!("{:+.3}", f.skill_seasonal),
-            percent(f.coverage),
-            percent(f.coverage_worst_200),
-            figure(f.width_mean),
-        ]
-    };
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    rows.extend(model.targets().iter().zip(&evaluation.targets).map(|(name, figures)| row(name, figures)));
-    if evaluation.targets.len() > 1 {
-        rows.push(row("mean", &evaluation.overall));
-    }
     format!(
         "{} on unseen rows: {} origins, horizon {}, season {}\n{}",
         model.family(),
         evaluation.origins.len(),
         model.horizon(),
         model.season(),
-        aligned(&rows)
+        aligned(&output::figures_table(model, evaluation))
     )
 }

@@ -1,9 +1,10 @@
 //! Printing: tables for people, one JSON document for scripts.
 
 use serde_json::{Map, Value, json};
+use spinwell_engine::backtest::Evaluation;
 use spinwell_engine::metrics::Figures;
 use spinwell_engine::train::{Candidate, Trained};
-use spinwell_engine::{Family, Spec};
+use spinwell_engine::{Family, Model, Spec};
 use std::io::{ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -150,6 +151,36 @@ pub(crate) fn figures_json(figures: &Figures) -> Map<String, Value> {
     ];
     let value = |value: f64| if value.abs() < UNDEFINED { json!(value) } else { Value::Null };
     pairs.into_iter().map(|(name, figure)| (name.to_owned(), value(figure))).collect()
+}
+
+/// Figures of each target, and their mean where there are several, as the rows of a table.
+pub(crate) fn figures_table(model: &Model, evaluation: &Evaluation) -> Vec<Vec<String>> {
+    let heads =
+        ["target", "NRMSE", "MASE", "R2", "skill (last)", "skill (season)", "coverage", "worst 200", "width"];
+    let row = |name: &str, f: &Figures| {
+        vec![
+            name.to_owned(),
+            figure(f.nrmse),
+            figure(f.mase),
+            figure(f.r2),
+            signed(f.skill_persistence),
+            signed(f.skill_seasonal),
+            percent(f.coverage),
+            percent(f.coverage_worst_200),
+            figure(f.width_mean),
+        ]
+    };
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    rows.extend(model.targets().iter().zip(&evaluation.targets).map(|(name, figures)| row(name, figures)));
+    if evaluation.targets.len() > 1 {
+        rows.push(row("mean", &evaluation.overall));
+    }
+    rows
+}
+
+/// A skill with its sign, or a dash where the naive forecast was exact.
+pub(crate) fn signed(share: f64) -> String {
+    if is_defined(share) { format!("{share:+.3}") } else { "-".to_owned() }
 }
 
 /// Whether a figure has a finite value: nothing was divided by zero to get it.

@@ -294,10 +294,9 @@ mod tests {
         let same = old.adapted(&table, 500, &stiff).unwrap();
         let (a, b) = (squared(&old, &table, 500), squared(&same, &table, 500));
         assert!((a - b).abs() < 1e-6 * a, "{a} {b}");
-        if old.spec().mixing != Mixing::Off {
-            let Core::F32(parts) = same.core() else { panic!("32 bits were asked for") };
-            assert!(parts.members.len() > 1);
-        }
+        assert_ne!(old.spec().mixing, Mixing::Off, "the series is to be one that is mixed");
+        let Core::F32(parts) = same.core() else { panic!("32 bits were asked for") };
+        assert!(parts.members.len() > 1);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What `spinwell evaluate` prints: tables for people, one JSON document for scripts.
 
-use crate::output::{self, aligned, figure, number, percent, without_zeros};
+use crate::output::{self, aligned, figures_table, number, percent, without_zeros};
 use crate::report::{self, Case, Diagnosis, Seen, Step, grouped};
 use serde_json::{Map, Value, json};
 use spinwell_engine::backtest::Mode;
-use spinwell_engine::metrics::{Figures, ReliabilityBin};
+use spinwell_engine::metrics::ReliabilityBin;
 
 /// The answer as one JSON document, under the names of the contract.
 pub(super) fn document(case: &Case, diagnosis: &Diagnosis) -> Map<String, Value> {
@@ -95,7 +95,7 @@ pub(super) fn text(case: &Case, diagnosis: &Diagnosis) -> String {
             model.horizon(),
             model.season()
         ),
-        results(case),
+        aligned(&figures_table(&case.model, &case.evaluation)),
         String::new(),
         "error (NRMSE) beside the naive forecasts".to_owned(),
         aligned(&report::by_horizon(case, diagnosis)),
@@ -105,32 +105,6 @@ pub(super) fn text(case: &Case, diagnosis: &Diagnosis) -> String {
         reliability(diagnosis),
     ]
     .join("\n")
-}
-
-fn results(case: &Case) -> String {
-    let heads =
-        ["target", "NRMSE", "MASE", "R2", "skill (last)", "skill (season)", "coverage", "worst 200", "width"];
-    let row = |name: &str, f: &Figures| {
-        vec![
-            name.to_owned(),
-            figure(f.nrmse),
-            figure(f.mase),
-            figure(f.r2),
-            report::signed(f.skill_persistence),
-            report::signed(f.skill_seasonal),
-            percent(f.coverage),
-            percent(f.coverage_worst_200),
-            figure(f.width_mean),
-        ]
-    };
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    rows.extend(
-        case.model.targets().iter().zip(&case.evaluation.targets).map(|(name, figures)| row(name, figures)),
-    );
-    if case.evaluation.targets.len() > 1 {
-        rows.push(row("mean", &case.evaluation.overall));
-    }
-    aligned(&rows)
 }
 
 fn coverage(case: &Case, diagnosis: &Diagnosis) -> String {

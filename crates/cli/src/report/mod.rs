@@ -11,11 +11,9 @@ mod figure;
 mod words;
 
 pub(crate) use diagnosis::{Diagnosis, Step};
-pub(crate) use words::{
-    by_horizon, coverage_range, grouped, reliability as reliability_table, scored_rows, signed,
-};
+pub(crate) use words::{by_horizon, coverage_range, grouped, reliability as reliability_table, scored_rows};
 
-use crate::output::{figure as number, percent};
+use crate::output::{figure as number, percent, signed};
 use crate::plot::escaped;
 use crate::{failure, pictures};
 use charts::Charts;

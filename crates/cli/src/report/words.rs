@@ -55,11 +55,6 @@ pub(crate) fn grouped(number: usize) -> String {
     text
 }
 
-/// A share with its sign.
-pub(crate) fn signed(share: f64) -> String {
-    if is_defined(share) { format!("{share:+.3}") } else { "-".to_owned() }
-}
-
 /// The share of truths that intervals promise to hold.
 fn promised(case: &Case) -> String {
     format!("{} %", without_zeros(case.model.coverage() * 100.0))
@@ -317,6 +312,7 @@ pub(super) fn model(case: &Case) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::signed;
 
     #[test]
     fn thousands_are_set_apart() {

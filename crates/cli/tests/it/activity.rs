@@ -1,42 +1,14 @@
 //! What a model's spiking neurons have been doing, as outputs that come on request.
 
-use crate::serving::grpc_client;
+use crate::serving::described_and_inferred;
 use crate::support::{Request, Server, models, said, send, text, window};
 use serde_json::{Value, json};
-use spinwell_protocol::grpc::wire::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
-use spinwell_protocol::grpc::wire::{
-    ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
-};
 
 const NAMED: [&str; 3] = ["synchrony", "burst_rate", "dominant_frequency"];
 const ROWS: usize = 120;
 
 fn requested() -> Value {
     NAMED.iter().map(|name| json!({"name": name})).collect()
-}
-
-fn over_grpc(server: &Server, tensor: Vec<u8>) -> (ModelMetadataResponse, ModelInferResponse) {
-    let input = InferInputTensor {
-        name: "series".into(),
-        datatype: "FP32".into(),
-        shape: vec![2, ROWS as i64, 1],
-        ..InferInputTensor::default()
-    };
-    let output = |name: &str| InferRequestedOutputTensor { name: name.into(), ..Default::default() };
-    let request = ModelInferRequest {
-        model_name: "liquid".into(),
-        inputs: vec![input],
-        outputs: NAMED.map(output).to_vec(),
-        raw_input_contents: vec![tensor.into()],
-        ..ModelInferRequest::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut client = grpc_client(server).await;
-        let asked = ModelMetadataRequest { name: "liquid".to_owned(), version: String::new() };
-        let described = client.model_metadata(asked).await.unwrap().into_inner();
-        (described, client.model_infer(request).await.unwrap().into_inner())
-    })
 }
 
 #[test]
@@ -90,7 +62,8 @@ fn spiking_models_tell_their_activity_on_request_over_every_wire() {
             "parameters": {"binary_data_size": tensor.len()}}]});
     let answer = send(server.http, &Request::post_binary("/v2/models/liquid/infer", &head, &tensor));
     assert_eq!(answer.body[answer.json_bytes()..], bytes.concat());
-    let (described, inferred) = over_grpc(&server, tensor);
+    let (described, inferred) =
+        described_and_inferred(&server, "liquid", ("FP32", [2, ROWS as i64, 1], tensor), &NAMED);
     let names: Vec<&str> = described.outputs[5..].iter().map(|output| &output.name[..]).collect();
     assert_eq!(names, NAMED);
     assert!(inferred.outputs.iter().all(|output| output.shape == [2] && output.datatype == "FP32"));

@@ -1,13 +1,9 @@
 //! Detectors from the CSV to the verdict, through every command and over every wire.
 
-use crate::serving::grpc_client;
+use crate::serving::described_and_inferred;
 use crate::support::{Request, Server, json, models, run, said, send, text};
 use serde_json::{Value, json};
 use spinwell_core::Rng;
-use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
-use spinwell_protocol::grpc::wire::{
-    ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
-};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -161,33 +157,6 @@ fn an_evaluation_says_how_many_rows_are_called_and_with_labels_which_windows() {
     assert!(!std::fs::read_to_string(plot).unwrap().contains("labelled window"));
 }
 
-/// The detector's metadata, and its answer to windows of `rows` rows in one tensor.
-fn over_grpc(
-    server: &Server,
-    shape: [i64; 3],
-    tensor: Vec<u8>,
-) -> (ModelMetadataResponse, ModelInferResponse) {
-    let input = InferInputTensor {
-        name: "series".into(),
-        datatype: "FP64".into(),
-        shape: shape.to_vec(),
-        ..InferInputTensor::default()
-    };
-    let request = ModelInferRequest {
-        model_name: "pump".into(),
-        inputs: vec![input],
-        raw_input_contents: vec![tensor.into()],
-        ..ModelInferRequest::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut client = grpc_client(server).await;
-        let asked = ModelMetadataRequest { name: "pump".to_owned(), version: String::new() };
-        let described = client.model_metadata(asked).await.unwrap().into_inner();
-        (described, client.model_infer(request).await.unwrap().into_inner())
-    })
-}
-
 #[test]
 fn a_verdict_is_the_same_from_the_file_and_over_every_wire() {
     let (folder, summary) = trained();
@@ -242,7 +211,8 @@ fn a_verdict_is_the_same_from_the_file_and_over_every_wire() {
     let floats: Vec<u8> = scores.iter().flat_map(|score| score.to_le_bytes()).collect();
     assert_eq!(answer.body[answer.json_bytes()..], [&floats[..], &[1, 0]].concat());
 
-    let (described, inferred) = over_grpc(&server, [2, rows as i64, 1], tensor);
+    let (described, inferred) =
+        described_and_inferred(&server, "pump", ("FP64", [2, rows as i64, 1], tensor), &[]);
     let outputs: Vec<_> =
         described.outputs.iter().map(|o| (&o.name[..], &o.datatype[..], &o.shape[..])).collect();
     assert_eq!(outputs, [("score", "FP32", &[-1][..]), ("anomaly", "BOOL", &[-1])]);

@@ -1,12 +1,8 @@
 //! Classifiers from the CSV to the label, through every command and over every wire.
 
-use crate::serving::grpc_client;
+use crate::serving::described_and_inferred;
 use crate::support::{Request, Server, json, models, run, said, send, text};
 use serde_json::{Value, json};
-use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
-use spinwell_protocol::grpc::wire::{
-    ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
-};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -151,29 +147,6 @@ fn a_backtest_scores_the_test_cases_and_evaluate_finds_the_same() {
     assert!(said(&fixed).contains("speed:1 ("));
 }
 
-/// The classifier's metadata, and its answer to two windows of `rows` rows in one tensor.
-fn over_grpc(server: &Server, rows: usize, tensor: Vec<u8>) -> (ModelMetadataResponse, ModelInferResponse) {
-    let input = InferInputTensor {
-        name: "series".into(),
-        datatype: "FP64".into(),
-        shape: vec![2, rows as i64, 2],
-        ..InferInputTensor::default()
-    };
-    let request = ModelInferRequest {
-        model_name: "speed".into(),
-        inputs: vec![input],
-        raw_input_contents: vec![tensor.into()],
-        ..ModelInferRequest::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut client = grpc_client(server).await;
-        let asked = ModelMetadataRequest { name: "speed".to_owned(), version: String::new() };
-        let described = client.model_metadata(asked).await.unwrap().into_inner();
-        (described, client.model_infer(request).await.unwrap().into_inner())
-    })
-}
-
 #[test]
 fn a_label_is_the_same_from_the_file_and_over_every_wire() {
     let (folder, summary) = trained();
@@ -222,7 +195,8 @@ fn a_label_is_the_same_from_the_file_and_over_every_wire() {
     let floats: Vec<u8> = probabilities.iter().flat_map(|value| value.to_le_bytes()).collect();
     assert_eq!(answer.body[answer.json_bytes()..], [&label[..], &label, &floats].concat());
 
-    let (described, inferred) = over_grpc(&server, rows.len(), tensor);
+    let (described, inferred) =
+        described_and_inferred(&server, "speed", ("FP64", [2, rows.len() as i64, 2], tensor), &[]);
     let outputs: Vec<_> =
         described.outputs.iter().map(|o| (&o.name[..], &o.datatype[..], &o.shape[..])).collect();
     assert_eq!(outputs, [("label", "BYTES", &[-1][..]), ("probabilities", "FP32", &[-1, 2])]);

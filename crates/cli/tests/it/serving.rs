@@ -8,7 +8,7 @@ use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
 use spinwell_protocol::grpc::wire::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use spinwell_protocol::grpc::wire::{
     InferParameter, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelInferResponse,
-    ModelMetadataRequest,
+    ModelMetadataRequest, ModelMetadataResponse,
 };
 use std::io::Write;
 use std::net::TcpStream;
@@ -57,9 +57,39 @@ fn grpc_request(shape: [usize; 3]) -> ModelInferRequest {
     }
 }
 
-pub(crate) async fn grpc_client(server: &Server) -> GrpcInferenceServiceClient<Channel> {
+async fn grpc_client(server: &Server) -> GrpcInferenceServiceClient<Channel> {
     let endpoint = Channel::from_shared(format!("http://{}", server.grpc)).unwrap();
     GrpcInferenceServiceClient::new(endpoint.connect().await.unwrap())
+}
+
+/// A model's metadata over gRPC, and its answer to the raw `tensor` with the `outputs` asked for, or the usual ones.
+pub(crate) fn described_and_inferred(
+    server: &Server,
+    model: &str,
+    input: (&str, [i64; 3], Vec<u8>),
+    outputs: &[&str],
+) -> (ModelMetadataResponse, ModelInferResponse) {
+    let (datatype, shape, tensor) = input;
+    let output = |name: &&str| InferRequestedOutputTensor { name: (*name).into(), ..Default::default() };
+    let request = ModelInferRequest {
+        model_name: model.into(),
+        inputs: vec![InferInputTensor {
+            name: "series".into(),
+            datatype: datatype.into(),
+            shape: shape.to_vec(),
+            ..InferInputTensor::default()
+        }],
+        outputs: outputs.iter().map(output).collect(),
+        raw_input_contents: vec![tensor.into()],
+        ..ModelInferRequest::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut client = grpc_client(server).await;
+        let asked = ModelMetadataRequest { name: model.to_owned(), version: String::new() };
+        let described = client.model_metadata(asked).await.unwrap().into_inner();
+        (described, client.model_infer(request).await.unwrap().into_inner())
+    })
 }
 
 fn over_grpc(server: &Server, request: ModelInferRequest) -> Vec<f32> {
