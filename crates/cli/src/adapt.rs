@@ -6,6 +6,7 @@
 
 use crate::models::{self, Found, Saved};
 use crate::output::{self, figure, remark, say};
+use crate::report::Seen;
 use crate::train::unix_seconds;
 use crate::training_args::read_data;
 use crate::{evaluate, failure};
@@ -27,8 +28,8 @@ const DECIDING: f64 = 0.25;
 #[command(after_help = "\
 The file holds the columns the model was trained on; rows before --from only warm the model up. First the model learns
 from the first three quarters of the new rows and is compared with itself as it was on the last quarter; if it is no
-worse, it learns from all of them and becomes the next version. Else nothing is written, and `spinwell train` on all rows
-is the better answer.
+worse, it learns from all of them and becomes the next version. Else nothing is written, `spinwell train` on all rows is
+the better answer, and the exit status is 0 all the same: --json says `published`.
 
 Examples:
   spinwell adapt demand newer.csv
@@ -65,6 +66,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let data = read_data(&args.data, &evaluate::columns(&model))?;
     data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
+    let seen = evaluate::seen((&args.model, &args.models), &title, model.hash(), &data.hash);
+    if seen == Seen::InTraining && args.from.is_none() {
+        let text = format!(
+            "{title} has learned from {} already, and would count its rows twice: give newer rows, or --from where they begin",
+            args.data.display()
+        );
+        return Err(Fault::new(Code::OptionInvalid, text).into());
+    }
     let rows = data.table.rows();
     let from = args.from.unwrap_or(model.window_min().max(1) - 1);
     let deciding = rows - (rows.saturating_sub(from) as f64 * DECIDING) as usize;

@@ -139,7 +139,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// What [`seen`] says, as JSON has it.
 fn is_training_file(args: &Args, title: &str, hash: ModelHash, data_sha256: &str) -> Option<bool> {
-    match seen(args, title, hash, data_sha256) {
+    match seen((&args.model, &args.models), title, hash, data_sha256) {
         Seen::InTraining => Some(true),
         Seen::NotThisFile => Some(false),
         Seen::Unknown => None,
@@ -192,7 +192,7 @@ fn score(args: &Args, model: Model, title: String) -> anyhow::Result<Case> {
         backtest::Error::Window(error) => failure::fault(error.code(), error),
         other => failure::fault(Code::OptionInvalid, other),
     })?;
-    let seen = seen(args, &title, model.hash(), &data.hash);
+    let seen = seen((&args.model, &args.models), &title, model.hash(), &data.hash);
     Ok(Case {
         model,
         title,
@@ -254,11 +254,12 @@ fn plan(args: &Args, model: &Model, rows: usize) -> anyhow::Result<Plan> {
 }
 
 /// Whether the card beside the model names this very file. A card of another model is no card.
-fn seen(args: &Args, title: &str, hash: ModelHash, data_sha256: &str) -> Seen {
-    let path = Path::new(&args.model);
+pub(crate) fn seen(asked: (&str, &Path), title: &str, hash: ModelHash, data_sha256: &str) -> Seen {
+    let (reference, models) = asked;
+    let path = Path::new(reference);
     let folder = match (path.is_file(), path.is_dir(), title.split_once(':')) {
         (true, ..) => path.parent().map(Path::to_path_buf),
-        (_, _, Some((name, version))) => Some(args.models.join(name).join(version)),
+        (_, _, Some((name, version))) => Some(models.join(name).join(version)),
         (_, true, _) => Some(path.to_path_buf()),
         _ => None,
     };

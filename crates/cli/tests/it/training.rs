@@ -276,6 +276,11 @@ fn a_model_follows_a_changed_series_as_its_next_version_or_stays() {
     assert_eq!(card["model_hash"], followed["model_hash"]);
     assert_eq!(std::fs::read(models.join("wave/1/model.spinwell")).unwrap(), bytes, "the old one stays");
 
+    // What it has learned from is not learned again.
+    let output = run(&["adapt", "wave", text(&newer), "--models", text(&models)]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && stderr.contains("SPW-OPTION-INVALID"), "{stderr}");
+
     // Too few rows are an error, and nothing is written for it.
     let short = file("short.csv", 0..4, 0.0);
     let output = run(&["adapt", "wave", text(&short), "--models", text(&models)]);

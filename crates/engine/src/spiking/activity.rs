@@ -3,10 +3,14 @@
 //! * **Rate**: spikes per neuron and dt.
 //! * **Synchrony**: variance of the mean potential over the mean of the potentials' variances (Golomb & Rinzel 1994, eq. 7,
 //!   squared): 1 for neurons that are all alike, 1/N for independent ones.
-//! * **Bursts**: the smoothed rate rises above twice its mean and falls below the mean before it may rise again.
+//! * **Bursts**: the rate of a row rises two standard deviations and a quarter above its mean, and falls below the mean
+//!   before it may rise again.
 //! * **Rhythm**: of 32 leaky resonators in equal ratios, each remembering one and a half of its periods, the one that rings
-//!   loudest to the population's rate, refined by its neighbours. No transform over a window is needed, so a stream
-//!   remembers 64 numbers.
+//!   loudest to the rate from row to row, refined by its neighbours. No transform over a window is needed, so a stream
+//!   remembers 64 numbers. What happens within a row is the neurons' own firing and no rhythm of the series.
+//!
+//! All of it is of the population, not of the series: neurons that hear the series at many delays and with both signs
+//! blur a short pulse over all of their delays, and may follow a wave at a multiple of its frequency.
 //!
 //! Means run over all rows of a stream until 64 are there and forget exponentially from then on. Nothing here feeds
 //! back into the neurons.
@@ -18,16 +22,18 @@ use crate::kernel::LANES;
 pub(super) const FREQUENCIES: usize = 2 * LANES;
 /// The slowest resonator's period in rows.
 const PERIOD_MAX: f64 = 128.0;
-/// The fastest resonator's period in dt.
-const PERIOD_MIN: f64 = 4.0;
+/// The fastest resonator's period in rows: no series has a faster one.
+const PERIOD_MIN: f64 = 2.0;
 /// Periods that a resonator remembers: its half width is then a tenth of its frequency, the resonators' distance.
 const PERIODS: f64 = 1.5;
 /// Rows that means run over.
 const MEMORY: f32 = 64.0;
 /// Weight of one dt in the smoothed rate: a memory of five.
 const SMOOTHING: f32 = 0.2;
-/// A burst is this many times the mean rate.
-const BURST: f32 = 2.0;
+/// A burst is so many standard deviations of the rate above its mean, and so many times the mean: what is steady may not
+/// burst by its last digits.
+const BURST_DEVIATIONS: f32 = 2.0;
+const BURST: f32 = 1.25;
 /// Rate that counts as full in [`Tally::level`]: a spike of each neuron every ten dt.
 const FULL_RATE: f32 = 0.1;
 
@@ -40,7 +46,7 @@ pub struct Activity {
     pub synchrony: f32,
     /// Bursts of the population per row.
     pub burst_rate: f32,
-    /// The strongest rhythm of the population's rate, in cycles per row; 0 if it has been silent.
+    /// The strongest rhythm of the population's rate, in cycles per row, at most about half; 0 if it has been silent.
     pub dominant_frequency: f32,
 }
 
@@ -58,15 +64,13 @@ impl Activity {
     }
 }
 
-/// Resonators from one period in 128 rows to one in 4 dt.
+/// Resonators from one period in 128 rows to one in 2.
 pub(super) fn draw_rhythms(weights: &mut LiquidWeights) {
-    let substeps = weights.substeps as f64;
-    let (slow, fast) = (1.0 / PERIOD_MAX, substeps / PERIOD_MIN);
+    let (slow, fast) = (1.0 / PERIOD_MAX, 1.0 / PERIOD_MIN);
     for index in 0..FREQUENCIES {
         let frequency = slow * (fast / slow).powf(index as f64 / (FREQUENCIES - 1) as f64);
-        let per_dt = frequency / substeps;
-        let decay = (-per_dt / PERIODS).exp();
-        let angle = std::f64::consts::TAU * per_dt;
+        let decay = (-frequency / PERIODS).exp();
+        let angle = std::f64::consts::TAU * frequency;
         weights.rhythm_frequencies.push(frequency as f32);
         weights.rhythm_decays.push(decay as f32);
         weights.rhythm_cosines.push((decay * angle.cos()) as f32);
@@ -79,6 +83,8 @@ pub(super) fn draw_rhythms(weights: &mut LiquidWeights) {
 pub(super) struct Tally {
     /// Mean rate.
     pub(super) rate: f32,
+    /// Its variance from row to row.
+    pub(super) rate_variance: f32,
     /// Rate smoothed over the last dt.
     pub(super) smoothed: f32,
     /// 1 within a burst, else 0.
@@ -92,37 +98,54 @@ pub(super) struct Tally {
 }
 
 /// Length of a [`Tally`].
-pub(super) const TALLY: usize = 6;
+pub(super) const TALLY: usize = 7;
 
 impl Tally {
     /// Reads it.
     #[inline(always)]
     pub(super) fn of(values: &[f32; TALLY]) -> Self {
-        let [rate, smoothed, bursting, burst_rate, mean, variance] = *values;
-        Self { rate, smoothed, bursting, burst_rate, mean, variance }
+        let [rate, rate_variance, smoothed, bursting, burst_rate, mean, variance] = *values;
+        Self { rate, rate_variance, smoothed, bursting, burst_rate, mean, variance }
     }
 
     /// Its values.
     #[inline(always)]
     pub(super) fn values(self) -> [f32; TALLY] {
-        [self.rate, self.smoothed, self.bursting, self.burst_rate, self.mean, self.variance]
+        [
+            self.rate,
+            self.rate_variance,
+            self.smoothed,
+            self.bursting,
+            self.burst_rate,
+            self.mean,
+            self.variance,
+        ]
     }
 
-    /// Hears the share of neurons that fired in one dt and says whether a burst began.
+    /// Hears the share of neurons that fired in one dt.
     #[inline(always)]
-    pub(super) fn hear(&mut self, share: f32) -> bool {
+    pub(super) fn hear(&mut self, share: f32) {
         self.smoothed = SMOOTHING.mul_add(share - self.smoothed, self.smoothed);
+    }
+
+    /// Hears the rate of a whole row, which counts for `weight` in the means. Gives its distance from the mean so far.
+    #[inline(always)]
+    pub(super) fn count(&mut self, rate: f32, weight: f32) -> f32 {
+        let distance = rate - self.rate;
         // Before the first whole row there is no mean to be above of.
-        let begins = self.bursting == 0.0 && self.rate > 0.0 && self.smoothed > BURST * self.rate;
-        let ends = self.smoothed < self.rate;
+        let high = distance > BURST_DEVIATIONS * self.rate_variance.sqrt() && rate > BURST * self.rate;
+        let begins = self.bursting == 0.0 && self.rate > 0.0 && high;
         self.bursting = if begins {
             1.0
-        } else if ends {
+        } else if distance < 0.0 {
             0.0
         } else {
             self.bursting
         };
-        begins
+        let burst: f32 = if begins { 1.0 } else { 0.0 };
+        self.burst_rate = weight.mul_add(burst - self.burst_rate, self.burst_rate);
+        observe(&mut self.rate, &mut self.rate_variance, rate, weight);
+        distance
     }
 
     /// The smoothed rate as a share of what counts as full.

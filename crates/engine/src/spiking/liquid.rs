@@ -87,7 +87,6 @@ struct Row {
     fired: Vec<u32>,
     fired_before: Vec<u32>,
     spikes: usize,
-    bursts: usize,
 }
 
 impl Liquid {
@@ -251,8 +250,7 @@ impl Liquid {
             }
             let share = row.fired.len() as f32 / weights.neurons as f32;
             row.spikes += row.fired.len();
-            row.bursts += usize::from(tally.hear(share));
-            activity::ring(weights, parts.rhythm, share - tally.rate);
+            tally.hear(share);
             let level = tally.level();
             let mut pace = [0.0; OSCILLATORS];
             for (i, pace) in pace.iter_mut().enumerate() {
@@ -312,7 +310,6 @@ impl Liquid {
             fired: Vec::with_capacity(padded),
             fired_before: Vec::with_capacity(padded),
             spikes: 0,
-            bursts: 0,
         };
         // A neuron fired in the last dt if its silence is still whole, one dt earlier if one dt of it has passed.
         let silence = parts.neurons.silence.as_flattened();
@@ -438,8 +435,8 @@ impl Liquid {
         let duration = weights.substeps as f32;
         let weight = activity::weight_of_row(row.moment.row);
         let rate = row.spikes as f32 / (n as f32 * duration);
-        tally.rate = weight.mul_add(rate - tally.rate, tally.rate);
-        tally.burst_rate = weight.mul_add(row.bursts as f32 - tally.burst_rate, tally.burst_rate);
+        let distance = tally.count(rate, weight);
+        activity::ring(weights, parts.rhythm, distance);
         let potentials = &parts.neurons.potentials.as_flattened()[..n];
         let mean = potentials.iter().sum::<f32>() / n as f32;
         activity::observe(&mut tally.mean, &mut tally.variance, mean, weight);

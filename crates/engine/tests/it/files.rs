@@ -1,6 +1,6 @@
 //! Model files, windows and threads: the same bits everywhere.
 
-use crate::support::{Sample, bits, feed, forecast, heard, options, samples, try_train, waves};
+use crate::support::{Sample, bits, feed, forecast, heard, options, samples, table, try_train, waves};
 use spinwell_engine::settings::{Precision, Settings};
 use spinwell_engine::train::Options;
 use spinwell_engine::{Family, Model, Scratch};
@@ -98,6 +98,27 @@ fn only_models_with_spiking_neurons_show_activity() {
             let activity = activity.unwrap();
             assert!(activity.rate > 0.0 && activity.dominant_frequency > 0.0, "{activity:?}");
             assert!((0.0..=1.0).contains(&activity.synchrony) && activity.burst_rate >= 0.0, "{activity:?}");
+        }
+    }
+}
+
+/// Delays and taps of both signs may double a wave or treble it, but leave no other rhythm in a trained liquid.
+#[test]
+fn a_trained_liquid_s_rhythm_is_that_of_the_series_or_a_multiple() {
+    for period in [7.0, 12.0, 24.0] {
+        let wave: Vec<f64> =
+            (0..900).map(|row| (f64::from(row) * std::f64::consts::TAU / period).sin()).collect();
+        let options = Options { season: Some(1), ..options(Family::Spiking) };
+        let settings = Settings::parse(["neurons=60", "lags=4"]).unwrap();
+        let model = try_train(&table(vec![wave.clone()]), &Options { settings, ..options }).unwrap().model;
+        for rows in [500, 700, 900] {
+            let (mut stream, mut scratch) = (model.stream(), Scratch::default());
+            wave[..rows].iter().for_each(|&value| model.step(&mut stream, &[value], &mut scratch));
+            let found = model.activity(&stream).unwrap();
+            let cycles = f64::from(found.dominant_frequency) * period;
+            let multiple = cycles.round();
+            assert!(found.dominant_frequency < 0.55 && multiple >= 1.0, "period {period}: {found:?}");
+            assert!((cycles / multiple - 1.0).abs() < 0.1, "period {period}: {cycles} cycles, {found:?}");
         }
     }
 }
