@@ -5,6 +5,7 @@
 //! readout is where the new one begins, counting as much as a chosen number of rows, and everything else (reservoirs,
 //! ranges, intervals) stays as it was; a stream's own interval scale follows the errors of the new readout.
 
+use crate::cohort::Cohort;
 use crate::data::Table;
 use crate::encoder::Memory;
 use crate::kernel::{Real, dispatch};
@@ -121,13 +122,13 @@ fn follow<R: Real>(
     let mut followers: Vec<Follower> =
         parts.members.iter().map(|member| Follower::new(parts, member, adaptation)).collect();
     let mut memory = encoder.fresh();
-    let (mut scratch, mut features) = ([Vec::new()], vec![R::ZERO; padded]);
+    let (mut cohort, mut features) = (Cohort::default(), vec![R::ZERO; padded]);
     for row in 0..table.rows() - horizon {
         let value = |_: usize, channel: usize| table.columns[first + channel][row];
         dispatch(
             #[inline(always)]
             || {
-                encoder.advance(&mut [&mut memory], value, &mut scratch);
+                encoder.advance(&mut [&mut memory], value, &mut cohort);
                 if row + 1 >= needed {
                     encoder.features(&memory, &mut features);
                 }

@@ -3,11 +3,13 @@
 //! Echo-state reservoirs compute in the precision of the model and step several streams at once. Spiking and
 //! quantum reservoirs have one arithmetic each (32 and 64 bits) and hand over their features in the model's.
 
-use crate::echo::Echo;
-use crate::kernel::Real;
-use crate::quantum::Bank;
+use crate::cohort::{InLanes, Remembers};
+use crate::echo::{self, Echo};
+use crate::kernel::{Real, States, room};
+use crate::quantum::{self, Bank};
 use crate::spec::{BlockSettings, Hearing, ReservoirSettings};
-use crate::spiking::{Activity, Liquid};
+use crate::spiking::{self, Activity, Liquid};
+use std::marker::PhantomData;
 
 /// A reservoir and what it hears.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,118 @@ pub(crate) enum State<R> {
 impl<R> Default for State<R> {
     fn default() -> Self {
         State::Echo(Vec::new())
+    }
+}
+
+impl<R> State<R> {
+    /// The vector of an echo-state reservoir.
+    #[inline(always)]
+    pub(crate) fn echo(&self) -> &[R] {
+        match self {
+            State::Echo(vector) => vector,
+            _ => unreachable!("{KINDS_AGREE}"),
+        }
+    }
+
+    /// The same, to be changed.
+    #[inline(always)]
+    pub(crate) fn echo_mut(&mut self) -> &mut [R] {
+        match self {
+            State::Echo(vector) => vector,
+            _ => unreachable!("{KINDS_AGREE}"),
+        }
+    }
+}
+
+/// Room that the arithmetic of the blocks needs. It grows when first used.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Work<R> {
+    narrow: Vec<f32>,
+    echo: echo::Work<R>,
+    liquid: spiking::Work,
+    bank: quantum::Work,
+}
+
+/// What a block hears in one row, stream after stream.
+pub(crate) struct Heard<'h, R> {
+    /// Its inputs.
+    pub(crate) inputs: &'h [R],
+    /// What other reservoirs say.
+    pub(crate) drives: &'h [f64],
+    /// How many rows each stream has seen, this one included.
+    pub(crate) rows: &'h [usize],
+}
+
+/// The states that some streams have of one block.
+pub(crate) struct Of<'s, H> {
+    /// The streams.
+    pub(crate) streams: &'s mut [H],
+    /// Which block.
+    pub(crate) block: usize,
+}
+
+impl<H> Of<'_, H> {
+    #[inline(always)]
+    fn state<R>(&self, stream: usize) -> &State<R>
+    where
+        H: Remembers<R>,
+    {
+        &self.streams[stream].memory().states[self.block]
+    }
+
+    #[inline(always)]
+    fn state_mut<R>(&mut self, stream: usize) -> &mut State<R>
+    where
+        H: Remembers<R>,
+    {
+        &mut self.streams[stream].memory_mut().states[self.block]
+    }
+}
+
+/// The vectors of an echo-state reservoir.
+struct EchoStates<'o, 's, H, R>(&'o mut Of<'s, H>, PhantomData<R>);
+/// The numbers of a quantum bank.
+struct QuantumStates<'o, 's, H, R>(&'o mut Of<'s, H>, PhantomData<R>);
+
+impl<R, H: Remembers<R>> States for EchoStates<'_, '_, H, R> {
+    type Number = R;
+
+    fn count(&self) -> usize {
+        self.0.streams.len()
+    }
+
+    #[inline(always)]
+    fn get(&self, stream: usize) -> &[R] {
+        self.0.state(stream).echo()
+    }
+
+    #[inline(always)]
+    fn get_mut(&mut self, stream: usize) -> &mut [R] {
+        self.0.state_mut(stream).echo_mut()
+    }
+}
+
+impl<R, H: Remembers<R>> States for QuantumStates<'_, '_, H, R> {
+    type Number = f64;
+
+    fn count(&self) -> usize {
+        self.0.streams.len()
+    }
+
+    #[inline(always)]
+    fn get(&self, stream: usize) -> &[f64] {
+        match self.0.state::<R>(stream) {
+            State::Quantum(state) => state,
+            _ => unreachable!("{KINDS_AGREE}"),
+        }
+    }
+
+    #[inline(always)]
+    fn get_mut(&mut self, stream: usize) -> &mut [f64] {
+        match self.0.state_mut::<R>(stream) {
+            State::Quantum(state) => state,
+            _ => unreachable!("{KINDS_AGREE}"),
+        }
     }
 }
 
@@ -93,59 +207,82 @@ impl<R: Real> Block<R> {
         }
     }
 
-    /// Where the next step's inputs are written.
-    #[inline(always)]
-    pub(crate) fn inputs<'v>(&self, state: &'v mut State<R>, scratch: &'v mut Vec<R>) -> &'v mut [R] {
-        match (&self.reservoir, state) {
-            (Reservoir::Echo(echo), State::Echo(vector)) => echo.inputs(vector),
-            (Reservoir::Spiking(liquid), _) => {
-                scratch.resize(liquid.inputs_len(), R::ZERO);
-                scratch
-            }
-            (Reservoir::Quantum(bank), _) => {
-                scratch.resize(bank.inputs_len(), R::ZERO);
-                scratch
-            }
-            _ => unreachable!("{KINDS_AGREE}"),
+    /// Inputs of a row.
+    pub(crate) fn inputs_len(&self) -> usize {
+        match &self.reservoir {
+            Reservoir::Echo(echo) => echo.inputs_len(),
+            Reservoir::Spiking(liquid) => liquid.inputs_len(),
+            Reservoir::Quantum(bank) => bank.inputs_len(),
         }
     }
 
-    /// Takes the inputs just written. `drives` come from other reservoirs, `rows` count each stream's rows from 1.
+    /// Whether many streams step one per lane.
+    pub(crate) fn prefers_lanes(&self) -> bool {
+        matches!(&self.reservoir, Reservoir::Echo(echo) if echo.prefers_lanes())
+    }
+
+    /// Numbers of a stream's vector in lanes.
+    pub(crate) fn vector_len(&self) -> usize {
+        match &self.reservoir {
+            Reservoir::Echo(echo) => echo.vector_len(),
+            _ => 0,
+        }
+    }
+
+    /// Steps each stream by its row of `heard`.
     #[inline(always)]
-    pub(crate) fn step<const STREAMS: usize>(
+    pub(crate) fn step<H: Remembers<R>>(
         &self,
-        states: &mut [State<R>; STREAMS],
-        scratch: &mut [Vec<R>; STREAMS],
-        drives: [f64; STREAMS],
-        rows: [usize; STREAMS],
+        streams: &mut Of<'_, H>,
+        heard: &Heard<'_, R>,
+        work: &mut Work<R>,
     ) {
+        let inputs_len = self.inputs_len();
+        let inputs = |stream: usize| &heard.inputs[stream * inputs_len..][..inputs_len];
         match &self.reservoir {
             Reservoir::Echo(echo) => {
-                let mut vectors = states.each_mut().map(|state| match state {
-                    State::Echo(vector) => vector.as_mut_slice(),
-                    _ => unreachable!("{KINDS_AGREE}"),
-                });
-                let mut scratch = scratch.each_mut().map(|scratch| {
-                    scratch.resize(echo.scratch_len(), R::ZERO);
-                    scratch.as_mut_slice()
-                });
-                echo.step(&mut vectors, &mut scratch);
+                let mut states = EchoStates(streams, PhantomData);
+                for stream in 0..states.count() {
+                    echo.hear(states.get_mut(stream), inputs(stream));
+                }
+                echo.step(&mut states, &mut work.echo);
             }
             Reservoir::Spiking(liquid) => {
-                for (state, inputs) in states.iter_mut().zip(scratch.iter()) {
-                    let State::Spiking(state) = state else { unreachable!("{KINDS_AGREE}") };
-                    let inputs: Vec<f32> = inputs.iter().map(|input| input.widen() as f32).collect();
-                    liquid.step(state, &inputs);
+                let values = room(&mut work.narrow, inputs_len);
+                for stream in 0..streams.streams.len() {
+                    values
+                        .iter_mut()
+                        .zip(inputs(stream))
+                        .for_each(|(value, input)| *value = input.widen() as f32);
+                    let State::Spiking(state) = streams.state_mut(stream) else {
+                        unreachable!("{KINDS_AGREE}")
+                    };
+                    liquid.step(state, values, &mut work.liquid);
                 }
             }
             Reservoir::Quantum(bank) => {
-                for (stream, (state, inputs)) in states.iter_mut().zip(scratch.iter()).enumerate() {
-                    let State::Quantum(state) = state else { unreachable!("{KINDS_AGREE}") };
-                    let inputs: Vec<f64> = inputs.iter().map(|input| input.widen()).collect();
-                    bank.step(state, &inputs, drives[stream], rows[stream] as u64);
-                }
+                let heard = |stream: usize, input: usize| quantum::Heard {
+                    value: inputs(stream)[input].widen(),
+                    drive: heard.drives[stream],
+                    row: heard.rows[stream] as u64,
+                };
+                bank.step(&mut QuantumStates(streams, PhantomData), heard, &mut work.bank);
             }
         }
+    }
+
+    /// Steps streams whose states stand in lanes.
+    #[inline(always)]
+    pub(crate) fn step_lanes(&self, streams: usize, lanes: InLanes<'_, R>) {
+        let Reservoir::Echo(echo) = &self.reservoir else { unreachable!("{KINDS_AGREE}") };
+        let InLanes { vectors, width, inputs, work } = lanes;
+        let rows = vectors[echo.units() * width.stride..].chunks_exact_mut(width.stride);
+        for (index, row) in rows.take(echo.inputs_len()).enumerate() {
+            for (stream, slot) in row[..streams].iter_mut().enumerate() {
+                *slot = echo::within_limit(inputs[stream * echo.inputs_len() + index]);
+            }
+        }
+        echo.step_lanes(vectors, width, &mut work.echo);
     }
 
     /// Writes the features to the front of `features` and returns how many there are.

@@ -6,8 +6,9 @@
 //! Features stand in this order: recent lags (channel after channel), seasonal lags, products, then one block per
 //! reservoir.
 
-use crate::block::{Block, State};
-use crate::kernel::{LANES, Real};
+use crate::block::{Block, Heard, Of, State};
+use crate::cohort::{Cohort, Remembers};
+use crate::kernel::{LANES, Real, room};
 use crate::spec::{Base, Hearing, LagForm, Lags, Products, Transform};
 use std::ops::Range;
 
@@ -164,47 +165,42 @@ impl<R: Real> Encoder<R> {
         memory.ring[((memory.rows - 1 - offset) & mask) * width + channel]
     }
 
-    /// Takes one row of each of a few streams. `row(s, c)` is the value of channel `c` in stream `s`.
+    /// Takes one row of each stream. `row(s, c)` is the value of channel `c` in stream `s`.
     #[inline(always)]
-    pub(crate) fn advance<const STREAMS: usize>(
+    pub(crate) fn advance<H: Remembers<R>>(
         &self,
-        memories: &mut [&mut Memory<R>; STREAMS],
+        streams: &mut [H],
         row: impl Fn(usize, usize) -> f64,
-        scratch: &mut [Vec<R>; STREAMS],
+        cohort: &mut Cohort<R>,
     ) {
-        for (stream, memory) in memories.iter_mut().enumerate() {
-            self.remember(memory, |channel| row(stream, channel));
+        for (stream, memory) in streams.iter_mut().enumerate() {
+            self.remember(memory.memory_mut(), |channel| row(stream, channel));
         }
         for index in 0..self.blocks.len() {
-            self.step_block(index, memories, scratch);
+            self.step_block(index, streams, cohort);
         }
     }
 
     /// Gives one block of each stream its inputs and steps it.
     #[inline(always)]
-    fn step_block<const STREAMS: usize>(
-        &self,
-        index: usize,
-        memories: &mut [&mut Memory<R>; STREAMS],
-        scratch: &mut [Vec<R>; STREAMS],
-    ) {
-        let block = &self.blocks[index];
-        let mut states: [State<R>; STREAMS] = std::array::from_fn(
-            #[inline(always)]
-            |stream| std::mem::take(&mut memories[stream].states[index]),
-        );
-        for ((memory, state), scratch) in memories.iter().zip(&mut states).zip(scratch.iter_mut()) {
-            let inputs = block.inputs(state, scratch);
-            self.listen(block, memory, inputs);
+    fn step_block<H: Remembers<R>>(&self, index: usize, streams: &mut [H], cohort: &mut Cohort<R>) {
+        let (block, count) = (&self.blocks[index], streams.len());
+        let inputs_len = block.inputs_len();
+        let inputs = room(&mut cohort.inputs, count * inputs_len);
+        for (stream, inputs) in streams.iter().zip(inputs.chunks_exact_mut(inputs_len)) {
+            self.listen(block, stream.memory(), inputs);
         }
-        let drives: [f64; STREAMS] = std::array::from_fn(|stream| {
-            drive_before(&self.blocks[..index], &memories[stream].states[..index])
-        });
-        let rows: [usize; STREAMS] = std::array::from_fn(|stream| memories[stream].rows);
-        block.step(&mut states, scratch, drives, rows);
-        for (memory, state) in memories.iter_mut().zip(states) {
-            memory.states[index] = state;
+        if let Some(lanes) = cohort.lanes_of(index, count) {
+            return block.step_lanes(count, lanes);
         }
+        let Cohort { inputs, drives, rows, work, .. } = cohort;
+        let (drives, rows) = (room(drives, count), room(rows, count));
+        for ((stream, drive), rows) in streams.iter().zip(&mut *drives).zip(&mut *rows) {
+            let memory = stream.memory();
+            *drive = drive_before(&self.blocks[..index], &memory.states[..index]);
+            *rows = memory.rows;
+        }
+        block.step(&mut Of { streams, block: index }, &Heard { inputs, drives, rows }, work);
     }
 
     /// Writes what a reservoir hears: each channel's newest value, then its seasonal ones.
@@ -391,7 +387,7 @@ mod tests {
     fn after(encoder: &Encoder<f32>, values: &[f64]) -> Memory<f32> {
         let mut memory = encoder.fresh();
         for &value in values {
-            encoder.advance(&mut [&mut memory], |_, _| value, &mut [Vec::new()]);
+            encoder.advance(&mut [&mut memory], |_, _| value, &mut Cohort::default());
         }
         memory
     }

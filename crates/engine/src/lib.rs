@@ -35,8 +35,12 @@ pub mod adapt;
 mod any;
 pub mod artefact;
 pub mod backtest;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod block;
 pub mod classify;
+mod cohort;
 pub mod data;
 pub mod detect;
 mod echo;
@@ -58,6 +62,7 @@ pub mod train;
 pub mod yardstick;
 
 pub use any::AnyModel;
+pub use kernel::InstructionSet;
 pub use model::{Contraction, Forecast, Model, Scratch, StateError, Stream, Window, WindowError};
 pub use quantum::{QuantumMemory, QuantumSettings};
 pub use spec::{

@@ -7,8 +7,8 @@
 //! state alone makes series of any length comparable.
 
 use super::series::Series;
-use crate::echo::Echo;
-use crate::kernel::dispatch;
+use crate::echo::{Echo, Work};
+use crate::kernel::One;
 
 /// Parts of a series whose mean states are features.
 const PARTS: usize = 4;
@@ -26,28 +26,33 @@ pub(crate) fn features(echo: &Echo<f32>, series: &Series, features: &mut Vec<f32
     let first = features.len();
     features.resize(first + len(echo), 0.0);
     let (forwards, backwards) = features[first..].split_at_mut(POOLS * echo.units());
-    pool(echo, series, |row| row, forwards);
-    pool(echo, series, |row| series.rows - 1 - row, backwards);
+    let mut work = Work::default();
+    pool(echo, series, |row| row, forwards, &mut work);
+    pool(echo, series, |row| series.rows - 1 - row, backwards, &mut work);
 }
 
 /// Hears the rows in the order of `row_at` and pools the states.
-fn pool(echo: &Echo<f32>, series: &Series, row_at: impl Fn(usize) -> usize, pools: &mut [f32]) {
+fn pool(
+    echo: &Echo<f32>,
+    series: &Series,
+    row_at: impl Fn(usize) -> usize,
+    pools: &mut [f32],
+    work: &mut Work<f32>,
+) {
     let units = echo.units();
     let mut vector = echo.fresh();
-    let mut scratch = vec![0.0; echo.scratch_len()];
+    let mut inputs = vec![0.0; echo.inputs_len()];
     for part in 0..PARTS {
         // A part of a series of three rows may be empty: it then repeats the state before it.
         let (start, end) = (part * series.rows / PARTS, (part + 1) * series.rows / PARTS);
         let place = (2 + part) * units;
         for row in start..end {
             let row = row_at(row);
-            for (channel, input) in echo.inputs(&mut vector).iter_mut().enumerate() {
+            for (channel, input) in inputs.iter_mut().enumerate() {
                 *input = series.channel(channel)[row];
             }
-            dispatch(
-                #[inline(always)]
-                || echo.step(&mut [&mut vector[..]], &mut [&mut scratch[..]]),
-            );
+            echo.hear(&mut vector, &inputs);
+            echo.step(&mut One(&mut vector), work);
             pools[place..place + units].iter_mut().zip(&vector).for_each(|(sum, state)| *sum += state);
         }
         for unit in 0..units {

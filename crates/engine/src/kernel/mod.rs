@@ -8,16 +8,26 @@
 //! which is slow because fused multiply-add is then a library call, and which we have not run on other
 //! machines).
 
+mod aligned;
+mod arch;
 mod dense;
 mod dot;
 mod real;
 mod sparse;
+mod streams;
 mod tanh;
 
+#[cfg(feature = "bench")]
+pub(crate) use aligned::Aligned;
+pub use arch::InstructionSet;
+pub(crate) use arch::arch;
+#[cfg(target_arch = "x86_64")]
+use arch::avx512;
 pub(crate) use dense::Panels;
 pub(crate) use dot::dot;
 pub(crate) use real::Real;
-pub(crate) use sparse::{ROWS_MAX, SparsePanels, SparseRows, WideState};
+pub(crate) use sparse::{Joint, ROWS_MAX, Sparse, SparseRows};
+pub(crate) use streams::{One, States, Width, room};
 pub(crate) use tanh::tanh_in_place;
 
 /// Logical lanes of the CPU profiles. Changing it changes the bits of every model's predictions.
@@ -28,5 +38,5 @@ pub(crate) const LANES: usize = 16;
 /// three times slower, every fused multiply-add being a library call.
 #[inline]
 pub(crate) fn dispatch<R>(operation: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(operation)
+    arch().dispatch(operation)
 }

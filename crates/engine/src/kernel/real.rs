@@ -3,7 +3,8 @@
 //! Everything between a row and a forecast is written once for both. What differs is how wide a register's worth of
 //! them is, which only the kernels know.
 
-use super::Panels;
+use super::sparse::{Joint, LanesF32, LanesF64};
+use super::{Panels, Width};
 use spinwell_core::NumericProfile;
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
@@ -46,16 +47,24 @@ pub(crate) trait Real:
     fn limited(self, low: Self, high: Self) -> Self;
     /// Hyperbolic tangent by our own polynomial, see [`super::tanh`].
     fn hyperbolic_tangent(self) -> Self;
-    /// `outputs[s] = panels · inputs[s]`, see [`Panels::multiply`].
-    fn multiply<const STREAMS: usize>(
+    /// `outputs[s] = panels · input(s)`, see [`Panels::multiply`].
+    fn multiply<'i>(
         panels: &Panels<Self>,
-        inputs: [&[Self]; STREAMS],
-        outputs: &mut [&mut [Self]; STREAMS],
+        streams: usize,
+        input: impl Fn(usize) -> &'i [Self],
+        outputs: &mut [Self],
+        stride: usize,
     );
+    /// A sparse matrix times the vectors of many streams, see [`super::Sparse::multiply_lanes`].
+    fn multiply_lanes(matrix: &Joint<Self>, vectors: &[Self], width: Width, outputs: &mut [Self]);
+    /// The same numbers, if they are of 32 bits.
+    fn as_narrow(values: &[Self]) -> Option<&[f32]>;
+    /// The same numbers, if they are of 32 bits.
+    fn as_narrow_mut(values: &mut [Self]) -> Option<&mut [f32]>;
 }
 
 macro_rules! real {
-    ($real:ident, $profile:ident, $tanh:ident, $product:ident) => {
+    ($real:ident, $profile:ident, $tanh:ident, $product:ident, $lanes:ident, $as_narrow:expr, $as_narrow_mut:expr) => {
         impl Real for $real {
             const PROFILE: NumericProfile = NumericProfile::$profile;
             const ZERO: Self = 0.0;
@@ -96,16 +105,33 @@ macro_rules! real {
             }
 
             #[inline]
-            fn multiply<const STREAMS: usize>(
+            fn multiply<'i>(
                 panels: &Panels<Self>,
-                inputs: [&[Self]; STREAMS],
-                outputs: &mut [&mut [Self]; STREAMS],
+                streams: usize,
+                input: impl Fn(usize) -> &'i [Self],
+                outputs: &mut [Self],
+                stride: usize,
             ) {
-                pulp::Arch::new().dispatch(super::dense::$product { panels, inputs, outputs });
+                super::arch().dispatch(super::dense::$product { panels, streams, input, outputs, stride });
+            }
+
+            #[inline]
+            fn multiply_lanes(matrix: &Joint<Self>, vectors: &[Self], width: Width, outputs: &mut [Self]) {
+                super::arch().dispatch($lanes { matrix, vectors, width, outputs });
+            }
+
+            #[inline(always)]
+            fn as_narrow(values: &[Self]) -> Option<&[f32]> {
+                $as_narrow(values)
+            }
+
+            #[inline(always)]
+            fn as_narrow_mut(values: &mut [Self]) -> Option<&mut [f32]> {
+                $as_narrow_mut(values)
             }
         }
     };
 }
 
-real!(f32, CpuF32, tanh_f32, ProductF32);
-real!(f64, CpuF64, tanh_f64, ProductF64);
+real!(f32, CpuF32, tanh_f32, ProductF32, LanesF32, Some, Some);
+real!(f64, CpuF64, tanh_f64, ProductF64, LanesF64, |_| None, |_| None);

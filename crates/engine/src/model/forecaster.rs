@@ -3,11 +3,11 @@
 use super::mixer::MixState;
 use super::readout::{FORGETS_WITHIN, Parts};
 use super::stream::StreamOf;
-use super::{Forecast, Scratch, Window, WindowError};
+use super::{Forecast, Scratch, WindowError};
+use crate::cohort::{Cohort, Remembers};
 use crate::encoder::Memory;
 use crate::kernel::{Real, dispatch};
 use crate::spiking::Activity;
-use spinwell_core::Samples;
 
 /// Scored rows from which the intervals of a window held what they promise on every series we tried (56 series and
 /// horizons; with 120 rows 3 of them did not).
@@ -17,7 +17,7 @@ const SETTLED_ROWS_MIN: usize = 300;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Buffers<R> {
     features: Vec<R>,
-    steps: [Vec<R>; 4],
+    pub(super) cohort: Cohort<R>,
     members: Vec<f64>,
     points: Vec<f64>,
 }
@@ -72,6 +72,18 @@ pub(crate) struct Plain<V> {
     pub(crate) hears_targets: bool,
 }
 
+impl<W: Row> Row for &W {
+    #[inline(always)]
+    fn value(&self, channel: usize) -> f64 {
+        (**self).value(channel)
+    }
+
+    #[inline(always)]
+    fn truth(&self, target: usize) -> Option<f64> {
+        (**self).truth(target)
+    }
+}
+
 impl<V: Fn(usize) -> f64> Row for Plain<V> {
     #[inline(always)]
     fn value(&self, channel: usize) -> f64 {
@@ -99,6 +111,16 @@ impl Row for WithTruth<'_> {
     #[inline(always)]
     fn truth(&self, target: usize) -> Option<f64> {
         Some(self.truth[target])
+    }
+}
+
+impl<R> Remembers<R> for StreamOf<R> {
+    fn memory(&self) -> &Memory<R> {
+        &self.memory
+    }
+
+    fn memory_mut(&mut self) -> &mut Memory<R> {
+        &mut self.memory
     }
 }
 
@@ -140,13 +162,11 @@ impl<R: Profile> Parts<R> {
 
     /// Feeds one row.
     pub(crate) fn step(&self, stream: &mut StreamOf<R>, row: &impl Row, scratch: &mut Scratch) {
-        let Buffers { features, steps: [step, ..], members, .. } = R::buffers(scratch);
-        let mut steps = [std::mem::take(step)];
+        let buffers = R::buffers(scratch);
         dispatch(
             #[inline(always)]
-            || self.advance(&mut [stream], &[row], features, members, &mut steps),
+            || self.advance(std::slice::from_mut(stream), |_| row, buffers),
         );
-        [*step] = steps;
     }
 
     /// What the row that comes next says against the one-step forecast of `target`; nothing before there is one.
@@ -209,72 +229,27 @@ impl<R: Profile> Parts<R> {
         Ok(path)
     }
 
-    /// Answers `STREAMS` windows of equal length in one pass and returns `STREAMS`.
-    pub(crate) fn forecast_together<const STREAMS: usize>(
-        &self,
-        indices: &[usize],
-        windows: &[Window<'_>],
-        results: &mut [Result<Option<Forecast>, WindowError>],
-        scratch: &mut Scratch,
-    ) -> usize {
-        let taken: [Window<'_>; STREAMS] = std::array::from_fn(|s| windows[indices[s]]);
-        let rows = taken[0].series.rows();
-        let mut streams: [StreamOf<R>; STREAMS] = std::array::from_fn(|_| self.stream());
-        let buffers = R::buffers(scratch);
-        let mut own: [Vec<R>; STREAMS] = std::array::from_fn(|s| std::mem::take(&mut buffers.steps[s]));
-        dispatch(
-            #[inline(always)]
-            || {
-                for row in 0..rows {
-                    let arriving: [_; STREAMS] = std::array::from_fn(
-                        #[inline(always)]
-                        |s| {
-                            let Window { series, index } = taken[s];
-                            let start = (index * rows + row) * series.channels();
-                            let value = move |channel: usize| sample(series.samples(), start + channel);
-                            Plain { value, hears_targets: self.hears_targets }
-                        },
-                    );
-                    let Buffers { features, members, .. } = &mut *buffers;
-                    self.advance(&mut streams.each_mut(), &arriving.each_ref(), features, members, &mut own);
-                }
-                for (stream, &index) in streams.iter().zip(indices) {
-                    results[index] = Ok(Some(self.read_out(stream, buffers)));
-                }
-            },
-        );
-        for (buffer, used) in buffers.steps.iter_mut().zip(own) {
-            *buffer = used;
-        }
-        STREAMS
-    }
-
-    /// One row of each of a few streams: score what it confirms, step, and note what is to be scored later.
+    /// One row of each stream: score what it confirms, step, and note what is to be scored later.
     #[inline(always)]
-    fn advance<const STREAMS: usize>(
+    pub(super) fn advance<W: Row>(
         &self,
-        streams: &mut [&mut StreamOf<R>; STREAMS],
-        rows: &[&impl Row; STREAMS],
-        features: &mut Vec<R>,
-        members: &mut Vec<f64>,
-        steps: &mut [Vec<R>; STREAMS],
+        streams: &mut [StreamOf<R>],
+        row: impl Fn(usize) -> W,
+        buffers: &mut Buffers<R>,
     ) {
-        for (stream, row) in streams.iter_mut().zip(rows) {
-            self.score(stream, *row);
+        for (index, stream) in streams.iter_mut().enumerate() {
+            self.score(stream, &row(index));
         }
-        let mut memories = streams.each_mut().map(
-            #[inline(always)]
-            |stream| &mut stream.memory,
-        );
         self.encoder.advance(
-            &mut memories,
+            streams,
             #[inline(always)]
-            |stream, channel| rows[stream].value(channel),
-            steps,
+            |stream, channel| row(stream).value(channel),
+            &mut buffers.cohort,
         );
-        for stream in streams.iter_mut() {
+        for (index, stream) in streams.iter_mut().enumerate() {
             if stream.memory.rows >= self.scored_from() {
-                self.note_pending(stream, features, members);
+                buffers.cohort.bring_home(index, &mut stream.memory);
+                self.note_pending(stream, &mut buffers.features, &mut buffers.members);
             }
         }
     }
@@ -358,7 +333,7 @@ impl<R: Profile> Parts<R> {
     }
 
     #[inline(always)]
-    fn read_out(&self, stream: &StreamOf<R>, buffers: &mut Buffers<R>) -> Forecast {
+    pub(super) fn read_out(&self, stream: &StreamOf<R>, buffers: &mut Buffers<R>) -> Forecast {
         let Buffers { features, members, points, .. } = buffers;
         self.write_features(&stream.memory, features);
         let (targets, outputs) = (self.targets(), self.targets() * self.horizon);
@@ -393,13 +368,5 @@ impl<R: Profile> Parts<R> {
             }
         }
         result
-    }
-}
-
-#[inline(always)]
-fn sample(samples: &Samples, index: usize) -> f64 {
-    match samples {
-        Samples::F32(values) => f64::from(values[index]),
-        Samples::F64(values) => values[index],
     }
 }

@@ -8,6 +8,7 @@ mod forecaster;
 mod mixer;
 mod readout;
 mod stream;
+mod windows;
 
 pub(crate) use forecaster::Surprise;
 pub(crate) use mixer::{MixState, Mixer};
@@ -382,22 +383,9 @@ impl Model {
     #[must_use]
     pub fn forecast_windows(&self, windows: &[Window<'_>]) -> Vec<Result<Forecast, WindowError>> {
         let mut results: Vec<_> = windows.iter().map(|window| self.check(window).map(|()| None)).collect();
-        let mut order: Vec<usize> = (0..windows.len()).filter(|&index| results[index].is_ok()).collect();
-        order.sort_by_key(|&index| windows[index].series.rows());
+        let wanted: Vec<usize> = (0..windows.len()).filter(|&index| results[index].is_ok()).collect();
         let mut scratch = Scratch::default();
-        let mut rest = &order[..];
-        while let Some(&first) = rest.first() {
-            let alike = rest
-                .iter()
-                .take_while(|&&i| windows[i].series.rows() == windows[first].series.rows())
-                .count();
-            let taken = with_parts!(self, parts => match alike {
-                4.. => parts.forecast_together::<4>(&rest[..4], windows, &mut results, &mut scratch),
-                2.. => parts.forecast_together::<2>(&rest[..2], windows, &mut results, &mut scratch),
-                _ => parts.forecast_together::<1>(&rest[..1], windows, &mut results, &mut scratch),
-            });
-            rest = &rest[taken..];
-        }
+        with_parts!(self, parts => parts.forecast_windows(windows, &wanted, &mut results, &mut scratch));
         let answered = |result: Result<Option<Forecast>, WindowError>| {
             result.map(|forecast| forecast.expect("every checked window was forecast"))
         };

@@ -4,9 +4,10 @@ use super::draw::BankWeights;
 use super::loss::Lossy;
 use super::network::{Network, positions_by_sector};
 use super::shots;
-use super::spectral::Spectral;
-use super::transfer::{Channel, Transfer};
+use super::spectral::{self, Spectral};
+use super::transfer::{self, Channel, Mixture, Place, Transfer};
 use super::{QuantumMemory, QuantumSettings, TRANSFER_QUBITS_MAX};
+use crate::kernel::{States, room};
 
 /// A bank of quantum reservoirs.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,26 @@ enum Form {
     Transfer(Transfer),
     /// One for each field; the state is a row-major matrix.
     Spectral(Vec<Spectral>),
+}
+
+/// What a stream hears at one input, and what decides how.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Heard {
+    /// The input.
+    pub(crate) value: f64,
+    /// How far the field is shifted, from the low (0) to the high end (1) of its range.
+    pub(crate) drive: f64,
+    /// The stream's rows, counted from 1: decides the noise of finite shots.
+    pub(crate) row: u64,
+}
+
+/// Room that steps need. It grows when first used.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Work {
+    transfer: transfer::Work,
+    spectral: spectral::Work,
+    state: Vec<f64>,
+    features: Vec<f64>,
 }
 
 impl Bank {
@@ -79,37 +100,68 @@ impl Bank {
         state
     }
 
-    /// Advances a stream's state by a row of inputs, meant to be in [0, 1]. An input beyond is followed as far as the
-    /// swing of the network leaves room: cut off at 1, two values of 5,000 that were above all of training doubled the
-    /// error on the Mackey-Glass series. `drive` in [0, 1] says how far the field is shifted, from the low to the high
-    /// end of its range. `row` counts the stream's rows from 1 and decides the noise of finite shots.
+    /// Advances streams by a row of inputs each, meant to be in [0, 1]; `heard(stream, input)` is one of them. An input
+    /// beyond is followed as far as the swing of the network leaves room: cut off at 1, two values of 5,000 that were
+    /// above all of training doubled the error on the Mackey-Glass series.
     ///
     /// # Panics
-    /// Where `state` is of another bank or `inputs` of another length.
-    pub(crate) fn step(&self, state: &mut [f64], inputs: &[f64], drive: f64, row: u64) {
+    /// Where a state is of another bank.
+    pub(crate) fn step(
+        &self,
+        states: &mut impl States<Number = f64>,
+        heard: impl Fn(usize, usize) -> Heard,
+        work: &mut Work,
+    ) {
         let settings = &self.weights.settings;
-        let coordinates = settings.coordinates_per_reservoir();
-        let length = self.networks.len() * coordinates + self.features_len();
-        assert_eq!((state.len(), inputs.len()), (length, self.weights.inputs), "a bank's state and inputs");
-        let (states, features) = state.split_at_mut(self.networks.len() * coordinates);
-        let read_outs = features.chunks_exact_mut(settings.features_per_reservoir());
+        let (coordinates, features) =
+            (settings.coordinates_per_reservoir(), settings.features_per_reservoir());
+        let first_feature = self.networks.len() * coordinates;
+        let length = first_feature + self.features_len();
         // Where nothing is driven there is one map and its share is 1.
-        let drive = if settings.drive > 0.0 { unit(drive) } else { 0.0 };
-        let shares = [1.0 - drive, drive];
-        let heard = self.weights.heard.iter().map(|&input| inputs[input as usize]);
-        let populations =
-            heard.zip(&self.weights.swings).map(|(input, swing)| unit(0.5 + swing * (input - 0.5)));
-        for ((network, s), (state, features)) in
-            self.networks.iter().zip(populations).zip(states.chunks_exact_mut(coordinates).zip(read_outs))
-        {
-            let amplitudes = [(1.0 - s).sqrt(), s.sqrt()];
+        let shares = |drive: f64| {
+            let drive = if settings.drive > 0.0 { unit(drive) } else { 0.0 };
+            [1.0 - drive, drive]
+        };
+        for (index, network) in self.networks.iter().enumerate() {
+            let (input, swing) = (self.weights.heard[index] as usize, self.weights.swings[index]);
+            let population = |heard: Heard| unit(0.5 + swing * (heard.value - 0.5));
+            let place = Place { state: index * coordinates, features: first_feature + index * features };
             match network {
                 Form::Transfer(transfer) => {
-                    let parts = [1.0 - s, s, (s * (1.0 - s)).sqrt()];
-                    transfer.step(state, parts, shares, features);
+                    let mixture = |stream: usize| {
+                        let heard = heard(stream, input);
+                        let s = population(heard);
+                        let parts = [1.0 - s, s, (s * (1.0 - s)).sqrt()];
+                        Mixture { parts, shares: shares(heard.drive) }
+                    };
+                    transfer.step(states, place, mixture, &mut work.transfer);
                 }
-                Form::Spectral(channels) => mixed_step(channels, state, amplitudes, shares, features),
+                Form::Spectral(channels) => {
+                    for stream in 0..states.count() {
+                        let heard = heard(stream, input);
+                        let s = population(heard);
+                        let (state, read) = states.get_mut(stream).split_at_mut(first_feature);
+                        let state = &mut state[place.state..][..coordinates];
+                        let read = &mut read[index * features..][..features];
+                        let amplitudes = [(1.0 - s).sqrt(), s.sqrt()];
+                        mixed_step(channels, state, amplitudes, shares(heard.drive), read, work);
+                    }
+                }
             }
+        }
+        for stream in 0..states.count() {
+            let numbers = states.get_mut(stream);
+            assert_eq!(numbers.len(), length, "a bank's state");
+            self.tidy(numbers, heard(stream, 0).row);
+        }
+    }
+
+    /// What rounding and shots do to a stream's numbers after a step.
+    fn tidy(&self, numbers: &mut [f64], row: u64) {
+        let settings = &self.weights.settings;
+        let coordinates = settings.coordinates_per_reservoir();
+        let (states, features) = numbers.split_at_mut(self.networks.len() * coordinates);
+        for state in states.chunks_exact_mut(coordinates) {
             // Rounding loses or gains 1e-15 of the probability, and erasure would never forget it.
             let trace: f64 = self.diagonal.iter().map(|&index| state[index]).sum();
             state.iter_mut().for_each(|coordinate| *coordinate /= trace);
@@ -129,7 +181,7 @@ impl Bank {
 
 impl Channel for Spectral {
     fn step(&self, state: &mut [f64], input: [f64; 2], features: &mut [f64]) {
-        self.step(state, input, features);
+        self.step(state, input, features, &mut spectral::Work::default());
     }
 }
 
@@ -140,20 +192,21 @@ fn mixed_step(
     input: [f64; 2],
     shares: [f64; 2],
     features: &mut [f64],
+    work: &mut Work,
 ) {
     let [first, rest @ ..] = channels else { return };
-    let (mut other_state, mut other_features) = (Vec::new(), vec![0.0; features.len()]);
-    if !rest.is_empty() {
-        other_state = state.to_vec();
-    }
-    first.step(state, input, features);
+    let Work { spectral, state: other_state, features: other_features, .. } = work;
+    let other_state = room(other_state, state.len());
+    other_state.copy_from_slice(state);
+    first.step(state, input, features, spectral);
     let Some(second) = rest.first() else { return };
-    second.step(&mut other_state, input, &mut other_features);
+    let other_features = room(other_features, features.len());
+    second.step(other_state, input, other_features, spectral);
     let mix = |one: &mut [f64], other: &[f64]| {
         one.iter_mut().zip(other).for_each(|(one, other)| *one = shares[0] * *one + shares[1] * other);
     };
-    mix(state, &other_state);
-    mix(features, &other_features);
+    mix(state, other_state);
+    mix(features, other_features);
 }
 
 /// Builds the matrices of one network.

@@ -5,7 +5,7 @@
 //! all that chance offers: every network must forget, see [`REMEMBERED_MAX`].
 
 use super::network::Network;
-use super::spectral::Spectral;
+use super::spectral::{self, Spectral};
 use super::{EVOLUTION_MAX, QuantumMemory, QuantumSettings, STRENGTH_MAX};
 use spinwell_core::Rng;
 
@@ -146,11 +146,11 @@ fn remembered(network: &Network<'_>, swing: f64, rng: &mut Rng) -> f64 {
     // States have the same trace.
     let trace: f64 = difference.iter().step_by(dimension + 1).sum();
     difference.iter_mut().step_by(dimension + 1).for_each(|diagonal| *diagonal -= trace / dimension as f64);
-    let mut features = vec![0.0; network.features()];
+    let (mut features, mut work) = (vec![0.0; network.features()], spectral::Work::default());
     let mut norm_after = |rows: usize| {
         for _ in 0..rows {
             let s = 0.5 + swing * (rng.uniform() - 0.5);
-            spectral.step(&mut difference, [(1.0 - s).sqrt(), s.sqrt()], &mut features);
+            spectral.step(&mut difference, [(1.0 - s).sqrt(), s.sqrt()], &mut features, &mut work);
         }
         difference.iter().map(|value| value * value).sum::<f64>().sqrt()
     };

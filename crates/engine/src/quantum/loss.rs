@@ -94,7 +94,8 @@ impl Channel for Lossy {
         let mut output = vec![0.0; self.propagators[0].padded_rows()];
         for features in features.chunks_exact_mut(observables) {
             for (propagator, sector) in self.propagators.iter().zip(sectors.chunks_exact_mut(half)) {
-                propagator.multiply([sector], &mut [&mut output]);
+                let stride = output.len();
+                propagator.multiply(1, |_| &*sector, &mut output, stride);
                 sector.copy_from_slice(&output[..half]);
             }
             features.fill(0.0);
@@ -166,7 +167,8 @@ fn product(left: &Panels<f64>, right: &[f64], size: usize) -> Vec<f64> {
     let (mut column, mut output) = (vec![0.0; size], vec![0.0; left.padded_rows()]);
     for index in 0..size {
         column.iter_mut().enumerate().for_each(|(row, value)| *value = right[row * size + index]);
-        left.multiply([&column], &mut [&mut output]);
+        let stride = output.len();
+        left.multiply(1, |_| &column, &mut output, stride);
         output[..size].iter().enumerate().for_each(|(row, &value)| result[row * size + index] = value);
     }
     result

@@ -33,7 +33,7 @@ mod spectral;
 mod tests;
 mod transfer;
 
-pub(crate) use bank::Bank;
+pub(crate) use bank::{Bank, Heard, Work};
 pub(crate) use draw::BankWeights;
 
 use crate::kernel::LANES;

@@ -13,12 +13,10 @@
 
 use super::eigen::{cosine_and_sine, diagonalise};
 use super::network::{Network, observables, parity, states_by_parity};
-use crate::kernel::{LANES, Panels};
+use crate::kernel::{LANES, Panels, room};
 
 /// Columns of the read-out matrix that are worked through at once: they stay in the second cache for all times.
 const READ_OUT_COLUMNS: usize = 512;
-/// Rows that share a pass through a matrix.
-const STREAMS: usize = 2;
 /// Edge of the squares that are transposed at once.
 const TILE: usize = 8;
 
@@ -39,6 +37,20 @@ pub(crate) struct Spectral {
     phases: Vec<Vec<f64>>,
     /// Observables × pairs α ≤ β of eigenvectors of parity 0, then of 1, cut into groups of columns.
     read_outs: Vec<Panels<f64>>,
+}
+
+/// Room that a step needs. It grows when first used.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Work {
+    /// The state in the eigenbasis, by the parities of row and column.
+    blocks: [[Rows; 2]; 2],
+    scaled: Rows,
+    turned: Rows,
+    same: Rows,
+    crossed: Rows,
+    other: Rows,
+    symmetric: Vec<f64>,
+    sums: Vec<f64>,
 }
 
 impl Spectral {
@@ -79,26 +91,28 @@ impl Spectral {
 
     /// Advances the state, row-major over the states of qubits 1 to n − 1 with the even ones first, by one input whose
     /// qubit is prepared with the amplitudes `input`.
-    pub(crate) fn step(&self, state: &mut [f64], input: [f64; 2], features: &mut [f64]) {
-        let mut blocks = self.rotated(state, input);
-        self.read(&blocks, features);
-        self.evolve(&mut blocks);
-        self.rotate_back(&blocks, state);
+    pub(crate) fn step(&self, state: &mut [f64], input: [f64; 2], features: &mut [f64], work: &mut Work) {
+        self.rotate(state, input, work);
+        self.read(work, features);
+        self.evolve(&mut work.blocks);
+        self.rotate_back(work, state);
     }
 
     /// The blocks R_pq in the eigenbasis. Row β of block `[q][p]` holds R_αβ for all α.
-    fn rotated(&self, state: &[f64], input: [f64; 2]) -> [[Rows; 2]; 2] {
+    fn rotate(&self, state: &[f64], input: [f64; 2], work: &mut Work) {
         let k = self.dimension;
         // ψ at the state that x makes up together with qubit 0, for both halves of x.
         let amplitudes = |p: usize| [input[p], input[1 - p]];
-        let mut blocks = [0, 1].map(|_| [0, 1].map(|_| Rows::new(k, k)));
-        let (mut scaled, mut along, mut turned) = (Rows::new(k, k), Rows::new(k, k), Rows::new(k, k));
+        let Work { blocks, scaled, turned, other, .. } = work;
+        for rows in [&mut *scaled, turned, other].into_iter().chain(blocks.iter_mut().flatten()) {
+            rows.shape(k, k);
+        }
         for (q, blocks) in blocks.iter_mut().enumerate() {
             for (x, row) in state.chunks_exact(k).enumerate() {
                 scale(row, amplitudes(q), scaled.row_mut(x));
             }
-            multiply(&self.forward[q], &scaled.values, scaled.stride, &mut along);
-            along.transpose_into(k, &mut turned, 0);
+            multiply(&self.forward[q], &scaled.values, scaled.stride, other);
+            other.transpose_into(k, turned, 0);
             for (p, block) in blocks.iter_mut().enumerate() {
                 for beta in 0..k {
                     scale(&turned.row(beta)[..k], amplitudes(p), scaled.row_mut(beta));
@@ -106,34 +120,31 @@ impl Spectral {
                 multiply(&self.forward[p], &scaled.values, scaled.stride, block);
             }
         }
-        blocks
     }
 
     /// Reads all observables after each part of the evolution.
-    fn read(&self, blocks: &[[Rows; 2]; 2], features: &mut [f64]) {
+    fn read(&self, work: &mut Work, features: &mut [f64]) {
         let pairs = self.dimension * (self.dimension + 1);
-        let symmetric = self.symmetric_parts(blocks);
-        let mut output = Rows::new(STREAMS, self.observables);
+        self.write_symmetric_parts(work);
+        let Work { symmetric, other, .. } = work;
+        other.shape(self.phases.len(), self.observables);
         features.fill(0.0);
         for (group, panels) in self.read_outs.iter().enumerate() {
-            let columns = &symmetric[group * READ_OUT_COLUMNS..];
-            let together = features.chunks_mut(STREAMS * self.observables);
-            for (features, part) in together.zip((0..self.phases.len()).step_by(STREAMS)) {
-                multiply(panels, &columns[part * pairs..], pairs, &mut output);
-                for (row, features) in features.chunks_exact_mut(self.observables).enumerate() {
-                    features.iter_mut().zip(output.row(row)).for_each(|(feature, part)| *feature += part);
-                }
+            multiply(panels, &symmetric[group * READ_OUT_COLUMNS..], pairs, other);
+            for (part, features) in features.chunks_exact_mut(self.observables).enumerate() {
+                features.iter_mut().zip(other.row(part)).for_each(|(feature, part)| *feature += part);
             }
         }
     }
 
     /// For each part of the evolution, R_αβ + R_βα as they are after it for all pairs α < β of one parity, and R_αα in
     /// its place among them: parity 0 first, β after β.
-    fn symmetric_parts(&self, blocks: &[[Rows; 2]; 2]) -> Vec<f64> {
+    fn write_symmetric_parts(&self, work: &mut Work) {
         let k = self.dimension;
         let pairs = k * (k + 1);
-        let mut symmetric = vec![0.0; pairs * self.phases.len()];
-        let (mut sums, mut differences) = (vec![0.0; k], vec![0.0; k]);
+        let Work { blocks, symmetric, sums, .. } = work;
+        let symmetric = room(symmetric, pairs * self.phases.len());
+        let (sums, differences) = room(sums, 2 * k).split_at_mut(k);
         let mut start = 0;
         for (p, row) in blocks.iter().enumerate() {
             let block = &row[p];
@@ -158,7 +169,6 @@ impl Spectral {
                 start += beta + 1;
             }
         }
-        symmetric
     }
 
     /// The whole evolution. Diagonal entries stand still.
@@ -190,29 +200,26 @@ impl Spectral {
     }
 
     /// Back to the states of the qubits, with qubit 0 summed over.
-    fn rotate_back(&self, blocks: &[[Rows; 2]; 2], state: &mut [f64]) {
+    fn rotate_back(&self, work: &mut Work, state: &mut [f64]) {
         let (k, half) = (self.dimension, self.dimension / 2);
+        let Work { blocks, turned, same, crossed, other, .. } = work;
         // What reaches entries whose row and column have the same parity, and what reaches the others.
-        let (mut same, mut crossed) = (Rows::new(k, 2 * k), Rows::new(k, 2 * k));
-        let mut turned = Rows::new(k, k);
+        same.shape(k, 2 * k);
+        crossed.shape(k, 2 * k);
+        turned.shape(k, k);
         for (q, row) in blocks.iter().enumerate() {
             for (p, block) in row.iter().enumerate() {
-                multiply(&self.backward[p], &block.values, block.stride, &mut turned);
-                turned.transpose_into(k, if p == q { &mut same } else { &mut crossed }, q * k);
+                multiply(&self.backward[p], &block.values, block.stride, turned);
+                turned.transpose_into(k, if p == q { &mut *same } else { &mut *crossed }, q * k);
             }
         }
-        let mut output = Rows::new(half, half);
+        other.shape(half, half);
         for (odd, panels) in self.home.iter().enumerate() {
-            for (odd_row, source) in [(odd, &same), (1 - odd, &crossed)] {
-                multiply(
-                    panels,
-                    &source.values[odd_row * half * source.stride..],
-                    source.stride,
-                    &mut output,
-                );
+            for (odd_row, source) in [(odd, &*same), (1 - odd, &*crossed)] {
+                multiply(panels, &source.values[odd_row * half * source.stride..], source.stride, other);
                 let rows = state[odd_row * half * k..].chunks_exact_mut(k);
                 for (row, target) in rows.take(half).enumerate() {
-                    target[odd * half..][..half].copy_from_slice(&output.row(row)[..half]);
+                    target[odd * half..][..half].copy_from_slice(&other.row(row)[..half]);
                 }
             }
         }
@@ -228,17 +235,8 @@ fn scale(row: &[f64], [first, second]: [f64; 2], target: &mut [f64]) {
 
 /// Multiplies as many rows of `inputs`, a stride apart, as there are outputs.
 fn multiply(panels: &Panels<f64>, inputs: &[f64], stride: usize, outputs: &mut Rows) {
-    let mut inputs = inputs.chunks(stride);
-    for pair in outputs.values.chunks_mut(STREAMS * outputs.stride) {
-        let (first, second) = pair.split_at_mut(outputs.stride);
-        match (inputs.next(), inputs.next()) {
-            (Some(one), Some(other)) if !second.is_empty() => {
-                panels.multiply([one, other], &mut [first, second]);
-            }
-            (Some(one), _) => panels.multiply([one], &mut [first]),
-            _ => return,
-        }
-    }
+    let input = |row: usize| &inputs[row * stride..];
+    panels.multiply(outputs.count, input, &mut outputs.values, outputs.stride);
 }
 
 fn transposed(matrix: &[f64], size: usize) -> Vec<f64> {
@@ -274,15 +272,25 @@ fn read_outs(vectors: [&Vec<f64>; 2], signs: [&Vec<Vec<f64>>; 2], dimension: usi
 
 /// Rows of a matrix, spaced so that products can be written to them and columns walked down without all of them
 /// falling into the same lines of the cache.
+#[derive(Debug, Clone, Default)]
 struct Rows {
+    count: usize,
     stride: usize,
     values: Vec<f64>,
 }
 
 impl Rows {
     fn new(rows: usize, columns: usize) -> Self {
-        let stride = columns.next_multiple_of(LANES) + TILE;
-        Self { stride, values: vec![0.0; rows * stride] }
+        let mut new = Self::default();
+        new.shape(rows, columns);
+        new
+    }
+
+    /// Makes room for so many rows and columns; what is in them is of no use.
+    fn shape(&mut self, rows: usize, columns: usize) {
+        self.count = rows;
+        self.stride = columns.next_multiple_of(LANES) + TILE;
+        room(&mut self.values, rows * self.stride);
     }
 
     fn row(&self, index: usize) -> &[f64] {

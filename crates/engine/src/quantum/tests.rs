@@ -3,11 +3,18 @@
 
 use super::network::Network;
 use super::spectral::Spectral;
-use super::transfer::Transfer;
-use super::{Bank, BankWeights, QuantumMemory, QuantumSettings};
+use super::transfer::{Mixture, Place, Transfer};
+use super::{Bank, BankWeights, Heard, QuantumMemory, QuantumSettings, Work};
+use crate::kernel::One;
 use spinwell_core::Rng;
 
 type Complex = [f64; 2];
+
+/// One stream's step.
+fn step(bank: &Bank, state: &mut [f64], inputs: &[f64], drive: f64, row: u64) {
+    let heard = |_: usize, input: usize| Heard { value: inputs[input], drive, row };
+    bank.step(&mut One(state), heard, &mut Work::default());
+}
 
 /// A complex square matrix, row-major.
 #[derive(Clone)]
@@ -231,7 +238,7 @@ fn difference(settings: &QuantumSettings, inputs: &[f64]) -> f64 {
     let mut state = bank.fresh();
     let mut largest: f64 = 0.0;
     for (row, &input) in inputs.iter().enumerate() {
-        bank.step(&mut state, &[input], 0.7, row as u64 + 1);
+        step(&bank, &mut state, &[input], 0.7, row as u64 + 1);
         let swung = textbooks.iter_mut().zip([input, 0.25 + 0.5 * input]);
         let expected: Vec<f64> = swung.flat_map(|(textbook, s)| textbook.step(s)).collect();
         assert_eq!(expected.len(), bank.features_len());
@@ -294,13 +301,17 @@ fn tables_agree_with_steps_in_the_eigenbasis() {
         let order = super::network::positions_by_sector(dimension);
         let mut rng = Rng::seeded(8);
         let mut matrix: Vec<f64> = (0..dimension * dimension).map(|_| rng.normal()).collect();
-        let mut coordinates: Vec<f64> = order.iter().map(|&position| matrix[position]).collect();
-        let (mut one, mut other) = (vec![0.0; features], vec![0.0; features]);
+        let mut numbers: Vec<f64> = order.iter().map(|&position| matrix[position]).collect();
+        numbers.resize(order.len() + features, 0.0);
+        let mut one = vec![0.0; features];
         for s in INPUTS {
-            spectral[0].step(&mut matrix, [(1.0 - s).sqrt(), s.sqrt()], &mut one);
-            transfer.step(&mut coordinates, [1.0 - s, s, (s * (1.0 - s)).sqrt()], [1.0, 0.0], &mut other);
-            assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-12), "{qubits} qubits, features");
-            for (&position, coordinate) in order.iter().zip(&coordinates) {
+            spectral[0].step(&mut matrix, [(1.0 - s).sqrt(), s.sqrt()], &mut one, &mut Default::default());
+            let mixture = Mixture { parts: [1.0 - s, s, (s * (1.0 - s)).sqrt()], shares: [1.0, 0.0] };
+            let place = Place { state: 0, features: order.len() };
+            transfer.step(&mut One(&mut numbers), place, |_| mixture, &mut Default::default());
+            let (coordinates, other) = numbers.split_at(order.len());
+            assert!(one.iter().zip(other).all(|(a, b)| (a - b).abs() < 1e-12), "{qubits} qubits, features");
+            for (&position, coordinate) in order.iter().zip(coordinates) {
                 assert!((matrix[position] - coordinate).abs() < 1e-12, "{qubits} qubits, at {position}");
             }
         }
@@ -324,12 +335,12 @@ fn a_drive_mixes_a_weak_and_a_strong_field() {
         };
         let (weak, strong) = (single(0.75), single(1.25));
         let mut state = bank.fresh();
-        bank.step(&mut state, &[0.4], 0.9, 1);
+        step(&bank, &mut state, &[0.4], 0.9, 1);
         // From one and the same state, the mixture is that of the results.
         let (mut low, mut high) = (state.clone(), state.clone());
-        weak.step(&mut low, &[0.6], 0.0, 2);
-        strong.step(&mut high, &[0.6], 0.3, 2);
-        bank.step(&mut state, &[0.6], 0.3, 2);
+        step(&weak, &mut low, &[0.6], 0.0, 2);
+        step(&strong, &mut high, &[0.6], 0.3, 2);
+        step(&bank, &mut state, &[0.6], 0.3, 2);
         for (index, mixed) in state.iter().enumerate() {
             assert!((mixed - 0.7 * low[index] - 0.3 * high[index]).abs() < 1e-13, "{qubits} qubits: {index}");
         }
@@ -345,8 +356,8 @@ fn the_past_fades_and_what_is_read_stays_within_one() {
         let mut rng = Rng::seeded(3);
         let (mut one, mut other) = (bank.fresh(), bank.fresh());
         for row in 1..=20 {
-            bank.step(&mut one, &[rng.uniform()], 0.5, row);
-            bank.step(&mut other, &[rng.uniform()], 0.5, row);
+            step(&bank, &mut one, &[rng.uniform()], 0.5, row);
+            step(&bank, &mut other, &[rng.uniform()], 0.5, row);
         }
         let apart = |one: &[f64], other: &[f64]| {
             let pairs = bank.features(one).iter().zip(bank.features(other));
@@ -355,8 +366,8 @@ fn the_past_fades_and_what_is_read_stays_within_one() {
         assert!(apart(&one, &other) > 0.05, "{qubits} qubits: other inputs leave other states");
         for row in 21..=300 {
             let s = [rng.uniform()];
-            bank.step(&mut one, &s, 0.5, row);
-            bank.step(&mut other, &s, 0.5, row);
+            step(&bank, &mut one, &s, 0.5, row);
+            step(&bank, &mut other, &s, 0.5, row);
             assert!(bank.features(&one).iter().all(|feature| feature.abs() <= 1.0));
         }
         assert!(apart(&one, &other) < 1e-8, "{qubits} qubits: {}", apart(&one, &other));
@@ -369,7 +380,7 @@ fn probability_is_kept_over_a_long_stream() {
     let mut state = bank.fresh();
     let mut rng = Rng::seeded(12);
     for row in 1..=50_000 {
-        bank.step(&mut state, &[rng.uniform()], 0.5, row);
+        step(&bank, &mut state, &[rng.uniform()], 0.5, row);
     }
     let order = super::network::positions_by_sector(8);
     for density in state[..128].chunks_exact(64) {
@@ -393,8 +404,8 @@ fn a_bank_is_the_same_from_its_seed_and_from_its_weights() {
     let (mut one, mut other) = (bank.fresh(), again.fresh());
     assert!(bank.features(&one).iter().all(|&feature| feature == 0.0));
     for row in 1..=5 {
-        bank.step(&mut one, &[0.2, 0.4, 0.9], 0.5, row);
-        again.step(&mut other, &[0.2, 0.4, 0.9], 0.5, row);
+        step(&bank, &mut one, &[0.2, 0.4, 0.9], 0.5, row);
+        step(&again, &mut other, &[0.2, 0.4, 0.9], 0.5, row);
     }
     assert_eq!(one, other);
 }
@@ -405,13 +416,13 @@ fn inputs_beyond_the_ends_are_followed_as_far_as_there_is_room() {
     let narrow = Bank::draw(&QuantumSettings { swing_max: 0.5, reservoirs: 1, ..settings(3) }, 1);
     let [at_end, beyond, far_beyond] = [1.0, 1.4, 9.0].map(|input| {
         let mut state = narrow.fresh();
-        narrow.step(&mut state, &[input], 0.5, 1);
+        step(&narrow, &mut state, &[input], 0.5, 1);
         state
     });
     assert!(at_end != beyond && beyond != far_beyond);
     let after = |s: f64, drive: f64| {
         let mut state = bank.fresh();
-        bank.step(&mut state, &[s], drive, 1);
+        step(&bank, &mut state, &[s], drive, 1);
         state
     };
     assert_eq!(after(-2.0, 0.5), after(-3.0, 0.5));
@@ -427,8 +438,8 @@ fn shots_disturb_what_is_read_and_not_the_state() {
     let mut scores = Vec::new();
     for row in 1..=200 {
         let s = [(row as f64 * 0.37).fract()];
-        exact.step(&mut one, &s, 0.5, row);
-        noisy.step(&mut other, &s, 0.5, row);
+        step(&exact, &mut one, &s, 0.5, row);
+        step(&noisy, &mut other, &s, 0.5, row);
         let coordinates = one.len() - exact.features_len();
         assert_eq!(one[..coordinates], other[..coordinates]);
         for (z, seen) in exact.features(&one).iter().zip(noisy.features(&other)) {
@@ -477,7 +488,7 @@ fn the_bits_of_a_bank_are_fixed_for_ever() {
         let bank = Bank::new(weights).unwrap();
         let mut state = bank.fresh();
         for row in 1..=3 {
-            bank.step(&mut state, &[0.37], 0.5, row);
+            step(&bank, &mut state, &[0.37], 0.5, row);
         }
         state.iter().fold(0u64, |digest, value| {
             (digest ^ value.to_bits()).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)

@@ -10,10 +10,12 @@
 //! sector and the features with \[(1−s)·r₊, s·r₊, √(s·(1−s))·r₋\], one for the second with + and − exchanged.
 
 use super::network::positions_by_sector;
-use crate::kernel::{LANES, Panels};
+use crate::kernel::{Panels, States, room};
 
 /// Parts of an input: two populations and a coherence.
 const PARTS: usize = 3;
+/// Streams that share a product: their vectors stay in the first cache.
+const TOGETHER: usize = 12;
 
 /// A tabulated network.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,10 +24,38 @@ pub(crate) struct Transfer {
     half: usize,
     /// Maps that a step mixes.
     channels: usize,
+    /// Read-outs of a step.
+    features: usize,
     /// The first sector's new coordinates and the features.
     same: Panels<f64>,
     /// The second sector's new coordinates.
     crossed: Panels<f64>,
+}
+
+/// Where a stream's numbers hold what belongs to one network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// First number of its state.
+    pub(crate) state: usize,
+    /// First of its features.
+    pub(crate) features: usize,
+}
+
+/// What an input is made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Mixture {
+    /// Its two populations and its coherence.
+    pub(crate) parts: [f64; PARTS],
+    /// Shares of the maps that are mixed.
+    pub(crate) shares: [f64; 2],
+}
+
+/// Room that a step needs. It grows when first used.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Work {
+    same: Vec<f64>,
+    crossed: Vec<f64>,
+    outputs: Vec<f64>,
 }
 
 /// What is tabulated: a step of a state, row-major `dimension` × `dimension` with even states first.
@@ -64,36 +94,56 @@ impl Transfer {
         Self {
             half,
             channels: channels.len(),
+            features,
             same: Panels::pack(&same, half + features, columns),
             crossed: Panels::pack(&crossed, half, columns),
         }
     }
 
-    /// Advances the state, first sector first, by an input of the given parts. Maps are mixed by `shares`.
+    /// Advances the states of several streams, in each first sector first, by one product for each sector.
     pub(crate) fn step(
         &self,
-        state: &mut [f64],
-        parts: [f64; PARTS],
-        shares: [f64; 2],
-        features: &mut [f64],
+        states: &mut impl States<Number = f64>,
+        place: Place,
+        mixture: impl Fn(usize) -> Mixture,
+        work: &mut Work,
     ) {
-        let half = self.half;
-        let (first, second) = state.split_at_mut(half);
-        let mut inputs = vec![0.0; 2 * self.channels * PARTS * half];
-        let (same, crossed) = inputs.split_at_mut(self.channels * PARTS * half);
-        let targets = same.chunks_exact_mut(half).zip(crossed.chunks_exact_mut(half));
-        for (index, (same, crossed)) in targets.enumerate() {
-            let share = shares[index / PARTS] * parts[index % PARTS];
-            let (kept, exchanged) = if index % PARTS < 2 { (&*first, &*second) } else { (&*second, &*first) };
-            same.iter_mut().zip(kept).for_each(|(target, value)| *target = share * value);
-            crossed.iter_mut().zip(exchanged).for_each(|(target, value)| *target = share * value);
+        let (half, columns) = (self.half, self.channels * PARTS * self.half);
+        let streams = states.count();
+        let same_rows = self.same.padded_rows();
+        let Work { same, crossed, outputs } = work;
+        for first in (0..streams).step_by(TOGETHER) {
+            let count = TOGETHER.min(streams - first);
+            let (same, crossed) = (room(same, count * columns), room(crossed, count * columns));
+            let inputs = same.chunks_exact_mut(columns).zip(crossed.chunks_exact_mut(columns));
+            for (offset, (same, crossed)) in inputs.enumerate() {
+                let state = &states.get(first + offset)[place.state..][..2 * half];
+                let Mixture { parts, shares } = mixture(first + offset);
+                let (kept, exchanged) = state.split_at(half);
+                let targets = same.chunks_exact_mut(half).zip(crossed.chunks_exact_mut(half));
+                for (index, (same, crossed)) in targets.enumerate() {
+                    let share = shares[index / PARTS] * parts[index % PARTS];
+                    let (kept, exchanged) =
+                        if index % PARTS < 2 { (kept, exchanged) } else { (exchanged, kept) };
+                    same.iter_mut().zip(kept).for_each(|(target, value)| *target = share * value);
+                    crossed.iter_mut().zip(exchanged).for_each(|(target, value)| *target = share * value);
+                }
+            }
+            let stride = same_rows.max(self.crossed.padded_rows());
+            let outputs = room(outputs, count * stride);
+            self.crossed.multiply(count, |stream| &crossed[stream * columns..], outputs, stride);
+            for (offset, output) in outputs.chunks_exact(stride).enumerate() {
+                let state = &mut states.get_mut(first + offset)[place.state..];
+                state[half..2 * half].copy_from_slice(&output[..half]);
+            }
+            self.same.multiply(count, |stream| &same[stream * columns..], outputs, stride);
+            for (offset, output) in outputs.chunks_exact(stride).enumerate() {
+                let numbers = states.get_mut(first + offset);
+                numbers[place.state..][..half].copy_from_slice(&output[..half]);
+                let features = self.features;
+                numbers[place.features..][..features].copy_from_slice(&output[half..][..features]);
+            }
         }
-        let mut outputs = vec![0.0; self.same.padded_rows().max(half.next_multiple_of(LANES))];
-        self.crossed.multiply([crossed], &mut [&mut outputs]);
-        second.copy_from_slice(&outputs[..half]);
-        self.same.multiply([same], &mut [&mut outputs]);
-        first.copy_from_slice(&outputs[..half]);
-        features.copy_from_slice(&outputs[half..][..features.len()]);
     }
 }
 

@@ -137,7 +137,7 @@ pub(super) struct Taps<'a> {
 }
 
 /// When it is.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Moment {
     /// Which spikes are drawn.
     pub(super) seed: u64,

@@ -74,8 +74,9 @@ struct Neurons<'s> {
     slow: &'s mut [Lanes],
 }
 
-/// What one row needs and nobody keeps.
-struct Row {
+/// What one row needs and nobody keeps: room that grows when first used.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Work {
     moment: Moment,
     /// Per tap, place by place: what its line holds of the row that it hears.
     heard: Vec<f32>,
@@ -87,6 +88,12 @@ struct Row {
     fired: Vec<u32>,
     fired_before: Vec<u32>,
     spikes: usize,
+}
+
+/// A buffer of exactly this length.
+fn exactly(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    buffer.resize(length, 0.0);
+    buffer
 }
 
 impl Liquid {
@@ -226,25 +233,25 @@ impl Liquid {
     }
 
     /// Advances a stream by one row of values in [0, 1].
-    pub(crate) fn step(&self, state: &mut [f32], inputs: &[f32]) {
+    pub(crate) fn step(&self, state: &mut [f32], inputs: &[f32], work: &mut Work) {
         dispatch(
             #[inline(always)]
-            || self.step_row(state, inputs),
+            || self.step_row(state, inputs, work),
         );
     }
 
     #[inline(always)]
-    fn step_row(&self, state: &mut [f32], inputs: &[f32]) {
+    fn step_row(&self, state: &mut [f32], inputs: &[f32], row: &mut Work) {
         let weights = &self.weights;
         let mut parts = self.split(state);
         let rows = (parts.clock[1] as u64).wrapping_mul(ROWS_UNIT as u64).wrapping_add(parts.clock[0] as u64);
         self.remember(&mut parts, inputs, rows);
-        let mut row = self.hear(&parts, rows);
+        self.hear(&parts, rows, row);
         let mut tally = Tally::of(parts.tally);
         for substep in 0..weights.substeps {
             row.moment.substep = substep;
-            self.deliver(&mut row, &mut parts);
-            self.advance(&mut row, &mut parts.neurons);
+            self.deliver(row, &mut parts);
+            self.advance(row, &mut parts.neurons);
             if weights.is_dynamic() {
                 parts.synapses.time_spikes(&row.fired);
             }
@@ -258,7 +265,7 @@ impl Liquid {
             }
             kuramoto::advance(parts.phases, &pace);
         }
-        self.finish(&mut parts, &row, tally);
+        self.finish(&mut parts, row, tally);
     }
 
     /// Encodes the row and puts it into the ring. The ring runs backwards: a row that came d rows earlier stands d
@@ -284,16 +291,17 @@ impl Liquid {
 
     /// What each tap hears in this row, and the neurons' constant currents.
     #[inline(always)]
-    fn hear(&self, parts: &Parts<'_>, rows: u64) -> Row {
+    fn hear(&self, parts: &Parts<'_>, rows: u64, row: &mut Work) {
         let (weights, padded) = (&self.weights, self.padded());
         let (newest, slots, lines) = (parts.clock[2] as usize, weights.slots(), weights.lines());
-        let mut heard = vec![0.0; weights.fan_in * padded];
+        let heard = exactly(&mut row.heard, weights.fan_in * padded);
         for ((heard, &line), &delay) in heard.iter_mut().zip(&self.tap_lines).zip(&self.tap_delays) {
             let slot = newest + delay as usize;
             let slot = if slot >= slots { slot - slots } else { slot };
             *heard = parts.ring[slot * lines + line as usize];
         }
-        let mut drive = self.bias.clone();
+        let drive = exactly(&mut row.drive, padded);
+        drive.copy_from_slice(&self.bias);
         if encode::is_steady(weights.encoding) {
             for (heard, tap_weights) in heard.chunks_exact(padded).zip(self.tap_weights.chunks_exact(padded))
             {
@@ -302,15 +310,14 @@ impl Liquid {
                 }
             }
         }
-        let mut row = Row {
-            moment: Moment { seed: weights.seed, row: rows, substep: 0 },
-            heard,
-            drive,
-            sums: vec![0.0; padded],
-            fired: Vec::with_capacity(padded),
-            fired_before: Vec::with_capacity(padded),
-            spikes: 0,
-        };
+        exactly(&mut row.sums, padded).fill(0.0);
+        row.moment = Moment { seed: weights.seed, row: rows, substep: 0 };
+        row.fired.clear();
+        row.fired_before.clear();
+        // However many fire, listing them takes no more room than this.
+        row.fired.reserve(padded);
+        row.fired_before.reserve(padded);
+        row.spikes = 0;
         // A neuron fired in the last dt if its silence is still whole, one dt earlier if one dt of it has passed.
         let silence = parts.neurons.silence.as_flattened();
         for (neuron, (&left, &whole)) in silence.iter().zip(&weights.refractory).enumerate() {
@@ -322,13 +329,12 @@ impl Liquid {
                 }
             }
         }
-        row
     }
 
     /// Brings to the neurons' currents what arrives in this dt: spikes of the inputs, of the last dt's neurons, and of those
     /// of the dt before whose axons are long.
     #[inline(always)]
-    fn deliver(&self, row: &mut Row, parts: &mut Parts<'_>) {
+    fn deliver(&self, row: &mut Work, parts: &mut Parts<'_>) {
         let (weights, padded) = (&self.weights, self.padded());
         let excitation = parts.neurons.excitation.as_flattened_mut();
         let inhibition = parts.neurons.inhibition.as_flattened_mut();
@@ -369,7 +375,7 @@ impl Liquid {
 
     /// One dt of all neurons; lists who fires.
     #[inline(always)]
-    fn advance(&self, row: &mut Row, neurons: &mut Neurons<'_>) {
+    fn advance(&self, row: &mut Work, neurons: &mut Neurons<'_>) {
         let weights = &self.weights;
         let common = weights.oscillation.get(row.moment.substep).copied().unwrap_or(0.0);
         let [fast_decay, slow_decay] = weights.trace_decays;
@@ -429,7 +435,7 @@ impl Liquid {
 
     /// Counts the row and writes its features.
     #[inline(always)]
-    fn finish(&self, parts: &mut Parts<'_>, row: &Row, mut tally: Tally) {
+    fn finish(&self, parts: &mut Parts<'_>, row: &Work, mut tally: Tally) {
         let weights = &self.weights;
         let n = weights.neurons;
         let duration = weights.substeps as f32;

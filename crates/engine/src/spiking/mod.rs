@@ -26,7 +26,7 @@ mod tests;
 mod weights;
 
 pub use activity::Activity;
-pub(crate) use liquid::Liquid;
+pub(crate) use liquid::{Liquid, Work};
 pub(crate) use weights::LiquidWeights;
 
 /// Most neurons of a liquid.

@@ -9,6 +9,7 @@ use super::learn::{self, Learned};
 use super::penalty::Hints;
 use super::{Feeds, Task};
 use crate::block::Block;
+use crate::cohort::Cohort;
 use crate::encoder::{Channel, Encoder, Memory};
 use crate::kernel::{Real, dispatch};
 use crate::model::{Contraction, Core, FORGETS_WITHIN, Model, Parts, Readout};
@@ -171,13 +172,13 @@ pub(super) fn walk<R: Real>(
     mut each: impl FnMut(usize, &Memory<R>),
 ) {
     let mut memory = encoder.fresh();
-    let mut scratch = [Vec::new()];
+    let mut cohort = Cohort::default();
     let heard: Vec<&[f64]> = task.heard().map(|column| &task.table.columns[column][..]).collect();
     (0..end).for_each(|row| {
         let value = |_: usize, channel: usize| heard[channel][row];
         dispatch(
             #[inline(always)]
-            || encoder.advance(&mut [&mut memory], value, &mut scratch),
+            || encoder.advance(&mut [&mut memory], value, &mut cohort),
         );
         each(row, &memory);
     });
@@ -194,12 +195,12 @@ fn contraction<R: Real>(task: &Task<'_>, encoder: &Encoder<R>) -> Contraction {
     let mut slowest = Contraction { to_1e3: Some(1), to_1e6: Some(1) };
     for start in [end / 4, end / 2] {
         let mut reference = encoder.fresh();
-        let mut scratch = [Vec::new()];
+        let mut cohort = Cohort::default();
         let mut advance = |memory: &mut Memory<R>, row: usize| {
             let value = |_: usize, channel: usize| heard[channel][row];
             dispatch(
                 #[inline(always)]
-                || encoder.advance(&mut [memory], value, &mut scratch),
+                || encoder.advance(&mut [memory], value, &mut cohort),
             );
         };
         (start.saturating_sub(WASHOUT)..start).for_each(|row| advance(&mut reference, row));

@@ -143,7 +143,7 @@ fn what_is_accepted_neither_panics_nor_leaves_the_numbers() {
         accepted += 1;
         let mut state = liquid.fresh();
         for row in 0..4 {
-            liquid.step(&mut state, &[wild[row], wild[row + 1]]);
+            liquid.step(&mut state, &[wild[row], wild[row + 1]], &mut Work::default());
         }
         assert!(state.iter().all(|value| value.is_finite()), "{:?}", liquid.weights());
     }

@@ -11,7 +11,7 @@ mod scalar;
 
 use super::draw::{decay, draw};
 use super::weights::LiquidWeights;
-use super::{Liquid, SpikeEncoding, SpikingSettings, SpikingWiring};
+use super::{Liquid, SpikeEncoding, SpikingSettings, SpikingWiring, Work};
 use spinwell_core::Rng;
 
 /// Neurons that share all constants (membrane and synapse 10 and 5 dt, no bias), without synapses; neuron i hears, with

@@ -71,7 +71,7 @@ fn run(weights: LiquidWeights, inputs: impl Iterator<Item = f32>) -> (Vec<f64>, 
     let mut state = liquid.fresh();
     let (mut spikes, mut potentials) = (Vec::new(), Vec::new());
     for (dt, input) in inputs.enumerate() {
-        liquid.step(&mut state, &[input]);
+        liquid.step(&mut state, &[input], &mut Work::default());
         if of(&liquid, &state, Feature::Fast)[0] == 1.0 {
             spikes.push((dt + 1) as f64);
         }
@@ -155,7 +155,7 @@ fn an_input_spike_raises_the_potential_as_the_equation_says() {
     for row in 0..6 {
         // 0.65 of a row of ten dt is the fourth of them; 0 is no spike.
         let input = if row == 1 { 0.65 } else { 0.0 };
-        liquid.step(&mut state, &[input]);
+        liquid.step(&mut state, &[input], &mut Work::default());
         let mut mean = 0.0;
         for dt in 0..10 {
             current += if (row, dt) == (1, 3) { 0.8 } else { 0.0 };
@@ -190,7 +190,7 @@ fn delayed(encoding: SpikeEncoding, delays: &[u32]) -> Liquid {
 fn heard(liquid: &Liquid, inputs: &[f32]) -> Vec<Vec<[f32; 2]>> {
     let mut state = liquid.fresh();
     let row = |&input: &f32| {
-        liquid.step(&mut state, &[input]);
+        liquid.step(&mut state, &[input], &mut Work::default());
         let last = of(liquid, &state, Feature::Potential).iter();
         last.zip(of(liquid, &state, Feature::Mean)).map(|(&last, &mean)| [last, mean]).collect()
     };

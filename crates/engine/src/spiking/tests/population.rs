@@ -7,7 +7,7 @@ use crate::spiking::Activity;
 fn activity(weights: LiquidWeights, rows: usize, mut input: impl FnMut(usize) -> Vec<f32>) -> Activity {
     let liquid = Liquid::new(weights).unwrap();
     let mut state = liquid.fresh();
-    (0..rows).for_each(|row| liquid.step(&mut state, &input(row)));
+    (0..rows).for_each(|row| liquid.step(&mut state, &input(row), &mut Work::default()));
     liquid.activity(&state)
 }
 

@@ -207,7 +207,7 @@ fn the_vectorised_step_gives_the_bits_of_a_plain_one() {
         let mut state = liquid.fresh();
         let rows = noise(40, inputs, 11);
         for (row, values) in rows.iter().enumerate() {
-            liquid.step(&mut state, values);
+            liquid.step(&mut state, values, &mut Work::default());
             let wanted = scalar.row(values);
             assert_eq!(bits(liquid.features(&state)), bits(&wanted), "{settings:?} row {row}");
         }
@@ -239,12 +239,12 @@ fn a_liquid_goes_on_from_a_saved_state_with_the_same_bits() {
         let liquid = Liquid::draw(&settings, 2);
         let rows = noise(40, 2, 12);
         let mut state = liquid.fresh();
-        rows[..17].iter().for_each(|row| liquid.step(&mut state, row));
+        rows[..17].iter().for_each(|row| liquid.step(&mut state, row, &mut Work::default()));
         let saved = bits(&state);
-        rows[17..].iter().for_each(|row| liquid.step(&mut state, row));
+        rows[17..].iter().for_each(|row| liquid.step(&mut state, row, &mut Work::default()));
         let other = Liquid::new(liquid.weights().clone()).unwrap();
         let mut restored: Vec<f32> = saved.iter().map(|&word| f32::from_bits(word)).collect();
-        rows[17..].iter().for_each(|row| other.step(&mut restored, row));
+        rows[17..].iter().for_each(|row| other.step(&mut restored, row, &mut Work::default()));
         assert_eq!(bits(&restored), bits(&state), "{settings:?}");
         assert_ne!(bits(&restored), saved);
     }

@@ -1,0 +1,84 @@
+//! Times the engine's kernels on one thread and prints a JSON line for each.
+//!
+//! ```text
+//! engine_speed [--simd avx512|avx2|portable] [--seconds S] --list | NAME..
+//! ```
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use spinwell_engine::bench::{self, InstructionSet, Planned, Workload};
+use std::time::{Duration, Instant};
+
+/// Runs that a figure is the median of, at least.
+const RUNS_MIN: usize = 3;
+/// Shortest time that is worth looking at: runs shorter than this are timed together.
+const SLICE: Duration = Duration::from_millis(2);
+
+fn main() -> Result<()> {
+    let mut seconds = 0.5;
+    let mut names = Vec::new();
+    let mut list = false;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--list" => list = true,
+            "--seconds" => {
+                let value = arguments.next().context("--seconds needs a number")?;
+                seconds = value.parse().with_context(|| format!("--seconds {value}"))?;
+            }
+            "--simd" => {
+                let value = arguments.next().context("--simd needs avx512, avx2 or portable")?;
+                let set: InstructionSet = value.parse().map_err(anyhow::Error::msg)?;
+                if !set.limit() {
+                    bail!("this machine has no {value}");
+                }
+            }
+            name => names.push(name.to_owned()),
+        }
+    }
+    let all = bench::all();
+    if list {
+        return all.iter().try_for_each(|planned| print(&facts(&planned.prepare())));
+    }
+    for name in &names {
+        let planned = all.iter().find(|planned| planned.name == *name);
+        print(&measured(
+            planned.with_context(|| format!("there is no workload {name}; see --list"))?,
+            seconds,
+        ))?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "printing is what the program is for")]
+fn print(value: &Value) -> Result<()> {
+    println!("{value}");
+    Ok(())
+}
+
+fn facts(workload: &Workload) -> Value {
+    let Workload { name, unit, flops, bytes, .. } = workload;
+    json!({ "name": name, "unit": unit, "flops": flops, "bytes": bytes })
+}
+
+fn measured(planned: &Planned, seconds: f64) -> Value {
+    let mut workload = planned.prepare();
+    (workload.run)();
+    let began = Instant::now();
+    (workload.run)();
+    let together = (SLICE.as_secs_f64() / began.elapsed().as_secs_f64().max(1e-9)).ceil().max(1.0) as usize;
+    let mut times = Vec::new();
+    let began = Instant::now();
+    while times.len() < RUNS_MIN || began.elapsed().as_secs_f64() < seconds {
+        let started = Instant::now();
+        (0..together).for_each(|_| (workload.run)());
+        times.push(started.elapsed().as_secs_f64() * 1e6 / (together as f64 * workload.units));
+    }
+    times.sort_by(f64::total_cmp);
+    let value = times[times.len() / 2];
+    let giga = |work: Option<f64>| work.map(|work| work / value / 1e3);
+    json!({
+        "name": workload.name, "unit": "us", "what": format!("per {}", workload.unit), "value": value,
+        "min": times[0], "gflops": giga(workload.flops), "gbytes": giga(workload.bytes),
+    })
+}

@@ -1,0 +1,158 @@
+//! A sparse reservoir: recurrent weights in compressed rows, and a few dense columns for inputs and bias.
+//!
+//! A row's sum runs over the inputs, the bias, then the recurrent entries in column order, on every path:
+//! * *many streams*: one stream per lane, so that an entry is one broadcast and a fused multiply-add for 16 streams
+//!   ([`lanes`]);
+//! * *one stream, AVX-512*: 16 rows per register, and the values they need, 32 columns at a time, by permutation of two
+//!   registers instead of 16 loads ([`permuted`]);
+//! * *one stream otherwise*, and where permuting would mostly permute padding: 16 rows side by side, lane by lane
+//!   ([`panels`]).
+//!
+//! The last two pad rows with zero weights. A zero weight adds a zero, which changes no sum unless the sum is a negative
+//! zero; states are kept free of those, see [`crate::echo`].
+
+mod lanes;
+mod panels;
+#[cfg(target_arch = "x86_64")]
+mod permuted;
+mod rows;
+
+pub(crate) use lanes::{LanesF32, LanesF64};
+pub(crate) use rows::{Joint, SparseRows};
+
+use super::{Real, Width};
+use panels::Panels;
+use std::sync::OnceLock;
+
+/// Largest number of rows: what a model file may ask for.
+pub(crate) const ROWS_MAX: usize = 4096;
+
+/// A matrix ready to multiply.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sparse<R> {
+    joint: Joint<R>,
+    #[cfg(target_arch = "x86_64")]
+    permuted: Option<permuted::Permuted>,
+    /// Packed when first needed, which is never on most machines.
+    panels: OnceLock<Panels<R>>,
+}
+
+impl<R: Real> Sparse<R> {
+    /// Packs a matrix whose vector is a state with inputs and a constant behind it.
+    pub(crate) fn pack(joint: Joint<R>) -> Self {
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            permuted: R::as_narrow(&joint.values).and_then(|values| permuted::Permuted::pack(&joint, values)),
+            panels: OnceLock::new(),
+            joint,
+        }
+    }
+
+    /// Rows including padding: the length of an output.
+    pub(crate) fn padded_rows(&self) -> usize {
+        self.joint.rows().next_multiple_of(super::LANES)
+    }
+
+    /// Numbers that the copy of a vector needs, see [`Sparse::multiply`].
+    pub(crate) fn padded_columns(&self) -> usize {
+        self.joint.width.next_power_of_two().max(32)
+    }
+
+    /// `output = matrix · vector`. `padded` has room for a copy of the vector.
+    ///
+    /// # Panics
+    /// Where one of the slices is too short.
+    pub(crate) fn multiply(&self, vector: &[R], padded: &mut [R], output: &mut [R]) {
+        let padded = &mut padded[..self.padded_columns()];
+        padded[..vector.len()].copy_from_slice(vector);
+        #[cfg(target_arch = "x86_64")]
+        if let (Some(simd), Some(permuted)) = (super::avx512(), &self.permuted)
+            && let (Some(padded), Some(output)) = (R::as_narrow(padded), R::as_narrow_mut(output))
+        {
+            return permuted.multiply(simd, padded, output);
+        }
+        let panels = self.panels.get_or_init(|| Panels::pack(&self.joint));
+        super::dispatch(
+            #[inline(always)]
+            || panels.multiply(padded, output),
+        );
+    }
+
+    /// The same for many streams at once: number i of stream s stands at i · stride + s, in `vectors` as in `outputs`.
+    ///
+    /// # Panics
+    /// Where one of the slices is too short.
+    pub(crate) fn multiply_lanes(&self, vectors: &[R], width: Width, outputs: &mut [R]) {
+        R::multiply_lanes(&self.joint, vectors, width, outputs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::InstructionSet;
+    use spinwell_core::Rng;
+
+    fn joint<R: Real>(rows: usize, inputs: usize, density: f64, rng: &mut Rng) -> Joint<R> {
+        let mut sparse = SparseRows { starts: vec![0], columns: vec![], values: vec![] };
+        for _ in 0..rows {
+            for column in 0..rows {
+                if rng.uniform() < density {
+                    sparse.columns.push(column as u32);
+                    sparse.values.push(R::narrow(rng.normal()));
+                }
+            }
+            sparse.starts.push(sparse.values.len() as u32);
+        }
+        assert!(sparse.is_well_formed());
+        let dense: Vec<R> = (0..rows * (inputs + 1)).map(|_| R::narrow(rng.normal())).collect();
+        Joint::new(&sparse, &dense)
+    }
+
+    /// Entry after entry with one rounding each: what every path must give to the bit.
+    fn exact<R: Real>(joint: &Joint<R>, vector: &[R]) -> Vec<R> {
+        (0..joint.rows())
+            .map(|row| {
+                joint.row(row).fold(R::ZERO, |sum, (column, weight)| weight.fused(vector[column], sum))
+            })
+            .collect()
+    }
+
+    fn check<R: Real>(rows: usize, inputs: usize, density: f64) {
+        let mut rng = Rng::seeded(rows as u64);
+        let joint = joint::<R>(rows, inputs, density, &mut rng);
+        let sparse = Sparse::pack(joint.clone());
+        let length = rows + inputs + 1;
+        for streams in [16, 32, 48, 64] {
+            let vectors: Vec<Vec<R>> =
+                (0..streams).map(|_| (0..length).map(|_| R::narrow(rng.normal())).collect()).collect();
+            let lanes: Vec<R> = (0..length * streams).map(|i| vectors[i % streams][i / streams]).collect();
+            let mut outputs = vec![R::ONE; rows * streams];
+            let width = Width { stride: streams, active: streams };
+            sparse.multiply_lanes(&lanes, width, &mut outputs);
+            for (stream, vector) in vectors.iter().enumerate() {
+                let exact = exact(&joint, vector);
+                let (mut padded, mut alone) =
+                    (vec![R::ZERO; sparse.padded_columns()], vec![R::ONE; sparse.padded_rows()]);
+                sparse.multiply(vector, &mut padded, &mut alone);
+                assert_eq!(exact, alone[..rows], "{rows} rows, density {density}");
+                let lane: Vec<R> = (0..rows).map(|row| outputs[row * streams + stream]).collect();
+                assert_eq!(exact, lane, "{rows} rows, {streams} streams, density {density}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_path_and_instruction_set_gives_the_same_bits() {
+        for set in InstructionSet::ALL.into_iter().filter(|set| set.limit()) {
+            let _ = set;
+            for (rows, inputs, density) in
+                [(1, 1, 1.0), (27, 2, 0.3), (90, 1, 0.1), (200, 40, 0.02), (64, 0, 0.0), (130, 3, 0.6)]
+            {
+                check::<f32>(rows, inputs, density);
+                check::<f64>(rows, inputs, density);
+            }
+        }
+        assert!(InstructionSet::best().limit());
+    }
+}
