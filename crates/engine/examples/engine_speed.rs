@@ -61,6 +61,7 @@ fn facts(workload: &Workload) -> Value {
     json!({ "name": name, "unit": unit, "flops": flops, "bytes": bytes })
 }
 
+#[expect(clippy::disallowed_methods, reason = "a stop-watch is what the program is for")]
 fn measured(planned: &Planned, seconds: f64) -> Value {
     let mut workload = planned.prepare();
     (workload.run)();

@@ -22,10 +22,6 @@ pub(crate) struct Block<R> {
 
 /// The kinds of reservoirs, ready to step.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a model has a few of them, and the commonest kind is the large one"
-)]
 pub(crate) enum Reservoir<R> {
     /// Leaky tanh units.
     Echo(Echo<R>),

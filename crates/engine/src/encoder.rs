@@ -105,7 +105,10 @@ impl<R: Real> Encoder<R> {
 
     /// Number of features of a readout: of one channel where it is shared.
     pub(crate) fn features_len(&self) -> usize {
-        self.spans().last().map_or(0, |span| span.end)
+        let channels = if self.shared { 1 } else { self.channels.len() };
+        let products = self.products.map_or(0, |products| products.features(channels));
+        let blocks: usize = self.blocks.iter().map(Block::features_len).sum();
+        self.lags.per_channel() * channels + products + blocks
     }
 
     /// How many vectors of features a row gives: one per target where the readout is shared.

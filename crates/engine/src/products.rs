@@ -10,6 +10,8 @@ use crate::spec::Products;
 pub(crate) const ORDER_MAX: usize = 4;
 /// Most products of a model: their number grows like taps^order.
 pub(crate) const PRODUCTS_MAX: usize = 4000;
+/// More values than this have more than [`PRODUCTS_MAX`] products of two: 89 · 90 / 2 = 4005.
+const VALUES_MAX: usize = 88;
 
 impl Products {
     /// How many products there are for `channels` channels; `usize::MAX` where they cannot be counted.
@@ -26,12 +28,14 @@ impl Products {
         past: impl Fn(usize, usize) -> R,
         features: &mut [R],
     ) {
-        let values: Vec<R> = (0..self.taps * channels)
-            .map(|index| past(index / channels * self.stride, index % channels))
-            .collect();
+        let mut values = [R::ZERO; VALUES_MAX];
+        let values = &mut values[..self.taps * channels];
+        for (index, value) in values.iter_mut().enumerate() {
+            *value = past(index / channels * self.stride, index % channels);
+        }
         let mut at = 0;
         for order in 2..=self.order {
-            multiply(&values, order, R::ONE, features, &mut at);
+            multiply(values, order, R::ONE, features, &mut at);
         }
     }
 }

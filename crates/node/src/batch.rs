@@ -13,8 +13,8 @@ use std::time::Instant;
 /// Rows between two looks at the clock, some tens of milliseconds of work. Fewer would break up the windows
 /// that the engine runs side by side; more would let a pointless request hold an executor longer.
 const GROUP_ROWS: usize = 16 * 1024;
-/// Windows that the engine runs side by side at best: a group of a multiple of these leaves none over.
-const SIDE_BY_SIDE: usize = 4;
+/// Windows that fill the lanes of a register: a group of a multiple of these leaves none empty.
+const SIDE_BY_SIDE: usize = 16;
 
 /// A request and the results of those of its windows that have run.
 pub(crate) struct Part {
@@ -142,7 +142,7 @@ mod tests {
         check(&[(7, 100), (1, 200)], &[8]);
         check(&[(3, GROUP_ROWS)], &[1, 1, 1]);
         check(&[(2, GROUP_ROWS + 1), (1, 1)], &[1, 1, 1]);
-        check(&[(15, GROUP_ROWS / 7)], &[4, 4, 7]);
+        check(&[(70, GROUP_ROWS / 35)], &[32, 38]);
         check(&[(5, GROUP_ROWS / 3)], &[3, 2]);
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct Echo<R> {
 #[derive(Debug, Clone, PartialEq)]
 enum Kernel<R> {
     Dense(Panels<R>),
-    Sparse(Sparse<R>),
+    Sparse(Box<Sparse<R>>),
 }
 
 /// Room that steps need. It grows when first used.
@@ -52,7 +52,9 @@ impl<R: Real> Echo<R> {
     pub(crate) fn new(weights: Weights<R>) -> Self {
         let (units, extra) = (weights.units, weights.inputs + 1);
         let kernel = match &weights.recurrent {
-            Recurrent::Sparse(rows) => Kernel::Sparse(Sparse::pack(Joint::new(rows, &weights.input))),
+            Recurrent::Sparse(rows) => {
+                Kernel::Sparse(Box::new(Sparse::pack(Joint::new(rows, &weights.input))))
+            }
             Recurrent::Dense(matrix) => {
                 let rows = matrix.chunks_exact(units).zip(weights.input.chunks_exact(extra));
                 let joined: Vec<R> = rows.flat_map(|(a, b)| a.iter().chain(b).copied()).collect();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod bad_data;
+mod batches;
 mod files;
 mod forged;
 mod honesty;
