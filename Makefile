@@ -3,13 +3,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance bench-w1 accuracy fuzz clean
+.PHONY: help demo test lint unit conformance bench-w1 accuracy fuzz bench-engine clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
 	@echo "make test         everything CI runs: format, lints, house rules, tests, docs, protocol conformance"
 	@echo "make accuracy     every accuracy gate on the data sets of ../shared/data, as docs/results/accuracy.md (resumable)"
 	@echo "make fuzz         fuzz model files and CSV files, FUZZ_SECONDS=60 each; needs nightly Rust and cargo-fuzz"
+	@echo "make bench-engine kernels and training beside ReservoirPy, rclib, numpy and qulacs, as docs/results/engine-speed.md"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
 demo:
@@ -42,6 +43,11 @@ accuracy:
 bench-w1:
 	@scripts/need.sh build wrk
 	@scripts/bench-w1.sh
+
+bench-engine:
+	@scripts/need.sh build peers
+	cargo build --release --quiet --package spinwell-engine --features bench --example engine_speed
+	@python3 scripts/bench-engine.py --engine "$${CARGO_TARGET_DIR:-target}/release/examples/engine_speed"
 
 fuzz:
 	@scripts/need.sh build

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a topic needs, only if it is missing, and says so. Topics: build, python, wrk.
+# Installs what a topic needs, only if it is missing, and says so. Topics: build, python, peers, wrk.
 # Debian or Ubuntu with apt; elsewhere it says what to install by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +8,7 @@ packages=()
 for topic in "$@"; do
   case $topic in
     build) command -v cc >/dev/null || packages+=(gcc libc6-dev) ;;
-    python)
+    python|peers)
       command -v python3 >/dev/null || packages+=(python3)
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv) ;;
     wrk) command -v wrk >/dev/null || packages+=(wrk) ;;
@@ -41,5 +41,15 @@ for topic in "$@"; do
     mkdir -p target
     python3 -m venv --clear target/venv
     target/venv/bin/pip install --quiet --disable-pip-version-check 'tritonclient[http,grpc]' requests
+  fi
+done
+
+# What the engine is measured against.
+for topic in "$@"; do
+  if [ "$topic" = peers ] && ! target/venv-peers/bin/python -c 'import numpy, scipy, reservoirpy, rclib, qulacs' 2>/dev/null; then
+    echo "installing with pip into target/venv-peers: numpy scipy reservoirpy rclib qulacs"
+    mkdir -p target
+    python3 -m venv --clear target/venv-peers
+    target/venv-peers/bin/pip install --quiet --disable-pip-version-check numpy scipy reservoirpy rclib qulacs
   fi
 done

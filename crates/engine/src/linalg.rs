@@ -26,6 +26,7 @@ pub(crate) struct Moments {
     cross: Mat<f64>,
     /// Squares of the targets.
     squares: Vec<f64>,
+    /// Rows that wait, a column each: what a row writes then lies together.
     inputs: Mat<f64>,
     targets: Mat<f64>,
     filled: usize,
@@ -39,22 +40,22 @@ impl Moments {
             gram: Mat::zeros(width, width),
             cross: Mat::zeros(width, outputs),
             squares: vec![0.0; outputs],
-            inputs: Mat::zeros(CHUNK_ROWS, width),
-            targets: Mat::zeros(CHUNK_ROWS, outputs),
+            inputs: Mat::zeros(width, CHUNK_ROWS),
+            targets: Mat::zeros(outputs, CHUNK_ROWS),
             filled: 0,
         }
     }
 
     /// Adds one row.
     pub(crate) fn push<R: Real>(&mut self, features: &[R], targets: &[R]) {
-        let row = self.filled;
-        self.inputs[(row, 0)] = 1.0;
-        for (column, &value) in features[..self.gram.nrows() - 1].iter().enumerate() {
-            self.inputs[(row, 1 + column)] = value.widen();
-        }
-        for (column, &value) in targets.iter().enumerate() {
-            self.targets[(row, column)] = value.widen();
-            self.squares[column] += value.widen() * value.widen();
+        let (row, count) = (self.filled, self.gram.nrows() - 1);
+        let inputs = self.inputs.col_as_slice_mut(row);
+        inputs[0] = 1.0;
+        inputs[1..].iter_mut().zip(&features[..count]).for_each(|(input, feature)| *input = feature.widen());
+        let wanted = self.targets.col_as_slice_mut(row);
+        for ((wanted, square), &value) in wanted.iter_mut().zip(&mut self.squares).zip(targets) {
+            *wanted = value.widen();
+            *square += value.widen() * value.widen();
         }
         self.filled += 1;
         if self.filled == CHUNK_ROWS {
@@ -64,20 +65,20 @@ impl Moments {
 
     /// Brings the rows still waiting into the sums.
     pub(crate) fn flush(&mut self) {
-        let inputs = self.inputs.get(..self.filled, ..);
-        let targets = self.targets.get(..self.filled, ..);
+        let inputs = self.inputs.get(.., ..self.filled);
+        let targets = self.targets.get(.., ..self.filled);
         triangular::matmul(
             self.gram.as_mut(),
             BlockStructure::TriangularLower,
             Accum::Add,
-            inputs.transpose(),
-            BlockStructure::Rectangular,
             inputs,
+            BlockStructure::Rectangular,
+            inputs.transpose(),
             BlockStructure::Rectangular,
             1.0,
             Par::Seq,
         );
-        matmul(self.cross.as_mut(), Accum::Add, inputs.transpose(), targets, 1.0, Par::Seq);
+        matmul(self.cross.as_mut(), Accum::Add, inputs, targets.transpose(), 1.0, Par::Seq);
         self.filled = 0;
     }
 
