@@ -163,8 +163,8 @@ smallest and the largest: above 1, ours is faster. `-1` is one stream, `-64` the
 |---|---|---|---|---|
 {chr(10).join(compared)}
 
-ReservoirPy, rclib and qulacs compute in 64 bits, our echo steps in 32 (their `--precision f64` is not in this table);
-a peer's 32-bit variant stands beside it where there is one. `train-4000` and `train-10000` are the states of 500 sparse units
+ReservoirPy, rclib and qulacs compute in 64 bits; our echo steps here in 32, what models use unless a series is free of
+noise, our quantum banks in 64. A peer's 32-bit variant stands beside it where there is one. `train-4000` and `train-10000` are the states of 500 sparse units
 and one ridge regression in 64 bits, which is what the others call a fit.
 
 ## What `spinwell train` does beyond a fit

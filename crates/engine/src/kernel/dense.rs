@@ -169,10 +169,11 @@ macro_rules! product {
                 let mut stream = 0;
                 while stream < self.streams {
                     let left = self.streams - stream;
-                    if AT_ONCE >= 6 && left >= 6 {
+                    // Where a sum of 16 lanes takes four registers, more than two streams do not fit.
+                    if REGISTERS < 4 && AT_ONCE >= 6 && left >= 6 {
                         self.pass::<S, PANELS, 6, REGISTERS>(simd, first, stream);
                         stream += 6;
-                    } else if AT_ONCE >= 4 && left >= 4 {
+                    } else if REGISTERS < 4 && AT_ONCE >= 4 && left >= 4 {
                         self.pass::<S, PANELS, 4, REGISTERS>(simd, first, stream);
                         stream += 4;
                     } else if left >= 2 {
