@@ -142,7 +142,7 @@ mod tests {
         check(&[(7, 100), (1, 200)], &[8]);
         check(&[(3, GROUP_ROWS)], &[1, 1, 1]);
         check(&[(2, GROUP_ROWS + 1), (1, 1)], &[1, 1, 1]);
-        check(&[(70, GROUP_ROWS / 35)], &[32, 38]);
+        check(&[(70, GROUP_ROWS / 35)], &[32, 32, 6]);
         check(&[(5, GROUP_ROWS / 3)], &[3, 2]);
     }
 
