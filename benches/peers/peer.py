@@ -24,7 +24,6 @@ LEAK, SPECTRAL_RADIUS, DENSITY = 0.3, 0.9, 0.1
 """Of every echo state network here: leak 0.3 makes the step a tanh and a blend, whatever the peer."""
 STREAMS = 64
 WASHOUT, PENALTY = 100, 1e-6
-MEMBERS, MEMBER_QUBITS, MEMBER_SUBSTEPS = 10, 4, 5
 
 
 def inputs(rows, low=-1.0, high=1.0):
@@ -42,30 +41,6 @@ def mackey_glass(rows):
         series.append(series[t] + (0.2 * late / (1.0 + late**10) - 0.1 * series[t]) / per_row)
     column = np.array(series[delay + warm * per_row :: per_row][:rows])
     return ((column - column.mean()) / column.std()).reshape(-1, 1)
-
-
-def ising(qubits, generator, evolution):
-    """e^(-iHt) of the fully connected transverse-field Ising model, J uniform in ±1/2, h = 0.7; qubit i is bit i."""
-    states = np.arange(1 << qubits)
-    signs = z_signs(qubits)
-    hamiltonian = np.diag(0.7 * signs.sum(axis=1))
-    for i in range(qubits):
-        for j in range(i + 1, qubits):
-            hamiltonian[states, states ^ (1 << i | 1 << j)] += generator.uniform(-0.5, 0.5)
-    energies, basis = np.linalg.eigh(hamiltonian)
-    return (basis * np.exp(-1j * evolution * energies)) @ basis.T
-
-
-def z_signs(qubits):
-    """Basis states × qubits: the eigenvalues of Z."""
-    return 1.0 - 2.0 * (np.arange(1 << qubits)[:, None] >> np.arange(qubits) & 1)
-
-
-def zz_signs(qubits):
-    """Basis states × read-outs: the eigenvalues of all Z_i, then of all Z_i·Z_j."""
-    signs = z_signs(qubits)
-    pairs = [signs[:, i] * signs[:, j] for i in range(qubits) for j in range(i + 1, qubits)]
-    return np.column_stack([signs, *pairs])
 
 
 def version(package):

@@ -1,135 +1,114 @@
-"""Quantum reservoirs in numpy, complex128 or f64: the same maps as ours, without ours' halving by parity.
-
-An input s is written into qubit 0 (ρ ← |ψ⟩⟨ψ| ⊗ Tr₀ ρ, |ψ⟩ = √(1−s)·|0⟩ + √s·|1⟩), the network evolves in equal parts,
-and all ⟨Z_i⟩ and ⟨Z_i·Z_j⟩ are read after each.
-"""
+"""Quantum reservoirs in numpy, complex128 or f64: the same maps as ours, without ours' halving by parity."""
 
 import peer
+import ising
 import numpy as np
-from peer import MEMBER_QUBITS, MEMBER_SUBSTEPS, MEMBERS, Case
+from peer import Case
 
 NUMPY = peer.version("numpy")
 INPUTS = 20
-EVOLUTION, SUBSTEPS = 2.0, 10
 
 
-def density_step(state, amplitudes, unitary, dagger, substeps, signs):
-    """One input of a density matrix of all qubits; qubit 0 is the lowest bit."""
-    rest = len(state) // 2
-    erased = np.trace(state.reshape(rest, 2, rest, 2), axis1=1, axis2=3)
-    state = np.kron(erased, np.outer(amplitudes, amplitudes))
+def prepared(state, value):
+    """All qubits, after an input was written into qubit 0."""
+    psi = np.sqrt([1 - value, value])
+    return np.kron(state, np.outer(psi, psi))
+
+
+def density_step(network, unitary, dagger, state):
+    """Evolves a density matrix of all qubits and reads it out part by part."""
     features = []
-    for _ in range(substeps):
+    for _ in range(network.substeps):
         state = unitary @ state @ dagger
-        features.append(state.diagonal().real @ signs)
+        features.append(state.diagonal().real @ network.signs)
     return state, np.concatenate(features)
 
 
-def amplitudes_of(values):
-    return np.sqrt(np.column_stack([1 - values, values]))
-
-
 def exact(qubits):
-    """One network whose density matrix is stepped as it stands, and the same by the Kraus form that needs less work."""
-    unitary = peer.ising(qubits, np.random.default_rng(qubits), EVOLUTION / SUBSTEPS)
-    dagger, signs = unitary.conj().T.copy(), peer.zz_signs(qubits)
-    inputs = amplitudes_of(peer.inputs(INPUTS, 0, 1)[:, 0])
-    rest = 1 << (qubits - 1)
+    """One network, in two ways that give the same features."""
+    network = ising.single(qubits)
+    unitary = network.unitary()
+    dagger, rest = unitary.conj().T.copy(), 1 << (qubits - 1)
+    start = np.zeros((rest, rest), complex)
+    start[0, 0] = 1
 
-    def conjugation(rows):
-        state = np.zeros((2 * rest, 2 * rest), complex)
-        state[0, 0] = 1
-        for amplitudes in rows:
-            state, features = density_step(state, amplitudes, unitary, dagger, SUBSTEPS, signs)
+    def conjugation(values):
+        state = start
+        for value in values:
+            state, features = density_step(network, unitary, dagger, prepared(state, value))
+            state = ising.erased(state)
         return features
 
-    # σ' = Σ_a K_a·σ·K_a†, K_a = √(1−s)·U_a0 + √s·U_a1 of the whole evolution; features from the observables
-    # carried back in time, whose blocks are weighted by the amplitudes.
-    whole = np.linalg.matrix_power(unitary, SUBSTEPS).reshape(rest, 2, rest, 2).transpose(1, 3, 0, 2)
-    observables, power = [], np.eye(2 * rest)
-    for _ in range(SUBSTEPS):
-        power = unitary @ power
-        for sign in signs.T:
-            carried = (power.conj().T * sign) @ power
-            observables.append(carried.reshape(rest, 2, rest, 2).transpose(1, 3, 0, 2))
-    # Tr(O·σ) with Hermitian O and σ is the sum of products of real and of imaginary parts.
-    zero, one, both = (
-        np.array([np.concatenate([part.real.ravel(), part.imag.ravel()]) for part in parts])
-        for parts in (
-            [o[0, 0] for o in observables], [o[1, 1] for o in observables], [o[0, 1] + o[1, 0] for o in observables],
-        )
-    )
-    stacked = np.concatenate([zero, one, both])
+    # As H is real, Re ρ + Im ρ holds all of ρ. In the eigenbasis evolution mixes it with its transpose element by
+    # element, and an observable O reads Σ O_αβ·(Re ρ + Im ρ)_αβ.
+    basis, gaps = network.basis, network.energies[:, None] - network.energies
+    angles = network.part * np.arange(1, network.substeps + 1)[:, None, None] * gaps
+    cosines, sines = np.cos(angles), np.sin(angles)
+    observables = np.array([((basis.T * sign) @ basis).ravel() for sign in network.signs.T]).T.copy()
 
-    def kraus(rows):
-        state = np.zeros((rest, rest), complex)
-        state[0, 0] = 1
-        for a, b in rows:
-            parts = stacked @ np.concatenate([state.real.ravel(), state.imag.ravel()])
-            zeros, ones, coherences = parts.reshape(3, -1)
-            features = a * a * zeros + b * b * ones + a * b * coherences
-            first, second = a * whole[0, 0] + b * whole[0, 1], a * whole[1, 0] + b * whole[1, 1]
-            state = first @ state @ first.conj().T + second @ state @ second.conj().T
+    def eigenbasis(values):
+        state = start.real
+        for value in values:
+            inside = basis.T @ prepared(state, value) @ basis
+            parts = cosines * inside - sines * inside.T
+            features = (parts.reshape(network.substeps, -1) @ observables).ravel()
+            state = sum(half @ parts[-1] @ half.T for half in (basis[::2], basis[1::2]))
         return features
 
+    values = ising.inputs(INPUTS)
+    timed = values[:3] if qubits > 6 else values
     cases = []
-    for work, note in ((conjugation, "density matrix, U·ρ·U† in each part"), (kraus, "Kraus form, observables carried back")):
-        rows = inputs[: 3 if qubits > 6 else INPUTS]
-        checksum = np.abs(work(inputs[:3])).sum()
-        cases.append(Case(NUMPY, "complex128", "per input", lambda work=work, rows=rows: work(rows), len(rows), checksum, note))
+    ways = (
+        (conjugation, "complex128", "density matrix, U·ρ·U† in each part"),
+        (eigenbasis, "f64", "in the eigenbasis, as ours"),
+    )
+    for work, precision, note in ways:
+        checksum = np.abs(work(values[:3])).sum()
+        cases.append(Case(NUMPY, precision, "per input", lambda work=work: work(timed), len(timed), checksum, note))
     return cases
 
 
 def bank(streams):
     """Ten networks of four qubits, each step tabulated as a real matrix of 8·8 + 50 rows and 3·64 columns."""
-    rng = np.random.default_rng(4)
-    rest = 1 << (MEMBER_QUBITS - 1)
-    signs = peer.zz_signs(MEMBER_QUBITS)
-    upper, lower = np.triu_indices(rest), np.tril_indices(rest, -1)
-    evolutions = np.geomspace(1, 8, MEMBERS)
-    tables = np.array([tabulate(peer.ising(MEMBER_QUBITS, rng, t / MEMBER_SUBSTEPS), signs, upper, lower) for t in evolutions])
-    values = peer.inputs(INPUTS * streams, 0, 1).reshape(INPUTS, 1, 1, streams)
-    parts = np.concatenate([1 - values, values, np.sqrt(values * (1 - values))], axis=1)[:, :, :, :]
-    start = np.zeros((MEMBERS, rest * rest, streams))
+    tables = np.array([tabulate(network) for network in ising.bank()])
+    members, coordinates = len(tables), tables.shape[2] // 3
+    values = ising.inputs(INPUTS * streams).reshape(INPUTS, 1, 1, streams)
+    weights = np.concatenate([1 - values, values, np.sqrt(values * (1 - values))], axis=1)[:, None]
+    start = np.zeros((members, coordinates, streams))
     start[:, 0] = 1.0
 
     def run():
         state = start
-        for part in parts:
-            told = (state[:, None] * part).reshape(MEMBERS, 3 * rest * rest, streams)
+        for weight in weights:
+            told = (weight * state[:, None]).reshape(members, 3 * coordinates, streams)
             result = tables @ told
-            state, features = result[:, : rest * rest], result[:, rest * rest :]
+            state, features = result[:, :coordinates], result[:, coordinates:]
         return features
 
     what = "per input" if streams == 1 else "per stream-input"
-    return [Case(NUMPY, "f64", what, run, INPUTS * streams, np.abs(run()).sum(), "a step as a tabulated real matrix")]
+    return [Case(NUMPY, "f64", what, run, INPUTS * streams, np.abs(run()).sum(), "a step as a real matrix, as ours")]
 
 
-def tabulate(unitary, signs, upper, lower):
-    """Rows: the new coordinates of σ, then the features. Columns: σ's coordinates for each of the input's three parts."""
-    dagger = unitary.conj().T
-    rest = len(unitary) // 2
+def tabulate(network):
+    """Rows: new coordinates of the state, then features. Columns: its coordinates for each of the input's three parts.
 
-    def coordinates(matrix):
-        return np.concatenate([matrix[upper].real, matrix[lower].imag])
+    A step is linear in the state and in 1 − s, s and √(s·(1−s)).
+    """
+    unitary = network.unitary()
+    dagger, rest = unitary.conj().T, len(unitary) // 2
+    upper, lower = np.triu_indices(rest), np.tril_indices(rest, -1)
 
-    def respond(matrix, amplitudes):
-        state = np.kron(matrix, np.eye(2))  # its trace over qubit 0 is twice the matrix
-        state, features = density_step(state / 2, amplitudes, unitary, dagger, MEMBER_SUBSTEPS, signs)
-        erased = np.trace(state.reshape(rest, 2, rest, 2), axis1=1, axis2=3)
-        return np.concatenate([coordinates(erased), features])
+    def respond(matrix, value):
+        state, features = density_step(network, unitary, dagger, prepared(matrix, value))
+        state = ising.erased(state)
+        return np.concatenate([state[upper].real, state[lower].imag, features])
 
     columns = [[], [], []]
-    for coordinate in range(rest * rest):
+    for (i, j), unit in [*((place, 1) for place in zip(*upper)), *((place, 1j) for place in zip(*lower))]:
         matrix = np.zeros((rest, rest), complex)
-        if coordinate < len(upper[0]):
-            i, j = upper[0][coordinate], upper[1][coordinate]
-            matrix[i, j] = matrix[j, i] = 1
-        else:
-            i, j = lower[0][coordinate - len(upper[0])], lower[1][coordinate - len(upper[0])]
-            matrix[i, j], matrix[j, i] = 1j, -1j
-        zero, one = respond(matrix, np.array([1.0, 0.0])), respond(matrix, np.array([0.0, 1.0]))
-        even = respond(matrix, np.sqrt([0.5, 0.5]))
+        matrix[j, i] = np.conj(unit)
+        matrix[i, j] = unit
+        zero, one, even = respond(matrix, 0.0), respond(matrix, 1.0), respond(matrix, 0.5)
         for column, response in zip(columns, (zero, one, 2 * even - zero - one)):
             column.append(response)
     return np.array([response for part in columns for response in part]).T

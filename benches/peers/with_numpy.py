@@ -86,7 +86,7 @@ def spiking():
     made = rng.uniform(size=(units, units)) < DENSITY
     # Row by source, so that what a spike adds lies together.
     outgoing = (made * rng.gamma(2, 0.5, (units, units)) * sign[:, None] * 0.03).astype(np.float32)
-    drive = rng.uniform(0.72, 1.23, units).astype(np.float32)
+    drive = rng.uniform(0.7, 1.12, units).astype(np.float32)
     membrane = (1 / np.exp(rng.uniform(np.log(5), np.log(20), units))).astype(np.float32)
     decay = np.exp(-1 / np.exp(rng.uniform(np.log(2), np.log(10), units))).astype(np.float32)
     rows = peer.inputs(steps, 0.0, 0.1).astype(np.float32)[:, 0]

@@ -33,7 +33,9 @@ def echo(units, density, note=""):
             state = alone.advance(row)
         return state
 
-    run = lambda: model.predict(rows)
+    def run():
+        return model.predict(rows)
+
     return [
         Case(f"{NAME} run", "f64", "per step", run, STEPS, np.abs(run()).sum(), note),
         Case(f"{NAME} single step", "f64", "per step", step, STEPS, np.abs(step()).sum(), note),

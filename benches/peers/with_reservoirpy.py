@@ -46,7 +46,8 @@ def train(rows):
     """The weights are drawn before the clock starts."""
     series = peer.mackey_glass(rows + 1)
     model = ESN(reservoir=reservoir(500, DENSITY), readout=Ridge(ridge=peer.PENALTY))
-    model.fit(series[:200], series[1:201])
+
+    model.fit(series[:300], series[1:301])
 
     def fit():
         model.reset()
@@ -70,7 +71,7 @@ def recursive_least_squares():
 
 def spiking():
     """Its neurons have neither synaptic currents nor a refractory time, and all synapses are multiplied every step."""
-    node = LIF(1000, inhibitory=0.2, threshold=1.0, lr=0.1, sr=0.3, input_scaling=0.55, rc_connectivity=DENSITY,
+    node = LIF(1000, inhibitory=0.2, threshold=1.0, lr=0.1, sr=0.3, input_scaling=0.32, rc_connectivity=DENSITY,
                input_connectivity=1.0, seed=1)
     rows = peer.inputs(500, 0.0, 1.0)
     spikes = node.run(rows)
