@@ -114,3 +114,16 @@ pub(crate) fn arch() -> Arch {
 pub(crate) fn avx512() -> Option<pulp::x86::V4> {
     if InstructionSet::in_use() == InstructionSet::Avx512 { pulp::x86::V4::try_new() } else { None }
 }
+
+/// Runs a check with each instruction set of this machine. One check after the other: the limit is one of the process.
+#[cfg(test)]
+pub(crate) fn with_each(check: impl Fn()) {
+    use std::sync::{Mutex, PoisonError};
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for set in InstructionSet::ALL.into_iter().filter(|set| set.limit()) {
+        check();
+        assert_eq!(InstructionSet::in_use(), set, "nobody else limits instructions meanwhile");
+    }
+    assert!(InstructionSet::best().limit());
+}

@@ -23,6 +23,8 @@ pub use arch::InstructionSet;
 pub(crate) use arch::arch;
 #[cfg(target_arch = "x86_64")]
 use arch::avx512;
+#[cfg(test)]
+use arch::with_each;
 pub(crate) use dense::Panels;
 pub(crate) use dot::dot;
 pub(crate) use real::Real;

@@ -196,11 +196,13 @@ fn mixed_step(
 ) {
     let [first, rest @ ..] = channels else { return };
     let Work { spectral, state: other_state, features: other_features, .. } = work;
-    let other_state = room(other_state, state.len());
+    let Some(second) = rest.first() else {
+        return first.step(state, input, features, spectral);
+    };
+    let (other_state, other_features) =
+        (room(other_state, state.len()), room(other_features, features.len()));
     other_state.copy_from_slice(state);
     first.step(state, input, features, spectral);
-    let Some(second) = rest.first() else { return };
-    let other_features = room(other_features, features.len());
     second.step(other_state, input, other_features, spectral);
     let mix = |one: &mut [f64], other: &[f64]| {
         one.iter_mut().zip(other).for_each(|(one, other)| *one = shares[0] * *one + shares[1] * other);
