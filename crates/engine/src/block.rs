@@ -203,6 +203,37 @@ impl<R: Real> Block<R> {
         }
     }
 
+    /// A state that holds no more than the features, for a reservoir that steps elsewhere.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn outlet(&self) -> State<R> {
+        match &self.reservoir {
+            Reservoir::Echo(echo) => State::Echo(vec![R::ZERO; echo.units()]),
+            Reservoir::Spiking(liquid) => State::Spiking(liquid.fresh()),
+            Reservoir::Quantum(bank) => State::Quantum(vec![0.0; bank.features_len()]),
+        }
+    }
+
+    /// Puts features that were computed elsewhere into an [outlet](Self::outlet).
+    #[cfg(feature = "gpu")]
+    pub(crate) fn put_features(&self, state: &mut State<R>, features: &[R]) {
+        match state {
+            State::Echo(vector) => vector.copy_from_slice(features),
+            State::Quantum(state) => {
+                state.iter_mut().zip(features).for_each(|(value, feature)| *value = feature.widen());
+            }
+            State::Spiking(_) => unreachable!("spiking neurons step here"),
+        }
+    }
+
+    /// An input, or the nearest that the reservoir can tell from others.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn within_limit(&self, input: R) -> R {
+        match &self.reservoir {
+            Reservoir::Echo(_) => echo::within_limit(input),
+            _ => input,
+        }
+    }
+
     /// Inputs of a row.
     pub(crate) fn inputs_len(&self) -> usize {
         match &self.reservoir {

@@ -57,6 +57,8 @@ pub(crate) struct Cohort<R> {
     pub(crate) rows: Vec<usize>,
     /// Room for the blocks' arithmetic.
     pub(crate) work: block::Work<R>,
+    /// Blocks that somebody else steps.
+    left_out: Vec<usize>,
 }
 
 impl<R: Real> Cohort<R> {
@@ -65,6 +67,7 @@ impl<R: Real> Cohort<R> {
         let wanted = streams >= LANES_FROM && encoder.blocks.iter().any(Block::prefers_lanes);
         self.stride = if wanted { streams.next_multiple_of(LANES) } else { 0 };
         self.lanes.clear();
+        self.left_out.clear();
         if !wanted {
             return;
         }
@@ -73,6 +76,18 @@ impl<R: Real> Cohort<R> {
             self.lanes.push(vec![R::ZERO; length]);
         }
         (0..streams).for_each(|lane| self.enter(encoder, lane));
+    }
+
+    /// Leaves blocks to somebody else until the next beginning.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn leave_out(&mut self, blocks: &[usize]) {
+        self.left_out.extend_from_slice(blocks);
+    }
+
+    /// Whether a block is stepped here.
+    #[inline(always)]
+    pub(crate) fn steps(&self, block: usize) -> bool {
+        !self.left_out.contains(&block)
     }
 
     /// Whether any block has its states in lanes.

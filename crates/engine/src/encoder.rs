@@ -145,9 +145,16 @@ impl<R: Real> Encoder<R> {
         }
     }
 
+    /// A memory of rows alone, without reservoirs.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn fresh_ring(&self) -> Memory<R> {
+        let ring = vec![R::ZERO; self.ring_rows() * self.channels.len()];
+        Memory { rows: 0, ring, states: Vec::new() }
+    }
+
     /// Remembers one row (one value per channel).
     #[inline(always)]
-    fn remember(&self, memory: &mut Memory<R>, row: impl Fn(usize) -> f64) {
+    pub(crate) fn remember(&self, memory: &mut Memory<R>, row: impl Fn(usize) -> f64) {
         let width = self.channels.len();
         let mask = memory.ring.len() / width - 1;
         let slot = (memory.rows & mask) * width;
@@ -180,7 +187,9 @@ impl<R: Real> Encoder<R> {
             self.remember(memory.memory_mut(), |channel| row(stream, channel));
         }
         for index in 0..self.blocks.len() {
-            self.step_block(index, streams, cohort);
+            if cohort.steps(index) {
+                self.step_block(index, streams, cohort);
+            }
         }
     }
 
@@ -208,7 +217,7 @@ impl<R: Real> Encoder<R> {
 
     /// Writes what a reservoir hears: each channel's newest value, then its seasonal ones.
     #[inline(always)]
-    fn listen(&self, block: &Block<R>, memory: &Memory<R>, inputs: &mut [R]) {
+    pub(crate) fn listen(&self, block: &Block<R>, memory: &Memory<R>, inputs: &mut [R]) {
         let (width, hearing) = (self.channels.len(), &block.hearing);
         let standard = |offset: usize, channel: usize| {
             let value = self.past(memory, offset, channel);

@@ -46,6 +46,8 @@ pub mod detect;
 mod echo;
 mod encoder;
 pub mod free_run;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod intervals;
 mod kernel;
 mod linalg;

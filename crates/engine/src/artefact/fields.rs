@@ -65,7 +65,7 @@ fn write_parts<R: Real>(w: &mut Writer, parts: &Parts<R>) {
 pub(crate) fn read_core(r: &mut Reader<'_>) -> Result<Core, Error> {
     let spec = read_choices(r)?;
     Ok(match spec.profile {
-        NumericProfile::CpuF32 => Core::F32(read_parts(r, spec)?),
+        NumericProfile::CpuF32 | NumericProfile::GpuF32 => Core::F32(read_parts(r, spec)?),
         NumericProfile::CpuF64 => Core::F64(read_parts(r, spec)?),
     })
 }

@@ -39,6 +39,12 @@ impl<R: Real> Panels<R> {
         Self { columns, rows, weights: Arc::new(Aligned::new(weights.as_flattened())) }
     }
 
+    /// The entry at a row and a column.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn entry(&self, row: usize, column: usize) -> R {
+        self.weights[(row / LANES * self.columns + column) * LANES + row % LANES]
+    }
+
     /// Rows including padding: the length of an output.
     pub(crate) fn padded_rows(&self) -> usize {
         self.rows.next_multiple_of(LANES)

@@ -6,12 +6,16 @@
 
 mod forecaster;
 mod mixer;
+#[cfg(feature = "gpu")]
+mod offload;
 mod readout;
 mod stream;
 mod windows;
 
 pub(crate) use forecaster::Surprise;
 pub(crate) use mixer::{MixState, Mixer};
+#[cfg(feature = "gpu")]
+pub(crate) use offload::{Elsewhere, Leg};
 pub use readout::Contraction;
 pub(crate) use readout::{FORGETS_WITHIN, Parts, Readout};
 pub use stream::{StateError, Stream};

@@ -14,18 +14,18 @@ use spinwell_core::Samples;
 
 /// A window under way.
 #[derive(Debug, Clone, Copy)]
-struct Lane<'w> {
-    window: Window<'w>,
+pub(super) struct Lane<'w> {
+    pub(super) window: Window<'w>,
     /// Its place among the results.
-    index: usize,
+    pub(super) index: usize,
     /// Rows fed.
-    row: usize,
+    pub(super) row: usize,
 }
 
 /// The row of a window that comes next.
-struct Arriving<'w> {
-    lane: Lane<'w>,
-    hears_targets: bool,
+pub(super) struct Arriving<'w> {
+    pub(super) lane: Lane<'w>,
+    pub(super) hears_targets: bool,
 }
 
 impl Row for Arriving<'_> {

@@ -79,6 +79,23 @@ impl Bank {
         &self.weights
     }
 
+    /// The networks, where each is one matrix.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn tables(&self) -> Option<Vec<&Transfer>> {
+        let mut tables = Vec::with_capacity(self.networks.len());
+        for network in &self.networks {
+            let Form::Transfer(table) = network else { return None };
+            tables.push(table);
+        }
+        (!tables.is_empty()).then_some(tables)
+    }
+
+    /// Coordinates of a network's state whose sum is its trace.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn diagonal(&self) -> &[usize] {
+        &self.diagonal
+    }
+
     /// Inputs of a row.
     pub(crate) fn inputs_len(&self) -> usize {
         self.weights.inputs

@@ -35,6 +35,8 @@ mod transfer;
 
 pub(crate) use bank::{Bank, Heard, Work};
 pub(crate) use draw::BankWeights;
+#[cfg(feature = "gpu")]
+pub(crate) use transfer::Transfer;
 
 use crate::kernel::LANES;
 

@@ -100,6 +100,30 @@ impl Transfer {
         }
     }
 
+    /// Coordinates of a sector.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn half(&self) -> usize {
+        self.half
+    }
+
+    /// Read-outs of a step.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn features(&self) -> usize {
+        self.features
+    }
+
+    /// What a coordinate of a sector adds to a line by one part of the input, under the first map. Lines are the new
+    /// coordinates of the first sector, those of the second, then the features.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn coefficient(&self, part: usize, coordinate: usize, line: usize) -> f64 {
+        let column = part * self.half + coordinate;
+        match line.checked_sub(self.half) {
+            None => self.same.entry(line, column),
+            Some(line) if line < self.half => self.crossed.entry(line, column),
+            Some(line) => self.same.entry(line, column),
+        }
+    }
+
     /// Advances the states of several streams, in each first sector first, by one product for each sector.
     pub(crate) fn step(
         &self,

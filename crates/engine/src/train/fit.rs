@@ -52,7 +52,8 @@ impl Fitted {
 /// Fits one candidate. `None` where the rows do not suffice for its lags or its equations cannot be solved.
 pub(super) fn fit(task: &Task<'_>, spec: &Spec, hints: &Hints) -> Option<Fitted> {
     match spec.profile {
-        NumericProfile::CpuF32 => fit_in::<f32>(task, spec, hints, Core::F32),
+        // Models are trained on the CPU, wherever they serve.
+        NumericProfile::CpuF32 | NumericProfile::GpuF32 => fit_in::<f32>(task, spec, hints, Core::F32),
         NumericProfile::CpuF64 => fit_in::<f64>(task, spec, hints, Core::F64),
     }
 }

@@ -43,7 +43,7 @@ fn shapes() -> &'static [Sample] {
     })
 }
 
-fn all_samples() -> impl Iterator<Item = &'static Sample> {
+pub(crate) fn all_samples() -> impl Iterator<Item = &'static Sample> {
     samples().iter().chain(shapes())
 }
 

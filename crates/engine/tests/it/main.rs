@@ -6,6 +6,8 @@ mod bad_data;
 mod batches;
 mod files;
 mod forged;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod honesty;
 mod states;
 mod support;

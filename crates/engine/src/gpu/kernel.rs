@@ -1,0 +1,188 @@
+//! Programs of a card and what they are bound to.
+//!
+//! All of them see the same first bindings (shape, row, inputs, the state before and after, features), see
+//! `shaders/row.wgsl`, and then the weights of their own.
+
+use super::{ECHO, ECHO_DENSE, ECHO_SPARSE, QUANTUM_TABLE, ROW};
+use std::num::NonZeroU64;
+use wgpu::util::DeviceExt;
+
+/// Bytes from one row's record to the next: the alignment that every card is content with.
+pub(super) const ROW_STRIDE: u32 = 256;
+/// Bytes of a row's record.
+const ROW_BYTES: u64 = 16;
+
+/// A compiled program.
+pub(super) struct Kernel {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// All of them.
+pub(super) struct Kernels {
+    pub(super) echo_dense: Kernel,
+    pub(super) echo_sparse: Kernel,
+    pub(super) quantum_table: Kernel,
+}
+
+impl Kernels {
+    pub(super) fn compile(device: &wgpu::Device) -> Self {
+        let echo = |own: &str| [ROW, ECHO, own].concat();
+        Self {
+            echo_dense: Kernel::compile(device, "echo dense", echo(ECHO_DENSE), 1),
+            echo_sparse: Kernel::compile(device, "echo sparse", echo(ECHO_SPARSE), 4),
+            quantum_table: Kernel::compile(device, "quantum table", [ROW, QUANTUM_TABLE].concat(), 4),
+        }
+    }
+}
+
+/// The buffers that change from row to row.
+pub(super) struct Moving {
+    /// Row records, see [`row_record`].
+    pub(super) rows: wgpu::Buffer,
+    /// Rows × inputs × streams.
+    pub(super) inputs: wgpu::Buffer,
+    /// States of even rows are read from the first and written to the second; of odd rows the other way round.
+    pub(super) states: [wgpu::Buffer; 2],
+    /// Slots × streams × features.
+    pub(super) features: wgpu::Buffer,
+}
+
+/// A kernel with everything it works on.
+pub(super) struct Stage {
+    pipeline: wgpu::ComputePipeline,
+    bound: [wgpu::BindGroup; 2],
+    /// Streams of a workgroup.
+    streams: u32,
+    /// Workgroups beside each other for the same streams.
+    breadth: u32,
+}
+
+/// How a kernel's work is divided.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Division {
+    /// Streams of a workgroup.
+    pub(super) streams: u32,
+    /// Workgroups for the same streams.
+    pub(super) breadth: u32,
+}
+
+impl Kernel {
+    fn compile(device: &wgpu::Device, label: &str, source: String, weights: u32) -> Self {
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(label),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
+        let mut entries = vec![
+            entry(0, wgpu::BufferBindingType::Uniform, None),
+            entry(1, wgpu::BufferBindingType::Uniform, NonZeroU64::new(ROW_BYTES)),
+            entry(2, storage(true), None),
+            entry(3, storage(true), None),
+            entry(4, storage(false), None),
+            entry(5, storage(false), None),
+        ];
+        entries.extend((0..weights).map(|index| entry(6 + index, storage(true), None)));
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(label),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("step"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        });
+        Self { pipeline, layout }
+    }
+
+    /// Binds the kernel to its buffers.
+    pub(super) fn bind(
+        &self,
+        device: &wgpu::Device,
+        shape: &wgpu::Buffer,
+        moving: &Moving,
+        weights: &[wgpu::Buffer],
+        division: Division,
+    ) -> Stage {
+        let bound = [0, 1].map(|odd: usize| {
+            let row = wgpu::BufferBinding {
+                buffer: &moving.rows,
+                offset: 0,
+                size: NonZeroU64::new(ROW_BYTES),
+            };
+            let fixed = [&moving.inputs, &moving.states[odd], &moving.states[1 - odd], &moving.features];
+            let mut entries = vec![
+                wgpu::BindGroupEntry { binding: 0, resource: shape.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Buffer(row) },
+            ];
+            let storages = fixed.into_iter().chain(weights).zip(2..);
+            entries.extend(storages.map(|(buffer, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            }));
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &self.layout,
+                entries: &entries,
+            })
+        });
+        let Division { streams, breadth } = division;
+        Stage { pipeline: self.pipeline.clone(), bound, streams, breadth }
+    }
+}
+
+impl Stage {
+    /// Steps `streams` streams by the row whose record is number `record`; `odd` says which state is read.
+    pub(super) fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, record: u32, odd: bool, streams: u32) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bound[usize::from(odd)], &[record * ROW_STRIDE]);
+        pass.dispatch_workgroups(streams.div_ceil(self.streams), self.breadth, 1);
+    }
+}
+
+fn entry(
+    binding: u32,
+    ty: wgpu::BufferBindingType,
+    dynamic: Option<NonZeroU64>,
+) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: dynamic.is_some(),
+            min_binding_size: dynamic,
+        },
+        count: None,
+    }
+}
+
+/// A buffer that holds these numbers and never changes.
+pub(super) fn constants<N: bytemuck::NoUninit>(
+    device: &wgpu::Device,
+    numbers: &[N],
+    usage: wgpu::BufferUsages,
+) -> wgpu::Buffer {
+    device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: None,
+        contents: bytemuck::cast_slice(numbers),
+        usage,
+    })
+}
+
+/// The weights of a kernel; a buffer cannot be empty.
+pub(super) fn weights<N: bytemuck::NoUninit + Default>(
+    device: &wgpu::Device,
+    numbers: &[N],
+) -> wgpu::Buffer {
+    let numbers = if numbers.is_empty() { &[N::default()] } else { numbers };
+    constants(device, numbers, wgpu::BufferUsages::STORAGE)
+}

@@ -1,0 +1,255 @@
+//! A model whose reservoirs are on a card.
+
+use super::device::Gpu;
+use super::echo::EchoProgram;
+use super::kernel::{Moving, Stage};
+use super::quantum::{COORDINATES_MAX, TableProgram};
+use super::room::{Room, Size};
+use super::Lost;
+use crate::block::{Block, Reservoir};
+use crate::model::{Core, Elsewhere, Leg, Parts};
+use crate::{Forecast, Model, Scratch, Window, WindowError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Most windows that step side by side.
+const STREAMS_MAX: usize = 256;
+/// Streams come in multiples of this many.
+const STREAMS_STEP: usize = 8;
+/// Most rows that are sent at once.
+const ROWS_MAX: usize = 1024;
+/// Free rooms that are kept for the next batch.
+const ROOMS_KEPT: usize = 4;
+
+/// Why a model stays on the CPU.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// It computes in 64 bits.
+    #[error("it computes in 64 bits, which cards do slowly or not at all")]
+    Wide,
+    /// Nothing of it would run on a card.
+    #[error("it has no echo-state or quantum reservoir that a card can step: {0}")]
+    NothingToDo(&'static str),
+    /// A card's buffers do not hold it.
+    #[error("a single stream of it needs {needed} bytes in one buffer, and the card gives {given}")]
+    TooLarge {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes that there are.
+        given: u64,
+    },
+    /// The card failed.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+/// A reservoir on a card.
+pub(super) trait Program: Send + Sync {
+    /// Inputs of a row.
+    fn inputs(&self) -> usize;
+    /// Features of a row.
+    fn features(&self) -> usize;
+    /// Numbers of a stream's state.
+    fn state_len(&self) -> usize;
+    /// What a stream begins with; `None` for zeros.
+    fn fresh(&self) -> Option<&[f32]>;
+    /// Bytes of its weights.
+    fn bytes(&self) -> u64;
+    /// What a row takes, in order.
+    fn stages(&self, gpu: &Gpu, stride: u32, moving: &Moving) -> Vec<Stage>;
+}
+
+/// A model on a card.
+pub struct Resident {
+    gpu: Arc<Gpu>,
+    model: Arc<Model>,
+    /// One for each reservoir that the card steps.
+    programs: Vec<Option<Box<dyn Program>>>,
+    /// Rooms that nobody uses at the moment.
+    rooms: Mutex<Vec<Rooms>>,
+}
+
+/// Room for all reservoirs of some streams.
+struct Rooms {
+    size: Size,
+    rooms: Vec<Option<Room>>,
+}
+
+/// Rooms in use.
+struct Lease<'r> {
+    gpu: &'r Gpu,
+    rooms: &'r mut Rooms,
+}
+
+impl Resident {
+    /// Brings a model's reservoirs onto a card.
+    ///
+    /// # Errors
+    /// Where the card can do nothing for this model, cannot hold it, or fails.
+    pub fn load(gpu: Arc<Gpu>, model: Arc<Model>) -> Result<Self, Unsupported> {
+        let Core::F32(parts) = model.core() else { return Err(Unsupported::Wide) };
+        let mut reason = "it has no reservoir";
+        let mut programs: Vec<Option<Box<dyn Program>>> = Vec::new();
+        for block in &parts.encoder.blocks {
+            programs.push(match program(&gpu, block) {
+                Ok(program) => Some(program),
+                Err(why) => {
+                    reason = why;
+                    None
+                }
+            });
+        }
+        if programs.iter().all(Option::is_none) {
+            return Err(Unsupported::NothingToDo(reason));
+        }
+        gpu.check()?;
+        let resident = Self { gpu, model, programs, rooms: Mutex::default() };
+        let needed = 4 * (STREAMS_STEP * resident.widest()) as u64;
+        let given = resident.gpu.buffer_bytes_max();
+        let largest = resident.programs().map(Program::bytes).max().unwrap_or(0).max(needed);
+        if largest > given {
+            return Err(Unsupported::TooLarge { needed: largest, given });
+        }
+        Ok(resident)
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The card.
+    #[must_use]
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// Bytes that the weights take on the card.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.programs().map(Program::bytes).sum()
+    }
+
+    /// As [`Model::forecast_windows`], with the card's arithmetic.
+    ///
+    /// # Errors
+    /// Where the card fails; then nothing has been answered.
+    pub fn forecast_windows(
+        &self,
+        windows: &[Window<'_>],
+    ) -> Result<Vec<Result<Forecast, WindowError>>, Lost> {
+        let parts = self.parts();
+        let mut results: Vec<_> =
+            windows.iter().map(|window| self.model.check(window).map(|()| None)).collect();
+        let mut wanted: Vec<usize> = (0..windows.len()).filter(|&index| results[index].is_ok()).collect();
+        wanted.sort_by_key(|&index| std::cmp::Reverse(windows[index].series.rows()));
+        if let Some(&longest) = wanted.first() {
+            let mut rooms = self.rooms_for(wanted.len(), windows[longest].series.rows());
+            let lease = Lease { gpu: &self.gpu, rooms: &mut rooms };
+            parts.forecast_offloaded(windows, &wanted, &mut results, &mut Scratch::default(), lease)?;
+            let mut free = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+            free.push(rooms);
+            if free.len() > ROOMS_KEPT {
+                free.remove(0);
+            }
+        }
+        let answered = |result: Result<Option<Forecast>, WindowError>| {
+            result.map(|forecast| forecast.expect("every checked window was forecast"))
+        };
+        Ok(results.into_iter().map(answered).collect())
+    }
+
+    pub(super) fn parts(&self) -> &Parts<f32> {
+        match self.model.core() {
+            Core::F32(parts) => parts,
+            Core::F64(_) => unreachable!("models of 64 bits are not brought onto a card"),
+        }
+    }
+
+    fn programs(&self) -> impl Iterator<Item = &dyn Program> {
+        self.programs.iter().flatten().map(AsRef::as_ref)
+    }
+
+    /// Most numbers that one stream takes in one buffer.
+    fn widest(&self) -> usize {
+        let widest = |program: &dyn Program| program.state_len().max(program.features()).max(program.inputs());
+        self.programs().map(widest).max().unwrap_or(0)
+    }
+
+    /// Rooms for so many windows, as many as fit a card's buffers.
+    fn rooms_for(&self, windows: usize, rows: usize) -> Rooms {
+        let numbers = self.gpu.buffer_bytes_max() as usize / 4;
+        // Powers of two, so that few sizes are asked for.
+        let wanted = windows.next_power_of_two().clamp(STREAMS_STEP, STREAMS_MAX);
+        let fitting = numbers / self.widest();
+        let streams = if wanted > fitting { fitting / STREAMS_STEP * STREAMS_STEP } else { wanted };
+        let a_row = self.programs().map(|program| program.inputs().max(program.features())).max().unwrap_or(1);
+        let rows_fitting = numbers / (a_row * streams);
+        let rows = rows.next_power_of_two().min(ROWS_MAX).min(rows_fitting).max(1);
+        let size = Size { streams, rows };
+        let mut free = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = free.iter().position(|rooms| rooms.size == size) {
+            return free.swap_remove(place);
+        }
+        drop(free);
+        let room = |program: &Option<Box<dyn Program>>| {
+            program.as_ref().map(|program| Room::new(&self.gpu, program.as_ref(), size))
+        };
+        Rooms { size, rooms: self.programs.iter().map(room).collect() }
+    }
+}
+
+impl Elsewhere for Lease<'_> {
+    type Error = Lost;
+
+    fn steps(&self, block: usize) -> bool {
+        self.rooms.rooms[block].is_some()
+    }
+
+    fn streams(&self) -> usize {
+        self.rooms.size.streams
+    }
+
+    fn rows(&self) -> usize {
+        self.rooms.size.rows
+    }
+
+    fn begin(&mut self) {
+        self.rooms.rooms.iter_mut().flatten().for_each(|room| room.begin(self.gpu));
+    }
+
+    fn step(
+        &mut self,
+        block: usize,
+        leg: &Leg<'_>,
+        inputs: &[f32],
+        features: &mut Vec<f32>,
+    ) -> Result<(), Lost> {
+        let room = self.rooms.rooms[block].as_mut().expect("only blocks that are here are stepped here");
+        room.step(self.gpu, leg, inputs, features)
+    }
+}
+
+/// The program of a reservoir, or why there is none.
+fn program(gpu: &Gpu, block: &Block<f32>) -> Result<Box<dyn Program>, &'static str> {
+    match &block.reservoir {
+        Reservoir::Echo(echo) => Ok(Box::new(EchoProgram::load(gpu, echo))),
+        Reservoir::Spiking(_) => Err("spiking neurons are stepped by events, which suits the CPU"),
+        Reservoir::Quantum(bank) => {
+            let settings = &bank.weights().settings;
+            if settings.drive > 0.0 {
+                return Err("its qubits are driven by neurons that step on the CPU");
+            }
+            if settings.shots.is_some() {
+                return Err("the noise of finite shots is drawn on the CPU");
+            }
+            let Some(networks) = bank.tables() else {
+                return Err("networks of more than 4 qubits step in their eigenbasis, on the CPU");
+            };
+            if 2 * networks[0].half() > COORDINATES_MAX {
+                return Err("its networks have more coordinates than a workgroup has room for");
+            }
+            Ok(Box::new(TableProgram::load(gpu, bank, &networks)))
+        }
+    }
+}
