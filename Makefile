@@ -24,11 +24,12 @@ lint:
 	@scripts/need.sh build
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --package spinwell-cli --no-default-features --quiet -- -D warnings
 	cargo xtask tidy
 
 unit:
-	@scripts/need.sh build
-	cargo test --workspace --quiet
+	@scripts/need.sh build vulkan
+	SPINWELL_TEST_VULKAN=required NODEVICE_SELECT=1 cargo test --workspace --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 conformance:

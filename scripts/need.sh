@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a topic needs, only if it is missing, and says so. Topics: build, python, peers, wrk.
+# Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, peers, wrk.
 # Debian or Ubuntu with apt; elsewhere it says what to install by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +11,10 @@ for topic in "$@"; do
     python|peers)
       command -v python3 >/dev/null || packages+=(python3)
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv) ;;
+    # A driver that computes on the CPU: what the tests of graphics cards run on.
+    vulkan)
+      ls /usr/share/vulkan/icd.d/lvp_icd.*json >/dev/null 2>&1 || packages+=(mesa-vulkan-drivers)
+      ldconfig -p | grep -q libvulkan.so.1 || packages+=(libvulkan1) ;;
     wrk) command -v wrk >/dev/null || packages+=(wrk) ;;
     *) echo "need.sh: unknown topic $topic" >&2; exit 2 ;;
   esac

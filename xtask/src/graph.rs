@@ -44,9 +44,13 @@ pub(crate) struct Node {
     pub(crate) all: Vec<String>,
 }
 
+/// The platform that dependencies are looked at for: what others need is never built for it.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+
 /// Asks cargo about the workspace that the working directory is in.
 pub(crate) fn read() -> cargo_metadata::Result<Metadata> {
-    MetadataCommand::new().features(CargoOpt::AllFeatures).exec()
+    let platform = ["--filter-platform", PLATFORM].map(str::to_owned).to_vec();
+    MetadataCommand::new().features(CargoOpt::AllFeatures).other_options(platform).exec()
 }
 
 /// The part of the answer that checks look at.

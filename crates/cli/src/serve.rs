@@ -14,7 +14,7 @@ use spinwell_gateway::{
 use spinwell_node::Node;
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::{Health, Phase};
-use spinwell_runtime::options::{Loaded, Options, Override, Sources};
+use spinwell_runtime::options::{Device, Loaded, Options, Override, Sources};
 use spinwell_runtime::{listen, shutdown, telemetry};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,12 +46,21 @@ pub(crate) struct ServeArgs {
     /// Address for metrics and health [default: 127.0.0.1:8002].
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) ops: Option<SocketAddr>,
+    /// Where reservoirs step: on the CPU, on all graphics cards or one of them; auto takes cards for models that are
+    /// faster there [default: auto].
+    #[arg(long, value_name = "auto|cpu|gpu[:I]", value_parser = device)]
+    pub(crate) device: Option<Device>,
     /// Allow addresses that other machines can reach, without encryption and without identities.
     #[arg(long)]
     pub(crate) insecure: bool,
     /// Print the effective configuration, with the source of each value, and exit.
     #[arg(long)]
     pub(crate) print_config: bool,
+}
+
+/// Reads `--device`.
+pub(crate) fn device(text: &str) -> Result<Device, String> {
+    text.parse().map_err(|()| format!("use {}", Device::FORMS))
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -90,6 +99,7 @@ fn load(args: ServeArgs) -> Result<Loaded, Fault> {
         ("http.address", address(args.http), "--http"),
         ("grpc.address", address(args.grpc), "--grpc"),
         ("ops.address", address(args.ops), "--ops"),
+        ("node.device", args.device.map(|device| device.to_string()), "--device"),
         ("insecure", args.insecure.then(|| "true".to_owned()), "--insecure"),
     ];
     let overrides = given
@@ -208,6 +218,7 @@ fn start_node(options: &Options) -> Result<Arc<Node>, spinwell_node::StartError>
         batch_windows_max: options.limits.batch_windows_max,
         batch_rows_max: options.limits.batch_rows_max,
         rows_max: options.limits.rows_max,
+        device: options.device,
     };
     Ok(Arc::new(Node::start(&options.models_dir, &node)?))
 }
@@ -228,6 +239,7 @@ fn announce(listeners: &Listeners, node: &Node) -> Result<()> {
         format!("serving grpc://{} (inference, gRPC)", listeners.grpc.local_addr()?),
         format!("serving http://{} (metrics and health)", listeners.ops.local_addr()?),
     ];
+    lines.extend(node.devices().iter().map(|device| format!("device  {device}")));
     let models = node.models();
     for model in models.ready() {
         let (family, channels, window_min) = (&model.family, model.channels.join(","), model.window_min);

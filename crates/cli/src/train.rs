@@ -11,6 +11,8 @@ use spinwell_core::{Code, ModelName};
 use spinwell_engine::Model;
 use spinwell_engine::backtest::{Evaluation, Mode, Plan, Units, evaluate};
 use spinwell_engine::train::{self, Folds, Options, Score, Trained, Verdict};
+use spinwell_node::Cards;
+use spinwell_runtime::options::Device;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -108,6 +110,7 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
         let summary = summary(&name, version, path, &model, &trained, &options, &seconds);
         card(summary, &model, held.as_ref(), &data, &spec, progress.elapsed())
     };
+    let devices = try_out(training.device, &model)?;
     let saved = models::save(&args.models, &name, &model.to_bytes(), |version, path| {
         serde_json::to_string_pretty(&card(version.0, path)).expect("a JSON value is serialisable")
     })?;
@@ -120,12 +123,23 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
         )?;
     }
     if training.json {
-        output::document(&card(saved.version.0, &saved.path));
+        let mut document = card(saved.version.0, &saved.path);
+        document["devices"] = json!(devices);
+        output::document(&document);
     } else {
         say(&output::comparison(&trained, &seconds));
         conclude(args, &name, &saved, &model, &trained, held.as_ref());
+        devices.iter().for_each(|line| say(line));
     }
     Ok(())
+}
+
+/// What the graphics cards make of a model, a line each.
+fn try_out(device: Device, model: &Model) -> anyhow::Result<Vec<String>> {
+    let cards = Cards::open(device).map_err(|error| error.fault())?;
+    let mut lines = cards.notes().to_vec();
+    lines.extend(cards.try_out(model));
+    Ok(lines)
 }
 
 /// The model's name, given or taken from the file.

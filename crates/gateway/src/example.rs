@@ -60,6 +60,7 @@ fn predict(request: &InferRequest) -> InferReply {
     InferReply {
         model: request.model.clone(),
         node: NodeId("here".into()),
+        profile: NumericProfile::CpuF32,
         predictions: Predictions {
             batch: series.batch(),
             tensors: request.outputs.iter().map(tensor).collect(),
@@ -143,6 +144,7 @@ fn facts(name: &str, task: Task) -> ModelFacts {
         window_max: 100,
         time_column: None,
         profile: NumericProfile::CpuF32,
+        device: "cpu".to_owned(),
         max_batch_size: 8,
         request_rows_max: 500,
     }

@@ -76,7 +76,7 @@ impl Ticket {
         let outcome = &mut self.outcome;
         outcome.model_hash = Some(reply.model.hash);
         outcome.version = Some(reply.model.version);
-        outcome.profile = Some(reply.model.profile);
+        outcome.profile = Some(reply.profile);
         outcome.node = Some(reply.node.clone());
         outcome.batch = Some(reply.batch);
         outcome.timings.queue = reply.queue;

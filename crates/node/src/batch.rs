@@ -4,9 +4,9 @@
 //! two groups the clock is read and the callers are looked at. How windows are grouped does not change a bit of
 //! any prediction, the engine promises that.
 
-use crate::Prediction;
 use crate::executor::Job;
-use spinwell_core::{Code, Fault};
+use crate::{Predicted, Prediction};
+use spinwell_core::{Code, Fault, NumericProfile};
 use spinwell_engine::Window;
 use std::time::Instant;
 
@@ -20,6 +20,8 @@ const SIDE_BY_SIDE: usize = 16;
 pub(crate) struct Part {
     pub(crate) job: Job,
     pub(crate) results: Vec<Result<Prediction, Fault>>,
+    /// The arithmetic of the results; a card's where any of them is.
+    pub(crate) profile: Option<NumericProfile>,
 }
 
 impl Part {
@@ -45,7 +47,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn of(jobs: Vec<Job>) -> Self {
-        let parts = jobs.into_iter().map(|job| Part { job, results: Vec::new() }).collect();
+        let parts = jobs.into_iter().map(|job| Part { job, results: Vec::new(), profile: None }).collect();
         Self { parts, windows_run: 0 }
     }
 
@@ -53,7 +55,7 @@ impl Batch {
     /// every window has run.
     pub(crate) fn next_group(&mut self, now: Instant) -> Option<Vec<Place>> {
         self.drop_pointless(now);
-        let left = self.parts.iter().enumerate().flat_map(|(part, Part { job, results })| {
+        let left = self.parts.iter().enumerate().flat_map(|(part, Part { job, results, .. })| {
             let windows = results.len()..job.series.batch();
             windows.map(move |window| (Place { part, window }, job.series.rows()))
         });
@@ -77,10 +79,15 @@ impl Batch {
     }
 
     /// Keeps the results of a group, one for each of its windows.
-    pub(crate) fn add(&mut self, group: &[Place], results: Vec<Result<Prediction, Fault>>) {
+    pub(crate) fn add(&mut self, group: &[Place], predicted: Predicted) {
         self.windows_run += group.len();
+        let Predicted { results, profile } = predicted;
         for (place, result) in group.iter().zip(results) {
-            self.parts[place.part].results.push(result);
+            let part = &mut self.parts[place.part];
+            part.results.push(result);
+            if part.profile != Some(NumericProfile::GpuF32) {
+                part.profile = Some(profile);
+            }
         }
     }
 
@@ -122,7 +129,8 @@ mod tests {
 
     fn run_next(batch: &mut Batch, now: Instant) -> Option<usize> {
         let group = batch.next_group(now)?;
-        batch.add(&group, group.iter().map(|_| prediction()).collect());
+        let results = group.iter().map(|_| prediction()).collect();
+        batch.add(&group, Predicted { results, profile: NumericProfile::CpuF32 });
         Some(group.len())
     }
 

@@ -17,6 +17,7 @@ pub(crate) fn description(task: Task) -> ModelDescription {
         window_max: 10,
         time_column: None,
         profile: NumericProfile::CpuF32,
+        device: "cpu".to_owned(),
         max_batch_size: 8,
         request_rows_max: 80,
     })

@@ -7,7 +7,7 @@
 //! A batch runs in [groups of windows](crate::batch), so that a request whose time has passed, or whose caller
 //! has gone, stops costing anything soon and not at the end.
 
-use crate::Prediction;
+use crate::Predicted;
 use crate::batch::{Batch, Part, Place};
 use crate::gather::gather;
 use crate::repository::Loaded;
@@ -51,8 +51,8 @@ pub(crate) fn run(model: &Loaded, node: &NodeId, jobs: Vec<Job>) {
     let started = clock::now();
     let mut batch = Batch::of(jobs);
     while let Some(group) = batch.next_group(clock::now()) {
-        if let Some(results) = predict(model, &batch, &group) {
-            batch.add(&group, results);
+        if let Some(predicted) = predict(model, &batch, &group) {
+            batch.add(&group, predicted);
         } else {
             return run_alone(model, node, batch);
         }
@@ -73,16 +73,16 @@ fn run_alone(model: &Loaded, node: &NodeId, batch: Batch) {
 }
 
 /// One result for each window of a group, or `None` where the model panicked or lost count.
-fn predict(model: &Loaded, batch: &Batch, group: &[Place]) -> Option<Vec<Result<Prediction, Fault>>> {
+fn predict(model: &Loaded, batch: &Batch, group: &[Place]) -> Option<Predicted> {
     let windows: Vec<Window<'_>> = group.iter().map(|&place| batch.window(place)).collect();
     // A model is immutable, so nothing half-changed can be left behind by a panic.
-    let results = catch_unwind(AssertUnwindSafe(|| model.predictor.predict(&windows)));
-    let results = results.ok().filter(|results| results.len() == windows.len());
-    if results.is_none() {
+    let predicted = catch_unwind(AssertUnwindSafe(|| model.predictor.predict(&windows)));
+    let predicted = predicted.ok().filter(|predicted| predicted.results.len() == windows.len());
+    if predicted.is_none() {
         let (model, windows) = (&model.description.name, windows.len());
         tracing::error!(%model, requests = batch.parts.len(), windows, "the model failed on a batch");
     }
-    results
+    predicted
 }
 
 /// Answers each request. The first whose answer is taken stands for the batch where batches are counted: an
@@ -91,10 +91,11 @@ fn answer(model: &Loaded, node: &NodeId, batch: Batch, started: Instant) {
     let compute = clock::since(started);
     let windows = batch.windows_run;
     let mut counts = true;
-    for Part { job, results } in batch.parts {
+    for Part { job, results, profile } in batch.parts {
         let reply = gather(&model.description, &job.outputs, results).map(|predictions| InferReply {
             model: model.description.clone(),
             node: node.clone(),
+            profile: profile.unwrap_or(model.description.profile),
             predictions,
             queue: started.saturating_duration_since(job.arrived).into(),
             compute,

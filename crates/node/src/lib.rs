@@ -6,16 +6,20 @@
 //! immediately, under heavy load batches form by themselves because executors are busy.
 
 mod batch;
+mod cards;
 #[cfg(test)]
 mod example;
 mod executor;
 mod gather;
 mod node;
+#[cfg(feature = "gpu")]
+mod nvidia;
 mod predictor;
 mod queue;
 mod repository;
 mod waiting;
 
+pub use cards::{Cards, CardsError};
 pub use node::{Node, Options, StartError};
-pub use predictor::{Prediction, Predictor};
+pub use predictor::{Predicted, Prediction, Predictor};
 pub use repository::{Loaded, Problem, Repository, ScanError};

@@ -1,5 +1,6 @@
 //! The node: models, queue and executors, behind a [`NodeLink`].
 
+use crate::cards::{Cards, CardsError};
 use crate::executor::{self, Job};
 use crate::queue::{Entry, Queue, Refusal};
 use crate::repository::{Bounds, Loaded, Problem, Repository, ScanError};
@@ -7,6 +8,7 @@ use crate::waiting::Cost;
 use spinwell_core::{Code, Fault, Millis, ModelName, ModelVersion, NodeId};
 use spinwell_protocol::{Catalogue, InferFuture, InferRequest, NodeLink, NodeLoad};
 use spinwell_runtime::clock;
+use spinwell_runtime::options::Device;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -33,6 +35,8 @@ pub struct Options {
     pub batch_rows_max: usize,
     /// Rows in one window.
     pub rows_max: usize,
+    /// Where reservoirs step.
+    pub device: Device,
 }
 
 /// Why a node did not start.
@@ -41,6 +45,9 @@ pub enum StartError {
     /// Its models cannot be found.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// The card that was asked for is not there.
+    #[error(transparent)]
+    Cards(#[from] CardsError),
     /// It cannot have a thread.
     #[error("an executor thread cannot be started")]
     Thread(#[source] io::Error),
@@ -52,6 +59,7 @@ impl StartError {
     pub fn fault(&self) -> Fault {
         match self {
             StartError::Scan(error) => error.fault(),
+            StartError::Cards(error) => error.fault(),
             StartError::Thread(error) => Fault::new(Code::Internal, format!("{self}: {error}")),
         }
     }
@@ -63,6 +71,7 @@ pub struct Node {
     catalogue: Arc<Catalogue>,
     lanes: HashMap<(ModelName, ModelVersion), usize>,
     problems: Vec<Problem>,
+    devices: Vec<String>,
     executors: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -72,6 +81,8 @@ struct Inner {
     models: Vec<Loaded>,
     queue: Queue<Job>,
     executing: AtomicUsize,
+    #[cfg(feature = "gpu")]
+    nvidia: Option<crate::nvidia::Nvidia>,
 }
 
 impl Node {
@@ -86,7 +97,10 @@ impl Node {
             rows_max: options.rows_max,
             rows_in_all_max: options.batch_rows_max,
         };
-        Self::with(Repository::scan(folder, bounds)?, options)
+        let cards = Cards::open(options.device)?;
+        let mut node = Self::with(Repository::scan(folder, bounds, &cards)?, options)?;
+        node.devices = cards.notes().to_vec();
+        Ok(node)
     }
 
     /// A node that serves this repository.
@@ -104,8 +118,11 @@ impl Node {
             queue: Queue::new(models.len(), options.queue_len_max, cost_max),
             models,
             executing: AtomicUsize::new(0),
+            #[cfg(feature = "gpu")]
+            nvidia: crate::nvidia::Nvidia::find(),
         });
-        let node = Self { inner, catalogue, lanes, problems, executors: Mutex::default() };
+        let devices = Vec::new();
+        let node = Self { inner, catalogue, lanes, problems, devices, executors: Mutex::default() };
         for number in 0..options.executors {
             let inner = node.inner.clone();
             let thread = thread::Builder::new().name(format!("executor-{number}"));
@@ -119,6 +136,12 @@ impl Node {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// What was found where cards were looked for, a line each.
+    #[must_use]
+    pub fn devices(&self) -> &[String] {
+        &self.devices
     }
 
     /// Refuses new requests, answers those that wait, and returns when all is done. Blocks.
@@ -201,6 +224,10 @@ impl NodeLink for Node {
             queue_len: self.inner.queue.len(),
             queue_len_max: self.inner.queue.len_max(),
             batches_executing: self.inner.executing.load(Ordering::Relaxed),
+            #[cfg(feature = "gpu")]
+            gpus: self.inner.nvidia.as_ref().map(crate::nvidia::Nvidia::load).unwrap_or_default(),
+            #[cfg(not(feature = "gpu"))]
+            gpus: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A trait, so that the queue, the batches and the recovery from a panic can be tested with a predictor that
 //! misbehaves on purpose; the engine's models never do.
 
-use spinwell_core::Fault;
+use spinwell_core::{Fault, NumericProfile};
 use spinwell_engine::classify::{Classified, Classifier, ClassifyError};
 use spinwell_engine::detect::{Detector, Verdict};
 use spinwell_engine::{Forecast, Model, Window, WindowError};
@@ -29,34 +29,51 @@ pub enum Prediction {
     },
 }
 
+/// What a model says of several windows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// One result for each window, in order.
+    pub results: Vec<Result<Prediction, Fault>>,
+    /// The arithmetic that they were computed with.
+    pub profile: NumericProfile,
+}
+
+impl Predicted {
+    pub(crate) fn forecasts(results: Vec<Result<Forecast, WindowError>>, profile: NumericProfile) -> Self {
+        let fault = |error: WindowError| Fault::new(error.code(), error.to_string());
+        let result = |result: Result<Forecast, WindowError>| result.map(Prediction::Forecast).map_err(fault);
+        Self { results: results.into_iter().map(result).collect(), profile }
+    }
+}
+
 /// Something that predicts from windows.
 pub trait Predictor: Send + Sync + 'static {
-    /// One result for each window, in order. The result of a window does not depend on the others.
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>>;
+    /// What it says of the windows. The result of a window does not depend on the others.
+    fn predict(&self, windows: &[Window<'_>]) -> Predicted;
 }
 
 impl Predictor for Model {
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
-        let results = self.forecast_windows(windows).into_iter();
-        let fault = |error: WindowError| Fault::new(error.code(), error.to_string());
-        results.map(|result| result.map(Prediction::Forecast).map_err(fault)).collect()
+    fn predict(&self, windows: &[Window<'_>]) -> Predicted {
+        Predicted::forecasts(self.forecast_windows(windows), self.profile())
     }
 }
 
 impl Predictor for Classifier {
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
+    fn predict(&self, windows: &[Window<'_>]) -> Predicted {
         let results = self.classify_windows(windows).into_iter();
         let class = |Classified { label, probabilities }| Prediction::Class { label, probabilities };
         let fault = |error: ClassifyError| Fault::new(error.code(), error.to_string());
-        results.map(|result| result.map(class).map_err(fault)).collect()
+        let results = results.map(|result| result.map(class).map_err(fault)).collect();
+        Predicted { results, profile: NumericProfile::CpuF32 }
     }
 }
 
 impl Predictor for Detector {
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
+    fn predict(&self, windows: &[Window<'_>]) -> Predicted {
         let results = self.judge_windows(windows).into_iter();
         let anomaly = |Verdict { score, is_anomaly }| Prediction::Anomaly { score: score as f32, is_anomaly };
         let fault = |error: WindowError| Fault::new(error.code(), error.to_string());
-        results.map(|result| result.map(anomaly).map_err(fault)).collect()
+        let results = results.map(|result| result.map(anomaly).map_err(fault)).collect();
+        Predicted { results, profile: self.forecaster().profile() }
     }
 }

@@ -6,6 +6,7 @@
 //! and a version is no model and is left alone.
 
 use crate::Predictor;
+use crate::cards::{CPU, Cards, Placed};
 use spinwell_core::{Code, Fault, ModelName, ModelVersion};
 use spinwell_engine::AnyModel;
 use spinwell_protocol::{Catalogue, Entry, ForecastFacts, ModelDescription, ModelFacts, Task};
@@ -81,19 +82,27 @@ pub(crate) struct Bounds {
     pub(crate) rows_in_all_max: usize,
 }
 
+/// What models are loaded with.
+#[derive(Clone, Copy)]
+struct Terms<'c> {
+    bounds: Bounds,
+    cards: &'c Cards,
+}
+
 impl Repository {
     /// Loads every version of every model under `folder`.
     ///
     /// # Errors
     /// Where the folder itself cannot be read. What is wrong with anything in it is a [`Problem`].
-    pub(crate) fn scan(folder: &Path, bounds: Bounds) -> Result<Self, ScanError> {
-        Self::scan_with(folder, bounds, folders_in)
+    pub(crate) fn scan(folder: &Path, bounds: Bounds, cards: &Cards) -> Result<Self, ScanError> {
+        Self::scan_with(folder, bounds, cards, folders_in)
     }
 
     /// The same with another way to list the folders in a folder, one that a test can make fail.
     fn scan_with(
         folder: &Path,
         bounds: Bounds,
+        cards: &Cards,
         list: impl Fn(&Path) -> io::Result<Vec<String>>,
     ) -> Result<Self, ScanError> {
         let in_folder = |source| ScanError { folder: folder.to_owned(), source };
@@ -102,7 +111,9 @@ impl Repository {
             let Ok(model) = name.parse::<ModelName>() else { continue };
             let model_folder = folder.join(&name);
             match list(&model_folder) {
-                Ok(versions) => repository.load_all(&model_folder, &model, &versions, bounds),
+                Ok(versions) => {
+                    repository.load_all(&model_folder, &model, &versions, Terms { bounds, cards });
+                }
                 Err(error) => repository.report(&model_folder, Code::Io, telemetry::chain(&error)),
             }
         }
@@ -121,23 +132,33 @@ impl Repository {
         catalogue
     }
 
-    fn load_all(&mut self, folder: &Path, name: &ModelName, versions: &[String], bounds: Bounds) {
+    fn load_all(&mut self, folder: &Path, name: &ModelName, versions: &[String], terms: Terms<'_>) {
         let mut versions: Vec<_> = versions.iter().filter_map(|text| ModelVersion::of_folder(text)).collect();
         versions.sort_unstable();
         for version in versions {
-            self.load(&folder.join(version.to_string()).join(FILE_NAME), name, version, bounds);
+            self.load(&folder.join(version.to_string()).join(FILE_NAME), name, version, terms);
         }
     }
 
-    fn load(&mut self, path: &Path, name: &ModelName, version: ModelVersion, bounds: Bounds) {
+    fn load(&mut self, path: &Path, name: &ModelName, version: ModelVersion, terms: Terms<'_>) {
         let loaded = fs::read(path).map_err(|error| (Code::Io, telemetry::chain(&error))).and_then(|bytes| {
             AnyModel::from_bytes(&bytes).map_err(|error| (error.code(), telemetry::chain(&error)))
         });
         match loaded {
             Ok(model) => {
-                let description = Arc::new(describe(&model, name, version, bounds));
-                tracing::info!(model = %name, %version, hash = %model.hash(), "model loaded");
-                self.models.push(Loaded { description, predictor: predictor(model) });
+                let mut facts = facts(&model, name, version, terms.bounds);
+                let predictor = match model {
+                    AnyModel::Forecaster(model) => {
+                        let Placed { predictor, profile, device } = terms.cards.place(name, Arc::new(model));
+                        (facts.profile, facts.device) = (profile, device);
+                        predictor
+                    }
+                    AnyModel::Classifier(classifier) => Arc::new(classifier),
+                    AnyModel::Detector(detector) => Arc::new(detector),
+                };
+                let (hash, device) = (facts.hash, &facts.device);
+                tracing::info!(model = %name, %version, %hash, device, "model loaded");
+                self.models.push(Loaded { description: Arc::new(ModelDescription::new(facts)), predictor });
             }
             Err((code, message)) => {
                 self.broken.push((name.clone(), version, code));
@@ -166,14 +187,6 @@ fn folders_in(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn predictor(model: AnyModel) -> Arc<dyn Predictor> {
-    match model {
-        AnyModel::Forecaster(model) => Arc::new(model),
-        AnyModel::Classifier(classifier) => Arc::new(classifier),
-        AnyModel::Detector(detector) => Arc::new(detector),
-    }
-}
-
 fn task(model: &AnyModel) -> Task {
     match model {
         AnyModel::Forecaster(model) => Task::Forecast(ForecastFacts {
@@ -190,10 +203,10 @@ fn task(model: &AnyModel) -> Task {
     }
 }
 
-fn describe(model: &AnyModel, name: &ModelName, version: ModelVersion, bounds: Bounds) -> ModelDescription {
+fn facts(model: &AnyModel, name: &ModelName, version: ModelVersion, bounds: Bounds) -> ModelFacts {
     // A model that needs more rows than the limits would otherwise be one that nobody can call.
     let window_max = bounds.rows_max.max(model.window_recommended());
-    ModelDescription::new(ModelFacts {
+    ModelFacts {
         name: name.clone(),
         version,
         hash: model.hash(),
@@ -205,9 +218,10 @@ fn describe(model: &AnyModel, name: &ModelName, version: ModelVersion, bounds: B
         window_max,
         time_column: model.time_column().map(str::to_owned),
         profile: model.profile(),
+        device: CPU.to_owned(),
         max_batch_size: bounds.windows_max,
         request_rows_max: bounds.rows_in_all_max.max(window_max),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -238,7 +252,7 @@ mod tests {
             ("odd/0/model.spinwell", b"x"),
             ("loose.txt", b"x"),
         ]);
-        let repository = Repository::scan(folder.path(), BOUNDS).unwrap();
+        let repository = Repository::scan(folder.path(), BOUNDS, &Cards::default()).unwrap();
         assert!(repository.models.is_empty());
         let found: Vec<_> = repository
             .problems
@@ -262,7 +276,8 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let fault = Repository::scan(&folder.path().join("none"), BOUNDS).err().unwrap().fault();
+        let fault =
+            Repository::scan(&folder.path().join("none"), BOUNDS, &Cards::default()).err().unwrap().fault();
         assert_eq!(fault.code(), Code::Io);
         assert!(fault.message().contains("none` puts models there"), "{fault}");
     }
@@ -271,7 +286,7 @@ mod tests {
     fn a_model_s_folder_that_cannot_be_read_leaves_the_others() {
         let folder = folder_with(&[("locked/1/model.spinwell", b""), ("empty/1/model.spinwell", b"")]);
         // Permissions would not stop a test that runs as root.
-        let repository = Repository::scan_with(folder.path(), BOUNDS, |path| {
+        let repository = Repository::scan_with(folder.path(), BOUNDS, &Cards::default(), |path| {
             if path.ends_with("locked") {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }

@@ -35,6 +35,8 @@ pub struct ModelFacts {
     pub time_column: Option<String>,
     /// The arithmetic it predicts with.
     pub profile: NumericProfile,
+    /// What it predicts on: `cpu`, or the cards with their drivers and the hash of what was compiled for them.
+    pub device: String,
     /// Windows in one request at most.
     pub max_batch_size: usize,
     /// Rows in all windows of one request at most.
@@ -94,6 +96,7 @@ impl ModelDescription {
         let facts = &self.facts;
         let of_every_task = [
             ("channels", separated::join(&facts.channels)),
+            ("device", facts.device.clone()),
             ("family", facts.family.clone()),
             ("model_hash", self.hash_text.clone()),
             ("profile", facts.profile.to_string()),
@@ -231,6 +234,7 @@ pub(crate) mod tests {
             window_max: 1000,
             time_column: None,
             profile: NumericProfile::CpuF32,
+            device: "cpu".to_owned(),
             max_batch_size: 16,
             request_rows_max: 4000,
         }

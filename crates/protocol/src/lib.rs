@@ -23,7 +23,7 @@ mod values;
 
 pub use call::Call;
 pub use catalogue::{Catalogue, Entry, ModelDescription, ModelFacts};
-pub use link::{InferFuture, InferReply, InferRequest, NodeLink, NodeLoad};
+pub use link::{GpuLoad, InferFuture, InferReply, InferRequest, NodeLink, NodeLoad};
 pub use outputs::{OutputName, Outputs, Packing, RequestedOutput};
 pub use parameters::{ParameterValue, Parameters, RequestParameters};
 pub use predictions::{OutputTensor, Predictions};

@@ -4,7 +4,7 @@
 //! a cluster a connection does. What crosses it is already checked, so a node may trust shapes and names.
 
 use crate::{Catalogue, ModelDescription, Outputs, Predictions};
-use spinwell_core::{BatchShare, Fault, Micros, NodeId, Series};
+use spinwell_core::{BatchShare, Fault, Micros, NodeId, NumericProfile, Series};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub struct InferReply {
     pub model: Arc<ModelDescription>,
     /// The node that answered.
     pub node: NodeId,
+    /// The arithmetic that it answered with: usually the model's own, another where a device has failed.
+    pub profile: NumericProfile,
     /// What it predicted: every output that the request named, each in the shape of the model's description.
     pub predictions: Predictions,
     /// How long the request waited in the node's queue.
@@ -56,7 +58,7 @@ pub struct InferReply {
 }
 
 /// How busy a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct NodeLoad {
     /// Requests waiting.
     pub queue_len: usize,
@@ -64,4 +66,21 @@ pub struct NodeLoad {
     pub queue_len_max: usize,
     /// Batches in the engine right now.
     pub batches_executing: usize,
+    /// The graphics cards whose driver tells; none elsewhere.
+    pub gpus: Vec<GpuLoad>,
+}
+
+/// How busy a graphics card is, with all that runs on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GpuLoad {
+    /// The name that its maker gave this one card.
+    pub uuid: String,
+    /// Share of the last moments in which it worked, in [0, 1].
+    pub utilization: f64,
+    /// Bytes of its memory.
+    pub memory_total_bytes: u64,
+    /// Bytes of it in use.
+    pub memory_used_bytes: u64,
+    /// What it draws, in watts, where it tells.
+    pub power_watts: Option<f64>,
 }

@@ -7,6 +7,7 @@ mod activity;
 mod anomaly;
 mod bad_input;
 mod classify;
+mod devices;
 mod evaluate;
 mod serving;
 mod support;

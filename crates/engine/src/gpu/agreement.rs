@@ -8,7 +8,7 @@ use spinwell_core::{Rng, Samples, Series};
 /// Largest difference that is let pass, in standard deviations of the target.
 pub const AGREEMENT_MAX: f64 = 1e-4;
 /// Rows of the longest window that is compared.
-const ROWS_MAX: usize = 512;
+const ROWS_MAX: usize = 256;
 /// Windows that are compared, each of another length.
 const WINDOWS: usize = 9;
 
@@ -49,11 +49,8 @@ impl Resident {
     pub fn difference(&self, one: &Forecast, other: &Forecast) -> f64 {
         let outputs = &self.parts().outputs;
         let mut largest = 0.0f64;
-        let parts = [
-            (&one.forecast, &other.forecast),
-            (&one.lower, &other.lower),
-            (&one.upper, &other.upper),
-        ];
+        let parts =
+            [(&one.forecast, &other.forecast), (&one.lower, &other.lower), (&one.upper, &other.upper)];
         for (one, other) in parts {
             for ((index, &one), &other) in one.iter().enumerate().zip(other) {
                 let apart = apart(&outputs[index % outputs.len()], one.into(), other.into());

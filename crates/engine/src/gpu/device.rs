@@ -92,8 +92,7 @@ impl Gpu {
         }
         let chosen = found.swap_remove(index);
         let adapter = describe(index, &chosen.get_info());
-        let refused =
-            |reason: String| OpenError::Refused { index, name: adapter.name.clone(), reason };
+        let refused = |reason: String| OpenError::Refused { index, name: adapter.name.clone(), reason };
         let limits = chosen.limits();
         let descriptor =
             wgpu::DeviceDescriptor { required_limits: limits.clone(), ..wgpu::DeviceDescriptor::default() };

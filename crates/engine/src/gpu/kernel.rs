@@ -113,11 +113,8 @@ impl Kernel {
         division: Division,
     ) -> Stage {
         let bound = [0, 1].map(|odd: usize| {
-            let row = wgpu::BufferBinding {
-                buffer: &moving.rows,
-                offset: 0,
-                size: NonZeroU64::new(ROW_BYTES),
-            };
+            let row =
+                wgpu::BufferBinding { buffer: &moving.rows, offset: 0, size: NonZeroU64::new(ROW_BYTES) };
             let fixed = [&moving.inputs, &moving.states[odd], &moving.states[1 - odd], &moving.features];
             let mut entries = vec![
                 wgpu::BindGroupEntry { binding: 0, resource: shape.as_entire_binding() },
@@ -179,10 +176,7 @@ pub(super) fn constants<N: bytemuck::NoUninit>(
 }
 
 /// The weights of a kernel; a buffer cannot be empty.
-pub(super) fn weights<N: bytemuck::NoUninit + Default>(
-    device: &wgpu::Device,
-    numbers: &[N],
-) -> wgpu::Buffer {
+pub(super) fn weights<N: bytemuck::NoUninit + Default>(device: &wgpu::Device, numbers: &[N]) -> wgpu::Buffer {
     let numbers = if numbers.is_empty() { &[N::default()] } else { numbers };
     constants(device, numbers, wgpu::BufferUsages::STORAGE)
 }

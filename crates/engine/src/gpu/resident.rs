@@ -1,11 +1,11 @@
 //! A model whose reservoirs are on a card.
 
+use super::Lost;
 use super::device::Gpu;
 use super::echo::EchoProgram;
 use super::kernel::{Moving, Stage};
 use super::quantum::{COORDINATES_MAX, TableProgram};
 use super::room::{Room, Size};
-use super::Lost;
 use crate::block::{Block, Reservoir};
 use crate::model::{Core, Elsewhere, Leg, Parts};
 use crate::{Forecast, Model, Scratch, Window, WindowError};
@@ -172,7 +172,8 @@ impl Resident {
 
     /// Most numbers that one stream takes in one buffer.
     fn widest(&self) -> usize {
-        let widest = |program: &dyn Program| program.state_len().max(program.features()).max(program.inputs());
+        let widest =
+            |program: &dyn Program| program.state_len().max(program.features()).max(program.inputs());
         self.programs().map(widest).max().unwrap_or(0)
     }
 
@@ -183,7 +184,8 @@ impl Resident {
         let wanted = windows.next_power_of_two().clamp(STREAMS_STEP, STREAMS_MAX);
         let fitting = numbers / self.widest();
         let streams = if wanted > fitting { fitting / STREAMS_STEP * STREAMS_STEP } else { wanted };
-        let a_row = self.programs().map(|program| program.inputs().max(program.features())).max().unwrap_or(1);
+        let a_row =
+            self.programs().map(|program| program.inputs().max(program.features())).max().unwrap_or(1);
         let rows_fitting = numbers / (a_row * streams);
         let rows = rows.next_power_of_two().min(ROWS_MAX).min(rows_fitting).max(1);
         let size = Size { streams, rows };

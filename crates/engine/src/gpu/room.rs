@@ -49,15 +49,13 @@ impl Room {
         let slot_len = program.features() * streams;
         let moving = Moving {
             rows: buffer(rows * ROW_STRIDE as usize / 4, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
-            inputs: buffer(
-                rows * program.inputs() * streams,
-                BufferUsages::STORAGE | BufferUsages::COPY_DST,
-            ),
+            inputs: buffer(rows * program.inputs() * streams, BufferUsages::STORAGE | BufferUsages::COPY_DST),
             states: [state(), state()],
             features: buffer(rows * slot_len, BufferUsages::STORAGE | BufferUsages::COPY_SRC),
         };
         let fresh = program.fresh().map(|fresh| {
-            let all: Vec<f32> = fresh.iter().flat_map(|&number| std::iter::repeat_n(number, streams)).collect();
+            let all: Vec<f32> =
+                fresh.iter().flat_map(|&number| std::iter::repeat_n(number, streams)).collect();
             super::kernel::constants(&gpu.device, &all, BufferUsages::COPY_SRC)
         });
         Self {

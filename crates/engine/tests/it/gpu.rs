@@ -11,6 +11,11 @@ use std::sync::Arc;
 const VARIABLE: &str = "SPINWELL_TEST_VULKAN";
 
 /// The first card; `None` where there is none and none is required.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test may ask its environment, and says where it does not run"
+)]
 fn card() -> Option<Gpu> {
     if adapters().is_empty() {
         let required = std::env::var(VARIABLE).is_ok_and(|value| value == "required");

@@ -5,11 +5,13 @@
 //! the codes. A name that a caller made up counts under `-`, or strangers could fill the memory with series.
 //! What a request touches is looked up once and held, because a family's map takes a lock.
 
+mod gpu;
 mod model;
 mod triton;
 
 use crate::VERSION;
 use crate::record::OutcomeReader;
+use gpu::GpuFigures;
 use model::{ModelSeries, RequestLabels};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -36,6 +38,7 @@ pub struct Metrics {
     queue_len: Gauge,
     queue_len_max: Gauge,
     batches_executing: Gauge,
+    gpus: GpuFigures,
 }
 
 impl Metrics {
@@ -73,6 +76,7 @@ impl Metrics {
             queue_len: gauge(&mut registry, "spinwell_queue_len", "Requests waiting for an executor"),
             queue_len_max: gauge(&mut registry, "spinwell_queue_len_max", "Requests that may wait at most"),
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
+            gpus: GpuFigures::register(&mut registry),
             registry,
             requests,
             models,
@@ -84,11 +88,12 @@ impl Metrics {
     ///
     /// # Errors
     /// Never: writing to a string does not fail.
-    pub fn encode(&self, load: NodeLoad) -> Result<String, fmt::Error> {
+    pub fn encode(&self, load: &NodeLoad) -> Result<String, fmt::Error> {
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.queue_len.set(whole(load.queue_len));
         self.queue_len_max.set(whole(load.queue_len_max));
         self.batches_executing.set(whole(load.batches_executing));
+        self.gpus.set(&load.gpus);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -4,10 +4,11 @@ use super::model::REQUEST_SECONDS;
 use super::*;
 use crate::example::{catalogue, outcome};
 use spinwell_core::{BatchShare, Code};
+use spinwell_protocol::GpuLoad;
 
 fn lines(metrics: &Metrics) -> Vec<String> {
     metrics
-        .encode(NodeLoad { queue_len: 3, ..NodeLoad::default() })
+        .encode(&NodeLoad { queue_len: 3, ..NodeLoad::default() })
         .unwrap()
         .lines()
         .map(str::to_owned)
@@ -61,4 +62,27 @@ fn names_that_strangers_make_up_share_one_series() {
     assert_eq!(lines.len(), before + 1);
     let wanted = r#"spinwell_requests_total{model="-",protocol="grpc",code="SPW-MODEL-NOT-FOUND"} 100"#;
     assert!(lines.iter().any(|line| line == wanted));
+}
+
+#[test]
+fn cards_show_under_triton_s_names_and_only_where_there_are_any() {
+    let metrics = Metrics::new(&catalogue());
+    let gpu = GpuLoad {
+        uuid: "GPU-1".into(),
+        utilization: 0.25,
+        memory_total_bytes: 4096,
+        memory_used_bytes: 1024,
+        power_watts: None,
+    };
+    let shown = |load: &NodeLoad| metrics.encode(load).unwrap();
+    assert!(!shown(&NodeLoad::default()).contains("nv_gpu"));
+    let text = shown(&NodeLoad { gpus: vec![gpu], ..NodeLoad::default() });
+    for wanted in [
+        r#"nv_gpu_utilization{gpu_uuid="GPU-1"} 0.25"#,
+        r#"nv_gpu_memory_total_bytes{gpu_uuid="GPU-1"} 4096.0"#,
+        r#"nv_gpu_memory_used_bytes{gpu_uuid="GPU-1"} 1024.0"#,
+    ] {
+        assert!(text.lines().any(|line| line == wanted), "{wanted} is missing in\n{text}");
+    }
+    assert!(!text.contains("nv_gpu_power_usage{"));
 }

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::example::forecaster;
-use crate::{Prediction, Predictor};
-use spinwell_core::{Samples, Series};
+use crate::{Predicted, Prediction, Predictor};
+use spinwell_core::{NumericProfile, Samples, Series};
 use spinwell_engine::{Forecast, Window};
 use spinwell_protocol::{
     Entry as CatalogueEntry, InferReply, ModelDescription, OutputName, Outputs, Packing, Values,
 };
+use spinwell_runtime::options::Device;
 use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -20,12 +21,13 @@ struct Echo {
 }
 
 impl Predictor for Echo {
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
+    fn predict(&self, windows: &[Window<'_>]) -> Predicted {
         if self.gate.load(Ordering::SeqCst) {
             self.barrier.wait();
             self.barrier.wait();
         }
-        windows.iter().map(|window| predict_one(window)).collect()
+        let results = windows.iter().map(|window| predict_one(window)).collect();
+        Predicted { results, profile: NumericProfile::CpuF32 }
     }
 }
 
@@ -77,12 +79,13 @@ fn bench(executors: usize, queue_len_max: usize) -> Bench {
         batch_windows_max: 8,
         batch_rows_max: 80,
         rows_max: 10,
+        device: Device::Cpu,
     };
     Bench { node: Arc::new(Node::with(repository, &options).unwrap()), echo, model }
 }
 
 impl Predictor for Arc<Echo> {
-    fn predict(&self, windows: &[Window<'_>]) -> Vec<Result<Prediction, Fault>> {
+    fn predict(&self, windows: &[Window<'_>]) -> Predicted {
         self.as_ref().predict(windows)
     }
 }

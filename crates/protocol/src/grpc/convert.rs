@@ -81,7 +81,7 @@ pub fn encode(id: &str, outputs: &Outputs, reply: &InferReply) -> ModelInferResp
         id: id.to_owned(),
         parameters: HashMap::from([
             ("model_hash".to_owned(), text(model.hash_text())),
-            ("profile".to_owned(), text(model.profile.as_str())),
+            ("profile".to_owned(), text(reply.profile.as_str())),
             ("node".to_owned(), text(&reply.node.0)),
         ]),
         outputs: tensors,

@@ -87,7 +87,7 @@ pub fn encode(id: &str, outputs: &Outputs, reply: &InferReply) -> Encoded {
         id,
         parameters: AnswerParameters {
             model_hash: model.hash_text(),
-            profile: model.profile.as_str(),
+            profile: reply.profile.as_str(),
             node: &reply.node.0,
         },
         outputs: tensors.collect(),
@@ -145,6 +145,7 @@ pub(crate) mod tests {
         InferReply {
             model: Arc::new(model),
             node: NodeId("n1".into()),
+            profile: spinwell_core::NumericProfile::CpuF32,
             predictions: Predictions { batch: 1, tensors },
             queue: Micros(1),
             compute: Micros(2),

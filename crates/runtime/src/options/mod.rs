@@ -6,9 +6,11 @@
 //! would otherwise be a limit that does not hold. An unknown variable is only mentioned in the log, because
 //! container platforms put variables of their own under any service's name.
 
+mod device;
 mod error;
 mod sources;
 
+pub use device::Device;
 pub use error::Error;
 pub use sources::{Override, Sources};
 
@@ -40,6 +42,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("limits.connections_max", "4096"),
     ("node.id", "local"),
     ("node.executors", ""),
+    ("node.device", "auto"),
     ("drain.timeout_ms", "30000"),
     ("log.level", "info"),
     ("log.format", "text"),
@@ -128,6 +131,8 @@ pub struct Options {
     pub node_id: NodeId,
     /// Threads that run models.
     pub executors: usize,
+    /// Where reservoirs step.
+    pub device: Device,
     /// How long requests in flight are waited for when the process stops.
     pub drain_timeout: Millis,
     /// What is logged.
@@ -166,6 +171,8 @@ impl Options {
             limits: limits(&layered)?,
             node_id: NodeId(node_id(&layered)?.into()),
             executors: layered.number("node.executors", 1..=1024)?,
+            device: (layered.text("node.device").parse())
+                .map_err(|()| layered.invalid("node.device", Device::FORMS))?,
             drain_timeout: layered.millis("drain.timeout_ms")?,
             log: LogOptions {
                 format: match layered.text("log.format") {
@@ -305,6 +312,7 @@ mod tests {
             &["limits.bodies_bytes_max", "at least limits.body_bytes"],
         );
         check(sources("", &[], &[("node.id", "a b")]), &["node.id", "--flag"]);
+        check(sources("", &[("SPINWELL_NODE_DEVICE", "gpu:x")], &[]), &["node.device", "gpu:I"]);
         check(sources("[log]\nformat = \"xml\"\n", &[], &[]), &["log.format", "text or json"]);
     }
 

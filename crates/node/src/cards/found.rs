@@ -1,0 +1,190 @@
+//! The cards of this machine.
+
+use super::on_cards::OnCards;
+use super::{CardsError, Placed};
+use spinwell_core::{ModelName, NumericProfile, Samples, Series};
+use spinwell_engine::gpu::{Adapter, Gpu, Resident, adapters, shader_hash};
+use spinwell_engine::{Model, Window};
+use spinwell_runtime::clock;
+use spinwell_runtime::options::Device;
+use std::fs;
+use std::sync::Arc;
+
+/// Windows that card and CPU race over under `auto`: a full batch of a busy server.
+const RACE_WINDOWS: usize = 64;
+/// Rows of each, unless the model needs more: enough to tell.
+const RACE_ROWS: usize = 16;
+
+/// The cards in use.
+#[derive(Default)]
+pub struct Cards {
+    gpus: Vec<Arc<Gpu>>,
+    /// Whether a model goes to a card only where it is faster there.
+    must_win: bool,
+    notes: Vec<String>,
+}
+
+impl Cards {
+    /// Opens the cards that `device` names. Where none can be used, [notes](Self::notes) say so and all stays on the CPU.
+    ///
+    /// # Errors
+    /// Where there are cards, and none of the number that was asked for.
+    pub fn open(device: Device) -> Result<Self, CardsError> {
+        let mut cards = Self { must_win: device == Device::Auto, ..Self::default() };
+        let wanted = match device {
+            Device::Cpu => return Ok(cards),
+            // Looking for drivers loads them, a software card's with tens of megabytes.
+            Device::Auto if !may_have_hardware() => return Ok(cards),
+            Device::Auto => adapters().into_iter().filter(|adapter| !adapter.is_software).collect(),
+            Device::Gpu(index) => chosen(adapters(), index)?,
+        };
+        for Adapter { index, .. } in &wanted {
+            match Gpu::open(*index) {
+                Ok(gpu) => {
+                    let Adapter { index, name, driver, .. } = gpu.adapter();
+                    cards.notes.push(format!("gpu:{index} {name} ({driver})"));
+                    cards.gpus.push(Arc::new(gpu));
+                }
+                Err(error) => cards.notes.push(error.to_string()),
+            }
+        }
+        if cards.gpus.is_empty() && device != Device::Auto {
+            let why =
+                if wanted.is_empty() { "no Vulkan driver offers a graphics card" } else { "none opened" };
+            cards.notes.push(format!("{why}: reservoirs step on the CPU"));
+        }
+        Ok(cards)
+    }
+
+    /// What the operator should know, a line each.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Brings a model onto each card and says, a line each, how far its answers are from the CPU's or why it stays there.
+    #[must_use]
+    pub fn try_out(&self, model: &Model) -> Vec<String> {
+        let model = Arc::new(model.clone());
+        let line = |gpu: &Arc<Gpu>| {
+            let place = format!("gpu:{}", gpu.adapter().index);
+            match bring(gpu, &model) {
+                Ok((_, apart)) => format!(
+                    "{place}: within {apart:.0e} standard deviations of the CPU; served there with profile {}",
+                    NumericProfile::GpuF32
+                ),
+                Err(why) => format!("{place}: the model stays on the CPU: {why}"),
+            }
+        };
+        self.gpus.iter().map(line).collect()
+    }
+
+    /// Puts a model where it answers.
+    pub(crate) fn place(&self, name: &ModelName, model: Arc<Model>) -> Placed {
+        let mut residents = Vec::new();
+        for gpu in &self.gpus {
+            let card = gpu.adapter().index;
+            match bring(gpu, &model) {
+                Ok((resident, apart)) if !self.must_win || wins(&resident) => {
+                    tracing::info!(model = %name, card, apart, "the card agrees with the CPU");
+                    residents.push(resident);
+                }
+                Ok(_) => tracing::info!(model = %name, card, "stays on the CPU, which is as fast"),
+                Err(why) => tracing::info!(model = %name, card, why, "stays on the CPU"),
+            }
+        }
+        if residents.is_empty() {
+            return Placed::on_cpu(model);
+        }
+        let card = |resident: &Resident| {
+            let Adapter { index, name, driver, .. } = resident.gpu().adapter();
+            format!("gpu:{index} {name} ({driver})")
+        };
+        let cards: Vec<String> = residents.iter().map(card).collect();
+        let device = format!("{}, shaders {}", cards.join(", "), shader_hash());
+        let predictor = Arc::new(OnCards::new(model, residents));
+        Placed { predictor, profile: NumericProfile::GpuF32, device }
+    }
+}
+
+/// The cards that an operator means by `gpu` or `gpu:I`. Software cards are meant only where there are no others.
+fn chosen(mut all: Vec<Adapter>, index: Option<usize>) -> Result<Vec<Adapter>, CardsError> {
+    let Some(index) = index else {
+        if all.iter().any(|adapter| !adapter.is_software) {
+            all.retain(|adapter| !adapter.is_software);
+        }
+        return Ok(all);
+    };
+    if all.is_empty() {
+        return Ok(all);
+    }
+    let there: Vec<String> =
+        all.iter().map(|adapter| format!("{} ({})", adapter.index, adapter.name)).collect();
+    all.retain(|adapter| adapter.index == index);
+    if all.is_empty() { Err(CardsError { index, there: there.join(", ") }) } else { Ok(all) }
+}
+
+/// Whether the system shows any sign of a card.
+fn may_have_hardware() -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    let is_card = |name: &str| name.starts_with("renderD") || name.starts_with("nvidia") || name == "dxg";
+    ["/dev", "/dev/dri"].iter().any(|folder| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).any(|name| is_card(&name))
+    })
+}
+
+/// Brings a model onto a card and compares it with the CPU.
+fn bring(gpu: &Arc<Gpu>, model: &Arc<Model>) -> Result<(Resident, f64), String> {
+    let resident =
+        Resident::load(gpu.clone(), model.clone()).map_err(|unsupported| unsupported.to_string())?;
+    let apart = resident.self_test().map_err(|disagreement| disagreement.to_string())?;
+    Ok((resident, apart))
+}
+
+/// Whether a card is faster than one thread of the CPU for a full batch.
+fn wins(resident: &Resident) -> bool {
+    let model = resident.model();
+    let (rows, channels) = (RACE_ROWS.max(model.window_min()), model.channels().len());
+    let zeros = vec![0.0; RACE_WINDOWS * rows * channels];
+    let Some(series) = Series::new(RACE_WINDOWS, rows, channels, Samples::F64(zeros)) else { return false };
+    let windows: Vec<Window<'_>> = (0..RACE_WINDOWS).map(|index| Window { series: &series, index }).collect();
+    // The first pass makes room.
+    if resident.forecast_windows(&windows).is_err() {
+        return false;
+    }
+    let start = clock::now();
+    let is_whole = resident.forecast_windows(&windows).is_ok();
+    let on_card = clock::since(start);
+    let start = clock::now();
+    let answered = model.forecast_windows(&windows).len();
+    is_whole && answered == RACE_WINDOWS && on_card < clock::since(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(index: usize, is_software: bool) -> Adapter {
+        Adapter { index, name: format!("card {index}"), driver: "d".into(), is_software }
+    }
+
+    #[test]
+    fn cards_are_chosen_as_the_operator_means_it() {
+        let check = |all: &[bool], index: Option<usize>, wanted: &[usize]| {
+            let all: Vec<_> = all.iter().enumerate().map(|(index, &soft)| adapter(index, soft)).collect();
+            let chosen = chosen(all, index).unwrap();
+            assert_eq!(chosen.iter().map(|adapter| adapter.index).collect::<Vec<_>>(), wanted);
+        };
+        check(&[], None, &[]);
+        check(&[], Some(0), &[]);
+        check(&[true], None, &[0]);
+        check(&[true], Some(0), &[0]);
+        check(&[false, true, false], None, &[0, 2]);
+        check(&[false, true, false], Some(1), &[1]);
+        let error = chosen(vec![adapter(0, false)], Some(3)).unwrap_err().fault();
+        assert_eq!(error.message(), "there is no graphics card 3: this machine has 0 (card 0)");
+    }
+}
