@@ -8,9 +8,9 @@ use spinwell_core::{Rng, Samples, Series};
 /// Largest difference that is let pass, in standard deviations of the target.
 pub const AGREEMENT_MAX: f64 = 1e-4;
 /// Rows of the longest window that is compared.
-const ROWS_MAX: usize = 256;
+const ROWS_MAX: usize = 128;
 /// Windows that are compared, each of another length.
-const WINDOWS: usize = 9;
+const WINDOWS: usize = 5;
 
 /// A card that computes something else than the CPU.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

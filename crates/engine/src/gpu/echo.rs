@@ -64,7 +64,7 @@ impl Program for EchoProgram {
         self.units
     }
 
-    fn fresh(&self) -> Option<&[f32]> {
+    fn fresh(&self, _: usize) -> Option<Vec<f32>> {
         None
     }
 
@@ -82,6 +82,6 @@ impl Program for EchoProgram {
         } else {
             (&gpu.kernels.echo_sparse, TILE as u32, units.div_ceil(SPARSE_UNITS))
         };
-        vec![kernel.bind(&gpu.device, &shape, moving, &self.weights, Division { streams, breadth })]
+        vec![kernel.bind(&gpu.device, &shape, moving, &self.weights, Division { streams, breadth, depth: 1 })]
     }
 }

@@ -3,7 +3,10 @@
 //! All of them see the same first bindings (shape, row, inputs, the state before and after, features), see
 //! `shaders/row.wgsl`, and then the weights of their own.
 
-use super::{ECHO, ECHO_DENSE, ECHO_SPARSE, QUANTUM_TABLE, ROW};
+use super::{
+    ECHO, ECHO_DENSE, ECHO_SPARSE, QUANTUM_TABLE, ROW, SPECTRAL, SPECTRAL_BLOCKS, SPECTRAL_EVOLVE,
+    SPECTRAL_HOME, SPECTRAL_PRODUCT, SPECTRAL_READ, SPECTRAL_RETURN, SPECTRAL_ROTATE,
+};
 use std::num::NonZeroU64;
 use wgpu::util::DeviceExt;
 
@@ -23,15 +26,31 @@ pub(super) struct Kernels {
     pub(super) echo_dense: Kernel,
     pub(super) echo_sparse: Kernel,
     pub(super) quantum_table: Kernel,
+    pub(super) spectral_rotate: Kernel,
+    pub(super) spectral_blocks: Kernel,
+    pub(super) spectral_read: Kernel,
+    pub(super) spectral_evolve: Kernel,
+    pub(super) spectral_return: Kernel,
+    pub(super) spectral_home: Kernel,
 }
 
 impl Kernels {
     pub(super) fn compile(device: &wgpu::Device) -> Self {
-        let echo = |own: &str| [ROW, ECHO, own].concat();
+        let kernel = |parts: &[&str], weights: u32| Kernel::compile(device, parts.concat(), weights, 0);
+        let spectral = |own: &[&str]| {
+            let parts = [&[ROW, SPECTRAL], own].concat();
+            Kernel::compile(device, parts.concat(), 2, 1)
+        };
         Self {
-            echo_dense: Kernel::compile(device, "echo dense", echo(ECHO_DENSE), 1),
-            echo_sparse: Kernel::compile(device, "echo sparse", echo(ECHO_SPARSE), 4),
-            quantum_table: Kernel::compile(device, "quantum table", [ROW, QUANTUM_TABLE].concat(), 4),
+            echo_dense: kernel(&[ROW, ECHO, ECHO_DENSE], 1),
+            echo_sparse: kernel(&[ROW, ECHO, ECHO_SPARSE], 4),
+            quantum_table: kernel(&[ROW, QUANTUM_TABLE], 4),
+            spectral_rotate: spectral(&[SPECTRAL_ROTATE, SPECTRAL_PRODUCT]),
+            spectral_blocks: spectral(&[SPECTRAL_BLOCKS, SPECTRAL_PRODUCT]),
+            spectral_read: spectral(&[SPECTRAL_READ]),
+            spectral_evolve: spectral(&[SPECTRAL_EVOLVE]),
+            spectral_return: spectral(&[SPECTRAL_RETURN, SPECTRAL_PRODUCT]),
+            spectral_home: spectral(&[SPECTRAL_HOME, SPECTRAL_PRODUCT]),
         }
     }
 }
@@ -54,8 +73,9 @@ pub(super) struct Stage {
     bound: [wgpu::BindGroup; 2],
     /// Streams of a workgroup.
     streams: u32,
-    /// Workgroups beside each other for the same streams.
+    /// Workgroups beside each other for the same streams, in both further directions.
     breadth: u32,
+    depth: u32,
 }
 
 /// How a kernel's work is divided.
@@ -63,14 +83,16 @@ pub(super) struct Stage {
 pub(super) struct Division {
     /// Streams of a workgroup.
     pub(super) streams: u32,
-    /// Workgroups for the same streams.
+    /// Workgroups for the same streams, in one direction.
     pub(super) breadth: u32,
+    /// And in the other.
+    pub(super) depth: u32,
 }
 
 impl Kernel {
-    fn compile(device: &wgpu::Device, label: &str, source: String, weights: u32) -> Self {
+    fn compile(device: &wgpu::Device, source: String, weights: u32, scratches: u32) -> Self {
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(label),
+            label: None,
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });
         let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
@@ -82,18 +104,18 @@ impl Kernel {
             entry(4, storage(false), None),
             entry(5, storage(false), None),
         ];
-        entries.extend((0..weights).map(|index| entry(6 + index, storage(true), None)));
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(label),
-            entries: &entries,
-        });
+        let own =
+            std::iter::repeat_n(true, weights as usize).chain(std::iter::repeat_n(false, scratches as usize));
+        entries.extend((6..).zip(own).map(|(binding, read_only)| entry(binding, storage(read_only), None)));
+        let layout = device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(label),
+            label: None,
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(label),
+            label: None,
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some("step"),
@@ -131,8 +153,8 @@ impl Kernel {
                 entries: &entries,
             })
         });
-        let Division { streams, breadth } = division;
-        Stage { pipeline: self.pipeline.clone(), bound, streams, breadth }
+        let Division { streams, breadth, depth } = division;
+        Stage { pipeline: self.pipeline.clone(), bound, streams, breadth, depth }
     }
 }
 
@@ -141,7 +163,7 @@ impl Stage {
     pub(super) fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, record: u32, odd: bool, streams: u32) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bound[usize::from(odd)], &[record * ROW_STRIDE]);
-        pass.dispatch_workgroups(streams.div_ceil(self.streams), self.breadth, 1);
+        pass.dispatch_workgroups(streams.div_ceil(self.streams), self.breadth, self.depth);
     }
 }
 

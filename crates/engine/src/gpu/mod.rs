@@ -17,9 +17,10 @@ mod agreement;
 mod device;
 mod echo;
 mod kernel;
-mod quantum;
 mod resident;
 mod room;
+mod spectral;
+mod table;
 
 pub use agreement::{AGREEMENT_MAX, Disagreement};
 pub use device::{Adapter, Gpu, OpenError, adapters};
@@ -32,6 +33,30 @@ const ECHO: &str = include_str!("shaders/echo.wgsl");
 const ECHO_DENSE: &str = include_str!("shaders/echo_dense.wgsl");
 const ECHO_SPARSE: &str = include_str!("shaders/echo_sparse.wgsl");
 const QUANTUM_TABLE: &str = include_str!("shaders/quantum_table.wgsl");
+const SPECTRAL: &str = include_str!("shaders/spectral.wgsl");
+const SPECTRAL_PRODUCT: &str = include_str!("shaders/spectral_product.wgsl");
+const SPECTRAL_ROTATE: &str = include_str!("shaders/spectral_rotate.wgsl");
+const SPECTRAL_BLOCKS: &str = include_str!("shaders/spectral_blocks.wgsl");
+const SPECTRAL_READ: &str = include_str!("shaders/spectral_read.wgsl");
+const SPECTRAL_EVOLVE: &str = include_str!("shaders/spectral_evolve.wgsl");
+const SPECTRAL_RETURN: &str = include_str!("shaders/spectral_return.wgsl");
+const SPECTRAL_HOME: &str = include_str!("shaders/spectral_home.wgsl");
+/// Everything that is compiled for a card.
+const SOURCES: [&str; 13] = [
+    ROW,
+    ECHO,
+    ECHO_DENSE,
+    ECHO_SPARSE,
+    QUANTUM_TABLE,
+    SPECTRAL,
+    SPECTRAL_PRODUCT,
+    SPECTRAL_ROTATE,
+    SPECTRAL_BLOCKS,
+    SPECTRAL_READ,
+    SPECTRAL_EVOLVE,
+    SPECTRAL_RETURN,
+    SPECTRAL_HOME,
+];
 
 /// The card stopped working; what it said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +68,6 @@ pub struct Lost(pub(crate) String);
 #[must_use]
 pub fn shader_hash() -> String {
     let mut hash = Sha256::new();
-    for source in [ROW, ECHO, ECHO_DENSE, ECHO_SPARSE, QUANTUM_TABLE] {
-        hash.update(source);
-    }
+    SOURCES.iter().for_each(|source| hash.update(source));
     hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }

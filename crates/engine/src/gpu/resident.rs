@@ -4,10 +4,12 @@ use super::Lost;
 use super::device::Gpu;
 use super::echo::EchoProgram;
 use super::kernel::{Moving, Stage};
-use super::quantum::{COORDINATES_MAX, TableProgram};
 use super::room::{Room, Size};
+use super::spectral::SpectralProgram;
+use super::table::{COORDINATES_MAX, TableProgram};
 use crate::block::{Block, Reservoir};
 use crate::model::{Core, Elsewhere, Leg, Parts};
+use crate::quantum::Matrices;
 use crate::{Forecast, Model, Scratch, Window, WindowError};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +19,8 @@ const STREAMS_MAX: usize = 256;
 const STREAMS_STEP: usize = 8;
 /// Most rows that are sent at once.
 const ROWS_MAX: usize = 1024;
+/// Most numbers that are sent or come back at once, 64 MiB.
+const SENT_MAX: usize = 16 << 20;
 /// Free rooms that are kept for the next batch.
 const ROOMS_KEPT: usize = 4;
 
@@ -50,8 +54,12 @@ pub(super) trait Program: Send + Sync {
     fn features(&self) -> usize;
     /// Numbers of a stream's state.
     fn state_len(&self) -> usize;
-    /// What a stream begins with; `None` for zeros.
-    fn fresh(&self) -> Option<&[f32]>;
+    /// Numbers that a step needs of each stream beside its state.
+    fn scratch_len(&self) -> usize {
+        0
+    }
+    /// What so many streams begin with; `None` for zeros.
+    fn fresh(&self, streams: usize) -> Option<Vec<f32>>;
     /// Bytes of its weights.
     fn bytes(&self) -> u64;
     /// What a row takes, in order.
@@ -172,8 +180,10 @@ impl Resident {
 
     /// Most numbers that one stream takes in one buffer.
     fn widest(&self) -> usize {
-        let widest =
-            |program: &dyn Program| program.state_len().max(program.features()).max(program.inputs());
+        let widest = |program: &dyn Program| {
+            let a_row = program.features().max(program.inputs());
+            program.state_len().max(program.scratch_len()).max(a_row)
+        };
         self.programs().map(widest).max().unwrap_or(0)
     }
 
@@ -186,7 +196,7 @@ impl Resident {
         let streams = if wanted > fitting { fitting / STREAMS_STEP * STREAMS_STEP } else { wanted };
         let a_row =
             self.programs().map(|program| program.inputs().max(program.features())).max().unwrap_or(1);
-        let rows_fitting = numbers / (a_row * streams);
+        let rows_fitting = numbers.min(SENT_MAX) / (a_row * streams);
         let rows = rows.next_power_of_two().min(ROWS_MAX).min(rows_fitting).max(1);
         let size = Size { streams, rows };
         let mut free = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -245,13 +255,13 @@ fn program(gpu: &Gpu, block: &Block<f32>) -> Result<Box<dyn Program>, &'static s
             if settings.shots.is_some() {
                 return Err("the noise of finite shots is drawn on the CPU");
             }
-            let Some(networks) = bank.tables() else {
-                return Err("networks of more than 4 qubits step in their eigenbasis, on the CPU");
-            };
-            if 2 * networks[0].half() > COORDINATES_MAX {
-                return Err("its networks have more coordinates than a workgroup has room for");
+            match bank.matrices() {
+                Matrices::Tables(tables) if 2 * tables[0].half() > COORDINATES_MAX => {
+                    Err("its networks have more coordinates than a workgroup has room for")
+                }
+                Matrices::Tables(tables) => Ok(Box::new(TableProgram::load(gpu, bank, &tables))),
+                Matrices::Spectra(spectra) => Ok(Box::new(SpectralProgram::load(gpu, bank, &spectra))),
             }
-            Ok(Box::new(TableProgram::load(gpu, bank, &networks)))
         }
     }
 }

@@ -53,11 +53,8 @@ impl Room {
             states: [state(), state()],
             features: buffer(rows * slot_len, BufferUsages::STORAGE | BufferUsages::COPY_SRC),
         };
-        let fresh = program.fresh().map(|fresh| {
-            let all: Vec<f32> =
-                fresh.iter().flat_map(|&number| std::iter::repeat_n(number, streams)).collect();
-            super::kernel::constants(&gpu.device, &all, BufferUsages::COPY_SRC)
-        });
+        let fresh = program.fresh(streams);
+        let fresh = fresh.map(|fresh| super::kernel::constants(&gpu.device, &fresh, BufferUsages::COPY_SRC));
         Self {
             stages: program.stages(gpu, streams as u32, &moving),
             landing: buffer(rows * slot_len, BufferUsages::MAP_READ | BufferUsages::COPY_DST),

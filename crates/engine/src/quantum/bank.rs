@@ -27,6 +27,13 @@ enum Form {
     Spectral(Vec<Spectral>),
 }
 
+/// What the networks of a bank step by, all in the same form.
+#[cfg(feature = "gpu")]
+pub(crate) enum Matrices<'b> {
+    Tables(Vec<&'b Transfer>),
+    Spectra(Vec<&'b Spectral>),
+}
+
 /// What a stream hears at one input, and what decides how.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Heard {
@@ -79,15 +86,17 @@ impl Bank {
         &self.weights
     }
 
-    /// The networks, where each is one matrix.
+    /// What the networks step by, the first field's where there are two.
     #[cfg(feature = "gpu")]
-    pub(crate) fn tables(&self) -> Option<Vec<&Transfer>> {
-        let mut tables = Vec::with_capacity(self.networks.len());
+    pub(crate) fn matrices(&self) -> Matrices<'_> {
+        let (mut tables, mut spectra) = (Vec::new(), Vec::new());
         for network in &self.networks {
-            let Form::Transfer(table) = network else { return None };
-            tables.push(table);
+            match network {
+                Form::Transfer(table) => tables.push(table),
+                Form::Spectral(fields) => spectra.push(&fields[0]),
+            }
         }
-        (!tables.is_empty()).then_some(tables)
+        if spectra.is_empty() { Matrices::Tables(tables) } else { Matrices::Spectra(spectra) }
     }
 
     /// Coordinates of a network's state whose sum is its trace.

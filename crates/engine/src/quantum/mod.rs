@@ -36,7 +36,7 @@ mod transfer;
 pub(crate) use bank::{Bank, Heard, Work};
 pub(crate) use draw::BankWeights;
 #[cfg(feature = "gpu")]
-pub(crate) use transfer::Transfer;
+pub(crate) use {bank::Matrices, spectral::Spectral, transfer::Transfer};
 
 use crate::kernel::LANES;
 

@@ -89,6 +89,36 @@ impl Spectral {
         }
     }
 
+    /// k.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// What is read out after each part.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn observables(&self) -> usize {
+        self.observables
+    }
+
+    /// An entry of an eigenvector of one parity.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn eigenvector(&self, parity: usize, number: usize, column: usize) -> f64 {
+        self.forward[parity].entry(number, column)
+    }
+
+    /// After each part: cosines of both parities, then sines.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn phases(&self) -> impl Iterator<Item = &Vec<f64>> {
+        self.phases.iter()
+    }
+
+    /// What a pair of eigenvectors adds to an observable.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn read_out(&self, observable: usize, pair: usize) -> f64 {
+        self.read_outs[pair / READ_OUT_COLUMNS].entry(observable, pair % READ_OUT_COLUMNS)
+    }
+
     /// Advances the state, row-major over the states of qubits 1 to n − 1 with the even ones first, by one input whose
     /// qubit is prepared with the amplitudes `input`.
     pub(crate) fn step(&self, state: &mut [f64], input: [f64; 2], features: &mut [f64], work: &mut Work) {

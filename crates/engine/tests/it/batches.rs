@@ -3,6 +3,7 @@
 use crate::support::{SMALL, Sample, bits, feed, heard, options, samples, try_train, waves};
 use proptest::prelude::*;
 use spinwell_core::Series;
+use spinwell_engine::data::Table;
 use spinwell_engine::settings::{Precision, Settings};
 use spinwell_engine::train::Options;
 use spinwell_engine::{Family, InstructionSet, Model, Scratch, Window};
@@ -24,23 +25,23 @@ fn shapes() -> &'static [Sample] {
             (Family::Echo, Precision::F64, &["units=50", "topology=cycle"]),
             (Family::Spiking, Precision::F32, &["neurons=50", "substeps=5"]),
             (Family::Quantum, Precision::F32, &["qubits=4", "reservoirs=3"]),
-            (Family::Quantum, Precision::F32, &["qubits=5", "reservoirs=1"]),
+            (Family::Quantum, Precision::F32, &["qubits=5", "reservoirs=2"]),
         ];
         let waves = waves(320);
-        wanted
-            .into_iter()
-            .map(|(family, precision, settings)| {
-                let kept = SMALL.into_iter().filter(|small| {
-                    let key = |pair: &str| pair.split('=').next().map(str::to_owned);
-                    settings.iter().all(|own| key(own) != key(small))
-                });
-                let settings = Settings::parse(kept.chain(settings.iter().copied())).unwrap();
-                let options = Options { settings, precision, trials: 1, ..options(family) };
-                let model = try_train(&waves, &options).unwrap().model;
-                Sample { family, precision, model }
-            })
-            .collect()
+        let shape = |(family, precision, settings)| shaped(&waves, family, precision, settings);
+        wanted.into_iter().map(shape).collect()
     })
+}
+
+/// A small model with some settings of its own.
+pub(crate) fn shaped(table: &Table, family: Family, precision: Precision, settings: &[&str]) -> Sample {
+    let kept = SMALL.into_iter().filter(|small| {
+        let key = |pair: &str| pair.split('=').next().map(str::to_owned);
+        settings.iter().all(|own| key(own) != key(small))
+    });
+    let settings = Settings::parse(kept.chain(settings.iter().copied())).unwrap();
+    let options = Options { settings, precision, trials: 1, ..options(family) };
+    Sample { family, precision, model: try_train(table, &options).unwrap().model }
 }
 
 pub(crate) fn all_samples() -> impl Iterator<Item = &'static Sample> {

@@ -70,8 +70,8 @@ impl Program for TableProgram {
         self.fresh.len()
     }
 
-    fn fresh(&self) -> Option<&[f32]> {
-        Some(&self.fresh)
+    fn fresh(&self, streams: usize) -> Option<Vec<f32>> {
+        Some(self.fresh.iter().flat_map(|&number| std::iter::repeat_n(number, streams)).collect())
     }
 
     fn bytes(&self) -> u64 {
@@ -84,7 +84,7 @@ impl Program for TableProgram {
         shape.extend(sizes.map(|size| size as u32));
         shape.extend([0, 0]);
         let shape = constants(&gpu.device, &shape, wgpu::BufferUsages::UNIFORM);
-        let division = Division { streams: STREAMS, breadth: self.networks as u32 };
+        let division = Division { streams: STREAMS, breadth: self.networks as u32, depth: 1 };
         vec![gpu.kernels.quantum_table.bind(&gpu.device, &shape, moving, &self.weights, division)]
     }
 }
