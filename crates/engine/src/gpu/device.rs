@@ -134,17 +134,25 @@ impl Gpu {
     }
 
     /// Whether the card still works, as far as its driver has said.
-    pub(super) fn check(&self) -> Result<(), Lost> {
+    ///
+    /// # Errors
+    /// What it said, or why it was written off.
+    pub fn check(&self) -> Result<(), Lost> {
         match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
             Some(message) => Err(Lost(message.clone())),
         }
     }
 
-    /// Writes off the card.
-    pub(super) fn give_up(&self, message: &str) -> Lost {
+    /// Writes off the card: it is not asked again.
+    pub fn give_up(&self, message: &str) -> Lost {
         note(&self.trouble, message.to_owned());
         Lost(message.to_owned())
+    }
+
+    /// Takes the device away, as a driver does when it resets a card.
+    pub fn destroy(&self) {
+        self.device.destroy();
     }
 
     /// Waits until a submission is done.

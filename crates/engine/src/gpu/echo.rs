@@ -35,15 +35,15 @@ impl EchoProgram {
                     target[..units].copy_from_slice(recurrent);
                     target[units..][..=inputs].copy_from_slice(input);
                 }
-                (true, vec![weights(&gpu.device, &joined)])
+                (true, vec![weights(gpu, &joined)])
             }
             Recurrent::Sparse(rows) => (
                 false,
                 vec![
-                    weights(&gpu.device, &rows.starts),
-                    weights(&gpu.device, &rows.columns),
-                    weights(&gpu.device, &rows.values),
-                    weights(&gpu.device, &stored.input),
+                    weights(gpu, &rows.starts),
+                    weights(gpu, &rows.columns),
+                    weights(gpu, &rows.values),
+                    weights(gpu, &stored.input),
                 ],
             ),
         };
@@ -75,7 +75,7 @@ impl Program for EchoProgram {
     fn stages(&self, gpu: &Gpu, stride: u32, moving: &Moving) -> Vec<Stage> {
         let sizes = [stride, self.units as u32, self.inputs as u32, self.columns as u32];
         let shape = [&sizes[..], &[self.leak.to_bits(), 0, 0, 0]].concat();
-        let shape = constants(&gpu.device, &shape, wgpu::BufferUsages::UNIFORM);
+        let shape = constants(gpu, &shape, wgpu::BufferUsages::UNIFORM);
         let units = self.units as u32;
         let (kernel, streams, breadth) = if self.is_dense {
             (&gpu.kernels.echo_dense, TILE as u32, units.div_ceil(TILE as u32))

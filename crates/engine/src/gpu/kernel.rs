@@ -3,12 +3,12 @@
 //! All of them see the same first bindings (shape, row, inputs, the state before and after, features), see
 //! `shaders/row.wgsl`, and then the weights of their own.
 
+use super::device::Gpu;
 use super::{
     ECHO, ECHO_DENSE, ECHO_SPARSE, QUANTUM_TABLE, ROW, SPECTRAL, SPECTRAL_BLOCKS, SPECTRAL_EVOLVE,
     SPECTRAL_HOME, SPECTRAL_PRODUCT, SPECTRAL_READ, SPECTRAL_RETURN, SPECTRAL_ROTATE,
 };
 use std::num::NonZeroU64;
-use wgpu::util::DeviceExt;
 
 /// Bytes from one row's record to the next: the alignment that every card is content with.
 pub(super) const ROW_STRIDE: u32 = 256;
@@ -184,21 +184,26 @@ fn entry(
     }
 }
 
-/// A buffer that holds these numbers and never changes.
+/// A buffer that holds these numbers and never changes. It is written through the queue: a buffer that is mapped when
+/// it is made panics where the card has been lost.
 pub(super) fn constants<N: bytemuck::NoUninit>(
-    device: &wgpu::Device,
+    gpu: &Gpu,
     numbers: &[N],
     usage: wgpu::BufferUsages,
 ) -> wgpu::Buffer {
-    device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+    let bytes: &[u8] = bytemuck::cast_slice(numbers);
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: None,
-        contents: bytemuck::cast_slice(numbers),
-        usage,
-    })
+        size: bytes.len() as u64,
+        usage: usage | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue.write_buffer(&buffer, 0, bytes);
+    buffer
 }
 
 /// The weights of a kernel; a buffer cannot be empty.
-pub(super) fn weights<N: bytemuck::NoUninit + Default>(device: &wgpu::Device, numbers: &[N]) -> wgpu::Buffer {
+pub(super) fn weights<N: bytemuck::NoUninit + Default>(gpu: &Gpu, numbers: &[N]) -> wgpu::Buffer {
     let numbers = if numbers.is_empty() { &[N::default()] } else { numbers };
-    constants(device, numbers, wgpu::BufferUsages::STORAGE)
+    constants(gpu, numbers, wgpu::BufferUsages::STORAGE)
 }

@@ -54,7 +54,7 @@ impl Room {
             features: buffer(rows * slot_len, BufferUsages::STORAGE | BufferUsages::COPY_SRC),
         };
         let fresh = program.fresh(streams);
-        let fresh = fresh.map(|fresh| super::kernel::constants(&gpu.device, &fresh, BufferUsages::COPY_SRC));
+        let fresh = fresh.map(|fresh| super::kernel::constants(gpu, &fresh, BufferUsages::COPY_SRC));
         Self {
             stages: program.stages(gpu, streams as u32, &moving),
             landing: buffer(rows * slot_len, BufferUsages::MAP_READ | BufferUsages::COPY_DST),

@@ -49,7 +49,7 @@ impl SpectralProgram {
             dimension: k,
             substeps: networks[0].phases().count(),
             observables,
-            weights: vec![weights(&gpu.device, &table), weights(&gpu.device, &wiring)],
+            weights: vec![weights(gpu, &table), weights(gpu, &wiring)],
         }
     }
 }
@@ -90,7 +90,7 @@ impl Program for SpectralProgram {
         let mut shape = vec![stride];
         shape.extend(sizes.map(|size| size as u32));
         shape.extend([0, 0]);
-        let shape = constants(&gpu.device, &shape, BufferUsages::UNIFORM);
+        let shape = constants(gpu, &shape, BufferUsages::UNIFORM);
         let scratch = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: 4 * (self.scratch_len() * stride as usize) as u64,

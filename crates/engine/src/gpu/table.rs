@@ -48,10 +48,10 @@ impl TableProgram {
             dimension: diagonal.len(),
             fresh: bank.fresh()[..coordinates].iter().map(|&value| value as f32).collect(),
             weights: vec![
-                weights(&gpu.device, &table),
-                weights(&gpu.device, &ears),
-                weights(&gpu.device, &swings),
-                weights(&gpu.device, &diagonal),
+                weights(gpu, &table),
+                weights(gpu, &ears),
+                weights(gpu, &swings),
+                weights(gpu, &diagonal),
             ],
         }
     }
@@ -83,7 +83,7 @@ impl Program for TableProgram {
         let mut shape = vec![stride];
         shape.extend(sizes.map(|size| size as u32));
         shape.extend([0, 0]);
-        let shape = constants(&gpu.device, &shape, wgpu::BufferUsages::UNIFORM);
+        let shape = constants(gpu, &shape, wgpu::BufferUsages::UNIFORM);
         let division = Division { streams: STREAMS, breadth: self.networks as u32, depth: 1 };
         vec![gpu.kernels.quantum_table.bind(&gpu.device, &shape, moving, &self.weights, division)]
     }

@@ -120,6 +120,23 @@ fn a_window_that_the_model_does_not_take_is_refused_alone() {
 }
 
 #[test]
+fn a_card_that_is_taken_away_is_an_error_and_nothing_worse() {
+    let Some(gpu) = card().map(Arc::new) else { return };
+    let sample = all_samples().find(|sample| resident(&gpu, sample).is_ok()).unwrap();
+    let resident = resident(&gpu, sample).unwrap();
+    let series = windows(sample, 9);
+    let (few, many) = series.split_at(2);
+    forecasts(&resident, few);
+    gpu.destroy();
+    // With rooms that are there, and with rooms that would have to be made.
+    for series in [few, many] {
+        let asked: Vec<Window<'_>> = series.iter().map(|series| Window { series, index: 0 }).collect();
+        assert!(resident.forecast_windows(&asked).is_err());
+    }
+    assert!(gpu.check().is_err());
+}
+
+#[test]
 fn a_card_that_is_not_there_is_named_with_how_many_there_are() {
     let count = adapters().len();
     assert_eq!(Gpu::open(99).err(), Some(OpenError::Missing { index: 99, count }));
