@@ -41,6 +41,7 @@ pub mod bench;
 mod block;
 pub mod classify;
 mod cohort;
+pub mod cost;
 pub mod data;
 pub mod detect;
 mod echo;
