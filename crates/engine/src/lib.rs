@@ -47,6 +47,7 @@ pub mod detect;
 mod echo;
 mod encoder;
 pub mod free_run;
+mod hands;
 mod intervals;
 mod kernel;
 mod linalg;
