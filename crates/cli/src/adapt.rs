@@ -126,6 +126,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// Saves the model as the next version and completes its card.
 fn publish(args: &Args, name: &ModelName, model: &Model, document: &mut Value) -> anyhow::Result<Saved> {
     document["model_hash"] = json!(model.hash().to_string());
+    document["cost"] = output::cost_json(model.cost());
     document["created_unix_seconds"] = json!(unix_seconds());
     let card = |version: ModelVersion, path: &Path| {
         let mut card = document.clone();

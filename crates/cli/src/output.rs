@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use spinwell_engine::backtest::Evaluation;
+use spinwell_engine::cost::{StepCost, in_words};
 use spinwell_engine::metrics::Figures;
 use spinwell_engine::train::{Candidate, Trained};
 use spinwell_engine::{Family, Model, Spec};
@@ -116,6 +117,25 @@ fn parameters_json(spec: &Spec) -> Value {
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
+/// What a model costs to serve, for cards and summaries.
+pub(crate) fn cost_json(cost: StepCost) -> Value {
+    json!({
+        "step_microseconds": three_digits(cost.alone_us),
+        "step_together_microseconds": three_digits(cost.together_us),
+        "window_microseconds": three_digits(cost.window_us),
+    })
+}
+
+/// The same for people.
+pub(crate) fn cost_line(cost: StepCost) -> String {
+    format!("one window of this model costs about {} of one core", in_words(cost.window_us))
+}
+
+/// A positive number to three significant digits: a cost is an estimate, and should not look like more.
+fn three_digits(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
 /// The candidates of a search.
 pub(crate) fn candidates_json(trained: &Trained, seconds: &dyn Fn(usize) -> f64) -> Value {
     let one = |candidate: &Candidate| {
@@ -210,6 +230,7 @@ mod tests {
             assert_eq!(figure(value), wanted);
         }
         assert_eq!([95.0, 99.9, 100.0].map(without_zeros), ["95", "99.9", "100"]);
+        assert_eq!([0.123_456, 812.49, 15_349.0].map(three_digits), [0.123, 812.0, 15_300.0]);
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["bbb".to_owned(), "22".to_owned()]];
         assert_eq!(aligned(&rows), "  a     1\n  bbb  22");
     }

@@ -207,6 +207,7 @@ fn summary(
         "season": model.season(),
         "window_min": model.window_min(),
         "window_recommended": model.window_recommended(),
+        "cost": output::cost_json(model.cost()),
         "trials": learned,
         "seed": options.seed,
         "candidates": output::candidates_json(trained, seconds),
@@ -311,6 +312,7 @@ fn conclude(
     if !model.is_calibrated() {
         say("  there were too few rows to calibrate the intervals at this level: take them as a rough guide");
     }
+    say(&output::cost_line(model.cost()));
     say(&format!("saved {name}:{} as {}", saved.version, saved.path.display()));
     if let Some(plot) = &args.training.plot {
         say(&format!("plot  {}", plot.display()));

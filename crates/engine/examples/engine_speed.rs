@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! engine_speed [--simd avx512|avx2|portable] [--seconds S] --list | NAME..
+//! engine_speed [--seconds S] --cost
 //! ```
+//!
+//! `--cost` prints, as a table, what the engine says that whole models cost beside what they take.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use spinwell_engine::bench::{self, InstructionSet, Planned, Workload};
+use spinwell_engine::bench::{self, Compared, Costed, InstructionSet, Planned, Workload};
 use std::time::{Duration, Instant};
 
 /// Runs that a figure is the median of, at least.
@@ -17,11 +20,12 @@ const SLICE: Duration = Duration::from_millis(2);
 fn main() -> Result<()> {
     let mut seconds = 0.5;
     let mut names = Vec::new();
-    let mut list = false;
+    let (mut list, mut cost) = (false, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--list" => list = true,
+            "--cost" => cost = true,
             "--seconds" => {
                 let value = arguments.next().context("--seconds needs a number")?;
                 seconds = value.parse().with_context(|| format!("--seconds {value}"))?;
@@ -35,6 +39,9 @@ fn main() -> Result<()> {
             }
             name => names.push(name.to_owned()),
         }
+    }
+    if cost {
+        return compare(seconds);
     }
     let all = bench::all();
     if list {
@@ -61,9 +68,39 @@ fn facts(workload: &Workload) -> Value {
     json!({ "name": name, "unit": unit, "flops": flops, "bytes": bytes })
 }
 
+#[expect(clippy::print_stdout, reason = "printing is what the program is for")]
+fn compare(seconds: f64) -> Result<()> {
+    println!("| model | alone, us | said | together, us | said | window, us | said |");
+    println!("|---|---|---|---|---|---|---|");
+    for costed in bench::MODELS {
+        println!("{}", compared(costed, seconds));
+    }
+    Ok(())
+}
+
+/// Measured, and what the engine says divided by it: alone, together, a window.
+fn compared(costed: &Costed, seconds: f64) -> String {
+    let Compared { cost, mut alone, mut together, more_rows, mut window } = costed.prepare();
+    let alone = timed(&mut alone, seconds).median;
+    let [short, long] = together.each_mut().map(|windows| timed(windows, seconds).least);
+    let together = (long - short) / more_rows;
+    let window = timed(&mut window, seconds).median;
+    let cell = |said: f64, measured: f64| {
+        let digits = [0, 1, 2][usize::from(measured < 100.0) + usize::from(measured < 10.0)];
+        format!("{measured:.digits$} | {:.2}", said / measured)
+    };
+    let cells = [cell(cost.alone_us, alone), cell(cost.together_us, together), cell(cost.window_us, window)];
+    format!("| {} | {} |", costed.name, cells.join(" | "))
+}
+
+/// Times of one unit in microseconds.
+struct Timed {
+    median: f64,
+    least: f64,
+}
+
 #[expect(clippy::disallowed_methods, reason = "a stop-watch is what the program is for")]
-fn measured(planned: &Planned, seconds: f64) -> Value {
-    let mut workload = planned.prepare();
+fn timed(workload: &mut Workload, seconds: f64) -> Timed {
     (workload.run)();
     let began = Instant::now();
     (workload.run)();
@@ -76,10 +113,15 @@ fn measured(planned: &Planned, seconds: f64) -> Value {
         times.push(started.elapsed().as_secs_f64() * 1e6 / (together as f64 * workload.units));
     }
     times.sort_by(f64::total_cmp);
-    let value = times[times.len() / 2];
-    let giga = |work: Option<f64>| work.map(|work| work / value / 1e3);
+    Timed { median: times[times.len() / 2], least: times[0] }
+}
+
+fn measured(planned: &Planned, seconds: f64) -> Value {
+    let mut workload = planned.prepare();
+    let Timed { median, least } = timed(&mut workload, seconds);
+    let giga = |work: Option<f64>| work.map(|work| work / median / 1e3);
     json!({
-        "name": workload.name, "unit": "us", "what": format!("per {}", workload.unit), "value": value,
-        "min": times[0], "gflops": giga(workload.flops), "gbytes": giga(workload.bytes),
+        "name": workload.name, "unit": "us", "what": format!("per {}", workload.unit), "value": median,
+        "min": least, "gflops": giga(workload.flops), "gbytes": giga(workload.bytes),
     })
 }

@@ -41,6 +41,7 @@ pub mod bench;
 mod block;
 pub mod classify;
 mod cohort;
+pub mod cost;
 pub mod data;
 pub mod detect;
 mod echo;
@@ -48,6 +49,7 @@ mod encoder;
 pub mod free_run;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod hands;
 mod intervals;
 mod kernel;
 mod linalg;

@@ -5,14 +5,19 @@
 //! was left out gives the exact squared error of any weights on it, so trying a penalty costs one factorisation
 //! and no second look at the data.
 
+use crate::hands::Hands;
 use crate::kernel::Real;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Solve;
-use faer::{Accum, Mat, Par, Side};
+use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 
 /// Rows that are gathered before one product adds them to the Gram matrix.
 const CHUNK_ROWS: usize = 256;
+
+/// Columns of the Gram matrix that one thread adds to. The bits of large models may depend on it, so it is fixed and not a
+/// share of the threads that there are.
+const BLOCK_COLUMNS: usize = 128;
 
 /// A feature that varies less than this (standardised inputs vary by 1) is treated as constant.
 const CONSTANT_DEVIATION: f64 = 1e-9;
@@ -30,11 +35,13 @@ pub(crate) struct Moments {
     inputs: Mat<f64>,
     targets: Mat<f64>,
     filled: usize,
+    /// Who adds what waits to the Gram matrix.
+    hands: Hands,
 }
 
 impl Moments {
     /// No rows yet.
-    pub(crate) fn new(features: usize, outputs: usize) -> Self {
+    pub(crate) fn new(features: usize, outputs: usize, hands: Hands) -> Self {
         let width = 1 + features;
         Self {
             gram: Mat::zeros(width, width),
@@ -43,6 +50,7 @@ impl Moments {
             inputs: Mat::zeros(width, CHUNK_ROWS),
             targets: Mat::zeros(outputs, CHUNK_ROWS),
             filled: 0,
+            hands,
         }
     }
 
@@ -67,17 +75,7 @@ impl Moments {
     pub(crate) fn flush(&mut self) {
         let inputs = self.inputs.get(.., ..self.filled);
         let targets = self.targets.get(.., ..self.filled);
-        triangular::matmul(
-            self.gram.as_mut(),
-            BlockStructure::TriangularLower,
-            Accum::Add,
-            inputs,
-            BlockStructure::Rectangular,
-            inputs.transpose(),
-            BlockStructure::Rectangular,
-            1.0,
-            Par::Seq,
-        );
+        self.hands.map(blocks(self.gram.as_mut()), |(first, columns)| add_products(columns, first, inputs));
         matmul(self.cross.as_mut(), Accum::Add, inputs, targets.transpose(), 1.0, Par::Seq);
         self.filled = 0;
     }
@@ -108,6 +106,38 @@ impl Moments {
         let n = self.gram.nrows();
         Mat::from_fn(n, n, |r, c| if r >= c { self.gram[(r, c)] } else { self.gram[(c, r)] })
     }
+}
+
+/// The columns of a matrix in blocks, each with the place of its first.
+fn blocks(mut rest: MatMut<'_, f64>) -> Vec<(usize, MatMut<'_, f64>)> {
+    let mut blocks = Vec::with_capacity(rest.ncols().div_ceil(BLOCK_COLUMNS));
+    for first in (0..rest.ncols()).step_by(BLOCK_COLUMNS) {
+        let columns = BLOCK_COLUMNS.min(rest.ncols());
+        let (block, after) = rest.split_at_col_mut(columns);
+        blocks.push((first, block));
+        rest = after;
+    }
+    blocks
+}
+
+/// Adds the products of inputs with each other to some columns of the lower triangle, the first of which is `first`.
+fn add_products(columns: MatMut<'_, f64>, first: usize, inputs: MatRef<'_, f64>) {
+    let end = first + columns.ncols();
+    let (_, lower) = columns.split_at_row_mut(first);
+    let (diagonal, below) = lower.split_at_row_mut(end - first);
+    let own = inputs.get(first..end, ..);
+    triangular::matmul(
+        diagonal,
+        BlockStructure::TriangularLower,
+        Accum::Add,
+        own,
+        BlockStructure::Rectangular,
+        own.transpose(),
+        BlockStructure::Rectangular,
+        1.0,
+        Par::Seq,
+    );
+    matmul(below, Accum::Add, inputs.get(end.., ..), own.transpose(), 1.0, Par::Seq);
 }
 
 /// The normal equations of one training set, standardised.
@@ -262,7 +292,7 @@ mod tests {
     }
 
     fn moments(rows: &[([f32; 3], [f32; 2])]) -> Moments {
-        let mut moments = Moments::new(3, 2);
+        let mut moments = Moments::new(3, 2, Hands::One);
         rows.iter().for_each(|(x, y)| moments.push(x, y));
         moments.flush();
         moments
@@ -303,6 +333,30 @@ mod tests {
     }
 
     #[test]
+    fn sums_of_several_blocks_are_the_same_whoever_adds_them_and_near_the_plain_sum() {
+        let (features, mut rng) = (2 * BLOCK_COLUMNS + 7, Rng::seeded(4));
+        let rows: Vec<Vec<f64>> =
+            (0..CHUNK_ROWS + 9).map(|_| (0..features).map(|_| rng.normal()).collect()).collect();
+        let sums = |hands: Hands, threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut moments = Moments::new(features, 1, hands);
+            pool.install(|| {
+                rows.iter().for_each(|row| moments.push(row, &row[..1]));
+                moments.flush();
+            });
+            moments.gram
+        };
+        let alone = sums(Hands::One, 1);
+        for threads in [1, 2, 3] {
+            assert!(sums(Hands::All, threads) == alone, "{threads} threads");
+        }
+        for (r, c) in (1..=features).flat_map(|r| (1..=r).map(move |c| (r, c))) {
+            let plain: f64 = rows.iter().map(|row| row[r - 1] * row[c - 1]).sum();
+            assert!((alone[(r, c)] - plain).abs() < 1e-9, "{r} {c}");
+        }
+    }
+
+    #[test]
     fn sums_of_parts_are_the_whole() {
         let all = rows(600, 3);
         let mut parts = moments(&all[..251]);
@@ -314,6 +368,6 @@ mod tests {
         for at in (0..4).flat_map(|r| (0..2).map(move |c| (r, c))) {
             assert!((parts.cross[at] - whole.cross[at]).abs() < 1e-6);
         }
-        assert!(Normal::new(&Moments::new(3, 2)).is_none());
+        assert!(Normal::new(&Moments::new(3, 2, Hands::One)).is_none());
     }
 }

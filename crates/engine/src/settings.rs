@@ -1,10 +1,14 @@
 //! Hyper-parameters fixed by hand: the `KEY=VALUE` pairs of `--set`.
 
 use crate::artefact::UNITS_MAX;
+use crate::cost;
 use crate::products::ORDER_MAX;
-use crate::quantum::{self, DISSIPATIVE_QUBITS_MAX, QUBITS_MAX, QuantumCost, RESERVOIRS_MAX, SUBSTEPS_MAX};
+use crate::quantum::{self, DISSIPATIVE_QUBITS_MAX, QUBITS_MAX, RESERVOIRS_MAX, SUBSTEPS_MAX};
 use crate::spec::{LagForm, Topology, Transform};
 use crate::spiking::{DELAY_MAX, SpikeEncoding, SpikingWiring};
+
+/// Beyond this many units nobody asks what they would cost.
+const UNITS_ASKED_MAX: usize = 1_000_000;
 
 /// The arithmetic that models compute in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,15 +101,25 @@ pub enum Error {
     UnknownClassifierKey(String),
     /// More qubits than are simulated.
     #[error(
-        "qubits={qubits}: at most 8 are simulated exactly; one network of {qubits} would take {bytes:.1e} bytes and {multiplications:.1e} multiplications an input; use more networks instead (reservoirs=N)"
+        "qubits={qubits}: at most 8 are simulated exactly; one network of {qubits} would take {bytes:.1e} bytes and about {time} a row of one core; use more networks instead (reservoirs=N)"
     )]
     Qubits {
         /// Qubits asked for.
         qubits: usize,
         /// Bytes of its matrices and state.
         bytes: u64,
-        /// Multiplications for each input.
-        multiplications: u64,
+        /// What a row would take, with its unit.
+        time: String,
+    },
+    /// More echo units than a model holds.
+    #[error(
+        "units={units}: units must be a whole number from 1 to 4096; {units} of density 1 would take about {time} a row of one core"
+    )]
+    Units {
+        /// Units asked for.
+        units: usize,
+        /// What a row would take, with its unit.
+        time: String,
     },
     /// The value is out of range.
     #[error("{key}={value}: {key} must be {wanted}")]
@@ -164,7 +178,13 @@ impl Settings {
             _ => Err(wrong("on or off")),
         };
         match key {
-            "units" => self.units = whole(UNITS_MAX, "a whole number from 1 to 4096")?,
+            "units" => {
+                let units = whole(UNITS_ASKED_MAX, "a whole number from 1 to 4096")?;
+                if let Some(units) = units.filter(|&units| units > UNITS_MAX) {
+                    return Err(Error::Units { units, time: cost::in_words(cost::echo_us(units)) });
+                }
+                self.units = units;
+            }
             "lags" => self.lags = whole(10_000, "a whole number from 1 to 10000")?,
             "density" => self.density = number(0.0, 1.0, "above 0 and at most 1")?,
             "spectral_radius" => self.spectral_radius = number(0.0, 10.0, "above 0 and at most 10")?,
@@ -205,8 +225,9 @@ impl Settings {
             "qubits" => {
                 let qubits = whole(64, "a whole number from 2 to 8")?;
                 if let Some(qubits) = qubits.filter(|&qubits| qubits > QUBITS_MAX) {
-                    let QuantumCost { bytes, multiplications } = quantum::cost(qubits, 1, 5);
-                    return Err(Error::Qubits { qubits, bytes, multiplications });
+                    let cost = quantum::cost(qubits, 1, 5);
+                    let time = cost::in_words(cost::network_us(cost));
+                    return Err(Error::Qubits { qubits, bytes: cost.bytes, time });
                 }
                 self.qubits = qubits.filter(|&qubits| qubits > 1);
                 self.qubits.ok_or_else(|| wrong("a whole number from 2 to 8"))?;
@@ -262,7 +283,9 @@ mod tests {
             ("reservoirs=513", "reservoirs must be a whole number from 1 to 512"),
             ("substeps=65", "substeps must be a whole number from 1 to 64"),
             ("qubits=1", "qubits must be a whole number from 2 to 8"),
-            ("qubits=9", "one network of 9 would take"),
+            ("qubits=9", "one network of 9 would take 2.9e7 bytes and about 14 ms a row of one core"),
+            ("units=5000", "from 1 to 4096; 5000 of density 1 would take about 2.4 ms a row of one core"),
+            ("units=1000001", "units=1000001: units must be a whole number from 1 to 4096"),
         ] {
             let error = Settings::parse([pair]).unwrap_err().to_string();
             assert!(error.contains(message), "{pair}: {error}");

@@ -85,6 +85,7 @@ fn summary(trained: &TrainedDetector, seconds: &dyn Fn(usize) -> f64) -> Map<Str
         ("alpha", json!(trained.detector.alpha())),
         ("window_min", json!(model.window_min())),
         ("window_recommended", json!(model.window_recommended())),
+        ("cost", output::cost_json(trained.detector.cost())),
         ("profile", json!(model.profile().as_str())),
         ("trials", json!(learned)),
         ("candidates", output::candidates_json(&trained.search, seconds)),
@@ -123,5 +124,6 @@ fn conclude(name: &ModelName, saved: &Saved, trained: &TrainedDetector, measured
     if let Some(holdout) = measured.holdout {
         say(&format!("  kept back:    {}", show::called(holdout, detector.alpha())));
     }
+    say(&output::cost_line(detector.cost()));
     say(&format!("saved {name}:{} as {}", saved.version, saved.path.display()));
 }

@@ -68,7 +68,7 @@ fn training_saves_a_detector_with_its_card_and_the_same_bytes_for_the_same_seed(
     assert_eq!((&summary["name"], &summary["version"]), (&json!("pump"), &json!(1)));
     assert_eq!((&summary["task"], &summary["alpha"]), (&json!("anomaly"), &json!(5e-4)));
     assert_eq!((&summary["horizon"], &summary["family"]), (&json!(1), &json!("linear")));
-    for key in ["model_hash", "path", "window_min", "window_recommended", "trials", "seed", "candidates"] {
+    for key in ["model_hash", "path", "window_min", "window_recommended", "cost", "seed", "candidates"] {
         assert!(!summary[key].is_null(), "{key} is missing");
     }
     let path = Path::new(summary["path"].as_str().unwrap());
@@ -88,6 +88,7 @@ fn training_saves_a_detector_with_its_card_and_the_same_bytes_for_the_same_seed(
     assert!(String::from_utf8_lossy(&output.stderr).contains("--label has no effect"));
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(shown.contains("linear watches pressure") && shown.contains("kept back:"), "{shown}");
+    assert!(shown.contains("one window of this model costs about"), "{shown}");
     let saved = again.path().join("pump/1/model.spinwell");
     assert_eq!(std::fs::read(&saved).unwrap(), std::fs::read(path).unwrap());
     // Without --holdout every row is learned from.

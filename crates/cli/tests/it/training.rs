@@ -53,13 +53,17 @@ fn training_saves_a_model_with_its_card_under_the_next_version() {
     let path = Path::new(first["path"].as_str().unwrap());
     let card: Value =
         serde_json::from_slice(&std::fs::read(path.with_file_name("card.json")).unwrap()).unwrap();
-    assert_eq!(card["model_hash"], first["model_hash"]);
+    assert_eq!((&card["model_hash"], &card["cost"]), (&first["model_hash"], &first["cost"]));
+    let cost = |key: &str| card["cost"][key].as_f64().unwrap();
+    assert!(cost("step_together_microseconds") <= cost("step_microseconds"), "{}", card["cost"]);
+    assert!(cost("window_microseconds") > 100.0 * cost("step_microseconds"), "{}", card["cost"]);
     assert!(card["holdout"]["stream"]["nrmse"].as_f64().unwrap() < 0.4, "{card}");
     assert!(card["holdout"]["window"]["coverage"].as_f64().unwrap() > 0.8, "{card}");
     assert!(std::fs::read_to_string(&plot).unwrap().starts_with("<svg"));
 
     let again = train_taxi(folder.path(), &[]);
     assert_eq!((again["version"].as_u64(), &again["model_hash"]), (Some(2), &first["model_hash"]));
+    assert_eq!(again["cost"], first["cost"]);
     assert_eq!(std::fs::read(again["path"].as_str().unwrap()).unwrap(), std::fs::read(path).unwrap());
 }
 

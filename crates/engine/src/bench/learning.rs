@@ -4,6 +4,7 @@ use super::{Planned, Workload};
 use crate::Silent;
 use crate::data::{Columns, read_csv};
 use crate::echo::{Echo, Work};
+use crate::hands::Hands;
 use crate::intervals::{Intervals, Outcome, Setup, calibrate};
 use crate::kernel::{One, Real};
 use crate::linalg::{Moments, Normal};
@@ -85,7 +86,7 @@ fn fit(rows: usize) -> Workload {
     Workload::new(format!("train-{rows}"), "fit", 1, move || {
         let mut vector = echo.fresh();
         let mut work = Work::default();
-        let mut moments = Moments::new(echo.units(), 1);
+        let mut moments = Moments::new(echo.units(), 1, Hands::One);
         for pair in series.windows(2) {
             echo.hear(&mut vector, &[f32::narrow(pair[0])]);
             echo.step(&mut One(&mut vector), &mut work);

@@ -6,9 +6,11 @@
 
 mod learning;
 mod limits;
+mod models;
 mod reservoirs;
 
 pub use crate::kernel::InstructionSet;
+pub use models::{Compared, Costed, MODELS};
 
 /// A piece of work that can be run again and again.
 pub struct Workload {

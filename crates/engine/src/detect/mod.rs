@@ -51,6 +51,7 @@ mod train;
 
 pub use detector::{Detector, Verdict, Watch};
 pub use events::{EVENT_GAP, Events, events};
+pub(crate) use spans::SPANS;
 pub use train::{TrainedDetector, scored_rows, train_detector};
 
 /// The share of usual rows that are called anomalies unless another is chosen: one row in 2,000.

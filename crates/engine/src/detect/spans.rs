@@ -1,7 +1,7 @@
 //! Errors averaged over spans of rows: what is small in every row and never stops is seen in the long ones.
 
 /// Rows that the averages run over, give or take: exponential weights with mean age span − 1.
-pub(super) const SPANS: [usize; 4] = [1, 6, 24, 96];
+pub(crate) const SPANS: [usize; 4] = [1, 6, 24, 96];
 /// Errors beyond so many scales count as so many: one wild row must not fill a long average for hours.
 const LIMIT: f64 = 30.0;
 

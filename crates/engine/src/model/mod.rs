@@ -24,6 +24,7 @@ use crate::artefact;
 use crate::block::Block;
 use crate::spec::{Family, Spec};
 use crate::spiking::Activity;
+pub(crate) use forecaster::Profile;
 use forecaster::{Buffers, Plain, WithTruth};
 use spinwell_core::{Code, ModelHash, NumericProfile, Series};
 use stream::Kind;

@@ -198,6 +198,11 @@ impl QuantumSettings {
         }
     }
 
+    /// Whether a network's whole step is one table.
+    pub(crate) fn is_tabulated(&self) -> bool {
+        self.qubits <= TRANSFER_QUBITS_MAX
+    }
+
     /// What a valid bank for rows of `inputs` values costs.
     pub(crate) fn cost(&self, inputs: usize) -> QuantumCost {
         let channels = if self.drive > 0.0 { 2 } else { 1 };
@@ -220,18 +225,25 @@ pub(crate) struct QuantumCost {
     pub(crate) bytes: u64,
     /// Multiplications per input.
     pub(crate) multiplications: u64,
+    /// Coordinates of a stream's state, and read-outs.
+    pub(crate) coordinates: u64,
 }
 
 /// The same before rounding, so that absurd sizes give an absurd cost instead of an overflow.
 struct Cost {
     numbers: f64,
     multiplications: f64,
+    coordinates: f64,
 }
 
 impl Cost {
     fn times(&self, networks: f64) -> QuantumCost {
         let bytes = size_of::<f64>() as f64 * self.numbers * networks;
-        QuantumCost { bytes: bytes as u64, multiplications: (self.multiplications * networks) as u64 }
+        QuantumCost {
+            bytes: bytes as u64,
+            multiplications: (self.multiplications * networks) as u64,
+            coordinates: (self.coordinates * networks) as u64,
+        }
     }
 }
 
@@ -247,6 +259,7 @@ pub(crate) fn cost(qubits: usize, reservoirs: usize, substeps: usize) -> Quantum
         Cost {
             numbers: 6.0 * coordinates + read_outs + coordinates + substeps * observables,
             multiplications: 12.0 * coordinates * dimension + substeps * read_outs,
+            coordinates: coordinates + substeps * observables,
         }
     };
     cost.times(reservoirs as f64)
@@ -255,7 +268,8 @@ pub(crate) fn cost(qubits: usize, reservoirs: usize, substeps: usize) -> Quantum
 fn tabulated_cost(coordinates: f64, features: f64) -> Cost {
     let half = coordinates / 2.0;
     let table = (padded(half + features) + padded(half)) * 3.0 * half;
-    Cost { numbers: table + coordinates + features, multiplications: table }
+    let stream = coordinates + features;
+    Cost { numbers: table + stream, multiplications: table, coordinates: stream }
 }
 
 fn padded(rows: f64) -> f64 {

@@ -107,8 +107,13 @@ impl LiquidWeights {
         self.delay_max + 1
     }
 
+    /// Whether inputs come as currents that last a row, not as spikes.
+    pub(crate) fn is_steady(&self) -> bool {
+        encode::is_steady(self.encoding)
+    }
+
     /// Whether synapses tire and recover.
-    pub(super) fn is_dynamic(&self) -> bool {
+    pub(crate) fn is_dynamic(&self) -> bool {
         !self.synapse_use.is_empty()
     }
 

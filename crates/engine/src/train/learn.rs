@@ -71,7 +71,7 @@ pub(super) fn learn<R: Real>(
     let mut found = Hints::default();
     for (place, member) in members(spec, encoder).into_iter().enumerate() {
         let penalties = choose(task, encoder, outputs, &member, &folds, &learned, hints)?;
-        let solved = penalties.solve(&member.restricted(&folds))?;
+        let solved = penalties.solve(&member.restricted(&folds), task.hands)?;
         for (fold, weights) in learned.iter_mut().zip(&solved) {
             fold.members.push(member.readout(encoder, weights));
         }
@@ -99,7 +99,8 @@ fn choose<R: Real>(
     }
     let own = member.restricted(folds);
     let pool = |errors: &[f64]| pooled(task, errors);
-    let search = Search { blocks: &member.blocks, start: hints.steps(&member.kinds), pool: &pool };
+    let search =
+        Search { blocks: &member.blocks, start: hints.steps(&member.kinds), pool: &pool, hands: task.hands };
     let penalties = search.run(&own);
     if R::PROFILE == spinwell_core::NumericProfile::CpuF32 || !penalties.are_at_floor() {
         return Some(penalties);
@@ -107,7 +108,7 @@ fn choose<R: Real>(
     let trials = penalties.below_the_floor();
     let mut readouts: Vec<Option<Vec<Readout<R>>>> = Vec::new();
     for trial in &trials {
-        let weights = trial.solve(&own);
+        let weights = trial.solve(&own, task.hands);
         readouts
             .push(weights.map(|all| all.iter().map(|weights| member.readout(encoder, weights)).collect()));
     }
@@ -200,8 +201,8 @@ fn accumulate<R: Real>(task: &Task<'_>, encoder: &Encoder<R>, outputs: &[Channel
     let (features_len, per_vector) = (encoder.features_len(), task.outputs_per_vector(encoder.shared));
     let empty = || vec![(R::INFINITY, -R::INFINITY); features_len];
     let mut sums = Sums {
-        inside: (0..=count).map(|_| Moments::new(features_len, per_vector)).collect(),
-        across: (0..=count).map(|_| Moments::new(features_len, per_vector)).collect(),
+        inside: (0..=count).map(|_| Moments::new(features_len, per_vector, task.hands)).collect(),
+        across: (0..=count).map(|_| Moments::new(features_len, per_vector, task.hands)).collect(),
         ranges: (0..=count).map(|_| empty()).collect(),
     };
     let mut features = vec![R::ZERO; encoder.vectors(outputs.len()) * encoder.padded_len()];

@@ -17,6 +17,7 @@ pub use fit::Validation;
 pub use folds::Folds;
 
 use crate::data::Table;
+use crate::hands::Hands;
 use crate::model::Model;
 use crate::season;
 use crate::settings::{self, Precision, Settings};
@@ -243,6 +244,8 @@ pub(crate) struct Task<'t> {
     pub(crate) options: &'t Options,
     pub(crate) folds: &'t Folds,
     pub(crate) season: usize,
+    /// Who works on each candidate.
+    pub(crate) hands: Hands,
 }
 
 /// Trains on the first rows of `table`, as `folds` says.
@@ -257,7 +260,7 @@ pub fn train(
     observer: &dyn Observer,
 ) -> Result<Trained, Error> {
     let season = season_of(table, folds, options);
-    let task = Task { table, options, folds, season };
+    let task = Task { table, options, folds, season, hands: Hands::One };
     task.check()?;
     let mut plan = Plan::new(&task);
     let (mut candidates, mut fitted): (Vec<Candidate>, Vec<Fitted>) = (Vec::new(), Vec::new());
@@ -313,7 +316,7 @@ fn fit_alone(
     hints: &Hints,
 ) -> Result<Model, Error> {
     let season = season_of(table, folds, options);
-    let task = Task { table, options, folds, season };
+    let task = Task { table, options, folds, season, hands: Hands::of_each(1) };
     task.check()?;
     let mut spec = spec.clone();
     // Rows that the search did not see may be the first negative ones.
@@ -366,6 +369,7 @@ fn try_all(
     first: usize,
     observer: &dyn Observer,
 ) -> Vec<(Candidate, Fitted)> {
+    let task = &Task { hands: Hands::of_each(proposals.len()), ..*task };
     proposals
         .par_iter()
         .with_max_len(1)

@@ -4,6 +4,7 @@
 //! starves the lags or lets the reservoir overfit. The search walks one block at a time along a fixed grid,
 //! downhill, until no single step helps: about fifteen factorisations instead of hundreds.
 
+use crate::hands::Hands;
 use crate::linalg::{HeldOut, Normal, Weights};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -68,8 +69,8 @@ impl Penalties {
     }
 
     /// Weights of every fold; `None` where one cannot be solved.
-    pub(super) fn solve(&self, folds: &[Fold]) -> Option<Vec<Weights>> {
-        folds.iter().map(|fold| fold.normal.solve(|index| self.of(index))).collect()
+    pub(super) fn solve(&self, folds: &[Fold], hands: Hands) -> Option<Vec<Weights>> {
+        hands.map(folds, |fold| fold.normal.solve(|index| self.of(index))).into_iter().collect()
     }
 
     /// Whether some block has the least penalty of the grid.
@@ -114,6 +115,8 @@ pub(super) struct Search<'s> {
     pub(super) start: Vec<usize>,
     /// How errors are pooled.
     pub(super) pool: Pool<'s>,
+    /// Who solves the folds.
+    pub(super) hands: Hands,
 }
 
 impl Search<'_> {
@@ -175,7 +178,7 @@ impl Search<'_> {
             let without = (self.pool)(&fold.held_out.target_power()).max(f64::MIN_POSITIVE);
             ((self.pool)(&fold.held_out.squared_errors(weights)) / without).sqrt()
         };
-        let weights = self.at(steps).solve(folds);
+        let weights = self.at(steps).solve(folds, self.hands);
         weights.map_or(f64::INFINITY, |weights| folds.iter().zip(&weights).map(relative).sum())
     }
 }
@@ -188,7 +191,7 @@ mod tests {
 
     /// Feature 0 carries the signal, features 1 to 40 are noise; few rows, so the noise block needs a penalty.
     fn fold(rng: &mut Rng) -> Fold {
-        let mut parts = [Moments::new(41, 1), Moments::new(41, 1)];
+        let mut parts = [0, 1].map(|_| Moments::new(41, 1, Hands::One));
         for (part, rows) in parts.iter_mut().zip([60, 200]) {
             for _ in 0..rows {
                 let x: Vec<f32> = (0..41).map(|_| rng.normal() as f32).collect();
@@ -204,7 +207,8 @@ mod tests {
         let mut rng = Rng::seeded(2);
         let folds = [fold(&mut rng), fold(&mut rng)];
         let blocks = [0..1, 1..41];
-        let search = Search { blocks: &blocks, start: vec![START; 2], pool: &|errors| errors[0] };
+        let search =
+            Search { blocks: &blocks, start: vec![START; 2], pool: &|errors| errors[0], hands: Hands::One };
         let penalties = search.run(&folds);
         assert!(penalties.of(0) <= 0.1, "signal {}", penalties.of(0));
         assert!(penalties.of(5) >= 0.3, "noise {}", penalties.of(5));

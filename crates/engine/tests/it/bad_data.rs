@@ -123,7 +123,7 @@ fn a_column_of_missing_values_is_refused_where_it_is_read() {
 #[test]
 fn nine_qubits_are_refused_with_what_they_would_cost() {
     let error = Settings::parse(["qubits=9"]).unwrap_err().to_string();
-    for part in ["at most 8", "bytes", "multiplications", "reservoirs=N"] {
+    for part in ["at most 8", "bytes", "ms a row", "reservoirs=N"] {
         assert!(error.contains(part), "{error}");
     }
     assert!(Settings::parse(["qubits=8"]).is_ok());

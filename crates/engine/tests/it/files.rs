@@ -78,6 +78,22 @@ fn training_is_the_same_with_one_thread_and_with_two() {
     }
 }
 
+/// Alone, a candidate spreads the sums of its 300 units and its folds over all threads.
+#[test]
+fn one_large_candidate_is_the_same_whatever_the_threads() {
+    let waves = waves(400);
+    for pairs in [&["units=300", "skip=off", "penalty=0.01"][..], &["units=300", "density=0.1", "lags=4"]] {
+        let settings = Settings::parse(pairs.iter().copied()).unwrap();
+        let options = Options { settings, trials: 1, ..options(Family::Echo) };
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| try_train(&waves, &options).unwrap().model.to_bytes())
+        };
+        let alone = with(1);
+        assert!([2, 3].into_iter().all(|threads| with(threads) == alone), "{pairs:?}");
+    }
+}
+
 /// The population's activity is there where neurons are, and nowhere else.
 #[test]
 fn only_models_with_spiking_neurons_show_activity() {
