@@ -122,7 +122,7 @@ fn bad_bodies() -> Vec<Row> {
     let declared = |length: &str| Request::new("POST", WAVE).header("Content-Length", length);
     let unknown_output = changed(|body| body["outputs"] = json!([{"name": "label"}]));
     let sequence = changed(|body| body["parameters"] = json!({"sequence_id": 7}));
-    let gzip = Request::post(WAVE, good().to_string()).header("Content-Encoding", "gzip");
+    let gzip = Request::post(WAVE, good().to_string()).header("Content-Encoding", "br");
     vec![
         ("malformed JSON", Request::post(WAVE, "{\"inputs\": ["), 400, "SPW-JSON-MALFORMED"),
         ("no JSON", Request::post(WAVE, "hello"), 400, "SPW-JSON-MALFORMED"),

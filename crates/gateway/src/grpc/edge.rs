@@ -9,7 +9,7 @@ use super::metered::Metered;
 use crate::Gateway;
 use crate::record::Ticket;
 use axum::body::{Bytes, HttpBody};
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use spinwell_core::{Code, Protocol};
 use spinwell_protocol::status;
 use std::convert::Infallible;
@@ -58,6 +58,10 @@ impl<S> GrpcEdge<S> {
     }
 }
 
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity")
+}
+
 fn too_slow(patience: Duration) -> Response<tonic::body::Body> {
     let message = format!("the call was not complete within {} ms", patience.as_millis());
     tonic::Status::deadline_exceeded(message).into_http()
@@ -83,11 +87,20 @@ where
         if let Some(lent) = &lent {
             request.extensions_mut().insert(lent.clone());
         }
-        let share = Arc::new(Mutex::new(self.gateway.body_share()));
+        let mut share = self.gateway.body_share();
+        // The library undoes compressed messages where nothing can be counted, up to the limit of a message.
+        let reserved = match is_compressed(request.headers()) {
+            true => share.take(self.gateway.limits().body_bytes),
+            false => Ok(()),
+        };
+        let share = Arc::new(Mutex::new(share));
         let answer = self.server.call(request.map(|body| Metered::new(body, share.clone())));
         let patience = self.patience();
         Box::pin(async move {
-            let mut response = timeout(patience, answer).await.unwrap_or_else(|_| Ok(too_slow(patience)))?;
+            let mut response = match reserved {
+                Ok(()) => timeout(patience, answer).await.unwrap_or_else(|_| Ok(too_slow(patience)))?,
+                Err(fault) => status::to_grpc(&fault).into_http(),
+            };
             // The message is decoded and answered: what it held is free.
             drop(share);
             let code = code_of(&mut response);

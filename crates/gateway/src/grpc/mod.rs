@@ -12,6 +12,7 @@ use service::Service;
 use spinwell_protocol::grpc::wire::grpc_inference_service_server::{
     GrpcInferenceService, GrpcInferenceServiceServer,
 };
+use tonic::codec::CompressionEncoding;
 
 /// Room for what stands around the tensors in a message.
 const ENVELOPE_BYTES: usize = 64 * 1024;
@@ -20,8 +21,11 @@ const ENVELOPE_BYTES: usize = 64 * 1024;
 #[must_use]
 pub fn service(gateway: Gateway) -> GrpcEdge<GrpcInferenceServiceServer<impl GrpcInferenceService>> {
     let bytes_max = gateway.limits().body_bytes.saturating_add(ENVELOPE_BYTES);
-    let server =
+    let mut server =
         GrpcInferenceServiceServer::new(Service::new(gateway.clone())).max_decoding_message_size(bytes_max);
+    for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Deflate] {
+        server = server.accept_compressed(encoding).send_compressed(encoding);
+    }
     GrpcEdge::new(gateway, server)
 }
 

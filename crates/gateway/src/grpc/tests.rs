@@ -14,6 +14,7 @@ use spinwell_protocol::grpc::wire::{
     ModelReadyRequest,
 };
 use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRY_AFTER_KEY, GRPC_RETRYABLE_KEY};
+use tonic::codec::CompressionEncoding;
 use tower::ServiceExt;
 
 fn request(change: impl FnOnce(&mut ModelInferRequest)) -> ModelInferRequest {
@@ -42,6 +43,40 @@ async fn a_prediction_is_answered_raw_and_recorded() {
     assert_eq!(answer.raw_output_contents[0], wanted);
     assert_eq!(answer.model_version, "1");
     assert_eq!(outcomes.results(), [ResultClass::Answered]);
+}
+
+#[tokio::test]
+async fn compressed_messages_are_undone_and_a_bomb_is_refused() {
+    let (gateway, outcomes) = example::gateway(Mood::Answers);
+    for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Deflate] {
+        let client = GrpcInferenceServiceClient::new(service(gateway.clone()));
+        let mut client = client.send_compressed(encoding).accept_compressed(encoding);
+        let answer = client.model_infer(request(|_| {})).await.unwrap();
+        let coding = answer.metadata().get("grpc-encoding").and_then(|value| value.to_str().ok());
+        assert_eq!(coding, Some(if encoding == CompressionEncoding::Gzip { "gzip" } else { "deflate" }));
+        assert_eq!(answer.into_inner().raw_output_contents[0][..4], 3.0_f32.to_le_bytes());
+        let bomb = request(|r| r.raw_input_contents = vec![vec![0; 1 << 20].into()]);
+        let refused = client.model_infer(bomb).await.unwrap_err();
+        let code = refused.metadata().get(GRPC_CODE_KEY).unwrap().to_str().unwrap();
+        assert_eq!(code, Code::BodyTooLarge.as_str(), "{refused}");
+    }
+    use ResultClass::{Answered, Failed};
+    let bomb = Failed(Code::BodyTooLarge);
+    assert_eq!(outcomes.results(), [Answered, bomb, Answered, bomb]);
+}
+
+#[tokio::test]
+async fn a_compressed_message_needs_room_for_the_largest() {
+    let (gateway, outcomes) = example::gateway_with(Mood::Answers, |limits| {
+        limits.bodies_bytes_max = limits.body_bytes - 1;
+    });
+    let mut plain = GrpcInferenceServiceClient::new(service(gateway.clone()));
+    plain.model_infer(request(|_| {})).await.unwrap();
+    let mut client = plain.send_compressed(CompressionEncoding::Gzip);
+    let refused = client.model_infer(request(|_| {})).await.unwrap_err();
+    assert_eq!(refused.metadata().get(GRPC_CODE_KEY).unwrap(), Code::QueueFull.as_str());
+    assert!(refused.metadata().contains_key(GRPC_RETRY_AFTER_KEY));
+    assert_eq!(outcomes.results(), [ResultClass::Answered, ResultClass::Failed(Code::QueueFull)]);
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Answers. Whatever is not a 200 carries our error JSON, unknown paths and wrong methods included.
 
+use super::coding::Coding;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::{rest, status};
@@ -18,15 +19,25 @@ pub(crate) fn json_response(document: &serde_json::Value) -> Response {
 }
 
 /// A 200 with an inference answer.
-pub(super) fn inference_response(encoded: rest::Encoded) -> Response {
-    match encoded.json_bytes {
-        None => with_body(encoded.body, JSON.clone()),
-        Some(json_bytes) => {
-            let mut response = with_body(encoded.body, BINARY.clone());
-            response.headers_mut().insert(HEADER_LENGTH.clone(), json_bytes.into());
+pub(super) fn inference_response(encoded: rest::Encoded, coding: Option<Coding>) -> Response {
+    let made = coding.and_then(|coding| Some((coding, coding.make(&encoded.body)?)));
+    let content_type = if encoded.json_bytes.is_some() { &BINARY } else { &JSON };
+    let mut response = match made {
+        None => with_body(encoded.body, content_type.clone()),
+        Some((coding, made)) => {
+            let mut response = with_body(made, content_type.clone());
+            response.headers_mut().insert(CONTENT_ENCODING, coding.header());
             response
         }
+    };
+    if let Some(json_bytes) = encoded.json_bytes {
+        // The length before compression, as clients count after undoing it.
+        response.headers_mut().insert(HEADER_LENGTH.clone(), json_bytes.into());
     }
+    if coding.is_some() {
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    response
 }
 
 /// The answer to a request that failed.
@@ -60,26 +71,12 @@ pub(crate) async fn method_not_allowed(request: Request) -> Response {
     fault_response(&Fault::new(Code::MethodNotAllowed, message))
 }
 
-/// Refuses bodies in an encoding that is not undone here.
-pub(super) fn checked_content_encoding(headers: &HeaderMap) -> Result<(), Fault> {
-    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"identity" | b"") => Ok(()),
-        Some(other) => Err(Fault::new(
-            Code::NotOffered,
-            format!(
-                "Content-Encoding {} is not offered; send the body as it is",
-                shortened(&String::from_utf8_lossy(other))
-            ),
-        )),
-    }
-}
-
 fn with_body(body: impl Into<Body>, content_type: HeaderValue) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
 
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     text.chars().take(128).collect()
 }

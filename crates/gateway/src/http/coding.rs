@@ -151,10 +151,10 @@ mod tests {
     use super::*;
     use crate::budget::Budget;
 
-    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         values.iter().for_each(|value| {
-            headers.append(&name, value.parse().unwrap());
+            headers.append(name, value.parse().unwrap());
         });
         headers
     }
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn codings_of_requests_are_known_or_refused() {
         let check = |values: &[&str], wanted: Result<Option<Coding>, Code>| {
-            let got = Coding::of_request(&headers(header::CONTENT_ENCODING, values));
+            let got = Coding::of_request(&headers(&header::CONTENT_ENCODING, values));
             assert_eq!(got.map_err(|fault| fault.code()), wanted, "{values:?}");
         };
         check(&[], Ok(None));
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn the_answer_s_coding_is_one_that_the_caller_takes() {
         let check = |values: &[&str], wanted: Option<Coding>| {
-            assert_eq!(Coding::for_answer(&headers(header::ACCEPT_ENCODING, values)), wanted, "{values:?}");
+            assert_eq!(Coding::for_answer(&headers(&header::ACCEPT_ENCODING, values)), wanted, "{values:?}");
         };
         check(&[], None);
         check(&["identity"], None);

@@ -1,9 +1,11 @@
 //! An inference request over HTTP, from its head to its outcome.
 
-use super::answer::{checked_content_encoding, fault_response, inference_response};
+use super::answer::{fault_response, inference_response};
 use super::body;
+use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
+use crate::budget::Share;
 use crate::record::Ticket;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -22,11 +24,12 @@ const LARGE_BODY_BYTES: usize = 256 * 1024;
 pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
     let is_binary = request.headers().contains_key(rest::HEADER_LENGTH);
     let mut ticket = gateway.open_ticket(if is_binary { Protocol::HttpBinary } else { Protocol::HttpJson });
+    let coding = Coding::for_answer(request.headers());
     let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING);
     match answer(&gateway, &mut ticket, &target, request).await {
         Ok(encoded) => {
             let started = clock::now();
-            let response = inference_response(encoded);
+            let response = inference_response(encoded, coding);
             ticket.close_answered(clock::since(started));
             response
         }
@@ -51,13 +54,13 @@ async fn answer(
     let (head, request_body) = request.into_parts();
     let model = gateway.find(&target.model, target.version.as_deref())?;
     ticket.found(&model);
-    checked_content_encoding(&head.headers)?;
+    let coding = Coding::of_request(&head.headers)?;
     let framing = Framing::from_header(head.headers.get(rest::HEADER_LENGTH).map(HeaderValue::as_bytes))?;
     // Held until the answer: what was decoded from the body takes the place of its bytes.
     let mut share = gateway.body_share();
     let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
     ticket.received();
-    let call = decode(bytes, framing, &model).await?;
+    let (call, _share) = decode(Received { bytes, coding, framing, share }, gateway, &model).await?;
     ticket.decoded(&call.id, call.series.batch());
     let Call { id, series, outputs, parameters } = call;
     let deadline = gateway.deadline(ticket, parameters.timeout);
@@ -65,12 +68,36 @@ async fn answer(
     Ok(rest::encode(&id, &outputs, &reply))
 }
 
-/// Decodes a body; a large one apart, so that it does not hold up the other connections of this thread.
-async fn decode(bytes: Bytes, framing: Framing, model: &Arc<ModelDescription>) -> Result<Call, Fault> {
-    if bytes.len() <= LARGE_BODY_BYTES {
-        return rest::decode(&bytes, framing, model);
+/// A body as it came, and what it holds of the budget.
+struct Received {
+    bytes: Bytes,
+    coding: Option<Coding>,
+    framing: Framing,
+    share: Share,
+}
+
+impl Received {
+    fn decode(self, bytes_max: usize, model: &ModelDescription) -> Result<(Call, Share), Fault> {
+        let Self { mut bytes, coding, framing, mut share } = self;
+        if let Some(coding) = coding {
+            bytes = coding.undo(&bytes, bytes_max, &mut share)?;
+        }
+        Ok((rest::decode(&bytes, framing, model)?, share))
+    }
+}
+
+/// Decodes a body; one that takes long apart, so that it does not hold up the other connections of this thread. Nobody
+/// knows how long a compressed one takes.
+async fn decode(
+    received: Received,
+    gateway: &Gateway,
+    model: &Arc<ModelDescription>,
+) -> Result<(Call, Share), Fault> {
+    let bytes_max = gateway.limits().body_bytes;
+    if received.coding.is_none() && received.bytes.len() <= LARGE_BODY_BYTES {
+        return received.decode(bytes_max, model);
     }
     let model = model.clone();
-    let decoded = tokio::task::spawn_blocking(move || rest::decode(&bytes, framing, &model));
+    let decoded = tokio::task::spawn_blocking(move || received.decode(bytes_max, &model));
     decoded.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "decoding failed; the server goes on")))
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod coding;
 mod infer;
 mod target;
 

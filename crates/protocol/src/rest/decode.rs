@@ -5,7 +5,7 @@ use crate::call::checked_id;
 use crate::outputs::Outputs;
 use crate::parameters::{RequestParameters, input_binary_size, output_packing};
 use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
-use crate::{Call, ModelDescription, quoted};
+use crate::{Call, ModelDescription, Packing, quoted};
 use spinwell_core::{Code, Fault, Series};
 
 /// The header that says how much of a body is JSON.
@@ -16,6 +16,8 @@ pub const HEADER_LENGTH: &str = "inference-header-content-length";
 pub enum Framing {
     /// All of it is JSON.
     Json,
+    /// One binary tensor without any JSON: a window, of the model's datatype. All outputs come back binary.
+    Raw,
     /// So many bytes are JSON, binary tensors follow.
     Binary {
         /// The length of the JSON.
@@ -27,15 +29,12 @@ impl Framing {
     /// The framing that the header's value asks for.
     ///
     /// # Errors
-    /// [`Code::FramingInvalid`] where it is no number, [`Code::NotOffered`] for 0, a body without JSON.
+    /// [`Code::FramingInvalid`] where it is no number.
     pub fn from_header(value: Option<&[u8]>) -> Result<Self, Fault> {
         let Some(value) = value else { return Ok(Framing::Json) };
         let text = String::from_utf8_lossy(value);
         match text.trim().parse::<usize>() {
-            Ok(0) => Err(Fault::new(
-                Code::NotOffered,
-                "a body of one raw tensor without JSON is not offered; send the JSON with binary_data_size first",
-            )),
+            Ok(0) => Ok(Framing::Raw),
             Ok(json_bytes) => Ok(Framing::Binary { json_bytes }),
             Err(_) => Err(Fault::new(
                 Code::FramingInvalid,
@@ -52,6 +51,7 @@ impl Framing {
 pub fn decode(body: &[u8], framing: Framing, model: &ModelDescription) -> Result<Call, Fault> {
     let (json, binary) = match framing {
         Framing::Json => (body, None),
+        Framing::Raw => return decode_raw(body, model),
         Framing::Binary { json_bytes } => {
             let (json, binary) = body.split_at_checked(json_bytes).ok_or_else(|| {
                 let message = format!(
@@ -76,6 +76,26 @@ pub fn decode(body: &[u8], framing: Framing, model: &ModelDescription) -> Result
         series,
         outputs: Outputs::requested(wanted, parameters.packing.unwrap_or_default(), model)?,
         parameters,
+    })
+}
+
+/// A body of one window in the model's datatype, with nothing else said.
+fn decode_raw(body: &[u8], model: &ModelDescription) -> Result<Call, Fault> {
+    let row_bytes = model.channels.len() * Datatype::Fp32.bytes();
+    if !body.len().is_multiple_of(row_bytes) {
+        let message = format!(
+            "a raw body holds one window of FP32 rows, {row_bytes} bytes each; {} bytes are no whole number of them",
+            body.len()
+        );
+        return Err(Fault::new(Code::FramingInvalid, message));
+    }
+    let extents = [1, body.len() / row_bytes, model.channels.len()];
+    let shape = Shape::checked(&extents.map(|extent| i64::try_from(extent).unwrap_or(i64::MAX)), model)?;
+    Ok(Call {
+        id: String::new(),
+        series: tensor::from_bytes(shape, Datatype::Fp32, body)?,
+        outputs: Outputs::usual(model, Packing::Binary),
+        parameters: RequestParameters::default(),
     })
 }
 
@@ -153,8 +173,8 @@ fn is_at_a_non_finite_word(json: &[u8], error: &serde_json::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::OutputName;
     use crate::catalogue::tests::model;
-    use crate::{OutputName, Packing};
     use proptest::prelude::*;
     use spinwell_core::Samples;
 
@@ -266,6 +286,23 @@ mod tests {
     }
 
     #[test]
+    fn a_raw_body_is_one_window() {
+        let bytes: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let decode = |bytes: &[u8], channels: usize| decode(bytes, Framing::Raw, &model("m", 1, channels));
+        let call = decode(&bytes, 1).unwrap();
+        assert_eq!(call.series.samples(), &Samples::F32(vec![1.0, 2.0, 3.0, 4.0]));
+        assert!(call.outputs.iter().all(|output| output.packing == Packing::Binary));
+        let check = |bytes: &[u8], channels: usize, wanted: Code| {
+            assert_eq!(decode(bytes, channels).unwrap_err().code(), wanted);
+        };
+        check(&bytes[..15], 1, Code::FramingInvalid);
+        check(&bytes, 3, Code::FramingInvalid);
+        check(&bytes[..12], 1, Code::WindowTooShort);
+        check(&[], 1, Code::TensorEmpty);
+        check(&[&f32::NAN.to_le_bytes()[..], &bytes].concat(), 1, Code::TensorNotFinite);
+    }
+
+    #[test]
     fn the_header_s_value_is_a_positive_number() {
         let check = |value: Option<&str>, wanted: Result<Framing, Code>| {
             let got = Framing::from_header(value.map(str::as_bytes)).map_err(|fault| fault.code());
@@ -273,7 +310,7 @@ mod tests {
         };
         check(None, Ok(Framing::Json));
         check(Some("12"), Ok(Framing::Binary { json_bytes: 12 }));
-        check(Some("0"), Err(Code::NotOffered));
+        check(Some("0"), Ok(Framing::Raw));
         check(Some("x"), Err(Code::FramingInvalid));
         check(Some("-1"), Err(Code::FramingInvalid));
     }
