@@ -19,7 +19,9 @@ mod units;
 
 pub use fault::{Blame, Code, Fault};
 pub use ids::{InvalidName, ModelHash, ModelName, ModelVersion, NodeId};
-pub use outcome::{BatchShare, Outcome, Protocol, ResultClass, Timings};
+pub use outcome::{
+    BatchCall, BatchCallId, BatchCallPhase, BatchShare, Outcome, Protocol, ResultClass, Timings,
+};
 pub use rng::Rng;
 pub use series::{NumericProfile, Samples, Series};
 pub use units::{Micros, Millis, Ratio};

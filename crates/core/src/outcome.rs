@@ -4,6 +4,7 @@
 //! agree because none of them counts for itself. **Each inference request produces exactly one outcome.**
 
 use crate::{Code, Micros, ModelHash, ModelName, ModelVersion, NodeId, NumericProfile};
+use std::sync::Arc;
 
 /// How the request arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +15,8 @@ pub enum Protocol {
     HttpBinary,
     /// OIP gRPC.
     Grpc,
+    /// A request of a batch call.
+    HttpBatch,
 }
 
 impl Protocol {
@@ -24,8 +27,40 @@ impl Protocol {
             Protocol::HttpJson => "http_json",
             Protocol::HttpBinary => "http_binary",
             Protocol::Grpc => "grpc",
+            Protocol::HttpBatch => "http_batch",
         }
     }
+}
+
+/// What a batch call is called: by the server, unlike a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BatchCallId(pub Arc<str>);
+
+/// A batch call has begun or is over. Its requests have outcomes of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchCall {
+    /// Which one.
+    pub id: BatchCallId,
+    /// Its requests.
+    pub requests: usize,
+    /// Whether it has begun or how it ended.
+    pub phase: BatchCallPhase,
+}
+
+/// Where a batch call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchCallPhase {
+    /// Its requests are known, none has an answer.
+    Started,
+    /// It is over.
+    Completed {
+        /// Requests that were answered.
+        answered: usize,
+        /// Requests that were refused or failed.
+        failed: usize,
+        /// Requests that were under way when the caller went away.
+        cancelled: usize,
+    },
 }
 
 /// How the request ended.
@@ -70,6 +105,8 @@ pub struct Outcome {
     pub request_id: String,
     /// How the request arrived.
     pub protocol: Protocol,
+    /// The batch call that it came in, where it did.
+    pub batch_call: Option<BatchCallId>,
     /// The model asked for, where the name was readable.
     pub model: Option<ModelName>,
     /// The version that answered.

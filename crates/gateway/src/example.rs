@@ -4,8 +4,8 @@
 use crate::record::OutcomeReader;
 use crate::{Gateway, Parts};
 use spinwell_core::{
-    BatchShare, Code, Fault, Micros, Millis, ModelHash, ModelVersion, NodeId, NumericProfile, Outcome,
-    Protocol, ResultClass, Timings,
+    BatchCall, BatchShare, Code, Fault, Micros, Millis, ModelHash, ModelVersion, NodeId, NumericProfile,
+    Outcome, Protocol, ResultClass, Timings,
 };
 use spinwell_protocol::{
     Catalogue, Entry, ForecastFacts, InferFuture, InferReply, InferRequest, ModelDescription, ModelFacts,
@@ -95,11 +95,16 @@ fn values(name: OutputName, last: &[f32]) -> Values {
 
 /// Keeps every outcome.
 #[derive(Default)]
-pub(crate) struct Outcomes(Mutex<Vec<Outcome>>);
+pub(crate) struct Outcomes(Mutex<Vec<Outcome>>, Mutex<Vec<BatchCall>>);
 
 impl Outcomes {
     pub(crate) fn take(&self) -> Vec<Outcome> {
         std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    /// The batch calls that have begun or ended.
+    pub(crate) fn batch_calls(&self) -> Vec<BatchCall> {
+        std::mem::take(&mut self.1.lock().unwrap())
     }
 
     pub(crate) fn results(&self) -> Vec<ResultClass> {
@@ -110,6 +115,10 @@ impl Outcomes {
 impl OutcomeReader for Outcomes {
     fn read(&self, outcome: &Outcome) {
         self.0.lock().unwrap().push(outcome.clone());
+    }
+
+    fn read_batch_call(&self, call: &BatchCall) {
+        self.1.lock().unwrap().push(call.clone());
     }
 }
 
@@ -177,6 +186,7 @@ pub(crate) fn outcome(result: ResultClass) -> Outcome {
     Outcome {
         request_id: String::new(),
         protocol: Protocol::Grpc,
+        batch_call: None,
         model: "taxi".parse().ok(),
         version: Some(ModelVersion(1)),
         model_hash: None,

@@ -1,8 +1,8 @@
 //! What both wires share: finding the model, keeping the deadline, asking the node.
 
 use crate::budget::{Budget, Share};
-use crate::record::{OutcomeReader, Ticket};
-use spinwell_core::{Code, Fault, Micros, Protocol};
+use crate::record::{BatchTicket, OutcomeReader, Ticket};
+use spinwell_core::{BatchCallId, Code, Fault, Micros, Protocol};
 use spinwell_protocol::{Catalogue, InferReply, InferRequest, ModelDescription, NodeLink, NodeLoad};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
@@ -57,6 +57,10 @@ impl Gateway {
 
     pub(crate) fn open_ticket(&self, protocol: Protocol) -> Ticket {
         Ticket::open(self.parts.reader.clone(), protocol)
+    }
+
+    pub(crate) fn open_batch_call(&self, id: BatchCallId, requests: usize) -> BatchTicket {
+        BatchTicket::open(self.parts.reader.clone(), id, requests)
     }
 
     /// Whether this process should be sent requests, or why not.

@@ -4,7 +4,9 @@
 //! the ticket, so it cannot happen twice; a ticket that is dropped unclosed (the caller hung up, the task was
 //! cancelled, a handler panicked) says so. There is no path on which a request leaves no outcome.
 
-use spinwell_core::{Code, Micros, ModelName, Outcome, Protocol, ResultClass, Timings};
+use spinwell_core::{
+    BatchCall, BatchCallId, BatchCallPhase, Code, Micros, ModelName, Outcome, Protocol, ResultClass, Timings,
+};
 use spinwell_protocol::{InferReply, ModelDescription};
 use spinwell_runtime::clock;
 use std::sync::Arc;
@@ -14,6 +16,9 @@ use std::time::Instant;
 pub trait OutcomeReader: Send + Sync + 'static {
     /// One request has ended.
     fn read(&self, outcome: &Outcome);
+
+    /// A batch call has begun or is over.
+    fn read_batch_call(&self, call: &BatchCall);
 }
 
 /// An inference request whose end is not known yet.
@@ -30,6 +35,7 @@ impl Ticket {
         let outcome = Outcome {
             request_id: String::new(),
             protocol,
+            batch_call: None,
             model: None,
             version: None,
             model_hash: None,
@@ -46,6 +52,21 @@ impl Ticket {
     /// The last byte of the request is here: the time that it takes starts now.
     pub(crate) fn received(&mut self) {
         self.received = clock::now();
+    }
+
+    /// The last byte was here at that time, with those of the other requests of a batch call.
+    pub(crate) fn received_with(&mut self, received: Instant) {
+        self.received = received;
+    }
+
+    /// The request is one of a batch call.
+    pub(crate) fn belongs_to(&mut self, batch: &BatchTicket) {
+        self.outcome.batch_call = Some(batch.call.id.clone());
+    }
+
+    /// What this stood for turned out to be several requests, which have tickets of their own.
+    pub(crate) fn withdraw(mut self) {
+        self.is_closed = true;
     }
 
     /// When the last byte of the request was here.
@@ -111,6 +132,36 @@ impl Drop for Ticket {
     }
 }
 
+/// A batch call that is not over yet. Dropped, it ends with all its requests cancelled.
+pub(crate) struct BatchTicket {
+    reader: Arc<dyn OutcomeReader>,
+    call: BatchCall,
+}
+
+impl BatchTicket {
+    /// A batch call whose requests are known.
+    pub(crate) fn open(reader: Arc<dyn OutcomeReader>, id: BatchCallId, requests: usize) -> Self {
+        let call = BatchCall { id, requests, phase: BatchCallPhase::Started };
+        reader.read_batch_call(&call);
+        Self { reader, call }
+    }
+
+    /// The answer is encoded and about to leave.
+    pub(crate) fn complete(mut self, answered: usize, failed: usize) {
+        self.call.phase = BatchCallPhase::Completed { answered, failed, cancelled: 0 };
+    }
+}
+
+impl Drop for BatchTicket {
+    fn drop(&mut self) {
+        if self.call.phase == BatchCallPhase::Started {
+            let cancelled = self.call.requests;
+            self.call.phase = BatchCallPhase::Completed { answered: 0, failed: 0, cancelled };
+        }
+        self.reader.read_batch_call(&self.call);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +174,8 @@ mod tests {
         fn read(&self, outcome: &Outcome) {
             self.0.lock().unwrap().push(outcome.result);
         }
+
+        fn read_batch_call(&self, _: &BatchCall) {}
     }
 
     #[test]

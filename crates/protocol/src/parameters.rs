@@ -8,7 +8,7 @@ use crate::{Packing, quoted};
 use spinwell_core::{Code, Fault, Micros};
 
 /// The longest `subject` or `purpose`: they stand in records, so they may not be of any length.
-const LABEL_BYTES_MAX: usize = 128;
+pub(crate) const LABEL_BYTES_MAX: usize = 128;
 
 /// A parameter's value, from either wire.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,6 +138,15 @@ fn label(key: &str, value: ParameterValue) -> Result<String, Fault> {
         ParameterValue::Text(text) if text.len() <= LABEL_BYTES_MAX => Ok(text),
         other => Err(wrong_kind(key, &format!("a string of at most {LABEL_BYTES_MAX} bytes"), &other)),
     }
+}
+
+/// What is said of a `subject` or `purpose` that is too long.
+pub(crate) fn label_fault(key: &str, text: &str) -> Fault {
+    wrong_kind(
+        key,
+        &format!("a string of at most {LABEL_BYTES_MAX} bytes"),
+        &ParameterValue::Text(text.to_owned()),
+    )
 }
 
 fn wrong_kind(key: &str, wanted: &str, got: &ParameterValue) -> Fault {

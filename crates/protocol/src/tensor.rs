@@ -161,33 +161,31 @@ pub(crate) fn from_bytes(shape: Shape, datatype: Datatype, bytes: &[u8]) -> Resu
     finite(shape, samples)
 }
 
-/// A series from the numbers of a JSON array, nested like the shape or flat.
-pub(crate) fn from_numbers(shape: Shape, datatype: Datatype, numbers: Numbers) -> Result<Series, Fault> {
+/// Refuses numbers that are none, or nested as no tensor is.
+pub(crate) fn check_numbers(numbers: &Numbers) -> Result<(), Fault> {
     let data_fault = |why: String| Err(Fault::new(Code::TensorData, why));
     let shape_fault = |why: String| Err(Fault::new(Code::TensorShape, why));
-    match numbers.trouble {
+    match &numbers.trouble {
         Some(Trouble::NotANumber { index, found }) => {
-            return data_fault(format!(
-                "value {index} of input {INPUT_NAME} is {found}; send finite numbers"
-            ));
+            data_fault(format!("value {index} of input {INPUT_NAME} is {found}; send finite numbers"))
         }
         Some(Trouble::NotAnArray) => {
-            return data_fault(format!(
-                "the data of input {INPUT_NAME} is no array; send an array of numbers"
-            ));
+            data_fault(format!("the data of input {INPUT_NAME} is no array; send an array of numbers"))
         }
         Some(Trouble::TooDeep) => {
-            return shape_fault(format!(
-                "the data of input {INPUT_NAME} is nested deeper than its 3 dimensions"
-            ));
+            shape_fault(format!("the data of input {INPUT_NAME} is nested deeper than its 3 dimensions"))
         }
         Some(Trouble::Ragged) => {
-            return shape_fault(format!(
-                "the data of input {INPUT_NAME} is nested unevenly; nest it like its shape"
-            ));
+            shape_fault(format!("the data of input {INPUT_NAME} is nested unevenly; nest it like its shape"))
         }
-        None => {}
+        None => Ok(()),
     }
+}
+
+/// A series from the numbers of a JSON array, nested like the shape or flat.
+pub(crate) fn from_numbers(shape: Shape, datatype: Datatype, numbers: Numbers) -> Result<Series, Fault> {
+    check_numbers(&numbers)?;
+    let shape_fault = |why: String| Err(Fault::new(Code::TensorShape, why));
     let dimensions = shape.dimensions();
     if numbers.samples.len() != shape.values() {
         return shape_fault(format!(

@@ -20,23 +20,27 @@ pub(crate) fn json_response(document: &serde_json::Value) -> Response {
 
 /// A 200 with an inference answer.
 pub(super) fn inference_response(encoded: rest::Encoded, coding: Option<Coding>) -> Response {
-    let made = coding.and_then(|coding| Some((coding, coding.make(&encoded.body)?)));
-    let content_type = if encoded.json_bytes.is_some() { &BINARY } else { &JSON };
-    let mut response = match made {
-        None => with_body(encoded.body, content_type.clone()),
-        Some((coding, made)) => {
-            let mut response = with_body(made, content_type.clone());
+    let mut response = compressed_response(encoded.body, coding);
+    if let Some(json_bytes) = encoded.json_bytes {
+        // The length before compression, as clients count after undoing it.
+        response.headers_mut().insert(HEADER_LENGTH.clone(), json_bytes.into());
+        response.headers_mut().insert(CONTENT_TYPE, BINARY.clone());
+    }
+    response
+}
+
+/// A 200 with a JSON document, compressed as the caller takes it where that is worth it.
+pub(super) fn compressed_response(document: Vec<u8>, coding: Option<Coding>) -> Response {
+    let Some(coding) = coding else { return with_body(document, JSON.clone()) };
+    let mut response = match coding.make(&document) {
+        None => with_body(document, JSON.clone()),
+        Some(made) => {
+            let mut response = with_body(made, JSON.clone());
             response.headers_mut().insert(CONTENT_ENCODING, coding.header());
             response
         }
     };
-    if let Some(json_bytes) = encoded.json_bytes {
-        // The length before compression, as clients count after undoing it.
-        response.headers_mut().insert(HEADER_LENGTH.clone(), json_bytes.into());
-    }
-    if coding.is_some() {
-        response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
-    }
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
     response
 }
 

@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod coding;
 mod infer;
+mod predictions;
 mod target;
 
 pub(crate) use answer::{fault_response, json_response, method_not_allowed, path_not_found};
@@ -28,6 +29,7 @@ pub fn router(gateway: Gateway) -> Router {
             .route(&format!("{root}/infer"), post(infer::infer));
     }
     router
+        .route("/v1/predictions", post(predictions::predictions))
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
         .route("/v2/health/live", get(live))

@@ -9,9 +9,10 @@ use flate2::Compression;
 use flate2::read::{GzDecoder, GzEncoder, ZlibDecoder, ZlibEncoder};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use spinwell_core::{Code, Protocol, ResultClass};
+use spinwell_core::{BatchCallPhase, Code, Protocol, ResultClass};
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::ServiceExt;
 
 const INFER: &str = "/v2/models/taxi/infer";
@@ -48,7 +49,7 @@ fn request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
 }
 
 fn server(mood: Mood) -> (Router, Arc<Outcomes>) {
-    let (gateway, outcomes) = example::gateway(mood);
+    let (gateway, outcomes) = example::gateway_with(mood, |limits| limits.batch_call_requests_max = 8);
     (http_router(gateway), outcomes)
 }
 
@@ -129,6 +130,89 @@ fn zlib(text: &str) -> Vec<u8> {
     let mut made = Vec::new();
     ZlibEncoder::new(text.as_bytes(), Compression::fast()).read_to_end(&mut made).unwrap();
     made
+}
+
+const PREDICTIONS: &str = "/v1/predictions";
+
+fn batch_call() -> Value {
+    json!({"priority": "high", "requests": [
+        {"id": "a", "model": "taxi", "series": [[1], [2]]},
+        {"id": "b", "model": "nowhere", "series": [[1], [2]]},
+        {"id": "c", "model": "gait", "version": 1, "series": [1, 2]},
+        {"id": "d", "model": "taxi", "series": "none"},
+        7
+    ]})
+}
+
+#[tokio::test]
+async fn a_batch_call_answers_each_request_in_its_place() {
+    use BatchCallPhase::{Completed, Started};
+    let (router, outcomes) = server(Mood::Answers);
+    let answer = send(&router, request("POST", PREDICTIONS, batch_call().to_string())).await;
+    assert_eq!(answer.status, 200);
+    let document = answer.json();
+    let results = document["results"].as_array().unwrap();
+    let field = |name: &str| results.iter().map(|result| result[name].clone()).collect::<Vec<_>>();
+    assert_eq!(field("id"), ["a", "b", "c", "d", ""]);
+    assert_eq!(field("status"), [200, 404, 200, 400, 400]);
+    assert_eq!(results[0]["forecast"], json!([[3.0], [4.0], [5.0]]));
+    assert_eq!(results[1]["code"], "SPW-MODEL-NOT-FOUND");
+    assert_eq!(results[2]["label"], "walk");
+    let id = document["batch_id"].as_str().unwrap();
+    let all = outcomes.take();
+    assert_eq!(all.len(), 5, "each request leaves one outcome, the call none");
+    for (outcome, answered) in all.iter().zip([true, false, true, false, false]) {
+        assert_eq!(outcome.result == ResultClass::Answered, answered);
+        assert_eq!(outcome.protocol, Protocol::HttpBatch);
+        assert_eq!(&*outcome.batch_call.as_ref().unwrap().0, id);
+    }
+    assert_eq!(all[3].request_id, "d");
+    let calls = outcomes.batch_calls();
+    assert!(calls.iter().all(|call| &*call.id.0 == id && call.requests == 5));
+    let phases: Vec<_> = calls.iter().map(|call| call.phase).collect();
+    assert_eq!(phases, [Started, Completed { answered: 2, failed: 3, cancelled: 0 }]);
+    let again = send(&router, request("POST", PREDICTIONS, batch_call().to_string())).await.json();
+    assert_ne!(again["batch_id"], document["batch_id"]);
+}
+
+#[tokio::test]
+async fn a_batch_call_that_is_none_is_refused_whole_and_leaves_one_outcome() {
+    let (router, outcomes) = server(Mood::Answers);
+    let many = json!({"requests": vec![json!({"model": "taxi", "series": [1, 2]}); 9]}).to_string();
+    let mut encoded = request("POST", PREDICTIONS, batch_call().to_string());
+    encoded.headers_mut().insert("content-encoding", HeaderValue::from_static("br"));
+    for (name, request, status, code) in [
+        ("not JSON", request("POST", PREDICTIONS, "{"), 400, Code::JsonMalformed),
+        ("no requests", request("POST", PREDICTIONS, "{\"requests\": []}"), 400, Code::RequestInvalid),
+        ("too many", request("POST", PREDICTIONS, many), 400, Code::RequestInvalid),
+        ("too long", request("POST", PREDICTIONS, vec![b' '; 4097]), 413, Code::BodyTooLarge),
+        ("coding", encoded, 415, Code::NotOffered),
+    ] {
+        let answer = send(&router, request).await;
+        assert_eq!((answer.status, answer.code()), (status, code.as_str().to_owned()), "{name}");
+        assert_eq!(outcomes.results(), [ResultClass::Failed(code)], "{name}");
+        assert_eq!(outcomes.batch_calls(), [], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_requests_of_a_batch_call_have_deadlines_of_their_own() {
+    let (router, outcomes) = server(Mood::NeverAnswers);
+    let body = json!({"requests": [{"model": "taxi", "series": [1, 2], "deadline_ms": 5}]});
+    let answer = send(&router, request("POST", PREDICTIONS, body.to_string())).await;
+    assert_eq!((answer.status, &answer.json()["results"][0]["status"]), (200, &json!(504)));
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::DeadlineExceeded)]);
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_leaves_all_requests_of_his_call_cancelled() {
+    let (router, outcomes) = server(Mood::NeverAnswers);
+    let call = send(&router, request("POST", PREDICTIONS, batch_call().to_string()));
+    assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
+    assert_eq!(outcomes.results(), [ResultClass::Cancelled; 5]);
+    let phases: Vec<_> = outcomes.batch_calls().into_iter().map(|call| call.phase).collect();
+    let cancelled = BatchCallPhase::Completed { answered: 0, failed: 0, cancelled: 5 };
+    assert_eq!(phases, [BatchCallPhase::Started, cancelled]);
 }
 
 #[tokio::test]

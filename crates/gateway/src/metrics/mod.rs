@@ -13,13 +13,14 @@ use crate::VERSION;
 use crate::record::OutcomeReader;
 use gpu::GpuFigures;
 use model::{ModelSeries, RequestLabels};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use spinwell_core::{ModelName, Outcome, ResultClass};
+use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad};
 use std::collections::HashMap;
 use std::fmt;
@@ -29,10 +30,17 @@ use triton::{TritonAliases, VersionCounts};
 /// The label of a model that is not in the catalogue: no model can have this name.
 const UNKNOWN_MODEL: &str = "-";
 
+/// Where batch calls are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BatchCallLabels {
+    phase: &'static str,
+}
+
 /// Counts outcomes and shows them to Prometheus.
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    batch_calls: Family<BatchCallLabels, Counter>,
     models: HashMap<ModelName, ModelSeries>,
     versions: Arc<Vec<VersionCounts>>,
     queue_len: Gauge,
@@ -51,6 +59,12 @@ impl Metrics {
             "spinwell_requests",
             "Inference requests by how they ended: ok, cancelled or the error code",
             requests.clone(),
+        );
+        let batch_calls = Family::<BatchCallLabels, Counter>::default();
+        registry.register(
+            "spinwell_batch_calls",
+            "Batch calls by whether they have started or completed",
+            batch_calls.clone(),
         );
         let families = model::Families::register(&mut registry);
         let ready = catalogue.ready();
@@ -79,6 +93,7 @@ impl Metrics {
             gpus: GpuFigures::register(&mut registry),
             registry,
             requests,
+            batch_calls,
             models,
             versions,
         }
@@ -111,6 +126,14 @@ impl Metrics {
 }
 
 impl OutcomeReader for Metrics {
+    fn read_batch_call(&self, call: &BatchCall) {
+        let phase = match call.phase {
+            BatchCallPhase::Started => "started",
+            BatchCallPhase::Completed { .. } => "completed",
+        };
+        self.batch_calls.get_or_create(&BatchCallLabels { phase }).inc();
+    }
+
     fn read(&self, outcome: &Outcome) {
         match outcome.result {
             ResultClass::Answered => {

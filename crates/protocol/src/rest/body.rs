@@ -115,14 +115,23 @@ fn once<T, E: de::Error>(slot: &mut Option<T>, value: T, field: &'static str) ->
 }
 
 /// A list, or null, of at most [`ENTRIES_MAX`] entries.
-fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    struct Bounded<T>(PhantomData<T>);
+pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    bounded_by::<ENTRIES_MAX, D, T>(deserializer)
+}
 
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Bounded<T> {
+/// A list, or null, of at most so many entries.
+pub(super) fn bounded_by<'de, const MAX: usize, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Bounded<T, const MAX: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Bounded<T, MAX> {
         type Value = Vec<T>;
 
         fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(formatter, "an array of at most {ENTRIES_MAX} entries")
+            write!(formatter, "an array of at most {MAX} entries")
         }
 
         fn visit_unit<E>(self) -> Result<Vec<T>, E> {
@@ -132,8 +141,8 @@ fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
         fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
             let mut entries = Vec::new();
             while let Some(entry) = sequence.next_element()? {
-                if entries.len() == ENTRIES_MAX {
-                    return Err(de::Error::invalid_length(ENTRIES_MAX + 1, &self));
+                if entries.len() == MAX {
+                    return Err(de::Error::invalid_length(MAX + 1, &self));
                 }
                 entries.push(entry);
             }
@@ -141,7 +150,7 @@ fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
         }
     }
 
-    deserializer.deserialize_any(Bounded(PhantomData))
+    deserializer.deserialize_any(Bounded::<T, MAX>(PhantomData))
 }
 
 impl<'de> Deserialize<'de> for Parameters {

@@ -5,9 +5,11 @@ mod decode;
 mod encode;
 mod metadata;
 pub(crate) mod numbers;
+mod predictions;
 
 pub use decode::{Framing, HEADER_LENGTH, decode};
 #[cfg(test)]
 pub(crate) use encode::tests::{asked, reply};
 pub use encode::{Encoded, encode};
 pub use metadata::{config, model, server};
+pub use predictions::{BatchCall, BatchedAnswer, BatchedRequest, Urgency, encode_answers};

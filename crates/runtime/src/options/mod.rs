@@ -39,6 +39,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("limits.batch_windows_max", "256"),
     ("limits.batch_rows_max", "262144"),
     ("limits.rows_max", "16384"),
+    ("limits.batch_call_requests_max", "1024"),
     ("limits.connections_max", "4096"),
     ("node.id", "local"),
     ("node.executors", ""),
@@ -110,6 +111,8 @@ pub struct Limits {
     pub batch_rows_max: usize,
     /// Rows in one window.
     pub rows_max: usize,
+    /// Requests in one batch call.
+    pub batch_call_requests_max: usize,
     /// Connections open at the same time on each listener.
     pub connections_max: usize,
 }
@@ -218,6 +221,7 @@ fn limits(layered: &Layered) -> Result<Limits, Error> {
         batch_windows_max: layered.number("limits.batch_windows_max", 1..=1 << 20)?,
         batch_rows_max: layered.number("limits.batch_rows_max", 1..=1 << 28)?,
         rows_max: layered.number("limits.rows_max", 1..=1 << 24)?,
+        batch_call_requests_max: layered.number("limits.batch_call_requests_max", 1..=1 << 16)?,
         connections_max: layered.number("limits.connections_max", 1..=1 << 20)?,
     })
 }

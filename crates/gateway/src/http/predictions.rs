@@ -1,0 +1,171 @@
+//! `POST /v1/predictions`: a batch call, whose requests go their own ways and come back in order.
+//!
+//! Each request has its own deadline, its own answer and its own outcome; the node's queue mixes them with everybody's.
+//! Nothing has been delivered before the whole answer is, so a caller who goes away leaves all of them cancelled.
+
+use super::answer::{compressed_response, fault_response};
+use super::body;
+use super::coding::Coding;
+use crate::Gateway;
+use crate::budget::Share;
+use crate::record::{BatchTicket, Ticket};
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use futures::future::join_all;
+use spinwell_core::{BatchCallId, Code, Fault, Micros, Protocol};
+use spinwell_protocol::rest::{self, BatchCall, BatchedAnswer, BatchedRequest, Urgency};
+use spinwell_protocol::{Call, Catalogue, InferReply, InferRequest, ModelDescription, Outputs};
+use spinwell_runtime::clock;
+use std::sync::Arc;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// Bodies above this take a millisecond or more to decode.
+const LARGE_BODY_BYTES: usize = 128 * 1024;
+
+/// A request whose answer is asked for or already known not to come.
+struct Prepared {
+    ticket: Ticket,
+    id: String,
+    call: Result<(Arc<ModelDescription>, Call), Fault>,
+}
+
+/// The handler.
+pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request) -> Response {
+    let coding = Coding::for_answer(request.headers());
+    let (head, request_body) = request.into_parts();
+    // Stands for the whole call until its requests are known.
+    let mut ticket = gateway.open_ticket(Protocol::HttpBatch);
+    let mut share = gateway.body_share();
+    let received = receive(&gateway, &head.headers, request_body, &mut ticket, &mut share).await;
+    let prepared = match received {
+        Ok((bytes, coding)) => prepare(&gateway, bytes, coding, share, ticket.received_at()).await,
+        Err(fault) => Err(fault),
+    };
+    match prepared {
+        Ok((prepared, share)) => {
+            ticket.withdraw();
+            let response = answer(&gateway, prepared, coding).await;
+            drop(share);
+            response
+        }
+        Err(fault) => {
+            ticket.close_failed(fault.code());
+            let mut response = fault_response(&fault);
+            if fault.code() == Code::NotOffered {
+                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            }
+            response
+        }
+    }
+}
+
+async fn receive(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    request_body: axum::body::Body,
+    ticket: &mut Ticket,
+    share: &mut Share,
+) -> Result<(Bytes, Option<Coding>), Fault> {
+    let coding = Coding::of_request(headers)?;
+    let bytes = body::read(request_body, gateway.limits(), share).await?;
+    ticket.received();
+    Ok((bytes, coding))
+}
+
+/// Undoes the coding and reads all requests; apart, where that may take long.
+async fn prepare(
+    gateway: &Gateway,
+    bytes: Bytes,
+    coding: Option<Coding>,
+    mut share: Share,
+    received: Instant,
+) -> Result<(Vec<Prepared>, Share), Fault> {
+    let is_small = coding.is_none() && bytes.len() <= LARGE_BODY_BYTES;
+    let gateway = gateway.clone();
+    let work = move || {
+        let limits = gateway.limits();
+        let bytes = match coding {
+            Some(coding) => coding.undo(&bytes, limits.body_bytes, &mut share)?,
+            None => bytes,
+        };
+        let call = BatchCall::read(&bytes, limits.batch_call_requests_max)?;
+        let models = gateway.models();
+        let one = |raw| {
+            let mut ticket = gateway.open_ticket(Protocol::HttpBatch);
+            ticket.received_with(received);
+            let call = read(raw, call.priority, &models, &mut ticket);
+            let id = call.as_ref().map_or_else(|_| BatchedRequest::id(raw), |(_, call)| call.id.clone());
+            let windows = call.as_ref().map_or(0, |(_, call)| call.series.batch());
+            ticket.decoded(&id, windows);
+            Prepared { ticket, id, call }
+        };
+        Ok((call.requests.iter().copied().map(one).collect(), share))
+    };
+    if is_small {
+        return work();
+    }
+    let decoded = tokio::task::spawn_blocking(work);
+    decoded.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "decoding failed; the server goes on")))
+}
+
+fn read(
+    raw: &serde_json::value::RawValue,
+    urgency: Urgency,
+    models: &Catalogue,
+    ticket: &mut Ticket,
+) -> Result<(Arc<ModelDescription>, Call), Fault> {
+    let request = BatchedRequest::read(raw)?;
+    ticket.asked_for(request.model());
+    let model = models.find(request.model(), request.version().as_deref())?.clone();
+    ticket.found(&model);
+    let call = request.into_call(urgency, &model)?;
+    Ok((model, call))
+}
+
+/// Asks for all of them at once and answers when the last is there.
+async fn answer(gateway: &Gateway, prepared: Vec<Prepared>, coding: Option<Coding>) -> Response {
+    let id: Arc<str> = Uuid::now_v7().to_string().into();
+    let batch = gateway.open_batch_call(BatchCallId(id.clone()), prepared.len());
+    let all = prepared.into_iter().map(|request| infer(gateway, &batch, request));
+    let (tickets, answers): (Vec<Ticket>, Vec<BatchedAnswer>) = join_all(all).await.into_iter().unzip();
+    let started = clock::now();
+    let response = compressed_response(rest::encode_answers(&id, &answers), coding);
+    close(tickets, &answers, clock::since(started));
+    let answered = answers.iter().filter(|answer| answer.result.is_ok()).count();
+    batch.complete(answered, answers.len() - answered);
+    response
+}
+
+async fn infer(gateway: &Gateway, batch: &BatchTicket, prepared: Prepared) -> (Ticket, BatchedAnswer) {
+    let Prepared { mut ticket, id, call } = prepared;
+    ticket.belongs_to(batch);
+    let result = match call {
+        Ok((model, call)) => ask(gateway, &mut ticket, model, call).await,
+        Err(fault) => Err(fault),
+    };
+    (ticket, BatchedAnswer { id, result })
+}
+
+async fn ask(
+    gateway: &Gateway,
+    ticket: &mut Ticket,
+    model: Arc<ModelDescription>,
+    call: Call,
+) -> Result<(Outputs, InferReply), Fault> {
+    let Call { series, outputs, parameters, .. } = call;
+    let deadline = gateway.deadline(ticket, parameters.timeout);
+    let reply = gateway.infer(ticket, InferRequest { model, series, outputs, deadline }).await?;
+    Ok((outputs, reply))
+}
+
+fn close(tickets: Vec<Ticket>, answers: &[BatchedAnswer], encode: Micros) {
+    for (ticket, answer) in tickets.into_iter().zip(answers) {
+        match &answer.result {
+            Ok(_) => ticket.close_answered(encode),
+            Err(fault) => ticket.close_failed(fault.code()),
+        }
+    }
+}

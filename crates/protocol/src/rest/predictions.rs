@@ -1,0 +1,445 @@
+//! The batch call: many requests in one body, each with an answer of its own.
+//!
+//! The body is read in two steps. First the frame, whose faults are the caller's of the whole call; then each request by
+//! itself, so that what is wrong with one is told in its place and costs the others nothing.
+
+use super::body::{bounded, bounded_by};
+use super::numbers::{Numbers, NumbersSeed};
+use crate::call::checked_id;
+use crate::parameters::{LABEL_BYTES_MAX, label_fault};
+use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
+use crate::{Call, InferReply, ModelDescription, Outputs, Packing, RequestParameters, Values, status};
+use serde::de::{DeserializeSeed, Deserializer};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+use spinwell_core::{Code, Fault, Micros};
+use std::borrow::Cow;
+
+/// Requests of one call, whatever the server's limit: a list of nothing is a cheap way to ask for memory.
+const REQUESTS_MAX: usize = 1 << 16;
+
+/// How urgent the requests of a batch call are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Urgency {
+    /// Before everything else.
+    Critical,
+    /// Before what is usual.
+    High,
+    /// As usual.
+    #[default]
+    Normal,
+    /// When there is nothing else to do.
+    Low,
+}
+
+impl Urgency {
+    /// The protocol's number for it, from 1.
+    #[must_use]
+    pub const fn priority(self) -> u64 {
+        self as u64 + 1
+    }
+}
+
+/// A batch call whose requests have not been looked at yet.
+#[derive(Deserialize)]
+pub struct BatchCall<'b> {
+    /// How urgent its requests are.
+    #[serde(default)]
+    pub priority: Urgency,
+    /// Its requests, as they stand in the body.
+    #[serde(borrow, deserialize_with = "bounded_by::<REQUESTS_MAX, _, _>")]
+    pub requests: Vec<&'b RawValue>,
+}
+
+impl<'b> BatchCall<'b> {
+    /// Reads the frame of a batch call.
+    ///
+    /// # Errors
+    /// Where the body is no batch call, or has no request or more than `requests_max`.
+    pub fn read(body: &'b [u8], requests_max: usize) -> Result<Self, Fault> {
+        let call: Self = serde_json::from_slice(body).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => Fault::new(
+                Code::RequestInvalid,
+                format!("the body is no batch call, {{\"requests\": [...]}}: {error}"),
+            ),
+            _ => Fault::new(Code::JsonMalformed, format!("the body is not JSON: {error}")),
+        })?;
+        match call.requests.len() {
+            0 => Err(Fault::new(Code::RequestInvalid, "the batch call has no requests; send at least one")),
+            many if many > requests_max => Err(Fault::new(
+                Code::RequestInvalid,
+                format!(
+                    "the batch call has {many} requests, at most {requests_max} are taken; send several calls"
+                ),
+            )),
+            _ => Ok(call),
+        }
+    }
+}
+
+/// One request of a batch call, before its model is known.
+#[derive(Deserialize)]
+struct Body<'b> {
+    #[serde(borrow, default)]
+    id: Cow<'b, str>,
+    #[serde(borrow)]
+    model: Cow<'b, str>,
+    #[serde(borrow, default)]
+    version: Option<Version<'b>>,
+    series: Series,
+    #[serde(borrow, default)]
+    sequence_id: Option<&'b RawValue>,
+    #[serde(default)]
+    deadline_ms: Option<u64>,
+    #[serde(borrow, default, deserialize_with = "bounded")]
+    outputs: Vec<Cow<'b, str>>,
+    #[serde(borrow, default)]
+    subject: Option<Cow<'b, str>>,
+    #[serde(borrow, default)]
+    purpose: Option<Cow<'b, str>>,
+}
+
+/// A version as a number or as text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Version<'b> {
+    Number(u64),
+    Text(#[serde(borrow)] Cow<'b, str>),
+}
+
+/// The rows of a series, in 64 bits.
+struct Series(Numbers);
+
+impl<'de> Deserialize<'de> for Series {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        NumbersSeed(Some(Datatype::Fp64)).deserialize(deserializer).map(Self)
+    }
+}
+
+/// The id alone, of a request that may be wrong in everything else.
+#[derive(Deserialize)]
+struct Id<'b> {
+    #[serde(borrow, default)]
+    id: Cow<'b, str>,
+}
+
+/// One request of a batch call.
+pub struct BatchedRequest<'b>(Body<'b>);
+
+impl<'b> BatchedRequest<'b> {
+    /// The caller's id of a request, empty where it has none that can be read.
+    #[must_use]
+    pub fn id(raw: &RawValue) -> String {
+        let id = serde_json::from_str::<Id<'_>>(raw.get()).ok();
+        id.and_then(|id| checked_id(&id.id).ok()).unwrap_or_default()
+    }
+
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// [`Code::RequestInvalid`] where it is none.
+    pub fn read(raw: &'b RawValue) -> Result<Self, Fault> {
+        let body: Body<'b> = serde_json::from_str(raw.get()).map_err(|error| {
+            // The place would be one within this request, which nobody sees.
+            let why = error.to_string();
+            let why = why.split(" at line ").next().unwrap_or_default();
+            Fault::new(Code::RequestInvalid, format!("this is no request of a batch call: {why}"))
+        })?;
+        Ok(Self(body))
+    }
+
+    /// The model that it asks for.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.0.model
+    }
+
+    /// The version that it asks for, where it names one.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        self.0.version.as_ref().map(|version| match version {
+            Version::Number(number) => number.to_string(),
+            Version::Text(text) => text.clone().into_owned(),
+        })
+    }
+
+    /// Checks it against its model.
+    ///
+    /// # Errors
+    /// A fault that says what would have been right.
+    pub fn into_call(self, urgency: Urgency, model: &ModelDescription) -> Result<Call, Fault> {
+        let body = self.0;
+        if body.sequence_id.is_some_and(|id| !matches!(id.get(), "0" | "\"\"" | "null")) {
+            let message = "sequence_id asks for a sequence, which this server does not offer; send the whole \
+                           window as a stateless request";
+            return Err(Fault::new(Code::NotOffered, message));
+        }
+        let label = |key: &str, text: Option<Cow<'_, str>>| match text {
+            Some(text) if text.len() > LABEL_BYTES_MAX => Err(label_fault(key, &text)),
+            text => Ok(text.map(Cow::into_owned)),
+        };
+        let names = body.outputs.iter().map(|name| (name.as_ref(), None));
+        let parameters = RequestParameters {
+            priority: urgency.priority(),
+            timeout: deadline(body.deadline_ms)?,
+            subject: label("subject", body.subject)?,
+            purpose: label("purpose", body.purpose)?,
+            ..RequestParameters::default()
+        };
+        Ok(Call {
+            id: checked_id(&body.id)?,
+            series: series(body.series.0, model)?,
+            outputs: Outputs::requested(names, Packing::Json, model)?,
+            parameters,
+        })
+    }
+}
+
+fn deadline(ms: Option<u64>) -> Result<Option<Micros>, Fault> {
+    match ms {
+        Some(0) => Err(Fault::new(Code::RequestInvalid, "deadline_ms is 0; leave it out or allow some time")),
+        ms => Ok(ms.map(|ms| Micros(ms.saturating_mul(1000)))),
+    }
+}
+
+/// One window, rows of channels; of one channel it may be flat.
+fn series(mut numbers: Numbers, model: &ModelDescription) -> Result<spinwell_core::Series, Fault> {
+    tensor::check_numbers(&numbers)?;
+    let (rows, channels) = match numbers.extents[..] {
+        [rows] if model.channels.len() == 1 || rows == 0 => (rows, model.channels.len()),
+        [rows, channels] => (rows, channels),
+        _ => {
+            let message = format!(
+                "{INPUT_NAME} is nested {} deep; send rows of {} values, [[..],..]",
+                numbers.extents.len(),
+                model.channels.len()
+            );
+            return Err(Fault::new(Code::TensorShape, message));
+        }
+    };
+    let extent = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+    let shape = Shape::checked(&[1, extent(rows), extent(channels)], model)?;
+    numbers.extents = vec![rows * channels];
+    tensor::from_numbers(shape, Datatype::Fp64, numbers)
+}
+
+/// What became of one request.
+pub struct BatchedAnswer {
+    /// The caller's id.
+    pub id: String,
+    /// The answer with the outputs asked for, or why there is none.
+    pub result: Result<(Outputs, InferReply), Fault>,
+}
+
+/// Encodes the answers to a batch call, in order.
+#[must_use]
+pub fn encode_answers(batch_id: &str, answers: &[BatchedAnswer]) -> Vec<u8> {
+    let document = Answers { batch_id, results: answers };
+    // Writing plain structs to memory cannot fail; an empty body would be noticed by every client.
+    serde_json::to_vec(&document).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Answers<'a> {
+    batch_id: &'a str,
+    results: &'a [BatchedAnswer],
+}
+
+#[derive(Serialize)]
+struct Origin<'a> {
+    model_hash: &'a str,
+    profile: &'a str,
+    node: &'a str,
+}
+
+impl Serialize for BatchedAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        match &self.result {
+            Ok((outputs, reply)) => {
+                map.serialize_entry("status", &200)?;
+                map.serialize_entry("model", reply.model.name.as_str())?;
+                map.serialize_entry("version", reply.model.version_text())?;
+                for answered in reply.answered(outputs) {
+                    let nested = Nested { values: answered.values, first: 0, extents: answered.extents };
+                    map.serialize_entry(answered.name.as_str(), &nested)?;
+                }
+                let origin = Origin {
+                    model_hash: reply.model.hash_text(),
+                    profile: reply.profile.as_str(),
+                    node: &reply.node.0,
+                };
+                map.serialize_entry("parameters", &origin)?;
+            }
+            Err(fault) => {
+                map.serialize_entry("status", &status::http(fault.code()))?;
+                map.serialize_entry("error", fault.message())?;
+                map.serialize_entry("code", fault.code().as_str())?;
+                map.serialize_entry("retryable", &fault.code().retryable())?;
+                if let Some(ms) = fault.retry_after_hint() {
+                    map.serialize_entry("retry_after_ms", &ms.0)?;
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+/// Values of one window, nested by their shape; a single value where there is none.
+struct Nested<'v> {
+    values: &'v Values,
+    /// Where these begin.
+    first: usize,
+    extents: &'v [usize],
+}
+
+impl Serialize for Nested<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some((&length, inner)) = self.extents.split_first() else {
+            return match self.values {
+                Values::Bool(values) => values[self.first].serialize(serializer),
+                Values::Int8(values) => values[self.first].serialize(serializer),
+                Values::Fp32(values) => values[self.first].serialize(serializer),
+                Values::Text(texts) => texts[self.first].serialize(serializer),
+            };
+        };
+        let each: usize = inner.iter().product();
+        let mut array = serializer.serialize_seq(Some(length))?;
+        for index in 0..length {
+            let first = self.first + index * each;
+            array.serialize_element(&Nested { values: self.values, first, extents: inner })?;
+        }
+        array.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::tests::model;
+    use crate::rest::{asked, reply};
+    use proptest::prelude::*;
+    use spinwell_core::{Millis, Samples};
+
+    fn call(text: &str, channels: usize) -> Result<Call, Code> {
+        let raw: &RawValue = serde_json::from_str(text).unwrap();
+        let request = BatchedRequest::read(raw).map_err(|fault| fault.code())?;
+        request.into_call(Urgency::High, &model("m", 1, channels)).map_err(|fault| fault.code())
+    }
+
+    #[test]
+    fn the_frame_is_read_before_any_request() {
+        let check = |text: &str, wanted: Result<(Urgency, usize), Code>| {
+            let call = BatchCall::read(text.as_bytes(), 3);
+            let got = call.map(|call| (call.priority, call.requests.len())).map_err(|fault| fault.code());
+            assert_eq!(got, wanted, "{text}");
+        };
+        check(r#"{"requests": [1, {}, "x"]}"#, Ok((Urgency::Normal, 3)));
+        check(r#"{"priority": "critical", "requests": [{}], "other": 1}"#, Ok((Urgency::Critical, 1)));
+        check(r#"{"requests": [1, 2, 3, 4]}"#, Err(Code::RequestInvalid));
+        check(r#"{"requests": []}"#, Err(Code::RequestInvalid));
+        check(r#"{"priority": "urgent", "requests": [1]}"#, Err(Code::RequestInvalid));
+        check("{}", Err(Code::RequestInvalid));
+        check("[]", Err(Code::RequestInvalid));
+        check(&format!(r#"{{"requests": [{}1]}}"#, "1,".repeat(REQUESTS_MAX)), Err(Code::RequestInvalid));
+        check(r#"{"requests": [NaN]}"#, Err(Code::JsonMalformed));
+        check("", Err(Code::JsonMalformed));
+        assert_eq!(
+            [Urgency::Critical, Urgency::High, Urgency::Normal, Urgency::Low].map(Urgency::priority),
+            [1, 2, 3, 4]
+        );
+    }
+
+    #[test]
+    fn a_request_becomes_a_call_of_one_window() {
+        let text = r#"{"id": "a", "model": "m", "version": 1, "series": [[1], [2], [3], [4.5]],
+            "deadline_ms": 20, "outputs": ["lower"], "subject": "s"}"#;
+        let found = call(text, 1).unwrap();
+        assert_eq!(found.series.samples(), &Samples::F64(vec![1.0, 2.0, 3.0, 4.5]));
+        assert_eq!((found.series.batch(), found.series.rows()), (1, 4));
+        assert_eq!((found.id.as_str(), found.parameters.priority), ("a", 2));
+        assert_eq!(found.parameters.timeout, Some(Micros(20_000)));
+        assert_eq!(found.parameters.subject.as_deref(), Some("s"));
+        assert_eq!(found.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), ["lower"]);
+        let flat = call(r#"{"model": "m", "series": [1, 2, 3, 4]}"#, 1).unwrap();
+        assert_eq!(flat.series.rows(), 4);
+        let two = call(r#"{"model": "m", "series": [[1, 2], [3, 4], [5, 6], [7, 8]]}"#, 2).unwrap();
+        assert_eq!((two.series.rows(), two.series.channels()), (4, 2));
+    }
+
+    #[test]
+    fn each_wrong_request_gets_its_code() {
+        let check = |fields: &str, channels: usize, wanted: Code| {
+            let text = format!(r#"{{"model": "m", {fields}}}"#);
+            assert_eq!(call(&text, channels).map(|_| ()), Err(wanted), "{text}");
+        };
+        assert_eq!(call("7", 1).map(|_| ()), Err(Code::RequestInvalid));
+        assert_eq!(call("{\"model\": 1, \"series\": []}", 1).map(|_| ()), Err(Code::RequestInvalid));
+        check(r#""id": "a""#, 1, Code::RequestInvalid);
+        check(r#""series": "x""#, 1, Code::TensorData);
+        check(r#""series": [1, null, 3, 4]"#, 1, Code::TensorData);
+        check(r#""series": [[1], [2, 3]]"#, 1, Code::TensorShape);
+        check(r#""series": [[[1]], [[2]]]"#, 1, Code::TensorShape);
+        check(r#""series": [1, 2, 3, 4]"#, 2, Code::TensorShape);
+        check(r#""series": [[1, 2], [3, 4]]"#, 1, Code::TensorShape);
+        check(r#""series": [1, 2]"#, 1, Code::WindowTooShort);
+        check(r#""series": []"#, 1, Code::TensorEmpty);
+        check(r#""series": [1, 2, 3, 4], "outputs": ["x"]"#, 1, Code::OutputUnknown);
+        check(r#""series": [1, 2, 3, 4], "sequence_id": 7"#, 1, Code::NotOffered);
+        check(r#""series": [1, 2, 3, 4], "deadline_ms": 0"#, 1, Code::RequestInvalid);
+        check(r#""series": [1, 2, 3, 4], "deadline_ms": -1"#, 1, Code::RequestInvalid);
+        check(
+            &format!(r#""series": [1, 2, 3, 4], "purpose": "{}""#, "x".repeat(129)),
+            1,
+            Code::RequestInvalid,
+        );
+    }
+
+    #[test]
+    fn an_id_is_found_in_a_request_that_is_wrong_otherwise() {
+        let id = |text: &str| BatchedRequest::id(serde_json::from_str(text).unwrap());
+        assert_eq!(id(r#"{"series": "x", "id": "a\u0062"}"#), "ab");
+        assert_eq!(id(r#"{"id": 7}"#), "");
+        assert_eq!(id("[]"), "");
+        assert_eq!(id(&format!(r#"{{"id": "{}"}}"#, "x".repeat(5000))), "");
+    }
+
+    #[test]
+    fn answers_stand_in_order_each_with_its_status() {
+        let reply = reply();
+        let outputs = asked(&[("forecast", None), ("direction", None)], &reply);
+        let full = Fault::new(Code::QueueFull, "the queue is full").retry_after(Millis(100));
+        let answers = [
+            BatchedAnswer { id: "a".into(), result: Err(full) },
+            BatchedAnswer { id: String::new(), result: Ok((outputs, reply)) },
+        ];
+        let document: serde_json::Value = serde_json::from_slice(&encode_answers("b1", &answers)).unwrap();
+        let wanted = serde_json::json!({"batch_id": "b1", "results": [
+            {"id": "a", "status": 503, "error": "the queue is full", "code": "SPW-QUEUE-FULL", "retryable": true,
+                "retry_after_ms": 100},
+            {"id": "", "status": 200, "model": "taxi", "version": "2", "forecast": [[1.0], [2.0], [3.0]],
+                "direction": [[-1], [0], [1]],
+                "parameters": {"model_hash": "07".repeat(32), "profile": "cpu-f32", "node": "n1"}}]});
+        assert_eq!(document, wanted);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC{0,80}", json in r#"(\{|\}|\[|\]|"id"|"series"|:|,|1|"m"){0,30}"#) {
+            for text in [text, json] {
+                if let Ok(call) = BatchCall::read(text.as_bytes(), 10) {
+                    for raw in call.requests {
+                        let _ = BatchedRequest::id(raw);
+                        let _ = BatchedRequest::read(raw);
+                    }
+                }
+                if let Ok(raw) = serde_json::from_str::<&RawValue>(&text) {
+                    let _ = BatchedRequest::read(raw);
+                }
+            }
+        }
+    }
+}
