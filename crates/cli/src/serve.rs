@@ -215,6 +215,8 @@ fn start_node(options: &Options) -> Result<Arc<Node>, spinwell_node::StartError>
         id: options.node_id.clone(),
         executors: options.executors,
         queue_len_max: options.limits.queue_len_max,
+        queue_target: options.limits.queue_target,
+        queue_interval: options.limits.queue_interval,
         batch_windows_max: options.limits.batch_windows_max,
         batch_rows_max: options.limits.batch_rows_max,
         rows_max: options.limits.rows_max,

@@ -13,6 +13,7 @@
 mod fault;
 mod ids;
 mod outcome;
+mod priority;
 mod rng;
 mod series;
 mod units;
@@ -22,6 +23,7 @@ pub use ids::{InvalidName, ModelHash, ModelName, ModelVersion, NodeId};
 pub use outcome::{
     BatchCall, BatchCallId, BatchCallPhase, BatchShare, Outcome, Protocol, ResultClass, Timings,
 };
+pub use priority::{Priority, TenantId};
 pub use rng::Rng;
 pub use series::{NumericProfile, Samples, Series};
 pub use units::{Micros, Millis, Ratio};

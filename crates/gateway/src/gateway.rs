@@ -2,7 +2,7 @@
 
 use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
-use spinwell_core::{BatchCallId, Code, Fault, Micros, Protocol};
+use spinwell_core::{BatchCallId, Code, Fault, Micros, Protocol, TenantId};
 use spinwell_protocol::{Catalogue, InferReply, InferRequest, ModelDescription, NodeLink, NodeLoad};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
@@ -28,6 +28,8 @@ pub struct Gateway {
     parts: Arc<Parts>,
     /// What all bodies may hold.
     bodies: Arc<Budget>,
+    /// Whose all requests are until callers have identities.
+    tenant: TenantId,
 }
 
 impl Gateway {
@@ -35,7 +37,7 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let bodies = Budget::new(parts.limits.bodies_bytes_max);
-        Self { parts: Arc::new(parts), bodies }
+        Self { parts: Arc::new(parts), bodies, tenant: TenantId("default".into()) }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -45,6 +47,11 @@ impl Gateway {
     /// What a body takes from the budget of all.
     pub(crate) fn body_share(&self) -> Share {
         self.bodies.share()
+    }
+
+    /// Whose a request is.
+    pub(crate) fn tenant(&self) -> TenantId {
+        self.tenant.clone()
     }
 
     pub(crate) fn models(&self) -> Arc<Catalogue> {

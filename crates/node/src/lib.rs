@@ -17,7 +17,6 @@ mod nvidia;
 mod predictor;
 mod queue;
 mod repository;
-mod waiting;
 
 pub use cards::{Cards, CardsError};
 pub use node::{Node, Options, StartError};

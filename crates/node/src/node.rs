@@ -2,10 +2,10 @@
 
 use crate::cards::{Cards, CardsError};
 use crate::executor::{self, Job};
-use crate::queue::{Entry, Queue, Refusal};
+use crate::queue::{Queue, Refusal};
 use crate::repository::{Bounds, Loaded, Problem, Repository, ScanError};
-use crate::waiting::Cost;
 use spinwell_core::{Code, Fault, Millis, ModelName, ModelVersion, NodeId};
+use spinwell_policy::batch::{self, Cost, Limits, Request, Slot};
 use spinwell_protocol::{Catalogue, InferFuture, InferRequest, NodeLink, NodeLoad};
 use spinwell_runtime::clock;
 use spinwell_runtime::options::Device;
@@ -20,6 +20,9 @@ use tokio::sync::oneshot;
 /// When a caller who met a full queue should try again: by then the queue has moved.
 const RETRY_AFTER: Millis = Millis(100);
 
+/// What is said of a request that waited too long.
+const LATE: &str = "the request waited so long that it cannot be answered before its deadline";
+
 /// What a node is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -29,6 +32,10 @@ pub struct Options {
     pub executors: usize,
     /// Requests that may wait.
     pub queue_len_max: usize,
+    /// Age of the oldest request beyond which the least urgent are shed, if it lasts.
+    pub queue_target: Millis,
+    /// For how long it must last.
+    pub queue_interval: Millis,
     /// Windows in one batch, and so in one request.
     pub batch_windows_max: usize,
     /// Rows in all windows of one batch, and so of one request.
@@ -112,10 +119,16 @@ impl Node {
             .enumerate()
             .map(|(lane, model)| ((model.description.name.clone(), model.description.version), lane))
             .collect();
-        let cost_max = Cost { windows: options.batch_windows_max, rows: options.batch_rows_max };
+        let limits = Limits {
+            len_max: options.queue_len_max,
+            batch_max: Cost { windows: options.batch_windows_max, rows: options.batch_rows_max },
+            executors: options.executors,
+            target: options.queue_target.into(),
+            interval: options.queue_interval.into(),
+        };
         let inner = Arc::new(Inner {
             id: options.id.clone(),
-            queue: Queue::new(models.len(), options.queue_len_max, cost_max),
+            queue: Queue::new(models.len(), limits),
             models,
             executing: AtomicUsize::new(0),
             #[cfg(feature = "gpu")]
@@ -129,6 +142,10 @@ impl Node {
             let thread = thread.spawn(move || inner.execute()).map_err(StartError::Thread)?;
             node.lock_executors().push(thread);
         }
+        let inner = node.inner.clone();
+        let thread = thread::Builder::new().name("deadlines".to_owned());
+        let thread = thread.spawn(move || inner.watch_deadlines()).map_err(StartError::Thread)?;
+        node.lock_executors().push(thread);
         Ok(node)
     }
 
@@ -159,28 +176,45 @@ impl Node {
         self.executors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enqueue(&self, request: InferRequest) -> Result<oneshot::Receiver<Answer>, Fault> {
+    fn enqueue(&self, request: InferRequest) -> Result<(oneshot::Receiver<Answer>, Place), Fault> {
         let key = (request.model.name.clone(), request.model.version);
         let lane = *self.lanes.get(&key).ok_or_else(|| {
             let message = format!("model {} version {} is not on this node", key.0, key.1);
             Fault::new(Code::ModelNotFound, message)
         })?;
         let (answer, receiver) = oneshot::channel();
-        let InferRequest { series, outputs, deadline, .. } = request;
+        let InferRequest { series, outputs, deadline, priority, tenant, .. } = request;
         let cost = Cost { windows: series.batch(), rows: series.batch().saturating_mul(series.rows()) };
         let work = Job { series, outputs, arrived: clock::now(), deadline, answer };
-        let entry = Entry { lane, cost, deadline, work };
-        self.inner.queue.push(entry).map_err(|refusal| match refusal {
-            Refusal::Full => {
+        let request = Request { lane, priority, tenant, cost, deadline, work };
+        let slot = self.inner.queue.push(request).map_err(|refusal| match refusal {
+            Refusal::Policy(batch::Refusal::Full) => {
                 let waiting = self.inner.queue.len_max();
                 let message = format!("the queue is full: {waiting} requests wait; try again");
                 Fault::new(Code::QueueFull, message).retry_after(RETRY_AFTER)
+            }
+            Refusal::Policy(batch::Refusal::Backlog { takes }) => {
+                let takes = Millis(u64::try_from(takes.as_millis()).unwrap_or(u64::MAX).max(1));
+                let message = format!("what waits already takes about {takes}; try again after that");
+                Fault::new(Code::QueueFull, message).retry_after(takes)
             }
             Refusal::Stopping => {
                 Fault::new(Code::Stopping, "the server is stopping and takes no new requests")
             }
         })?;
-        Ok(receiver)
+        Ok((receiver, Place { inner: self.inner.clone(), slot }))
+    }
+}
+
+/// A place in the queue, given up when the caller goes away.
+struct Place {
+    inner: Arc<Inner>,
+    slot: Slot,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.inner.queue.leave(self.slot);
     }
 }
 
@@ -189,17 +223,30 @@ type Answer = Result<spinwell_protocol::InferReply, Fault>;
 impl Inner {
     /// The life of an executor.
     fn execute(&self) {
-        while let Some(batch) = self.queue.take(Job::is_wanted) {
-            for job in batch.expired {
-                job.refuse(Fault::new(
-                    Code::DeadlineExceeded,
-                    "the deadline passed while the request waited",
-                ));
+        while let Some(batch) = self.queue.take() {
+            for job in batch.late {
+                job.refuse(Fault::new(Code::DeadlineExceeded, LATE));
+            }
+            for job in batch.shed {
+                let message = "requests wait longer than this server lets them; the least urgent are refused";
+                job.refuse(Fault::new(Code::QueueFull, message).retry_after(RETRY_AFTER));
             }
             if !batch.ready.is_empty() {
+                let started = clock::now();
                 self.executing.fetch_add(1, Ordering::Relaxed);
                 executor::run(&self.models[batch.lane], &self.id, batch.ready);
                 self.executing.fetch_sub(1, Ordering::Relaxed);
+                let took = clock::now().saturating_duration_since(started);
+                self.queue.observe(batch.lane, batch.cost, took);
+            }
+        }
+    }
+
+    /// Refuses what waits when its deadline passes, though all executors be busy.
+    fn watch_deadlines(&self) {
+        while let Some(expired) = self.queue.expired() {
+            for job in expired {
+                job.refuse(Fault::new(Code::DeadlineExceeded, LATE));
             }
         }
     }
@@ -213,7 +260,8 @@ impl NodeLink for Node {
     fn infer(&self, request: InferRequest) -> InferFuture {
         let queued = self.enqueue(request);
         Box::pin(async move {
-            queued?.await.unwrap_or_else(|_| {
+            let (answer, _place) = queued?;
+            answer.await.unwrap_or_else(|_| {
                 Err(Fault::new(Code::Internal, "the request was lost; the server goes on"))
             })
         })

@@ -1,54 +1,47 @@
-//! The queue between connections and executors: bounded, and refusing at once when it is full.
+//! The queue between connections and threads: [`spinwell_policy::batch`] with a lock, a clock and somebody to wait.
 //!
-//! A standard mutex, because it is held for a few dozen nanoseconds and executors are plain threads; a
-//! condition variable, because an idle executor should cost nothing.
+//! A standard mutex, because it is held for about a microsecond and executors are plain threads; a condition variable for
+//! those, because an idle executor should cost nothing, and one for the thread that watches deadlines, which would
+//! otherwise pass unnoticed while all executors are busy.
 
-use crate::waiting::{Batch, Cost, Waiting};
+use spinwell_policy::batch::{self, Batch, Cost, Limits, Request, Slot};
 use spinwell_runtime::clock;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why a request may not wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// As many wait as may.
-    Full,
+    /// Too much waits already.
+    Policy(batch::Refusal),
     /// No new work is taken.
     Stopping,
-}
-
-/// A request on its way into the queue.
-#[derive(Debug)]
-pub(crate) struct Entry<T> {
-    /// The model, by its lane.
-    pub(crate) lane: usize,
-    /// What it asks of an executor.
-    pub(crate) cost: Cost,
-    /// When its answer is worth nothing any more.
-    pub(crate) deadline: Instant,
-    /// The request itself.
-    pub(crate) work: T,
 }
 
 /// Requests that wait for an executor.
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
+    /// Rings when an earlier deadline than all others has come in, and at the end.
+    deadline: Condvar,
     len_max: usize,
-    cost_max: Cost,
 }
 
 struct State<T> {
-    waiting: Waiting<T>,
+    waiting: batch::Queue<T>,
     is_stopping: bool,
 }
 
 impl<T> Queue<T> {
-    /// An empty queue for `lanes` models that holds at most `len_max` requests and gives batches that cost
-    /// at most `cost_max`.
-    pub(crate) fn new(lanes: usize, len_max: usize, cost_max: Cost) -> Self {
-        let state = State { waiting: Waiting::new(lanes), is_stopping: false };
-        Self { state: Mutex::new(state), arrived: Condvar::new(), len_max, cost_max }
+    /// An empty queue for `lanes` models.
+    pub(crate) fn new(lanes: usize, limits: Limits) -> Self {
+        let state = State { waiting: batch::Queue::new(lanes, limits), is_stopping: false };
+        Self {
+            state: Mutex::new(state),
+            arrived: Condvar::new(),
+            deadline: Condvar::new(),
+            len_max: limits.len_max,
+        }
     }
 
     /// How many requests wait.
@@ -62,25 +55,34 @@ impl<T> Queue<T> {
     }
 
     /// Lets a request wait.
-    pub(crate) fn push(&self, entry: Entry<T>) -> Result<(), Refusal> {
+    pub(crate) fn push(&self, request: Request<T>) -> Result<Slot, Refusal> {
+        let now = clock::now();
         let mut state = self.lock();
         if state.is_stopping {
             return Err(Refusal::Stopping);
         }
-        if state.waiting.len() >= self.len_max {
-            return Err(Refusal::Full);
-        }
-        state.waiting.push(entry.lane, entry.cost, entry.deadline, entry.work);
+        let before = state.waiting.next_deadline();
+        let slot = state.waiting.push(request, now).map_err(Refusal::Policy)?;
+        let is_earlier = state.waiting.next_deadline() != before;
         drop(state);
         self.arrived.notify_one();
-        Ok(())
+        if is_earlier {
+            self.deadline.notify_one();
+        }
+        Ok(slot)
+    }
+
+    /// Takes a request out whose caller has gone, if it still waits.
+    pub(crate) fn leave(&self, slot: Slot) {
+        // Dropped after the lock is released.
+        let _gone = self.lock().waiting.leave(slot);
     }
 
     /// The next batch, waiting for one. `None` once the queue is stopped and empty.
-    pub(crate) fn take(&self, wanted: impl Fn(&T) -> bool) -> Option<Batch<T>> {
+    pub(crate) fn take(&self) -> Option<Batch<T>> {
         let mut state = self.lock();
         loop {
-            if let Some(batch) = state.waiting.take(clock::now(), self.cost_max, &wanted) {
+            if let Some(batch) = state.waiting.take(clock::now()) {
                 return Some(batch);
             }
             if state.is_stopping {
@@ -90,10 +92,45 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Tells what a batch took, so that the next ones are known better.
+    pub(crate) fn observe(&self, lane: usize, cost: Cost, took: Duration) {
+        self.lock().waiting.observe(lane, cost, took, clock::now());
+    }
+
+    /// The requests whose deadlines have passed, waiting for some. `None` once the queue is stopped.
+    pub(crate) fn expired(&self) -> Option<Vec<T>> {
+        let mut state = self.lock();
+        loop {
+            if state.is_stopping {
+                return None;
+            }
+            let now = clock::now();
+            let expired = state.waiting.expire(now);
+            if !expired.is_empty() {
+                return Some(expired);
+            }
+            state = match state.waiting.next_deadline() {
+                None => self.deadline.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(next) => self.wait_until(state, next, now),
+            };
+        }
+    }
+
+    fn wait_until<'s>(
+        &self,
+        state: MutexGuard<'s, State<T>>,
+        until: Instant,
+        now: Instant,
+    ) -> MutexGuard<'s, State<T>> {
+        let patience = until.saturating_duration_since(now);
+        self.deadline.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// Takes no new requests; those that wait are still given out.
     pub(crate) fn stop(&self) {
         self.lock().is_stopping = true;
         self.arrived.notify_all();
+        self.deadline.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -105,38 +142,67 @@ impl<T> Queue<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spinwell_core::{Priority, TenantId};
     use std::sync::Arc;
-    use std::time::Duration;
 
-    const COST: Cost = Cost { windows: 1, rows: 1 };
-    const COST_MAX: Cost = Cost { windows: 8, rows: 8 };
+    const LIMITS: Limits = Limits {
+        len_max: 2,
+        batch_max: Cost { windows: 8, rows: 8 },
+        executors: 1,
+        target: Duration::from_secs(600),
+        interval: Duration::from_secs(600),
+    };
 
-    fn entry(work: u32) -> Entry<u32> {
-        Entry { lane: 0, cost: COST, deadline: clock::now() + Duration::from_secs(600), work }
+    fn request(work: u32, deadline: Instant) -> Request<u32> {
+        Request {
+            lane: 0,
+            priority: Priority::Normal,
+            tenant: TenantId("t".into()),
+            cost: Cost { windows: 1, rows: 1 },
+            deadline,
+            work,
+        }
+    }
+
+    fn later() -> Instant {
+        clock::now() + Duration::from_secs(600)
     }
 
     #[test]
     fn a_full_queue_refuses_and_a_stopped_one_finishes() {
-        let queue = Queue::new(1, 2, COST_MAX);
-        assert_eq!((queue.push(entry(1)), queue.push(entry(2))), (Ok(()), Ok(())));
-        assert_eq!(queue.push(entry(3)), Err(Refusal::Full));
+        let queue = Queue::new(1, LIMITS);
+        assert!(queue.push(request(1, later())).is_ok() && queue.push(request(2, later())).is_ok());
+        assert_eq!(queue.push(request(3, later())), Err(Refusal::Policy(batch::Refusal::Full)));
         queue.stop();
-        assert_eq!(queue.push(entry(4)), Err(Refusal::Stopping));
-        assert_eq!(queue.take(|_| true).map(|batch| batch.ready), Some(vec![1, 2]));
-        assert_eq!(queue.take(|_| true), None);
+        assert_eq!(queue.push(request(4, later())), Err(Refusal::Stopping));
+        assert_eq!(queue.take().map(|batch| batch.ready), Some(vec![1, 2]));
+        assert_eq!((queue.take(), queue.expired()), (None, None));
     }
 
     #[test]
     fn an_idle_executor_wakes_for_work_and_for_the_end() {
-        let queue = Arc::new(Queue::new(1, 2, COST_MAX));
+        let queue = Arc::new(Queue::new(1, LIMITS));
         let executor = std::thread::spawn({
             let queue = queue.clone();
-            move || {
-                std::iter::from_fn(|| queue.take(|_| true)).flat_map(|batch| batch.ready).collect::<Vec<_>>()
-            }
+            move || std::iter::from_fn(|| queue.take()).flat_map(|batch| batch.ready).collect::<Vec<_>>()
         });
-        queue.push(entry(7)).unwrap();
+        queue.push(request(7, later())).unwrap();
         queue.stop();
         assert_eq!(executor.join().unwrap(), [7]);
+    }
+
+    #[test]
+    fn deadlines_pass_while_no_executor_is_free() {
+        let queue = Arc::new(Queue::new(1, LIMITS));
+        let watch = std::thread::spawn({
+            let queue = queue.clone();
+            move || std::iter::from_fn(|| queue.expired()).flatten().next()
+        });
+        queue.push(request(1, later())).unwrap();
+        let slot = queue.push(request(2, clock::now() + Duration::from_millis(5))).unwrap();
+        assert_eq!(watch.join().unwrap(), Some(2));
+        queue.leave(slot);
+        assert_eq!(queue.len(), 1);
+        queue.stop();
     }
 }

@@ -4,7 +4,7 @@
 //! a cluster a connection does. What crosses it is already checked, so a node may trust shapes and names.
 
 use crate::{Catalogue, ModelDescription, Outputs, Predictions};
-use spinwell_core::{BatchShare, Fault, Micros, NodeId, NumericProfile, Series};
+use spinwell_core::{BatchShare, Fault, Micros, NodeId, NumericProfile, Priority, Series, TenantId};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,6 +36,10 @@ pub struct InferRequest {
     pub outputs: Outputs,
     /// When the answer is worth nothing any more.
     pub deadline: Instant,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Whose it is.
+    pub tenant: TenantId,
 }
 
 /// A node's answer to one request.

@@ -5,7 +5,7 @@
 //! been there would be wrong without anybody noticing. One that nobody here has heard of changes nothing.
 
 use crate::{Packing, quoted};
-use spinwell_core::{Code, Fault, Micros};
+use spinwell_core::{Code, Fault, Micros, Priority};
 
 /// The longest `subject` or `purpose`: they stand in records, so they may not be of any length.
 pub(crate) const LABEL_BYTES_MAX: usize = 128;
@@ -34,8 +34,8 @@ pub struct Parameters(pub Vec<(String, ParameterValue)>);
 pub struct RequestParameters {
     /// How outputs travel that do not say so themselves, where the caller says it.
     pub packing: Option<Packing>,
-    /// 1 is the most urgent, 0 leaves it to the server.
-    pub priority: u64,
+    /// How urgent it is.
+    pub priority: Priority,
     /// After how long the caller has given up, where he says so.
     pub timeout: Option<Micros>,
     /// Whose data is processed.
@@ -55,7 +55,7 @@ impl RequestParameters {
         for (key, value) in parameters.0 {
             match key.as_str() {
                 "binary_data_output" => read.packing = Some(Packing::from_parameter(truth(&key, &value)?)),
-                "priority" => read.priority = whole(&key, &value)?,
+                "priority" => read.priority = Priority::of_number(whole(&key, &value)?),
                 "timeout" => read.timeout = Some(Micros(whole(&key, &value)?)).filter(|t| t.0 > 0),
                 "subject" => read.subject = Some(label(&key, value)?),
                 "purpose" => read.purpose = Some(label(&key, value)?),

@@ -40,7 +40,9 @@ impl Service {
         let Call { id, series, outputs, parameters } = call;
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.gateway.deadline(ticket, timeout);
-        let reply = self.gateway.infer(ticket, InferRequest { model, series, outputs, deadline }).await?;
+        let (priority, tenant) = (parameters.priority, self.gateway.tenant());
+        let request = InferRequest { model, series, outputs, deadline, priority, tenant };
+        let reply = self.gateway.infer(ticket, request).await?;
         Ok(Box::new(move || grpc::encode(&id, &outputs, &reply)))
     }
 }

@@ -64,7 +64,9 @@ async fn answer(
     ticket.decoded(&call.id, call.series.batch());
     let Call { id, series, outputs, parameters } = call;
     let deadline = gateway.deadline(ticket, parameters.timeout);
-    let reply = gateway.infer(ticket, InferRequest { model, series, outputs, deadline }).await?;
+    let (priority, tenant) = (parameters.priority, gateway.tenant());
+    let request = InferRequest { model, series, outputs, deadline, priority, tenant };
+    let reply = gateway.infer(ticket, request).await?;
     Ok(rest::encode(&id, &outputs, &reply))
 }
 

@@ -14,8 +14,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use futures::future::join_all;
-use spinwell_core::{BatchCallId, Code, Fault, Micros, Protocol};
-use spinwell_protocol::rest::{self, BatchCall, BatchedAnswer, BatchedRequest, Urgency};
+use spinwell_core::{BatchCallId, Code, Fault, Micros, Priority, Protocol};
+use spinwell_protocol::rest::{self, BatchCall, BatchedAnswer, BatchedRequest};
 use spinwell_protocol::{Call, Catalogue, InferReply, InferRequest, ModelDescription, Outputs};
 use spinwell_runtime::clock;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ async fn prepare(
 
 fn read(
     raw: &serde_json::value::RawValue,
-    urgency: Urgency,
+    priority: Priority,
     models: &Catalogue,
     ticket: &mut Ticket,
 ) -> Result<(Arc<ModelDescription>, Call), Fault> {
@@ -121,7 +121,7 @@ fn read(
     ticket.asked_for(request.model());
     let model = models.find(request.model(), request.version().as_deref())?.clone();
     ticket.found(&model);
-    let call = request.into_call(urgency, &model)?;
+    let call = request.into_call(priority, &model)?;
     Ok((model, call))
 }
 
@@ -157,7 +157,9 @@ async fn ask(
 ) -> Result<(Outputs, InferReply), Fault> {
     let Call { series, outputs, parameters, .. } = call;
     let deadline = gateway.deadline(ticket, parameters.timeout);
-    let reply = gateway.infer(ticket, InferRequest { model, series, outputs, deadline }).await?;
+    let (priority, tenant) = (parameters.priority, gateway.tenant());
+    let request = InferRequest { model, series, outputs, deadline, priority, tenant };
+    let reply = gateway.infer(ticket, request).await?;
     Ok((outputs, reply))
 }
 

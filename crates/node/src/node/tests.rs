@@ -3,7 +3,7 @@
 use super::*;
 use crate::example::forecaster;
 use crate::{Predicted, Prediction, Predictor};
-use spinwell_core::{NumericProfile, Samples, Series};
+use spinwell_core::{NumericProfile, Priority, Samples, Series, TenantId};
 use spinwell_engine::{Forecast, Window};
 use spinwell_protocol::{
     Entry as CatalogueEntry, InferReply, ModelDescription, OutputName, Outputs, Packing, Values,
@@ -76,6 +76,8 @@ fn bench(executors: usize, queue_len_max: usize) -> Bench {
         id: NodeId("n".into()),
         executors,
         queue_len_max,
+        queue_target: Millis(600_000),
+        queue_interval: Millis(600_000),
         batch_windows_max: 8,
         batch_rows_max: 80,
         rows_max: 10,
@@ -94,7 +96,9 @@ impl Bench {
     fn infer(&self, values: &[f32], deadline: Instant) -> InferFuture {
         let series = Series::new(values.len(), 1, 1, Samples::F32(values.to_vec())).unwrap();
         let outputs = Outputs::usual(&self.model, Packing::Json);
-        self.node.infer(InferRequest { model: self.model.clone(), series, outputs, deadline })
+        let (priority, tenant) = (Priority::Normal, TenantId("t".into()));
+        let model = self.model.clone();
+        self.node.infer(InferRequest { model, series, outputs, deadline, priority, tenant })
     }
 
     fn soon(&self, values: &[f32]) -> InferFuture {

@@ -12,4 +12,4 @@ pub use decode::{Framing, HEADER_LENGTH, decode};
 pub(crate) use encode::tests::{asked, reply};
 pub use encode::{Encoded, encode};
 pub use metadata::{config, model, server};
-pub use predictions::{BatchCall, BatchedAnswer, BatchedRequest, Urgency, encode_answers};
+pub use predictions::{BatchCall, BatchedAnswer, BatchedRequest, encode_answers};

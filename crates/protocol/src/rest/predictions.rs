@@ -13,41 +13,44 @@ use serde::de::{DeserializeSeed, Deserializer};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
-use spinwell_core::{Code, Fault, Micros};
+use spinwell_core::{Code, Fault, Micros, Priority};
 use std::borrow::Cow;
 
 /// Requests of one call, whatever the server's limit: a list of nothing is a cheap way to ask for memory.
 const REQUESTS_MAX: usize = 1 << 16;
 
-/// How urgent the requests of a batch call are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+/// How urgent the requests of a batch call are, in words.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Urgency {
-    /// Before everything else.
+enum Urgency {
     Critical,
-    /// Before what is usual.
     High,
-    /// As usual.
     #[default]
     Normal,
-    /// When there is nothing else to do.
     Low,
 }
 
-impl Urgency {
-    /// The protocol's number for it, from 1.
-    #[must_use]
-    pub const fn priority(self) -> u64 {
-        self as u64 + 1
+impl From<Urgency> for Priority {
+    fn from(urgency: Urgency) -> Self {
+        match urgency {
+            Urgency::Critical => Priority::Critical,
+            Urgency::High => Priority::High,
+            Urgency::Normal => Priority::Normal,
+            Urgency::Low => Priority::Low,
+        }
     }
+}
+
+fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
+    Urgency::deserialize(deserializer).map(Priority::from)
 }
 
 /// A batch call whose requests have not been looked at yet.
 #[derive(Deserialize)]
 pub struct BatchCall<'b> {
     /// How urgent its requests are.
-    #[serde(default)]
-    pub priority: Urgency,
+    #[serde(default, deserialize_with = "priority")]
+    pub priority: Priority,
     /// Its requests, as they stand in the body.
     #[serde(borrow, deserialize_with = "bounded_by::<REQUESTS_MAX, _, _>")]
     pub requests: Vec<&'b RawValue>,
@@ -169,7 +172,7 @@ impl<'b> BatchedRequest<'b> {
     ///
     /// # Errors
     /// A fault that says what would have been right.
-    pub fn into_call(self, urgency: Urgency, model: &ModelDescription) -> Result<Call, Fault> {
+    pub fn into_call(self, priority: Priority, model: &ModelDescription) -> Result<Call, Fault> {
         let body = self.0;
         if body.sequence_id.is_some_and(|id| !matches!(id.get(), "0" | "\"\"" | "null")) {
             let message = "sequence_id asks for a sequence, which this server does not offer; send the whole \
@@ -182,7 +185,7 @@ impl<'b> BatchedRequest<'b> {
         };
         let names = body.outputs.iter().map(|name| (name.as_ref(), None));
         let parameters = RequestParameters {
-            priority: urgency.priority(),
+            priority,
             timeout: deadline(body.deadline_ms)?,
             subject: label("subject", body.subject)?,
             purpose: label("purpose", body.purpose)?,
@@ -327,18 +330,18 @@ mod tests {
     fn call(text: &str, channels: usize) -> Result<Call, Code> {
         let raw: &RawValue = serde_json::from_str(text).unwrap();
         let request = BatchedRequest::read(raw).map_err(|fault| fault.code())?;
-        request.into_call(Urgency::High, &model("m", 1, channels)).map_err(|fault| fault.code())
+        request.into_call(Priority::High, &model("m", 1, channels)).map_err(|fault| fault.code())
     }
 
     #[test]
     fn the_frame_is_read_before_any_request() {
-        let check = |text: &str, wanted: Result<(Urgency, usize), Code>| {
+        let check = |text: &str, wanted: Result<(Priority, usize), Code>| {
             let call = BatchCall::read(text.as_bytes(), 3);
             let got = call.map(|call| (call.priority, call.requests.len())).map_err(|fault| fault.code());
             assert_eq!(got, wanted, "{text}");
         };
-        check(r#"{"requests": [1, {}, "x"]}"#, Ok((Urgency::Normal, 3)));
-        check(r#"{"priority": "critical", "requests": [{}], "other": 1}"#, Ok((Urgency::Critical, 1)));
+        check(r#"{"requests": [1, {}, "x"]}"#, Ok((Priority::Normal, 3)));
+        check(r#"{"priority": "critical", "requests": [{}], "other": 1}"#, Ok((Priority::Critical, 1)));
         check(r#"{"requests": [1, 2, 3, 4]}"#, Err(Code::RequestInvalid));
         check(r#"{"requests": []}"#, Err(Code::RequestInvalid));
         check(r#"{"priority": "urgent", "requests": [1]}"#, Err(Code::RequestInvalid));
@@ -347,10 +350,6 @@ mod tests {
         check(&format!(r#"{{"requests": [{}1]}}"#, "1,".repeat(REQUESTS_MAX)), Err(Code::RequestInvalid));
         check(r#"{"requests": [NaN]}"#, Err(Code::JsonMalformed));
         check("", Err(Code::JsonMalformed));
-        assert_eq!(
-            [Urgency::Critical, Urgency::High, Urgency::Normal, Urgency::Low].map(Urgency::priority),
-            [1, 2, 3, 4]
-        );
     }
 
     #[test]
@@ -360,7 +359,7 @@ mod tests {
         let found = call(text, 1).unwrap();
         assert_eq!(found.series.samples(), &Samples::F64(vec![1.0, 2.0, 3.0, 4.5]));
         assert_eq!((found.series.batch(), found.series.rows()), (1, 4));
-        assert_eq!((found.id.as_str(), found.parameters.priority), ("a", 2));
+        assert_eq!((found.id.as_str(), found.parameters.priority), ("a", Priority::High));
         assert_eq!(found.parameters.timeout, Some(Micros(20_000)));
         assert_eq!(found.parameters.subject.as_deref(), Some("s"));
         assert_eq!(found.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), ["lower"]);

@@ -36,6 +36,8 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("limits.idle_timeout_ms", "75000"),
     ("limits.deadline_ms", "1000"),
     ("limits.queue_len_max", "4096"),
+    ("limits.queue_target_ms", "250"),
+    ("limits.queue_interval_ms", "250"),
     ("limits.batch_windows_max", "256"),
     ("limits.batch_rows_max", "262144"),
     ("limits.rows_max", "16384"),
@@ -105,6 +107,10 @@ pub struct Limits {
     pub deadline: Millis,
     /// Requests that may wait in the node's queue.
     pub queue_len_max: usize,
+    /// Age of the oldest request in the queue beyond which the least urgent are shed, if it lasts.
+    pub queue_target: Millis,
+    /// For how long it must last.
+    pub queue_interval: Millis,
     /// Windows in one batch, and so in one request.
     pub batch_windows_max: usize,
     /// Rows in all windows of one batch, and so of one request.
@@ -218,6 +224,8 @@ fn limits(layered: &Layered) -> Result<Limits, Error> {
         idle_timeout: layered.millis("limits.idle_timeout_ms")?,
         deadline: layered.millis("limits.deadline_ms")?,
         queue_len_max: layered.number("limits.queue_len_max", 1..=1 << 24)?,
+        queue_target: layered.millis("limits.queue_target_ms")?,
+        queue_interval: layered.millis("limits.queue_interval_ms")?,
         batch_windows_max: layered.number("limits.batch_windows_max", 1..=1 << 20)?,
         batch_rows_max: layered.number("limits.batch_rows_max", 1..=1 << 28)?,
         rows_max: layered.number("limits.rows_max", 1..=1 << 24)?,

@@ -1,0 +1,6 @@
+//! Decisions without clock, threads or I/O.
+//!
+//! What decides here is a value that is told the time. The same values run in production, in property tests and in
+//! simulations.
+
+pub mod batch;
