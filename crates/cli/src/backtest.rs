@@ -101,8 +101,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         of_forecasts("--refits", args.refits > 0),
         of_forecasts("--cold-windows", args.cold_windows > 0),
         of_forecasts("--mode", args.mode.is_some()),
+        of_forecasts("--device", args.training.device.is_some()),
         of_streams("--holdout", args.holdout.is_some()),
     ])?;
+    if args.training.device.is_some() {
+        remark(
+            "note: a backtest runs on the CPU, whose figures a card's are compared with: --device has no effect",
+        );
+    }
     if args.name.is_some() || args.models.is_some() || args.holdout.is_some() {
         remark("note: a backtest saves no model: --name, --models and --holdout have no effect");
     }

@@ -12,7 +12,6 @@ use spinwell_engine::Model;
 use spinwell_engine::backtest::{Evaluation, Mode, Plan, Units, evaluate};
 use spinwell_engine::train::{self, Folds, Options, Score, Trained, Verdict};
 use spinwell_node::Cards;
-use spinwell_runtime::options::Device;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -69,6 +68,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     args.training.check_task(&[
         of_streams("--holdout", args.holdout.is_some()),
         of_forecasts("--plot", args.training.plot.is_some()),
+        of_forecasts("--device", args.training.device.is_some()),
     ])?;
     match args.training.task {
         TaskArg::Forecast => forecaster(args),
@@ -82,6 +82,7 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
     let training = &args.training;
     pictures::check_path(training.plot.as_deref())?;
     let name = model_name(args)?;
+    let cards = Cards::open(training.device.unwrap_or_default()).map_err(|error| error.fault())?;
     let options = training.options(Score::Path)?;
     let data = read_data(&training.data, &training.columns()?)?;
     if !training.json {
@@ -110,10 +111,11 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
         let summary = summary(&name, version, path, &model, &trained, &options, &seconds);
         card(summary, &model, held.as_ref(), &data, &spec, progress.elapsed())
     };
-    let devices = try_out(training.device, &model)?;
     let saved = models::save(&args.models, &name, &model.to_bytes(), |version, path| {
         serde_json::to_string_pretty(&card(version.0, path)).expect("a JSON value is serialisable")
     })?;
+    // Only now: a driver that hangs must not cost the model.
+    let devices = [cards.notes(), &cards.try_out(&model)].concat();
     if let (Some(path), Some(held)) = (&training.plot, &held) {
         let title = format!("{} of {}", training.target[0], pictures::file_name(&training.data));
         let note = format!("{} on {} rows kept back from training", model.family(), held.rows);
@@ -132,14 +134,6 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
         devices.iter().for_each(|line| say(line));
     }
     Ok(())
-}
-
-/// What the graphics cards make of a model, a line each.
-fn try_out(device: Device, model: &Model) -> anyhow::Result<Vec<String>> {
-    let cards = Cards::open(device).map_err(|error| error.fault())?;
-    let mut lines = cards.notes().to_vec();
-    lines.extend(cards.try_out(model));
-    Ok(lines)
 }
 
 /// The model's name, given or taken from the file.

@@ -81,10 +81,10 @@ pub(crate) struct TrainingArgs {
     /// Arithmetic of the model [default: auto].
     #[arg(long, value_enum)]
     pub(crate) precision: Option<PrecisionArg>,
-    /// Where the model will be served: it is trained on the CPU and then tried out on the graphics cards named, beside
-    /// the CPU.
-    #[arg(long, value_name = "auto|cpu|gpu[:I]", value_parser = crate::serve::device, default_value = "auto")]
-    pub(crate) device: Device,
+    /// Where the model will be served [default: auto]: it is trained on the CPU and then tried out on the graphics cards
+    /// named.
+    #[arg(long, value_name = "auto|cpu|gpu[:I]", value_parser = crate::serve::device)]
+    pub(crate) device: Option<Device>,
     /// Most learned candidates to try; with the seed it fixes the result.
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) trials: u32,

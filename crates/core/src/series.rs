@@ -109,8 +109,8 @@ pub enum NumericProfile {
     CpuF32,
     /// The same kernels in 64 bits, for series so free of noise that 32 bits would be the noise.
     CpuF64,
-    /// Reservoirs in 32 bits on a graphics card, the rest as in `cpu-f32`. Bits also depend on card, driver and shaders;
-    /// every answer is within 1e-4 standard deviations of `cpu-f32`.
+    /// Reservoirs in 32 bits on a graphics card, the rest as in `cpu-f32`. Bits also depend on card, driver and shaders; a
+    /// model answers so only where it came within 1e-4 standard deviations of `cpu-f32` when it was loaded.
     GpuF32,
 }
 

@@ -23,7 +23,14 @@ pub fn router(gateway: Gateway, metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/livez", get(async || json_response(&json!({"live": true}))))
         .route("/readyz", get(ready))
-        .route("/metrics", get(async move || scrape(&for_metrics, &metrics)))
+        .route(
+            "/metrics",
+            get(async move || {
+                // Asking a card's driver may take its time, and must not hold up other connections.
+                let (gateway, metrics) = (for_metrics.clone(), metrics.clone());
+                tokio::task::spawn_blocking(move || scrape(&gateway, &metrics)).await.unwrap_or_default()
+            }),
+        )
         .fallback(path_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(gateway)

@@ -132,7 +132,7 @@ impl Node {
             models,
             executing: AtomicUsize::new(0),
             #[cfg(feature = "gpu")]
-            nvidia: crate::nvidia::Nvidia::find(),
+            nvidia: (options.device != Device::Cpu).then(crate::nvidia::Nvidia::find).flatten(),
         });
         let devices = Vec::new();
         let node = Self { inner, catalogue, lanes, problems, devices, executors: Mutex::default() };

@@ -24,7 +24,7 @@ fn load_of(card: &Device<'_>) -> Result<GpuLoad, NvmlError> {
     let memory = card.memory_info()?;
     Ok(GpuLoad {
         uuid: card.uuid()?,
-        utilization: f64::from(card.utilization_rates()?.gpu) / 100.0,
+        utilization: card.utilization_rates().ok().map(|rates| f64::from(rates.gpu) / 100.0),
         memory_total_bytes: memory.total,
         memory_used_bytes: memory.used,
         power_watts: card.power_usage().ok().map(|milliwatts| f64::from(milliwatts) / 1000.0),

@@ -79,8 +79,8 @@ pub struct NodeLoad {
 pub struct GpuLoad {
     /// The name that its maker gave this one card.
     pub uuid: String,
-    /// Share of the last moments in which it worked, in [0, 1].
-    pub utilization: f64,
+    /// Share of the last moments in which it worked, in [0, 1], where it tells.
+    pub utilization: Option<f64>,
     /// Bytes of its memory.
     pub memory_total_bytes: u64,
     /// Bytes of it in use.

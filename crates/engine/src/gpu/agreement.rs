@@ -1,14 +1,16 @@
 //! How far a card is from the CPU, asked before it answers anybody.
 
-use super::{Lost, Resident};
+use super::{Failure, Resident};
 use crate::encoder::Channel;
 use crate::{Forecast, Window};
 use spinwell_core::{Rng, Samples, Series};
 
 /// Largest difference that is let pass, in standard deviations of the target.
 pub const AGREEMENT_MAX: f64 = 1e-4;
-/// Rows of the longest window that is compared.
-const ROWS_MAX: usize = 128;
+/// Rows of the longest window that is compared, unless the model needs more.
+const ROWS_MAX: usize = 1024;
+/// Microseconds of the CPU that comparing may take, unless the shortest windows take more.
+const CPU_US_MAX: f64 = 50_000.0;
 /// Windows that are compared, each of another length.
 const WINDOWS: usize = 5;
 
@@ -20,7 +22,7 @@ pub enum Disagreement {
     TooFar(f64),
     /// It failed.
     #[error(transparent)]
-    Lost(#[from] Lost),
+    Failed(#[from] Failure),
 }
 
 impl Resident {
@@ -64,7 +66,9 @@ impl Resident {
     fn made_up(&self) -> Vec<Series> {
         let (parts, model) = (self.parts(), self.model());
         let channels = &parts.encoder.channels;
-        let longest = model.window_recommended().min(ROWS_MAX).max(model.window_min());
+        let affordable = CPU_US_MAX / (WINDOWS as f64 * model.cost().alone_us);
+        let longest =
+            model.window_recommended().min(ROWS_MAX).min(affordable as usize).max(model.window_min());
         let mut rng = Rng::seeded(1);
         let window = |place: usize| {
             let rows = longest - (longest - model.window_min()) * place / (WINDOWS - 1);

@@ -1,12 +1,14 @@
 //! Finding cards and opening them.
 
-use super::Lost;
+use super::Failure;
 use super::kernel::Kernels;
 use pollster::block_on;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a card may work on one submission, a few thousand rows at most. Beyond, its driver hangs.
+/// How long a card may work on one submission, which is bounded to take far less. Beyond, its driver hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Largest buffer that is asked for, in bytes; more streams or rows go in several passes.
 const BUFFER_BYTES_MAX: u64 = 256 << 20;
@@ -54,7 +56,13 @@ pub struct Gpu {
     pub(super) kernels: Kernels,
     adapter: Adapter,
     buffer_bytes_max: u64,
+    /// Bytes of rooms that wait for their next use, of all models.
+    pub(super) idle_bytes: AtomicU64,
+    /// Whose submission the card works on: waiting for one's own must not count the work of others.
+    turn: Mutex<()>,
     trouble: Arc<Mutex<Option<String>>>,
+    #[cfg(test)]
+    pub(super) fails_to_wait: std::sync::atomic::AtomicBool,
 }
 
 /// The cards that this machine's drivers offer, in the drivers' order; none where there is no driver.
@@ -110,9 +118,13 @@ impl Gpu {
             kernels,
             adapter: adapter.clone(),
             buffer_bytes_max: bytes.min(BUFFER_BYTES_MAX),
+            idle_bytes: AtomicU64::new(0),
+            turn: Mutex::default(),
             trouble,
+            #[cfg(test)]
+            fails_to_wait: std::sync::atomic::AtomicBool::new(false),
         };
-        gpu.check().map_err(|Lost(reason)| refused(reason))?;
+        gpu.check().map_err(|failure| refused(failure.to_string()))?;
         Ok(gpu)
     }
 
@@ -137,17 +149,17 @@ impl Gpu {
     ///
     /// # Errors
     /// What it said, or why it was written off.
-    pub fn check(&self) -> Result<(), Lost> {
+    pub fn check(&self) -> Result<(), Failure> {
         match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
-            Some(message) => Err(Lost(message.clone())),
+            Some(message) => Err(Failure::Lost(message.clone())),
         }
     }
 
     /// Writes off the card: it is not asked again.
-    pub fn give_up(&self, message: &str) -> Lost {
+    pub fn give_up(&self, message: &str) -> Failure {
         note(&self.trouble, message.to_owned());
-        Lost(message.to_owned())
+        Failure::Lost(message.to_owned())
     }
 
     /// Takes the device away, as a driver does when it resets a card.
@@ -156,10 +168,35 @@ impl Gpu {
     }
 
     /// Waits until a submission is done.
-    pub(super) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), Lost> {
+    pub(super) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), Failure> {
         let until = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(PATIENCE) };
-        self.device.poll(until).map_err(|error| self.give_up(&error.to_string()))?;
-        self.check()
+        // The library panics where a driver says that the device is lost while it is waited for.
+        let waited = catch_unwind(AssertUnwindSafe(|| self.poll(until)));
+        let trouble = match waited {
+            Ok(Ok(_)) => return self.check(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "its driver failed".to_owned(),
+        };
+        // Letting go of the queue would wait for the hanging work without end.
+        std::mem::forget(self.queue.clone());
+        Err(self.give_up(&trouble))
+    }
+
+    #[cfg(not(test))]
+    fn poll(&self, until: wgpu::PollType) -> Result<wgpu::PollStatus, wgpu::PollError> {
+        self.device.poll(until)
+    }
+
+    /// The same, unless a test makes it fail.
+    #[cfg(test)]
+    fn poll(&self, until: wgpu::PollType) -> Result<wgpu::PollStatus, wgpu::PollError> {
+        assert!(!self.fails_to_wait.load(std::sync::atomic::Ordering::SeqCst), "as a lost device does");
+        self.device.poll(until)
+    }
+
+    /// The right to submit work and wait for it.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::device::Gpu;
 use super::kernel::{Division, Moving, Stage, constants, weights};
 use super::resident::Program;
-use crate::echo::{Echo, Recurrent};
+use crate::echo::{Echo, Recurrent, Weights};
 
 /// Units and streams of a workgroup's square.
 const TILE: usize = 32;
@@ -19,10 +19,22 @@ pub(super) struct EchoProgram {
     columns: usize,
     leak: f32,
     is_dense: bool,
+    operations: usize,
     weights: Vec<wgpu::Buffer>,
 }
 
 impl EchoProgram {
+    /// Numbers of the largest buffer.
+    pub(super) fn largest_weights(echo: &Echo<f32>) -> usize {
+        let Weights { units, inputs, recurrent, .. } = echo.weights();
+        match recurrent {
+            Recurrent::Dense(_) => {
+                units.next_multiple_of(TILE) * (units + inputs + 1).next_multiple_of(DEPTH)
+            }
+            Recurrent::Sparse(rows) => rows.values.len().max(units * (inputs + 1)),
+        }
+    }
+
     pub(super) fn load(gpu: &Gpu, echo: &Echo<f32>) -> Self {
         let stored = echo.weights();
         let (units, inputs) = (stored.units, stored.inputs);
@@ -47,7 +59,11 @@ impl EchoProgram {
                 ],
             ),
         };
-        Self { units, inputs, columns, leak: stored.leak, is_dense, weights }
+        let operations = match &stored.recurrent {
+            Recurrent::Dense(_) => units * columns,
+            Recurrent::Sparse(rows) => rows.values.len() + units * (inputs + 1),
+        };
+        Self { units, inputs, columns, leak: stored.leak, is_dense, operations, weights }
     }
 }
 
@@ -70,6 +86,10 @@ impl Program for EchoProgram {
 
     fn bytes(&self) -> u64 {
         self.weights.iter().map(wgpu::Buffer::size).sum()
+    }
+
+    fn operations(&self) -> usize {
+        self.operations
     }
 
     fn stages(&self, gpu: &Gpu, stride: u32, moving: &Moving) -> Vec<Stage> {

@@ -11,7 +11,8 @@
 //! from the CPU's. A prediction's bits do not depend on the windows beside it: every sum has one order, whatever the
 //! number of streams.
 //!
-//! A card that fails, or runs out of memory, is not asked again: callers get [`Lost`] and turn to the CPU.
+//! A card that fails is not asked again: callers get a [`Failure`] and turn to the CPU, as they do for a batch that the
+//! card has no memory for.
 
 mod agreement;
 mod device;
@@ -21,6 +22,8 @@ mod resident;
 mod room;
 mod spectral;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use agreement::{AGREEMENT_MAX, Disagreement};
 pub use device::{Adapter, Gpu, OpenError, adapters};
@@ -58,10 +61,16 @@ const SOURCES: [&str; 13] = [
     SPECTRAL_HOME,
 ];
 
-/// The card stopped working; what it said.
+/// Why a card did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the graphics card stopped working: {0}")]
-pub struct Lost(pub(crate) String);
+pub enum Failure {
+    /// It stopped working, for good; what it said.
+    #[error("the graphics card stopped working: {0}")]
+    Lost(String),
+    /// It has no memory left for this batch.
+    #[error("the graphics card has no memory left")]
+    Full,
+}
 
 /// The first 12 hexadecimal digits of the SHA-256 of everything that is compiled for a card: part of what names the
 /// arithmetic of a prediction.

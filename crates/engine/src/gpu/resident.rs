@@ -1,6 +1,6 @@
 //! A model whose reservoirs are on a card.
 
-use super::Lost;
+use super::Failure;
 use super::device::Gpu;
 use super::echo::EchoProgram;
 use super::kernel::{Moving, Stage};
@@ -11,6 +11,7 @@ use crate::block::{Block, Reservoir};
 use crate::model::{Core, Elsewhere, Leg, Parts};
 use crate::quantum::Matrices;
 use crate::{Forecast, Model, Scratch, Window, WindowError};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most windows that step side by side.
@@ -21,8 +22,13 @@ const STREAMS_STEP: usize = 8;
 const ROWS_MAX: usize = 1024;
 /// Most numbers that are sent or come back at once, 64 MiB.
 const SENT_MAX: usize = 16 << 20;
-/// Free rooms that are kept for the next batch.
-const ROOMS_KEPT: usize = 4;
+/// Multiplications that are asked for at once: some milliseconds of a card, seconds of a software one. Systems take a card
+/// away from whoever occupies it for too long.
+const WORK_MAX: usize = 4_000_000_000;
+/// Rooms of a model that are kept for its next batches.
+const ROOMS_KEPT: usize = 8;
+/// Bytes of a card's rooms that are kept, of all models.
+const IDLE_BYTES_MAX: u64 = 512 << 20;
 
 /// Why a model stays on the CPU.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +40,7 @@ pub enum Unsupported {
     #[error("it has no echo-state or quantum reservoir that a card can step: {0}")]
     NothingToDo(&'static str),
     /// A card's buffers do not hold it.
-    #[error("a single stream of it needs {needed} bytes in one buffer, and the card gives {given}")]
+    #[error("it needs {needed} bytes in one buffer, and the card gives {given}")]
     TooLarge {
         /// Bytes needed.
         needed: u64,
@@ -43,7 +49,7 @@ pub enum Unsupported {
     },
     /// The card failed.
     #[error(transparent)]
-    Lost(#[from] Lost),
+    Failed(#[from] Failure),
 }
 
 /// A reservoir on a card.
@@ -62,6 +68,8 @@ pub(super) trait Program: Send + Sync {
     fn fresh(&self, streams: usize) -> Option<Vec<f32>>;
     /// Bytes of its weights.
     fn bytes(&self) -> u64;
+    /// Multiplications of a stream's row.
+    fn operations(&self) -> usize;
     /// What a row takes, in order.
     fn stages(&self, gpu: &Gpu, stride: u32, moving: &Moving) -> Vec<Stage>;
 }
@@ -98,13 +106,13 @@ impl Resident {
         let mut reason = "it has no reservoir";
         let mut programs: Vec<Option<Box<dyn Program>>> = Vec::new();
         for block in &parts.encoder.blocks {
-            programs.push(match program(&gpu, block) {
-                Ok(program) => Some(program),
-                Err(why) => {
-                    reason = why;
-                    None
-                }
-            });
+            let given = gpu.buffer_bytes_max();
+            let needed = largest_weights(block);
+            if needed > given {
+                return Err(Unsupported::TooLarge { needed, given });
+            }
+            let program = in_memory(&gpu, || program(&gpu, block))?;
+            programs.push(program.map_err(|why| reason = why).ok());
         }
         if programs.iter().all(Option::is_none) {
             return Err(Unsupported::NothingToDo(reason));
@@ -113,9 +121,8 @@ impl Resident {
         let resident = Self { gpu, model, programs, rooms: Mutex::default() };
         let needed = 4 * (STREAMS_STEP * resident.widest()) as u64;
         let given = resident.gpu.buffer_bytes_max();
-        let largest = resident.programs().map(Program::bytes).max().unwrap_or(0).max(needed);
-        if largest > given {
-            return Err(Unsupported::TooLarge { needed: largest, given });
+        if needed > given {
+            return Err(Unsupported::TooLarge { needed, given });
         }
         Ok(resident)
     }
@@ -145,26 +152,30 @@ impl Resident {
     pub fn forecast_windows(
         &self,
         windows: &[Window<'_>],
-    ) -> Result<Vec<Result<Forecast, WindowError>>, Lost> {
+    ) -> Result<Vec<Result<Forecast, WindowError>>, Failure> {
         let parts = self.parts();
         let mut results: Vec<_> =
             windows.iter().map(|window| self.model.check(window).map(|()| None)).collect();
         let mut wanted: Vec<usize> = (0..windows.len()).filter(|&index| results[index].is_ok()).collect();
         wanted.sort_by_key(|&index| std::cmp::Reverse(windows[index].series.rows()));
         if let Some(&longest) = wanted.first() {
-            let mut rooms = self.rooms_for(wanted.len(), windows[longest].series.rows());
+            self.gpu.check()?;
+            let mut rooms = self.rooms_for(wanted.len(), windows[longest].series.rows())?;
             let lease = Lease { gpu: &self.gpu, rooms: &mut rooms };
             parts.forecast_offloaded(windows, &wanted, &mut results, &mut Scratch::default(), lease)?;
-            let mut free = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-            free.push(rooms);
-            if free.len() > ROOMS_KEPT {
-                free.remove(0);
-            }
+            self.keep(rooms);
         }
         let answered = |result: Result<Option<Forecast>, WindowError>| {
             result.map(|forecast| forecast.expect("every checked window was forecast"))
         };
         Ok(results.into_iter().map(answered).collect())
+    }
+
+    /// The same programs under another model's name: a card that computes something else.
+    #[cfg(test)]
+    pub(super) fn with_model(mut self, model: Arc<Model>) -> Self {
+        self.model = model;
+        self
     }
 
     pub(super) fn parts(&self) -> &Parts<f32> {
@@ -188,7 +199,7 @@ impl Resident {
     }
 
     /// Rooms for so many windows, as many as fit a card's buffers.
-    fn rooms_for(&self, windows: usize, rows: usize) -> Rooms {
+    fn rooms_for(&self, windows: usize, rows: usize) -> Result<Rooms, Failure> {
         let numbers = self.gpu.buffer_bytes_max() as usize / 4;
         // Powers of two, so that few sizes are asked for.
         let wanted = windows.next_power_of_two().clamp(STREAMS_STEP, STREAMS_MAX);
@@ -197,22 +208,79 @@ impl Resident {
         let a_row =
             self.programs().map(|program| program.inputs().max(program.features())).max().unwrap_or(1);
         let rows_fitting = numbers.min(SENT_MAX) / (a_row * streams);
-        let rows = rows.next_power_of_two().min(ROWS_MAX).min(rows_fitting).max(1);
+        let operations: usize = self.programs().map(Program::operations).sum();
+        let rows_bearable = WORK_MAX / (operations * streams).max(1);
+        let rows = rows.next_power_of_two().min(ROWS_MAX).min(rows_fitting).min(rows_bearable).max(1);
         let size = Size { streams, rows };
-        let mut free = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = free.iter().position(|rooms| rooms.size == size) {
-            return free.swap_remove(place);
+        if let Some(rooms) = self.kept(size) {
+            return Ok(rooms);
         }
-        drop(free);
         let room = |program: &Option<Box<dyn Program>>| {
             program.as_ref().map(|program| Room::new(&self.gpu, program.as_ref(), size))
         };
-        Rooms { size, rooms: self.programs.iter().map(room).collect() }
+        in_memory(&self.gpu, || Rooms { size, rooms: self.programs.iter().map(room).collect() })
+    }
+
+    /// Rooms of so many streams and at least so many rows, where they are at hand.
+    fn kept(&self, size: Size) -> Option<Rooms> {
+        let mut idle = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |rooms: &Rooms| rooms.size.streams == size.streams && rooms.size.rows >= size.rows;
+        let place = idle.iter().position(fits)?;
+        let rooms = idle.remove(place);
+        self.gpu.idle_bytes.fetch_sub(self.bytes_of(rooms.size), Ordering::Relaxed);
+        Some(rooms)
+    }
+
+    /// Keeps rooms for the next batch, unless there are enough.
+    fn keep(&self, rooms: Rooms) {
+        let bytes = self.bytes_of(rooms.size);
+        let with_more = |idle: u64| Some(idle + bytes).filter(|&idle| idle <= IDLE_BYTES_MAX);
+        let mut idle = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < ROOMS_KEPT
+            && self.gpu.idle_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_more).is_ok()
+        {
+            // The last one kept is the first one used, so that the others can be let go of.
+            idle.insert(0, rooms);
+        } else if let Some(oldest) = idle.pop() {
+            self.gpu.idle_bytes.fetch_sub(self.bytes_of(oldest.size), Ordering::Relaxed);
+        }
+    }
+
+    fn bytes_of(&self, size: Size) -> u64 {
+        self.programs().map(|program| Room::bytes(program, size)).sum()
     }
 }
 
+impl Drop for Resident {
+    fn drop(&mut self) {
+        let idle = std::mem::take(self.rooms.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let bytes: u64 = idle.iter().map(|rooms| self.bytes_of(rooms.size)).sum();
+        self.gpu.idle_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Makes buffers; where the card has no memory for them, the card itself is none the worse.
+fn in_memory<T>(gpu: &Gpu, make: impl FnOnce() -> T) -> Result<T, Failure> {
+    let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let made = make();
+    match pollster::block_on(scope.pop()) {
+        None => Ok(made),
+        Some(_) => Err(Failure::Full),
+    }
+}
+
+/// Bytes of the largest buffer of a reservoir's weights.
+fn largest_weights(block: &Block<f32>) -> u64 {
+    let numbers = match &block.reservoir {
+        Reservoir::Echo(echo) => EchoProgram::largest_weights(echo),
+        Reservoir::Quantum(bank) => bank.matrices_len(),
+        Reservoir::Spiking(_) => 0,
+    };
+    4 * numbers as u64
+}
+
 impl Elsewhere for Lease<'_> {
-    type Error = Lost;
+    type Error = Failure;
 
     fn steps(&self, block: usize) -> bool {
         self.rooms.rooms[block].is_some()
@@ -236,7 +304,7 @@ impl Elsewhere for Lease<'_> {
         leg: &Leg<'_>,
         inputs: &[f32],
         features: &mut Vec<f32>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), Failure> {
         let room = self.rooms.rooms[block].as_mut().expect("only blocks that are here are stepped here");
         room.step(self.gpu, leg, inputs, features)
     }

@@ -1,6 +1,6 @@
 //! Room on a card for the streams of one reservoir, and the stepping itself.
 
-use super::Lost;
+use super::Failure;
 use super::device::Gpu;
 use super::kernel::{Moving, ROW_STRIDE, Stage};
 use super::resident::Program;
@@ -65,6 +65,13 @@ impl Room {
         }
     }
 
+    /// Bytes that it takes, on the card and where features land.
+    pub(super) fn bytes(program: &dyn Program, size: Size) -> u64 {
+        let Size { streams, rows } = size;
+        let of_rows = rows * (program.inputs() + 2 * program.features());
+        4 * (streams * (3 * program.state_len() + program.scratch_len() + of_rows)) as u64
+    }
+
     /// Puts every stream back to its beginning.
     pub(super) fn begin(&mut self, gpu: &Gpu) {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -85,8 +92,9 @@ impl Room {
         leg: &Leg<'_>,
         inputs: &[f32],
         features: &mut Vec<f32>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), Failure> {
         gpu.check()?;
+        let _turn = gpu.turn();
         let slots = self.send(gpu, leg, inputs);
         let bytes = 4 * (slots as usize * self.slot_len) as u64;
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -130,7 +138,7 @@ impl Room {
         submission: wgpu::SubmissionIndex,
         bytes: u64,
         features: &mut Vec<f32>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), Failure> {
         let (sender, mapped) = mpsc::channel();
         self.landing.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             // Nobody listens any more where the wait was given up.

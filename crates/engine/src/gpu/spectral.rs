@@ -84,6 +84,13 @@ impl Program for SpectralProgram {
         self.weights.iter().map(wgpu::Buffer::size).sum()
     }
 
+    fn operations(&self) -> usize {
+        let k = self.dimension;
+        // Twelve products, and for each part of the evolution the pairs of both parities.
+        let read_outs = self.substeps * k * k * (self.observables + 4);
+        self.networks * (12 * k * k * k + read_outs)
+    }
+
     fn stages(&self, gpu: &Gpu, stride: u32, moving: &Moving) -> Vec<Stage> {
         let (k, networks) = (self.dimension as u32, self.networks as u32);
         let sizes = [self.inputs, self.networks, self.dimension, self.substeps, self.observables];

@@ -78,6 +78,10 @@ impl Program for TableProgram {
         self.weights.iter().map(wgpu::Buffer::size).sum()
     }
 
+    fn operations(&self) -> usize {
+        self.networks * 3 * self.half * (2 * self.half + self.features)
+    }
+
     fn stages(&self, gpu: &Gpu, stride: u32, moving: &Moving) -> Vec<Stage> {
         let sizes = [self.inputs, self.networks, self.half, self.features, self.dimension];
         let mut shape = vec![stride];

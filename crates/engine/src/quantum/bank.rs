@@ -99,6 +99,16 @@ impl Bank {
         if spectra.is_empty() { Matrices::Tables(tables) } else { Matrices::Spectra(spectra) }
     }
 
+    /// How many numbers the matrices of all networks have together.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn matrices_len(&self) -> usize {
+        let of_one = |network: &Form| match network {
+            Form::Transfer(table) => 3 * table.half() * (2 * table.half() + table.features()),
+            Form::Spectral(fields) => fields[0].len(),
+        };
+        self.networks.iter().map(of_one).sum()
+    }
+
     /// Coordinates of a network's state whose sum is its trace.
     #[cfg(feature = "gpu")]
     pub(crate) fn diagonal(&self) -> &[usize] {

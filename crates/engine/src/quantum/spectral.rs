@@ -89,6 +89,13 @@ impl Spectral {
         }
     }
 
+    /// Numbers of its eigenvectors, phases and read-outs.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn len(&self) -> usize {
+        let k = self.dimension;
+        2 * k * k + self.phases.len() * 4 * k + self.observables * k * (k + 1)
+    }
+
     /// k.
     #[cfg(feature = "gpu")]
     pub(crate) fn dimension(&self) -> usize {

@@ -61,9 +61,11 @@ fn answers_are_the_cpu_s_to_1e_4_and_do_not_depend_on_the_batch() {
         // Were all bits those of the CPU, the card would have done nothing.
         let is_other = here.iter().zip(&together).any(|(here, there)| bits(here.as_ref().unwrap()) != *there);
         differ.extend(is_other.then_some(sample.family));
-        let there = resident.forecast_windows(&[Window { series: &series[3], index: 0 }]).unwrap();
-        let apart = resident.difference(here[3].as_ref().unwrap(), there[0].as_ref().unwrap());
-        assert!(apart <= AGREEMENT_MAX, "{}: {apart:e}", sample.name());
+        let asked: Vec<Window<'_>> = series.iter().map(|series| Window { series, index: 0 }).collect();
+        for (here, there) in here.iter().zip(resident.forecast_windows(&asked).unwrap()) {
+            let apart = resident.difference(here.as_ref().unwrap(), &there.unwrap());
+            assert!(apart <= AGREEMENT_MAX, "{}: {apart:e}", sample.name());
+        }
         for batch in [1, 7] {
             assert!(forecasts(&resident, &series[..batch]) == together[..batch], "{} {batch}", sample.name());
         }
@@ -75,13 +77,41 @@ fn answers_are_the_cpu_s_to_1e_4_and_do_not_depend_on_the_batch() {
     }
 }
 
-/// Several squares of 16 x 16 to a matrix, which takes a software card a second.
+/// Shapes that the samples lack: several squares of 16 x 16 to a matrix, all observables, the most coordinates of a table.
 #[test]
-fn networks_of_six_qubits_agree_too() {
+fn banks_of_every_shape_agree() {
     let Some(gpu) = card().map(Arc::new) else { return };
-    let sample = shaped(&waves(320), Family::Quantum, Precision::F32, &["qubits=6", "reservoirs=1"]);
-    let apart = resident(&gpu, &sample).unwrap().self_test().unwrap();
-    assert!(apart <= AGREEMENT_MAX, "{apart:e}");
+    let shapes: [&[&str]; 3] = [
+        &["qubits=6", "reservoirs=1"],
+        &["qubits=8", "reservoirs=1", "substeps=2"],
+        &["qubits=4", "reservoirs=2", "dissipation=0.1"],
+    ];
+    for settings in shapes {
+        let sample = shaped(&waves(320), Family::Quantum, Precision::F32, settings);
+        let apart = resident(&gpu, &sample).unwrap().self_test().unwrap();
+        assert!(apart <= AGREEMENT_MAX, "{settings:?}: {apart:e}");
+    }
+}
+
+/// More streams than a workgroup has, more windows than step side by side, and several threads on one card.
+#[test]
+fn large_batches_and_several_threads_give_the_same_bits() {
+    let Some(gpu) = card().map(Arc::new) else { return };
+    let mut tried = 0;
+    for sample in all_samples().filter(|sample| sample.family == Family::Echo) {
+        let Ok(resident) = resident(&gpu, sample) else { continue };
+        let one = windows(sample, 7);
+        let many: Vec<Series> = (0..300).map(|index| one[index % 7].clone()).collect();
+        let wanted = forecasts(&resident, &one);
+        let got = forecasts(&resident, &many);
+        assert!((0..300).all(|index| got[index] == wanted[index % 7]), "{}", sample.name());
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| forecasts(&resident, &one))).collect();
+            assert!(threads.into_iter().all(|thread| thread.join().unwrap() == wanted), "{}", sample.name());
+        });
+        tried += 1;
+    }
+    assert!(tried >= 3);
 }
 
 #[test]

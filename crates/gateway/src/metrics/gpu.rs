@@ -39,9 +39,15 @@ impl GpuFigures {
     }
 
     pub(super) fn set(&self, gpus: &[GpuLoad]) {
+        // A card that no longer tells must not show what it last said.
+        for figure in [&self.utilization, &self.memory_total, &self.memory_used, &self.power] {
+            figure.clear();
+        }
         for gpu in gpus {
             let labels = GpuLabels { gpu_uuid: gpu.uuid.clone() };
-            self.utilization.get_or_create(&labels).set(gpu.utilization);
+            if let Some(utilization) = gpu.utilization {
+                self.utilization.get_or_create(&labels).set(utilization);
+            }
             self.memory_total.get_or_create(&labels).set(gpu.memory_total_bytes as f64);
             self.memory_used.get_or_create(&labels).set(gpu.memory_used_bytes as f64);
             if let Some(watts) = gpu.power_watts {

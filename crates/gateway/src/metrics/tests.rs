@@ -69,7 +69,7 @@ fn cards_show_under_triton_s_names_and_only_where_there_are_any() {
     let metrics = Metrics::new(&catalogue());
     let gpu = GpuLoad {
         uuid: "GPU-1".into(),
-        utilization: 0.25,
+        utilization: Some(0.25),
         memory_total_bytes: 4096,
         memory_used_bytes: 1024,
         power_watts: None,
@@ -85,4 +85,5 @@ fn cards_show_under_triton_s_names_and_only_where_there_are_any() {
         assert!(text.lines().any(|line| line == wanted), "{wanted} is missing in\n{text}");
     }
     assert!(!text.contains("nv_gpu_power_usage{"));
+    assert!(!shown(&NodeLoad::default()).contains("GPU-1"), "a card that is gone");
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// Windows that card and CPU race over under `auto`: a full batch of a busy server.
 const RACE_WINDOWS: usize = 64;
+/// Microseconds of the CPU that a race may take; costly models race with fewer windows.
+const RACE_CPU_US: f64 = 50_000.0;
 /// Rows of each, unless the model needs more: enough to tell.
 const RACE_ROWS: usize = 16;
 
@@ -70,9 +72,9 @@ impl Cards {
             let place = format!("gpu:{}", gpu.adapter().index);
             match bring(gpu, &model) {
                 Ok((resident, apart)) => {
-                    let speed = Race::run(&resident).map_or_else(String::new, |Race { on_card, on_cpu }| {
-                        let times = on_cpu.0 as f64 / on_card.0.max(1) as f64;
-                        format!(", {times:.2} times as fast as one thread for {RACE_WINDOWS} windows")
+                    let speed = Race::run(&resident).map_or_else(String::new, |race| {
+                        let times = race.on_cpu.0 as f64 / race.on_card.0.max(1) as f64;
+                        format!(", {times:.2} times as fast as one thread for {} windows", race.windows)
                     });
                     let profile = NumericProfile::GpuF32;
                     format!(
@@ -90,12 +92,19 @@ impl Cards {
         let mut residents = Vec::new();
         for gpu in &self.gpus {
             let card = gpu.adapter().index;
+            // Bits depend on card and driver, and the same request must not depend on which card is free.
+            if residents.first().is_some_and(|first: &Resident| !is_alike(first.gpu(), gpu)) {
+                tracing::info!(model = %name, card, "not used beside a card of another kind");
+                continue;
+            }
             match bring(gpu, &model) {
                 Ok((resident, apart)) if !self.must_win || Race::run(&resident).is_some_and(Race::is_won) => {
                     tracing::info!(model = %name, card, apart, "the card agrees with the CPU");
                     residents.push(resident);
                 }
-                Ok(_) => tracing::info!(model = %name, card, "stays on the CPU, which is as fast"),
+                Ok(_) => {
+                    tracing::info!(model = %name, card, "stays on the CPU, whose threads together are as fast");
+                }
                 Err(why) => tracing::info!(model = %name, card, why, "stays on the CPU"),
             }
         }
@@ -130,6 +139,11 @@ fn chosen(mut all: Vec<Adapter>, index: Option<usize>) -> Result<Vec<Adapter>, C
     if all.is_empty() { Err(CardsError { index, there: there.join(", ") }) } else { Ok(all) }
 }
 
+fn is_alike(one: &Gpu, other: &Gpu) -> bool {
+    let of = |gpu: &Gpu| (gpu.adapter().name.clone(), gpu.adapter().driver.clone());
+    of(one) == of(other)
+}
+
 /// Whether the system shows any sign of a card.
 fn may_have_hardware() -> bool {
     if !cfg!(target_os = "linux") {
@@ -153,6 +167,7 @@ fn bring(gpu: &Arc<Gpu>, model: &Arc<Model>) -> Result<(Resident, f64), String> 
 /// How long a full batch takes.
 #[derive(Debug, Clone, Copy)]
 struct Race {
+    windows: usize,
     on_card: Micros,
     on_cpu: Micros,
 }
@@ -162,10 +177,11 @@ impl Race {
     fn run(resident: &Resident) -> Option<Self> {
         let model = resident.model();
         let (rows, channels) = (RACE_ROWS.max(model.window_min()), model.channels().len());
-        let zeros = Samples::F64(vec![0.0; RACE_WINDOWS * rows * channels]);
-        let series = Series::new(RACE_WINDOWS, rows, channels, zeros)?;
-        let windows: Vec<Window<'_>> =
-            (0..RACE_WINDOWS).map(|index| Window { series: &series, index }).collect();
+        let affordable = RACE_CPU_US / (rows as f64 * model.cost().together_us);
+        let count = RACE_WINDOWS.min(affordable as usize).max(1);
+        let zeros = Samples::F64(vec![0.0; count * rows * channels]);
+        let series = Series::new(count, rows, channels, zeros)?;
+        let windows: Vec<Window<'_>> = (0..count).map(|index| Window { series: &series, index }).collect();
         // The first pass makes room.
         resident.forecast_windows(&windows).ok()?;
         let start = clock::now();
@@ -173,11 +189,13 @@ impl Race {
         let on_card = clock::since(start);
         let start = clock::now();
         drop(model.forecast_windows(&windows));
-        Some(Self { on_card, on_cpu: clock::since(start) })
+        Some(Self { windows: count, on_card, on_cpu: clock::since(start) })
     }
 
+    /// Whether one card does more than all threads of the CPU.
     fn is_won(self) -> bool {
-        self.on_card < self.on_cpu
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.on_card.0.saturating_mul(threads as u64) < self.on_cpu.0
     }
 }
 

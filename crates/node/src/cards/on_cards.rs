@@ -2,8 +2,8 @@
 
 use crate::predictor::{Predicted, Predictor};
 use spinwell_core::NumericProfile;
-use spinwell_engine::gpu::Resident;
-use spinwell_engine::{Model, Window};
+use spinwell_engine::gpu::{Failure, Resident};
+use spinwell_engine::{Forecast, Model, Window, WindowError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,6 +13,15 @@ struct Card {
     /// Batches on their way.
     batches: AtomicUsize,
     has_failed: AtomicBool,
+}
+
+impl Card {
+    fn run(&self, windows: &[Window<'_>]) -> Result<Vec<Result<Forecast, WindowError>>, Failure> {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        let results = self.resident.forecast_windows(windows);
+        self.batches.fetch_sub(1, Ordering::Relaxed);
+        results
+    }
 }
 
 /// A model on one or several cards, and on the CPU for when they fail.
@@ -38,11 +47,11 @@ impl OnCards {
 impl Predictor for OnCards {
     fn predict(&self, windows: &[Window<'_>]) -> Predicted {
         while let Some(card) = self.freest() {
-            card.batches.fetch_add(1, Ordering::Relaxed);
-            let results = card.resident.forecast_windows(windows);
-            card.batches.fetch_sub(1, Ordering::Relaxed);
+            let results = card.run(windows);
             match results {
                 Ok(results) => return Predicted::forecasts(results, NumericProfile::GpuF32),
+                // The next batch may find room again.
+                Err(Failure::Full) => break,
                 Err(lost) => {
                     card.has_failed.store(true, Ordering::Relaxed);
                     let card = card.resident.gpu().adapter().index;
