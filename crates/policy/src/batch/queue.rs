@@ -91,6 +91,8 @@ pub struct Queue<T> {
     speeds: Vec<Speed>,
     /// What waits is expected to take, by class.
     backlog: [Duration; Priority::COUNT],
+    /// The batches that run, by lane, with when each is expected to end.
+    running: Vec<(usize, Instant)>,
     shedding: Shedding,
     arrivals: u64,
 }
@@ -107,6 +109,7 @@ impl<T> Queue<T> {
             deadlines: BTreeSet::new(),
             speeds: vec![Speed::default(); lanes],
             backlog: [Duration::ZERO; Priority::COUNT],
+            running: Vec::new(),
             shedding: Shedding::new(limits.target, limits.interval),
             arrivals: 0,
         }
@@ -136,7 +139,7 @@ impl<T> Queue<T> {
             return Err(Refusal::Full);
         }
         let expected = self.speeds[request.lane].estimate(request.cost, now);
-        let backlog = self.backlog_before(request.priority);
+        let backlog = self.backlog_before(request.priority, now);
         let is_hopeless = now + backlog + expected > request.deadline && backlog > Duration::ZERO;
         if is_hopeless || self.shedding.is_on() && backlog > self.limits.target {
             return Err(Refusal::Backlog { takes: backlog });
@@ -152,11 +155,15 @@ impl<T> Queue<T> {
         Ok(Slot(arrival))
     }
 
-    /// What waits and goes before a request of that class, divided among the executors. Of lower classes only their share
-    /// goes before it, which is left out.
-    fn backlog_before(&self, priority: Priority) -> Duration {
-        let before: Duration = self.backlog[..=priority as usize].iter().sum();
-        before / u32::try_from(self.limits.executors.max(1)).unwrap_or(u32::MAX)
+    /// What runs and what waits and goes before a request of that class, divided among the executors. Of lower classes only
+    /// their share goes before it, which is left out.
+    fn backlog_before(&self, priority: Priority, now: Instant) -> Duration {
+        let executors = self.limits.executors.max(1);
+        let waiting: Duration = self.backlog[..=priority as usize].iter().sum();
+        let is_busy = self.running.len() >= executors;
+        let running = self.running.iter().map(|&(_, end)| end.saturating_duration_since(now));
+        let running: Duration = running.filter(|_| is_busy).sum();
+        (waiting + running) / u32::try_from(executors).unwrap_or(u32::MAX)
     }
 
     /// A request leaves, because its caller has.
@@ -182,12 +189,14 @@ impl<T> Queue<T> {
         expired
     }
 
-    /// A batch of that model and cost took so long.
+    /// A batch of that model and cost has ended; it took so long.
     ///
     /// # Panics
     /// Where there is no such lane.
     pub fn observe(&mut self, lane: usize, cost: Cost, took: Duration, now: Instant) {
         self.speeds[lane].observe(cost, took, now);
+        let ended = self.running.iter().position(|&(running, _)| running == lane);
+        ended.map(|place| self.running.swap_remove(place));
     }
 
     /// Takes the next batch, and with it the requests that are to be refused. `None` where nobody waits.
@@ -202,6 +211,7 @@ impl<T> Queue<T> {
                 continue;
             }
             let (ready, cost) = self.fill(lane, arrival, now);
+            self.running.push((lane, now + self.speeds[lane].estimate(cost, now)));
             return Some(Batch { lane, ready, cost, late, shed });
         }
         let nothing = late.is_empty() && shed.is_empty();
@@ -220,8 +230,12 @@ impl<T> Queue<T> {
         for arrival in std::iter::once(first).chain(others) {
             let Some(item) = self.items.get(&arrival) else { continue };
             let together = cost.plus(item.request.cost);
-            let end = now + self.speeds[lane].estimate(together, now);
-            let is_in_time = soonest.is_none_or(|soonest| end < soonest) && end < item.request.deadline;
+            let takes = self.speeds[lane].estimate(together, now);
+            let end = now + takes;
+            // A batch that takes as long as requests may wait would make those wait that come next.
+            let is_in_time = soonest.is_none_or(|soonest| end < soonest)
+                && end < item.request.deadline
+                && takes <= self.limits.target / 2;
             if !ready.is_empty() && (!together.is_within(self.limits.batch_max) || !is_in_time) {
                 break;
             }

@@ -207,6 +207,24 @@ fn a_queue_that_does_not_drain_sheds_its_lowest_class_and_closes_the_door() {
 }
 
 #[test]
+fn what_runs_counts_while_all_executors_are_busy_and_batches_stay_short() {
+    let mut story = Story::with(Limits { executors: 2, ..LIMITS });
+    // A row takes a millisecond, so that 25 of them are half of what requests may wait.
+    story.observe(10, 10, 0);
+    for work in 0..6 {
+        story.push(work, Ask { rows: 10, ..ASK }, 0).unwrap();
+    }
+    assert_eq!(story.take(0).unwrap().ready, [0, 1]);
+    assert!(story.push(6, Ask { rows: 10, deadline: 38, ..ASK }, 0).is_ok(), "40 waiting on two, one idle");
+    assert_eq!(story.take(0).unwrap().ready.len(), 2);
+    // Now 20 of each batch are left, and 30 wait.
+    let refused = story.push(7, Ask { rows: 10, deadline: 38, ..ASK }, 0);
+    assert_eq!(refused, Err(Refusal::Backlog { takes: Duration::from_millis(35) }));
+    story.observe(20, 20, 20);
+    assert!(story.push(8, Ask { rows: 10, deadline: 56, ..ASK }, 20).is_ok(), "an executor is idle again");
+}
+
+#[test]
 fn a_full_queue_refuses() {
     let mut story = Story::with(Limits { len_max: 2, ..LIMITS });
     assert!(story.push(0, ASK, 0).is_ok() && story.push(1, ASK, 0).is_ok());
