@@ -122,7 +122,8 @@ fn bad_bodies() -> Vec<Row> {
     let declared = |length: &str| Request::new("POST", WAVE).header("Content-Length", length);
     let unknown_output = changed(|body| body["outputs"] = json!([{"name": "label"}]));
     let sequence = changed(|body| body["parameters"] = json!({"sequence_id": 7}));
-    let gzip = Request::post(WAVE, good().to_string()).header("Content-Encoding", "br");
+    let brotli = Request::post(WAVE, good().to_string()).header("Content-Encoding", "br");
+    let raw = |tensor: &[u8]| Request::post(WAVE, tensor).header("Inference-Header-Content-Length", "0");
     vec![
         ("malformed JSON", Request::post(WAVE, "{\"inputs\": ["), 400, "SPW-JSON-MALFORMED"),
         ("no JSON", Request::post(WAVE, "hello"), 400, "SPW-JSON-MALFORMED"),
@@ -150,7 +151,7 @@ fn bad_bodies() -> Vec<Row> {
         ),
         ("unknown output", unknown_output, 400, "SPW-OUTPUT-UNKNOWN"),
         ("a sequence", sequence, 400, "SPW-NOT-OFFERED"),
-        ("compressed", gzip, 415, "SPW-NOT-OFFERED"),
+        ("coding", brotli, 415, "SPW-NOT-OFFERED"),
         ("truncated tensor", binary(ROWS * 4, &tensor()[..ROWS * 4 - 5]), 400, "SPW-FRAMING-INVALID"),
         (
             "surplus bytes",
@@ -161,7 +162,8 @@ fn bad_bodies() -> Vec<Row> {
         ("size that is not the shape's", binary(8, &[0; 8]), 400, "SPW-FRAMING-INVALID"),
         ("header too long", length("1000000"), 400, "SPW-FRAMING-INVALID"),
         ("header that is no number", length("x"), 400, "SPW-FRAMING-INVALID"),
-        ("header of 0", length("0"), 400, "SPW-NOT-OFFERED"),
+        ("raw tensor cut short", raw(&[0; 41]), 400, "SPW-FRAMING-INVALID"),
+        ("raw tensor not finite", raw(&f32::NAN.to_le_bytes().repeat(64)), 422, "SPW-TENSOR-NOT-FINITE"),
         ("length that is no number", declared("abc"), 400, "SPW-FRAMING-INVALID"),
         ("length below zero", declared("-1"), 400, "SPW-FRAMING-INVALID"),
         ("two lengths", declared("5").header("Content-Length", "6"), 400, "SPW-FRAMING-INVALID"),
