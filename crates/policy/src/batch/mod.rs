@@ -2,15 +2,15 @@
 //!
 //! Three questions are answered one after the other, each by the cheapest rule that is fair:
 //! * *Whose turn is it?* Priority classes share an executor's time 8:4:2:1, tenants of a class equally, and of one tenant the
-//!   request whose deadline is nearest goes first ([`turns`]). Strict priorities would let a flood of critical requests
+//!   request whose deadline is nearest goes first (`turns`). Strict priorities would let a flood of critical requests
 //!   starve all others for ever; shares let them have it eight times sooner.
 //! * *Who rides along?* Requests to the same model in order of class and deadline, until the batch is full or would make
 //!   one of them late. A batch costs little more than its first request, so riding along overtakes nobody.
 //! * *Who need not wait?* A request that the backlog will not let finish in time is refused when it comes; one that cannot
 //!   finish any more is refused when its turn comes; and where the oldest request stays old, the lowest class is shed
-//!   ([`shedding`]).
+//!   (`shedding`).
 //!
-//! What a request will take is estimated from what batches of its model took ([`speed`]); nothing is refused on an
+//! What a request will take is estimated from what batches of its model took (`speed`); nothing is refused on an
 //! estimate that nobody has measured.
 
 mod queue;
