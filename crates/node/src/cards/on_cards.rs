@@ -17,10 +17,24 @@ struct Card {
 
 impl Card {
     fn run(&self, windows: &[Window<'_>]) -> Result<Vec<Result<Forecast, WindowError>>, Failure> {
-        self.batches.fetch_add(1, Ordering::Relaxed);
-        let results = self.resident.forecast_windows(windows);
-        self.batches.fetch_sub(1, Ordering::Relaxed);
-        results
+        let _ride = Ride::on(&self.batches);
+        self.resident.forecast_windows(windows)
+    }
+}
+
+/// A batch on its way, until it is dropped: also where the way ends in a panic.
+struct Ride<'c>(&'c AtomicUsize);
+
+impl<'c> Ride<'c> {
+    fn on(batches: &'c AtomicUsize) -> Self {
+        batches.fetch_add(1, Ordering::Relaxed);
+        Self(batches)
+    }
+}
+
+impl Drop for Ride<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
