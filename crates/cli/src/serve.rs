@@ -127,7 +127,7 @@ async fn serve(loaded: Loaded) -> Result<()> {
     let asked_to_stop = shutdown::on_signals().context("signals cannot be caught")?;
     // Before the models are loaded: a taken port is the commonest mistake and should be told at once.
     let listeners = open(options).map_err(|error| error.fault())?;
-    let node = start_node(options).map_err(|error| error.fault())?;
+    let node = start_node(options).await?;
     let health = Health::default();
     let metrics = Arc::new(Metrics::new(&node.models()));
     let gateway = Gateway::new(Parts {
@@ -135,6 +135,7 @@ async fn serve(loaded: Loaded) -> Result<()> {
         limits: options.limits.clone(),
         health: health.clone(),
         reader: metrics.clone(),
+        statistics: metrics.statistics(),
     });
     health.advance(Phase::Ready);
     announce(&listeners, &node)?;
@@ -210,7 +211,7 @@ fn open(options: &Options) -> Result<Listeners, listen::Error> {
     })
 }
 
-fn start_node(options: &Options) -> Result<Arc<Node>, spinwell_node::StartError> {
+async fn start_node(options: &Options) -> Result<Arc<Node>> {
     let node = spinwell_node::Options {
         id: options.node_id.clone(),
         executors: options.executors,
@@ -221,8 +222,12 @@ fn start_node(options: &Options) -> Result<Arc<Node>, spinwell_node::StartError>
         batch_rows_max: options.limits.batch_rows_max,
         rows_max: options.limits.rows_max,
         device: options.device,
+        sequences: options.sequences,
+        data: Some(options.data_dir.clone()),
     };
-    Ok(Arc::new(Node::start(&options.models_dir, &node)?))
+    let folder = options.models_dir.clone();
+    let started = tokio::task::spawn_blocking(move || Node::start(&folder, &node));
+    Ok(Arc::new(started.await?.map_err(|error| error.fault())?))
 }
 
 /// What a model of this task answers.
@@ -251,6 +256,9 @@ fn announce(listeners: &Listeners, node: &Node) -> Result<()> {
     }
     for problem in node.problems() {
         lines.push(format!("skipped {}: {}: {}", problem.path.display(), problem.code, problem.message));
+    }
+    if node.restored() > 0 {
+        lines.push(format!("kept    {} sequences brought back from the step log", node.restored()));
     }
     if models.ready().is_empty() {
         lines.push("no model is loaded; train one with `spinwell train`".to_owned());

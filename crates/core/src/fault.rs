@@ -92,6 +92,18 @@ codes! {
     Stopping = "SPW-STOPPING", Service, retryable: true;
     /// A promise of our own code was broken.
     Internal = "SPW-INTERNAL", Service, retryable: true;
+    /// There is no sequence of that id, or it has ended.
+    SequenceUnknown = "SPW-SEQUENCE-UNKNOWN", Client, retryable: false;
+    /// The sequence was not used for so long that its state was given up.
+    SequenceExpired = "SPW-SEQUENCE-EXPIRED", Client, retryable: false;
+    /// The step's number is not the next one, or was taken with other rows.
+    SequenceStep = "SPW-SEQUENCE-STEP", Client, retryable: false;
+    /// The sequence belongs to a model that is not served, or to another one than asked for.
+    SequenceModel = "SPW-SEQUENCE-MODEL", Client, retryable: false;
+    /// The step log cannot be written, so that no step can be promised.
+    LogFailed = "SPW-LOG-FAILED", Service, retryable: true;
+    /// The database cannot be read or written.
+    DatabaseFailed = "SPW-DATABASE-FAILED", Service, retryable: true;
     /// The server could not be reached or did not answer as the protocol says.
     Unreachable = "SPW-UNREACHABLE", Service, retryable: true;
     /// The file is not a Spinwell model.
@@ -126,6 +138,8 @@ codes! {
     OptionInvalid = "SPW-OPTION-INVALID", Operator, retryable: false;
     /// The configuration file, or a key in it, is not valid.
     ConfigInvalid = "SPW-CONFIG-INVALID", Operator, retryable: false;
+    /// Another process uses the data folder.
+    DataInUse = "SPW-DATA-IN-USE", Operator, retryable: false;
     /// An address is in use or may not be bound without saying so.
     ListenRefused = "SPW-LISTEN-REFUSED", Operator, retryable: false;
     /// Training was interrupted before it had a model.
@@ -145,13 +159,14 @@ pub struct Fault {
     code: Code,
     message: String,
     retry_after: Option<crate::Millis>,
+    expected_step: Option<u64>,
 }
 
 impl Fault {
     /// A fault of `code` whose message the caller will read.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None }
+        Self { code, message: message.into(), retry_after: None, expected_step: None }
     }
 
     /// The same fault with a hint when to try again.
@@ -159,6 +174,19 @@ impl Fault {
     pub fn retry_after(mut self, wait: crate::Millis) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// The same fault with the number of the step that would have been right.
+    #[must_use]
+    pub fn expected_step(mut self, step: u64) -> Self {
+        self.expected_step = Some(step);
+        self
+    }
+
+    /// The number of the step that would have been right, where that is known.
+    #[must_use]
+    pub fn expected_step_hint(&self) -> Option<u64> {
+        self.expected_step
     }
 
     /// The stable code.

@@ -15,6 +15,7 @@ mod ids;
 mod outcome;
 mod priority;
 mod rng;
+mod sequence;
 mod series;
 mod units;
 
@@ -25,5 +26,6 @@ pub use outcome::{
 };
 pub use priority::{Priority, TenantId};
 pub use rng::Rng;
+pub use sequence::{SequenceId, SequenceKey, StateSource};
 pub use series::{NumericProfile, Samples, Series};
-pub use units::{Micros, Millis, Ratio};
+pub use units::{Micros, Millis, Ratio, UnixMillis};

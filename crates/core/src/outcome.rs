@@ -17,6 +17,8 @@ pub enum Protocol {
     Grpc,
     /// A request of a batch call.
     HttpBatch,
+    /// A message of a gRPC stream.
+    GrpcStream,
 }
 
 impl Protocol {
@@ -28,6 +30,7 @@ impl Protocol {
             Protocol::HttpBinary => "http_binary",
             Protocol::Grpc => "grpc",
             Protocol::HttpBatch => "http_batch",
+            Protocol::GrpcStream => "grpc_stream",
         }
     }
 }

@@ -37,6 +37,18 @@ impl From<Duration> for Micros {
     }
 }
 
+/// A moment of civil time, in milliseconds since the start of 1970 (UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// The moment so long before this one.
+    #[must_use]
+    pub fn before(self, span: Millis) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
 /// A share of a whole, in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Ratio(f64);

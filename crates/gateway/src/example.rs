@@ -4,12 +4,13 @@
 use crate::record::OutcomeReader;
 use crate::{Gateway, Parts};
 use spinwell_core::{
-    BatchCall, BatchShare, Code, Fault, Micros, Millis, ModelHash, ModelVersion, NodeId, NumericProfile,
-    Outcome, Protocol, ResultClass, Timings,
+    BatchCall, BatchShare, Code, Fault, Micros, Millis, ModelHash, ModelName, ModelVersion, NodeId,
+    NumericProfile, Outcome, Protocol, ResultClass, SequenceKey, StateSource, Timings,
 };
 use spinwell_protocol::{
-    Catalogue, Entry, ForecastFacts, InferFuture, InferReply, InferRequest, ModelDescription, ModelFacts,
-    NodeLink, NodeLoad, OutputName, OutputTensor, Predictions, RequestedOutput, Task, Values,
+    Catalogue, Entry, ForecastFacts, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
+    ModelDescription, ModelFacts, NodeLink, NodeLoad, OutputName, OutputTensor, Predictions, RequestedOutput,
+    SequenceReply, StateAnswer, StateRequest, Task, Values,
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::{Limits, Options, Sources};
@@ -46,6 +47,41 @@ impl NodeLink for Link {
         }
     }
 
+    fn sequence_state(&self, _: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
+        Box::pin(async move {
+            match request {
+                StateRequest::Get => Ok(StateAnswer { step: 7, state: b"state".to_vec() }),
+                StateRequest::Put(state) if state == b"state" => {
+                    Ok(StateAnswer { step: 7, state: Vec::new() })
+                }
+                StateRequest::Put(_) => Err(Fault::new(Code::RequestInvalid, "no state")),
+                StateRequest::Delete | StateRequest::Fork { .. } => {
+                    Err(Fault::new(Code::SequenceUnknown, "there is no such sequence"))
+                }
+            }
+        })
+    }
+
+    fn index(&self) -> LinkFuture<Vec<IndexEntry>> {
+        let entry = |name: &str, is_ready, reason: &str| IndexEntry {
+            name: name.parse().unwrap(),
+            version: ModelVersion(1),
+            is_ready,
+            reason: reason.to_owned(),
+        };
+        let all = vec![entry("taxi", true, ""), entry("broken", false, "corrupt")];
+        Box::pin(async move { Ok(all) })
+    }
+
+    fn load_model(&self, name: ModelName) -> LinkFuture<()> {
+        self.unload_model(name)
+    }
+
+    fn unload_model(&self, name: ModelName) -> LinkFuture<()> {
+        let known = self.catalogue.find(name.as_str(), None).map(|_| ());
+        Box::pin(async move { known })
+    }
+
     fn load(&self) -> NodeLoad {
         NodeLoad::default()
     }
@@ -68,6 +104,12 @@ fn predict(request: &InferRequest) -> InferReply {
         queue: Micros(5),
         compute: Micros(7),
         batch: BatchShare { windows: series.batch(), counts: true },
+        sequence: request.sequence.as_ref().map(|call| SequenceReply {
+            step: call.step.unwrap_or(1),
+            source: StateSource::Live,
+            durable: true,
+            warming_up: false,
+        }),
     }
 }
 
@@ -177,6 +219,7 @@ pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gat
         limits,
         health,
         reader: outcomes.clone(),
+        statistics: Arc::default(),
     });
     (gateway, outcomes)
 }

@@ -2,8 +2,14 @@
 
 use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
-use spinwell_core::{BatchCallId, Code, Fault, Micros, Protocol, TenantId};
-use spinwell_protocol::{Catalogue, InferReply, InferRequest, ModelDescription, NodeLink, NodeLoad};
+use crate::statistics::Statistics;
+use spinwell_core::{
+    BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId,
+};
+use spinwell_protocol::{
+    Call, Catalogue, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics, NodeLink,
+    NodeLoad, Outputs, quoted,
+};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
 use std::sync::Arc;
@@ -20,6 +26,8 @@ pub struct Parts {
     pub health: Health,
     /// Who learns of every outcome.
     pub reader: Arc<dyn OutcomeReader>,
+    /// What callers may know of past outcomes.
+    pub statistics: Arc<Statistics>,
 }
 
 /// A cheap handle on the gateway, shared by all connections.
@@ -49,9 +57,42 @@ impl Gateway {
         self.bodies.share()
     }
 
-    /// Whose a request is.
-    pub(crate) fn tenant(&self) -> TenantId {
-        self.tenant.clone()
+    /// A sequence of the caller's.
+    ///
+    /// # Errors
+    /// Where no model can have that name.
+    pub(crate) fn sequence(&self, model: &str, id: SequenceId) -> Result<SequenceKey, Fault> {
+        Ok(SequenceKey { tenant: self.tenant.clone(), model: named(model)?, id })
+    }
+
+    /// The way to the nodes.
+    pub(crate) fn link(&self) -> &dyn NodeLink {
+        &*self.parts.link
+    }
+
+    /// The process's phase.
+    pub(crate) fn health(&self) -> &Health {
+        &self.parts.health
+    }
+
+    /// What was counted of the models of that name and version; of all that are served, where there is none.
+    ///
+    /// # Errors
+    /// Where a model is named that is not served.
+    pub(crate) fn statistics(
+        &self,
+        name: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Vec<ModelStatistics>, Fault> {
+        let models = self.models();
+        let version = version.filter(|version| !version.is_empty());
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            return Ok(models.ready().iter().map(|model| self.parts.statistics.of(model)).collect());
+        };
+        let found = models.find(name, version)?;
+        let mut all = models.ready();
+        all.retain(|model| model.name == found.name && (version.is_none() || model.version == found.version));
+        Ok(all.iter().map(|model| self.parts.statistics.of(model)).collect())
     }
 
     pub(crate) fn models(&self) -> Arc<Catalogue> {
@@ -88,26 +129,69 @@ impl Gateway {
         self.models().find(name, version).cloned()
     }
 
+    /// Serves a model's files as they are now.
+    pub(crate) async fn load_model(&self, name: &str) -> Result<(), Fault> {
+        self.parts.link.load_model(named(name)?).await
+    }
+
+    /// Serves no version of a model any more.
+    pub(crate) async fn unload_model(&self, name: &str) -> Result<(), Fault> {
+        self.parts.link.unload_model(named(name)?).await
+    }
+
     /// When the answer must be there: after the caller's own patience, where that is shorter than ours.
     pub(crate) fn deadline(&self, ticket: &Ticket, timeout: Option<Micros>) -> std::time::Instant {
         let limit: Duration = self.parts.limits.deadline.into();
         ticket.received_at() + timeout.map_or(limit, |timeout| Duration::from_micros(timeout.0).min(limit))
     }
 
-    /// Predicts from each window before the request's deadline.
-    pub(crate) async fn infer(
+    /// Hands a request over to a node, which takes requests of one sequence in the order of these calls.
+    pub(crate) fn begin(
         &self,
-        ticket: &mut Ticket,
-        request: InferRequest,
-    ) -> Result<InferReply, Fault> {
-        let deadline = request.deadline;
-        let answer = self.parts.link.infer(request);
+        ticket: &Ticket,
+        model: Arc<ModelDescription>,
+        call: Call,
+        patience: Option<Micros>,
+    ) -> Begun {
+        let Call { id, series, outputs, parameters } = call;
+        let timeout = [parameters.timeout, patience].into_iter().flatten().min();
+        let deadline = self.deadline(ticket, timeout);
+        let (priority, tenant, sequence) = (parameters.priority, self.tenant.clone(), parameters.sequence);
+        let request = InferRequest { model, series, outputs, deadline, priority, tenant, sequence };
+        Begun { id, outputs, deadline, answer: self.parts.link.infer(request) }
+    }
+}
+
+/// A model's name; a text that cannot be one names no model.
+fn named(text: &str) -> Result<ModelName, Fault> {
+    text.parse().map_err(|_| Fault::new(Code::ModelNotFound, format!("no model is named {}", quoted(text))))
+}
+
+/// A request that a node has.
+pub(crate) struct Begun {
+    id: String,
+    outputs: Outputs,
+    deadline: std::time::Instant,
+    answer: InferFuture,
+}
+
+/// An answer, and what it is written with.
+pub(crate) struct Answered {
+    pub(crate) id: String,
+    pub(crate) outputs: Outputs,
+    pub(crate) reply: InferReply,
+}
+
+impl Begun {
+    /// The answer, before the request's deadline.
+    pub(crate) async fn end(self, ticket: &mut Ticket) -> Result<Answered, Fault> {
+        let Self { id, outputs, deadline, answer } = self;
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
             let allowed = deadline.saturating_duration_since(ticket.received_at());
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
             Err(Fault::new(Code::DeadlineExceeded, message))
         })?;
         ticket.answered(&reply);
-        Ok(reply)
+        Ok(Answered { id, outputs, reply })
     }
 }

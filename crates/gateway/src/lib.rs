@@ -15,6 +15,7 @@ mod metrics;
 mod ops;
 mod record;
 mod serve;
+mod statistics;
 
 pub use gateway::{Gateway, Parts};
 pub use grpc::{GrpcEdge, service as grpc_service};
@@ -23,6 +24,7 @@ pub use metrics::Metrics;
 pub use ops::router as ops_router;
 pub use record::OutcomeReader;
 pub use serve::{serve_grpc, serve_http};
+pub use statistics::Statistics;
 
 /// The version that the server presents.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

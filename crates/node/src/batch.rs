@@ -107,12 +107,23 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::forecaster;
+    use crate::Predictor;
+    use crate::example::{forecaster, loaded};
     use spinwell_core::{Samples, Series};
     use spinwell_protocol::{InferReply, Outputs, Packing};
     use spinwell_runtime::clock;
+    use std::sync::Arc;
     use std::time::Duration;
     use tokio::sync::oneshot::{self, Receiver};
+
+    /// A model that is not asked.
+    struct Silent;
+
+    impl Predictor for Silent {
+        fn predict(&self, _: &[Window<'_>]) -> Predicted {
+            Predicted { results: Vec::new(), profile: NumericProfile::CpuF32 }
+        }
+    }
 
     type Answer = Receiver<Result<InferReply, Fault>>;
 
@@ -120,7 +131,8 @@ mod tests {
         let (answer, receiver) = oneshot::channel();
         let series = Series::new(windows, rows, 1, Samples::F32(vec![0.0; windows * rows])).unwrap();
         let outputs = Outputs::usual(&forecaster(1), Packing::Json);
-        (Job { series, outputs, arrived: deadline, deadline, answer }, receiver)
+        let model = loaded(forecaster(1), Arc::new(Silent));
+        (Job { series, outputs, arrived: deadline, deadline, model, step: None, answer }, receiver)
     }
 
     fn prediction() -> Result<Prediction, Fault> {

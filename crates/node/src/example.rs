@@ -1,7 +1,28 @@
 //! A model's description for this crate's tests.
 
+use crate::Predictor;
+use crate::queue::Queue;
+use crate::repository::Loaded;
 use spinwell_core::{ModelHash, ModelVersion, NumericProfile};
+use spinwell_policy::batch::{Cost, Limits};
 use spinwell_protocol::{ForecastFacts, ModelDescription, ModelFacts, Task};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Limits of a queue that never has to use them.
+pub(crate) const LIMITS: Limits = Limits {
+    len_max: 100,
+    batch_max: Cost { windows: 8, rows: 80 },
+    executors: 1,
+    target: Duration::from_secs(600),
+    interval: Duration::from_secs(600),
+};
+
+/// A loaded model of that description that predicts so.
+pub(crate) fn loaded(description: ModelDescription, predictor: Arc<dyn Predictor>) -> Arc<Loaded> {
+    let lane = Arc::new(Queue::new(LIMITS)).open_lane();
+    Arc::new(Loaded { description: Arc::new(description), predictor, stateful: None, state_bytes: 0, lane })
+}
 
 /// A model of one channel that does this task.
 pub(crate) fn description(task: Task) -> ModelDescription {

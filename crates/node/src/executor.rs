@@ -11,11 +11,13 @@ use crate::Predicted;
 use crate::batch::{Batch, Part, Place};
 use crate::gather::gather;
 use crate::repository::Loaded;
+use crate::sequences::{self, Sequences, Step};
 use spinwell_core::{BatchShare, Code, Fault, NodeId, Series};
-use spinwell_engine::Window;
+use spinwell_engine::{Scratch, Window};
 use spinwell_protocol::{InferReply, Outputs};
 use spinwell_runtime::clock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -29,6 +31,10 @@ pub(crate) struct Job {
     pub(crate) arrived: Instant,
     /// When its answer is worth nothing any more.
     pub(crate) deadline: Instant,
+    /// The model.
+    pub(crate) model: Arc<Loaded>,
+    /// What it does with its sequence, where it is a step of one.
+    pub(crate) step: Option<Step>,
     /// Where its answer goes.
     pub(crate) answer: oneshot::Sender<Result<InferReply, Fault>>,
 }
@@ -46,8 +52,23 @@ impl Job {
     }
 }
 
+/// Runs requests of one model: windows together, steps one after the other, each answered.
+pub(crate) fn run(sequences: &Sequences, node: &NodeId, mut jobs: Vec<Job>) {
+    let steps: Vec<Job> = jobs.extract_if(.., |job| job.step.is_some()).collect();
+    if let Some(model) = jobs.first().map(|job| job.model.clone()) {
+        run_windows(&model, node, jobs);
+    }
+    let mut scratch = Scratch::default();
+    for mut job in steps {
+        let model = job.model.clone();
+        if let Some(step) = job.step.take() {
+            sequences::take(sequences, &model, node, job, step, &mut scratch);
+        }
+    }
+}
+
 /// Runs the requests together and answers each.
-pub(crate) fn run(model: &Loaded, node: &NodeId, jobs: Vec<Job>) {
+fn run_windows(model: &Loaded, node: &NodeId, jobs: Vec<Job>) {
     let started = clock::now();
     let mut batch = Batch::of(jobs);
     while let Some(group) = batch.next_group(clock::now()) {
@@ -67,7 +88,7 @@ fn run_alone(model: &Loaded, node: &NodeId, batch: Batch) {
         if is_alone {
             job.refuse(Fault::new(Code::Internal, "the model failed on this request; the server goes on"));
         } else {
-            run(model, node, vec![job]);
+            run_windows(model, node, vec![job]);
         }
     }
 }
@@ -100,6 +121,7 @@ fn answer(model: &Loaded, node: &NodeId, batch: Batch, started: Instant) {
             queue: started.saturating_duration_since(job.arrived).into(),
             compute,
             batch: BatchShare { windows, counts },
+            sequence: None,
         });
         let is_prediction = reply.is_ok();
         let is_taken = job.answer.send(reply).is_ok();

@@ -11,14 +11,18 @@ mod cards;
 mod example;
 mod executor;
 mod gather;
+mod kept;
+mod models;
 mod node;
 #[cfg(feature = "gpu")]
 mod nvidia;
 mod predictor;
 mod queue;
 mod repository;
+mod sequences;
+mod trial;
 
 pub use cards::{Cards, CardsError};
 pub use node::{Node, Options, StartError};
 pub use predictor::{Predicted, Prediction, Predictor};
-pub use repository::{Loaded, Problem, Repository, ScanError};
+pub use repository::{Problem, ScanError};

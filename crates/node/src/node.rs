@@ -1,20 +1,26 @@
-//! The node: models, queue and executors, behind a [`NodeLink`].
+//! The node: models, queue, sequences and executors, behind a [`NodeLink`].
 
 use crate::cards::{Cards, CardsError};
 use crate::executor::{self, Job};
+use crate::models::Models;
 use crate::queue::{Queue, Refusal};
-use crate::repository::{Bounds, Loaded, Problem, Repository, ScanError};
-use spinwell_core::{Code, Fault, Millis, ModelName, ModelVersion, NodeId};
+use crate::repository::{self, Bounds, Loaded, Problem, ScanError, Terms};
+use crate::sequences::{self, Durable, Entering, Held, Keeper, Sequences, Step, Turn};
+use spinwell_core::{Code, Fault, Millis, ModelName, NodeId, SequenceKey};
 use spinwell_policy::batch::{self, Cost, Limits, Request, Slot};
-use spinwell_protocol::{Catalogue, InferFuture, InferRequest, NodeLink, NodeLoad};
+use spinwell_policy::sequence::{Asked, Decision, Refusal as StepRefusal, decide};
+use spinwell_protocol::{
+    Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
+    SequenceCall, SequenceLoad, StateAnswer, StateRequest,
+};
 use spinwell_runtime::clock;
-use spinwell_runtime::options::Device;
-use std::collections::HashMap;
+use spinwell_runtime::options::{Device, Sequences as SequenceOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// When a caller who met a full queue should try again: by then the queue has moved.
@@ -44,6 +50,11 @@ pub struct Options {
     pub rows_max: usize,
     /// Where reservoirs step.
     pub device: Device,
+    /// How sequences are kept.
+    pub sequences: SequenceOptions,
+    /// The folder for the database, the step log and the models that states are of. Without one, sequences live in memory
+    /// alone, and until the end.
+    pub data: Option<PathBuf>,
 }
 
 /// Why a node did not start.
@@ -55,6 +66,9 @@ pub enum StartError {
     /// The card that was asked for is not there.
     #[error(transparent)]
     Cards(#[from] CardsError),
+    /// Its sequences cannot be kept, or brought back.
+    #[error("the sequences cannot be brought back: {}", .0.message())]
+    Sequences(Fault),
     /// It cannot have a thread.
     #[error("an executor thread cannot be started")]
     Thread(#[source] io::Error),
@@ -67,6 +81,7 @@ impl StartError {
         match self {
             StartError::Scan(error) => error.fault(),
             StartError::Cards(error) => error.fault(),
+            StartError::Sequences(fault) => fault.clone(),
             StartError::Thread(error) => Fault::new(Code::Internal, format!("{self}: {error}")),
         }
     }
@@ -75,78 +90,101 @@ impl StartError {
 /// A running node.
 pub struct Node {
     inner: Arc<Inner>,
-    catalogue: Arc<Catalogue>,
-    lanes: HashMap<(ModelName, ModelVersion), usize>,
     problems: Vec<Problem>,
     devices: Vec<String>,
-    executors: Mutex<Vec<JoinHandle<()>>>,
+    restored: usize,
+    keeper: Option<Keeper>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What executors share.
 struct Inner {
     id: NodeId,
-    models: Vec<Loaded>,
-    queue: Queue<Job>,
+    models: Models,
+    queue: Arc<Queue<Job>>,
+    sequences: Arc<Sequences>,
     executing: AtomicUsize,
     #[cfg(feature = "gpu")]
     nvidia: Option<crate::nvidia::Nvidia>,
 }
 
 impl Node {
-    /// Loads the models under `folder` and starts the executors.
+    /// Loads the models under `folder`, brings back the sequences, and starts the executors. Blocks, on a thread that may:
+    /// within a runtime, one of its blocking threads.
     ///
     /// # Errors
-    /// Where the folder cannot be read or a thread cannot be started. A broken model file is no error: see
-    /// [`Node::problems`].
+    /// Where the folder or the sequences cannot be read or a thread cannot be started. A broken model file is no error:
+    /// see [`Node::problems`].
     pub fn start(folder: &Path, options: &Options) -> Result<Self, StartError> {
-        let bounds = Bounds {
-            windows_max: options.batch_windows_max,
-            rows_max: options.rows_max,
-            rows_in_all_max: options.batch_rows_max,
+        let cards = Arc::new(Cards::open(options.device)?);
+        let durable = match &options.data {
+            Some(own) => Some((
+                Durable::open(own, &Handle::current()).map_err(StartError::Sequences)?,
+                Handle::current(),
+            )),
+            None => None,
         };
-        let cards = Cards::open(options.device)?;
-        let mut node = Self::with(Repository::scan(folder, bounds, &cards)?, options)?;
-        node.devices = cards.notes().to_vec();
+        let queue = Arc::new(Queue::new(limits(options)));
+        let terms = Terms {
+            bounds: Bounds {
+                windows_max: options.batch_windows_max,
+                rows_max: options.rows_max,
+                rows_in_all_max: options.batch_rows_max,
+            },
+            cards: cards.clone(),
+            queue: queue.clone(),
+            kept: options.data.as_ref().map(|own| own.join("sequences/models")),
+        };
+        let repository = repository::scan(folder, &terms)?;
+        let problems = repository.problems.clone();
+        let models = Models::new(Some(folder.to_owned()), terms, repository);
+        let mut node = Self::with(models, queue, durable, options)?;
+        (node.devices, node.problems) = (cards.notes().to_vec(), problems);
         Ok(node)
     }
 
-    /// A node that serves this repository.
-    pub(crate) fn with(repository: Repository, options: &Options) -> Result<Self, StartError> {
-        let catalogue = Arc::new(repository.catalogue());
-        let Repository { models, problems, .. } = repository;
-        let lanes = models
-            .iter()
-            .enumerate()
-            .map(|(lane, model)| ((model.description.name.clone(), model.description.version), lane))
-            .collect();
-        let limits = Limits {
-            len_max: options.queue_len_max,
-            batch_max: Cost { windows: options.batch_windows_max, rows: options.batch_rows_max },
-            executors: options.executors,
-            target: options.queue_target.into(),
-            interval: options.queue_interval.into(),
+    /// A node that serves these models.
+    fn with(
+        models: Models,
+        queue: Arc<Queue<Job>>,
+        durable: Option<(Durable, Handle)>,
+        options: &Options,
+    ) -> Result<Self, StartError> {
+        let kept = durable.as_ref().map(|(durable, _)| durable.clone());
+        let sequences = Arc::new(Sequences::new(kept, options.sequences));
+        let mut restored = 0;
+        let keeper = match durable {
+            Some((durable, runtime)) => {
+                restored = sequences::restore(&sequences, &durable, &models, &runtime)
+                    .map_err(StartError::Sequences)?;
+                Some(Keeper::start(sequences.clone(), durable, runtime).map_err(StartError::Thread)?)
+            }
+            None => None,
         };
         let inner = Arc::new(Inner {
             id: options.id.clone(),
-            queue: Queue::new(models.len(), limits),
             models,
+            queue,
+            sequences,
             executing: AtomicUsize::new(0),
             #[cfg(feature = "gpu")]
             nvidia: (options.device != Device::Cpu).then(crate::nvidia::Nvidia::find).flatten(),
         });
-        let devices = Vec::new();
-        let node = Self { inner, catalogue, lanes, problems, devices, executors: Mutex::default() };
+        let (problems, devices, threads) = (Vec::new(), Vec::new(), Mutex::default());
+        let node = Self { inner, problems, devices, restored, keeper, threads };
         for number in 0..options.executors {
-            let inner = node.inner.clone();
-            let thread = thread::Builder::new().name(format!("executor-{number}"));
-            let thread = thread.spawn(move || inner.execute()).map_err(StartError::Thread)?;
-            node.lock_executors().push(thread);
+            node.spawn(format!("executor-{number}"), Inner::execute)?;
         }
-        let inner = node.inner.clone();
-        let thread = thread::Builder::new().name("deadlines".to_owned());
-        let thread = thread.spawn(move || inner.watch_deadlines()).map_err(StartError::Thread)?;
-        node.lock_executors().push(thread);
+        node.spawn("deadlines".to_owned(), Inner::watch_deadlines)?;
         Ok(node)
+    }
+
+    fn spawn(&self, name: String, work: impl FnOnce(&Inner) + Send + 'static) -> Result<(), StartError> {
+        let inner = self.inner.clone();
+        let thread =
+            thread::Builder::new().name(name).spawn(move || work(&inner)).map_err(StartError::Thread)?;
+        self.lock_threads().push(thread);
+        Ok(())
     }
 
     /// Model files that were not loaded.
@@ -161,35 +199,64 @@ impl Node {
         &self.devices
     }
 
-    /// Refuses new requests, answers those that wait, and returns when all is done. Blocks.
+    /// How many sequences were brought back at the start whose newest steps only the step log held.
+    #[must_use]
+    pub fn restored(&self) -> usize {
+        self.restored
+    }
+
+    /// Refuses new requests, answers those that wait, keeps the sequences, and returns when all is done. Blocks, on a
+    /// thread that may: within a runtime, one of its blocking threads.
     pub fn stop(&self) {
         self.inner.queue.stop();
-        let executors = std::mem::take(&mut *self.lock_executors());
-        for executor in executors {
-            if executor.join().is_err() {
+        let threads = std::mem::take(&mut *self.lock_threads());
+        for thread in threads {
+            if thread.join().is_err() {
                 tracing::error!("an executor had died before it was stopped");
             }
         }
+        if let Some(keeper) = &self.keeper {
+            keeper.stop();
+        }
     }
 
-    fn lock_executors(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.executors.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn enqueue(&self, request: InferRequest) -> Result<(oneshot::Receiver<Answer>, Place), Fault> {
-        let key = (request.model.name.clone(), request.model.version);
-        let lane = *self.lanes.get(&key).ok_or_else(|| {
-            let message = format!("model {} version {} is not on this node", key.0, key.1);
-            Fault::new(Code::ModelNotFound, message)
-        })?;
+fn limits(options: &Options) -> Limits {
+    Limits {
+        len_max: options.queue_len_max,
+        batch_max: Cost { windows: options.batch_windows_max, rows: options.batch_rows_max },
+        executors: options.executors,
+        target: options.queue_target.into(),
+        interval: options.queue_interval.into(),
+    }
+}
+
+impl Inner {
+    /// Lets a request wait for an executor, to be run by this model.
+    fn enqueue(
+        self: &Arc<Self>,
+        request: InferRequest,
+        model: Arc<Loaded>,
+        step: Option<Step>,
+    ) -> Result<(oneshot::Receiver<Answer>, Place), Fault> {
         let (answer, receiver) = oneshot::channel();
         let InferRequest { series, outputs, deadline, priority, tenant, .. } = request;
         let cost = Cost { windows: series.batch(), rows: series.batch().saturating_mul(series.rows()) };
-        let work = Job { series, outputs, arrived: clock::now(), deadline, answer };
+        let lane = model.lane.number();
+        let work = Job { series, outputs, arrived: clock::now(), deadline, model, step, answer };
         let request = Request { lane, priority, tenant, cost, deadline, work };
-        let slot = self.inner.queue.push(request).map_err(|refusal| match refusal {
+        let slot = self.queue.push(request).map_err(|refusal| self.refused(refusal))?;
+        Ok((receiver, Place { inner: self.clone(), slot }))
+    }
+
+    fn refused(&self, refusal: Refusal) -> Fault {
+        match refusal {
             Refusal::Policy(batch::Refusal::Full) => {
-                let waiting = self.inner.queue.len_max();
+                let waiting = self.queue.len_max();
                 let message = format!("the queue is full: {waiting} requests wait; try again");
                 Fault::new(Code::QueueFull, message).retry_after(RETRY_AFTER)
             }
@@ -201,8 +268,50 @@ impl Node {
             Refusal::Stopping => {
                 Fault::new(Code::Stopping, "the server is stopping and takes no new requests")
             }
-        })?;
-        Ok((receiver, Place { inner: self.inner.clone(), slot }))
+        }
+    }
+
+    /// Takes a step of a sequence when its turn has come.
+    async fn step(self: Arc<Self>, entering: Entering, request: InferRequest, call: SequenceCall) -> Answer {
+        let turn = self.sequences.arrive(entering, &self.models).await?;
+        let (used, digest) = (clock::unix(), sequences::digest(&request.series));
+        let asked = Asked { starts: call.starts, step: call.step, digest };
+        let idle = self.sequences.options.idle_expiry;
+        let decision = decide(turn.known(), asked, used, idle)
+            .map_err(|refusal| sequences::refused(&turn.key, call.step, refusal, idle))?;
+        let model = self.model_for(&turn, decision, &request)?;
+        let step = Step { turn, decision, ends: call.ends, digest, used };
+        let (answer, _place) = self.enqueue(request, model, Some(step))?;
+        answer.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// The model that a step is taken with: the one that its sequence was begun with, whatever is served by now.
+    fn model_for(
+        &self,
+        turn: &Turn,
+        decision: Decision,
+        request: &InferRequest,
+    ) -> Result<Arc<Loaded>, Fault> {
+        let resident = match (decision, turn.held()) {
+            (Decision::Begin, _) => return self.models.find(&request.model),
+            (_, Held::Here(resident)) => resident,
+            _ => return Err(sequences::refused(&turn.key, None, StepRefusal::Unknown, Millis(0))),
+        };
+        let (model, id) = (&resident.model, turn.key.id.as_str());
+        let fits = model.description.channels == request.model.channels
+            && request
+                .outputs
+                .iter()
+                .all(|asked| model.description.outputs().iter().any(|has| has.name == asked.name));
+        if !fits {
+            let message = format!(
+                "sequence {id:?} was begun with version {} of model {}, which has other channels or outputs than \
+                 version {}; begin it anew with sequence_start",
+                model.description.version, model.description.name, request.model.version
+            );
+            return Err(Fault::new(Code::SequenceModel, message));
+        }
+        Ok(model.clone())
     }
 }
 
@@ -218,7 +327,12 @@ impl Drop for Place {
     }
 }
 
-type Answer = Result<spinwell_protocol::InferReply, Fault>;
+type Answer = Result<InferReply, Fault>;
+
+/// What is said where an answer was dropped, which nothing does.
+fn lost() -> Fault {
+    Fault::new(Code::Internal, "the request was lost; the server goes on")
+}
 
 impl Inner {
     /// The life of an executor.
@@ -231,14 +345,14 @@ impl Inner {
                 let message = "requests wait longer than this server lets them; the least urgent are refused";
                 job.refuse(Fault::new(Code::QueueFull, message).retry_after(RETRY_AFTER));
             }
-            if !batch.ready.is_empty() {
-                let started = clock::now();
-                self.executing.fetch_add(1, Ordering::Relaxed);
-                executor::run(&self.models[batch.lane], &self.id, batch.ready);
-                self.executing.fetch_sub(1, Ordering::Relaxed);
-                let took = clock::now().saturating_duration_since(started);
-                self.queue.observe(batch.lane, batch.cost, took);
-            }
+            // Held to the end: its lane must not become another model's before the batch is accounted for.
+            let Some(_model) = batch.ready.first().map(|job| job.model.clone()) else { continue };
+            let started = clock::now();
+            self.executing.fetch_add(1, Ordering::Relaxed);
+            executor::run(&self.sequences, &self.id, batch.ready);
+            self.executing.fetch_sub(1, Ordering::Relaxed);
+            let took = clock::now().saturating_duration_since(started);
+            self.queue.observe(batch.lane, batch.cost, took);
         }
     }
 
@@ -254,17 +368,45 @@ impl Inner {
 
 impl NodeLink for Node {
     fn models(&self) -> Arc<Catalogue> {
-        self.catalogue.clone()
+        self.inner.models.catalogue()
     }
 
-    fn infer(&self, request: InferRequest) -> InferFuture {
-        let queued = self.enqueue(request);
+    fn infer(&self, mut request: InferRequest) -> InferFuture {
+        let inner = self.inner.clone();
+        if let Some(call) = request.sequence.take() {
+            let (tenant, model) = (request.tenant.clone(), request.model.name.clone());
+            // Here and not when the future is first asked: requests take their turns in the order in which they came.
+            let entering =
+                self.inner.sequences.table.enter(&SequenceKey { tenant, model, id: call.id.clone() });
+            return Box::pin(inner.step(entering, request, call));
+        }
+        let queued = inner.models.find(&request.model).and_then(|model| inner.enqueue(request, model, None));
         Box::pin(async move {
             let (answer, _place) = queued?;
-            answer.await.unwrap_or_else(|_| {
-                Err(Fault::new(Code::Internal, "the request was lost; the server goes on"))
-            })
+            answer.await.unwrap_or_else(|_| Err(lost()))
         })
+    }
+
+    fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
+        let inner = self.inner.clone();
+        // To its end, whether or not the caller stays: a state that is half put is none.
+        let managed = tokio::spawn(async move { inner.sequences.manage(key, request, &inner.models).await });
+        Box::pin(async move { managed.await.unwrap_or_else(|_| Err(lost())) })
+    }
+
+    fn index(&self) -> LinkFuture<Vec<IndexEntry>> {
+        let models = self.inner.models.clone();
+        blocking(move || models.index())
+    }
+
+    fn load_model(&self, name: ModelName) -> LinkFuture<()> {
+        let models = self.inner.models.clone();
+        blocking(move || models.load(&name))
+    }
+
+    fn unload_model(&self, name: ModelName) -> LinkFuture<()> {
+        let models = self.inner.models.clone();
+        blocking(move || models.unload(&name))
     }
 
     fn load(&self) -> NodeLoad {
@@ -272,12 +414,22 @@ impl NodeLink for Node {
             queue_len: self.inner.queue.len(),
             queue_len_max: self.inner.queue.len_max(),
             batches_executing: self.inner.executing.load(Ordering::Relaxed),
+            sequences: self.keeper.as_ref().map(Keeper::load).unwrap_or_else(|| {
+                let (in_memory, _) = self.inner.sequences.table.count();
+                SequenceLoad { in_memory: in_memory as u64, ..SequenceLoad::default() }
+            }),
             #[cfg(feature = "gpu")]
             gpus: self.inner.nvidia.as_ref().map(crate::nvidia::Nvidia::load).unwrap_or_default(),
             #[cfg(not(feature = "gpu"))]
             gpus: Vec::new(),
         }
     }
+}
+
+/// Does something that reads the disk where it keeps nobody waiting, to its end.
+fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> LinkFuture<T> {
+    let done = tokio::task::spawn_blocking(work);
+    Box::pin(async move { done.await.unwrap_or_else(|_| Err(lost())) })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use spinwell_policy::batch::{self, Batch, Cost, Limits, Request, Slot};
 use spinwell_runtime::clock;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Why a request may not wait.
@@ -33,15 +33,20 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty queue for `lanes` models.
-    pub(crate) fn new(lanes: usize, limits: Limits) -> Self {
-        let state = State { waiting: batch::Queue::new(lanes, limits), is_stopping: false };
+    /// An empty queue, of no lanes yet.
+    pub(crate) fn new(limits: Limits) -> Self {
+        let state = State { waiting: batch::Queue::new(limits), is_stopping: false };
         Self {
             state: Mutex::new(state),
             arrived: Condvar::new(),
             deadline: Condvar::new(),
             len_max: limits.len_max,
         }
+    }
+
+    /// A lane for a model, until it is dropped.
+    pub(crate) fn open_lane(self: &Arc<Self>) -> Lane<T> {
+        Lane { number: self.lock().waiting.open_lane(), queue: Arc::downgrade(self) }
     }
 
     /// How many requests wait.
@@ -139,11 +144,31 @@ impl<T> Queue<T> {
     }
 }
 
+/// A model's lane in the queue. It is given back when the model is.
+pub(crate) struct Lane<T> {
+    number: usize,
+    queue: Weak<Queue<T>>,
+}
+
+impl<T> Lane<T> {
+    /// The lane as requests name it.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+}
+
+impl<T> Drop for Lane<T> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.upgrade() {
+            queue.lock().waiting.close_lane(self.number);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use spinwell_core::{Priority, TenantId};
-    use std::sync::Arc;
 
     const LIMITS: Limits = Limits {
         len_max: 2,
@@ -170,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_and_a_stopped_one_finishes() {
-        let queue = Queue::new(1, LIMITS);
+        let queue = Arc::new(Queue::new(LIMITS));
+        let _lane = queue.open_lane();
         assert!(queue.push(request(1, later())).is_ok() && queue.push(request(2, later())).is_ok());
         assert_eq!(queue.push(request(3, later())), Err(Refusal::Policy(batch::Refusal::Full)));
         queue.stop();
@@ -181,7 +207,8 @@ mod tests {
 
     #[test]
     fn an_idle_executor_wakes_for_work_and_for_the_end() {
-        let queue = Arc::new(Queue::new(1, LIMITS));
+        let queue = Arc::new(Queue::new(LIMITS));
+        let _lane = queue.open_lane();
         let executor = std::thread::spawn({
             let queue = queue.clone();
             move || std::iter::from_fn(|| queue.take()).flat_map(|batch| batch.ready).collect::<Vec<_>>()
@@ -193,7 +220,8 @@ mod tests {
 
     #[test]
     fn deadlines_pass_while_no_executor_is_free() {
-        let queue = Arc::new(Queue::new(1, LIMITS));
+        let queue = Arc::new(Queue::new(LIMITS));
+        let _lane = queue.open_lane();
         let watch = std::thread::spawn({
             let queue = queue.clone();
             move || std::iter::from_fn(|| queue.expired()).flatten().next()

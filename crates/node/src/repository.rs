@@ -5,11 +5,14 @@
 //! read, except that nobody knows then which versions it has. Whatever is not named like a model
 //! and a version is no model and is left alone.
 
-use crate::Predictor;
 use crate::cards::{CPU, Cards, Placed};
+use crate::executor::Job;
+use crate::queue::{Lane, Queue};
+use crate::sequences::Stateful;
+use crate::{Predictor, kept, trial};
 use spinwell_core::{Code, Fault, ModelName, ModelVersion};
 use spinwell_engine::AnyModel;
-use spinwell_protocol::{Catalogue, Entry, ForecastFacts, ModelDescription, ModelFacts, Task};
+use spinwell_protocol::{ForecastFacts, ModelDescription, ModelFacts, Task};
 use spinwell_runtime::telemetry;
 use std::fs;
 use std::io;
@@ -53,22 +56,27 @@ pub struct Problem {
 }
 
 /// A model in memory.
-#[derive(Clone)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// What callers may know of it.
-    pub description: Arc<ModelDescription>,
+    pub(crate) description: Arc<ModelDescription>,
     /// The model.
-    pub predictor: Arc<dyn Predictor>,
+    pub(crate) predictor: Arc<dyn Predictor>,
+    /// The same where it can keep sequences.
+    pub(crate) stateful: Option<Arc<dyn Stateful>>,
+    /// About what a sequence's state takes in memory.
+    pub(crate) state_bytes: usize,
+    /// Its lane in the queue.
+    pub(crate) lane: Lane<Job>,
 }
 
 /// What a folder of models holds.
 #[derive(Default)]
-pub struct Repository {
+pub(crate) struct Repository {
     /// Models that answer.
-    pub models: Vec<Loaded>,
+    pub(crate) models: Vec<Arc<Loaded>>,
     /// Files that were not loaded.
-    pub problems: Vec<Problem>,
-    pub(crate) broken: Vec<(ModelName, ModelVersion, Code)>,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) broken: Vec<(ModelName, ModelVersion, Problem)>,
 }
 
 /// What the node allows callers to ask of any model.
@@ -83,86 +91,98 @@ pub(crate) struct Bounds {
 }
 
 /// What models are loaded with.
-#[derive(Clone, Copy)]
-struct Terms<'c> {
-    bounds: Bounds,
-    cards: &'c Cards,
+#[derive(Clone)]
+pub(crate) struct Terms {
+    pub(crate) bounds: Bounds,
+    pub(crate) cards: Arc<Cards>,
+    pub(crate) queue: Arc<Queue<Job>>,
+    /// Where the files of models with sequences are kept, so that their states outlive them.
+    pub(crate) kept: Option<PathBuf>,
+}
+
+/// Loads every version of every model under `folder`; those of `before` whose files have not changed are taken over.
+///
+/// # Errors
+/// Where the folder itself cannot be read. What is wrong with anything in it is a [`Problem`].
+pub(crate) fn scan(folder: &Path, terms: &Terms) -> Result<Repository, ScanError> {
+    scan_with(folder, terms, folders_in)
+}
+
+/// The same with another way to list the folders in a folder, one that a test can make fail.
+fn scan_with(
+    folder: &Path,
+    terms: &Terms,
+    list: impl Fn(&Path) -> io::Result<Vec<String>>,
+) -> Result<Repository, ScanError> {
+    let in_folder = |source| ScanError { folder: folder.to_owned(), source };
+    let mut repository = Repository::default();
+    for name in list(folder).map_err(in_folder)? {
+        let Ok(model) = name.parse::<ModelName>() else { continue };
+        let model_folder = folder.join(&name);
+        match list(&model_folder) {
+            Ok(versions) => repository.load_all(&model_folder, &model, &versions, &[], terms),
+            Err(error) => repository.report(&model_folder, Code::Io, telemetry::chain(&error)),
+        }
+    }
+    Ok(repository)
+}
+
+/// Loads every version of one model; versions of `before` whose files have not changed are taken over as they are.
+///
+/// # Errors
+/// [`Code::ModelNotFound`] where it has no folder.
+pub(crate) fn scan_model(
+    folder: &Path,
+    name: &ModelName,
+    before: &[Arc<Loaded>],
+    terms: &Terms,
+) -> Result<Repository, Fault> {
+    let own = folder.join(name.as_str());
+    let versions = folders_in(&own).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let message = format!("there is no model named {name} in the models folder");
+            Fault::new(Code::ModelNotFound, message)
+        }
+        _ => Fault::new(Code::Io, format!("the folder of model {name} cannot be read: {error}")),
+    })?;
+    let mut repository = Repository::default();
+    repository.load_all(&own, name, &versions, before, terms);
+    Ok(repository)
+}
+
+/// The models under `folder` by name and version, without loading any.
+pub(crate) fn list(folder: &Path) -> Result<Vec<(ModelName, ModelVersion)>, ScanError> {
+    let in_folder = |source| ScanError { folder: folder.to_owned(), source };
+    let mut all = Vec::new();
+    for name in folders_in(folder).map_err(in_folder)? {
+        let Ok(model) = name.parse::<ModelName>() else { continue };
+        let versions = folders_in(&folder.join(&name)).unwrap_or_default();
+        all.extend(versions.iter().filter_map(|text| Some((model.clone(), ModelVersion::of_folder(text)?))));
+    }
+    Ok(all)
 }
 
 impl Repository {
-    /// Loads every version of every model under `folder`.
-    ///
-    /// # Errors
-    /// Where the folder itself cannot be read. What is wrong with anything in it is a [`Problem`].
-    pub(crate) fn scan(folder: &Path, bounds: Bounds, cards: &Cards) -> Result<Self, ScanError> {
-        Self::scan_with(folder, bounds, cards, folders_in)
-    }
-
-    /// The same with another way to list the folders in a folder, one that a test can make fail.
-    fn scan_with(
+    fn load_all(
+        &mut self,
         folder: &Path,
-        bounds: Bounds,
-        cards: &Cards,
-        list: impl Fn(&Path) -> io::Result<Vec<String>>,
-    ) -> Result<Self, ScanError> {
-        let in_folder = |source| ScanError { folder: folder.to_owned(), source };
-        let mut repository = Self::default();
-        for name in list(folder).map_err(in_folder)? {
-            let Ok(model) = name.parse::<ModelName>() else { continue };
-            let model_folder = folder.join(&name);
-            match list(&model_folder) {
-                Ok(versions) => {
-                    repository.load_all(&model_folder, &model, &versions, Terms { bounds, cards });
-                }
-                Err(error) => repository.report(&model_folder, Code::Io, telemetry::chain(&error)),
-            }
-        }
-        Ok(repository)
-    }
-
-    /// The catalogue of this repository.
-    pub(crate) fn catalogue(&self) -> Catalogue {
-        let mut catalogue = Catalogue::default();
-        for (name, version, code) in &self.broken {
-            catalogue.insert(name, *version, Entry::Broken(*code));
-        }
-        for Loaded { description, .. } in &self.models {
-            catalogue.insert(&description.name, description.version, Entry::Ready(description.clone()));
-        }
-        catalogue
-    }
-
-    fn load_all(&mut self, folder: &Path, name: &ModelName, versions: &[String], terms: Terms<'_>) {
+        name: &ModelName,
+        versions: &[String],
+        before: &[Arc<Loaded>],
+        terms: &Terms,
+    ) {
         let mut versions: Vec<_> = versions.iter().filter_map(|text| ModelVersion::of_folder(text)).collect();
         versions.sort_unstable();
         for version in versions {
-            self.load(&folder.join(version.to_string()).join(FILE_NAME), name, version, terms);
-        }
-    }
-
-    fn load(&mut self, path: &Path, name: &ModelName, version: ModelVersion, terms: Terms<'_>) {
-        let loaded = fs::read(path).map_err(|error| (Code::Io, telemetry::chain(&error))).and_then(|bytes| {
-            AnyModel::from_bytes(&bytes).map_err(|error| (error.code(), telemetry::chain(&error)))
-        });
-        match loaded {
-            Ok(model) => {
-                let mut facts = facts(&model, name, version, terms.bounds);
-                let predictor = match model {
-                    AnyModel::Forecaster(model) => {
-                        let Placed { predictor, profile, device } = terms.cards.place(name, Arc::new(model));
-                        (facts.profile, facts.device) = (profile, device);
-                        predictor
-                    }
-                    AnyModel::Classifier(classifier) => Arc::new(classifier),
-                    AnyModel::Detector(detector) => Arc::new(detector),
-                };
-                let (hash, device) = (facts.hash, &facts.device);
-                tracing::info!(model = %name, %version, %hash, device, "model loaded");
-                self.models.push(Loaded { description: Arc::new(ModelDescription::new(facts)), predictor });
-            }
-            Err((code, message)) => {
-                self.broken.push((name.clone(), version, code));
-                self.report(path, code, message);
+            let before = before.iter().find(|loaded| loaded.description.version == version);
+            let path = folder.join(version.to_string()).join(FILE_NAME);
+            match load(&path, name, version, before, terms) {
+                Ok(loaded) => self.models.push(loaded),
+                Err((code, message)) => {
+                    let problem = Problem { path: path.clone(), code, message: message.clone() };
+                    self.broken.push((name.clone(), version, problem));
+                    self.report(&path, code, message);
+                }
             }
         }
     }
@@ -171,6 +191,51 @@ impl Repository {
         tracing::error!(%code, path = %path.display(), message, "model not loaded");
         self.problems.push(Problem { path: path.to_owned(), code, message });
     }
+}
+
+/// Loads a version and tries it out, unless `before` is it already.
+fn load(
+    path: &Path,
+    name: &ModelName,
+    version: ModelVersion,
+    before: Option<&Arc<Loaded>>,
+    terms: &Terms,
+) -> Result<Arc<Loaded>, (Code, String)> {
+    let bytes = fs::read(path).map_err(|error| (Code::Io, telemetry::chain(&error)))?;
+    let model = AnyModel::from_bytes(&bytes).map_err(|error| (error.code(), telemetry::chain(&error)))?;
+    if let Some(before) = before.filter(|before| before.description.hash == model.hash()) {
+        return Ok(before.clone());
+    }
+    let loaded = place(model, name, version, terms);
+    trial::check(&loaded).map_err(|why| (Code::Internal, why))?;
+    if let (Some(folder), Some(_)) = (&terms.kept, &loaded.stateful) {
+        let kept = kept::keep(folder, &loaded.description, &bytes);
+        kept.map_err(|error| (Code::Io, format!("its file cannot be kept for its sequences: {error}")))?;
+    }
+    let (hash, device) = (loaded.description.hash, &loaded.description.device);
+    tracing::info!(model = %name, %version, %hash, device, "model loaded");
+    Ok(Arc::new(loaded))
+}
+
+/// Brings a model to where it answers.
+pub(crate) fn place(model: AnyModel, name: &ModelName, version: ModelVersion, terms: &Terms) -> Loaded {
+    let mut facts = facts(&model, name, version, terms.bounds);
+    let (predictor, stateful): (Arc<dyn Predictor>, Option<Arc<dyn Stateful>>) = match model {
+        AnyModel::Forecaster(model) => {
+            let model = Arc::new(model);
+            let Placed { predictor, profile, device } = terms.cards.place(name, model.clone());
+            (facts.profile, facts.device) = (profile, device);
+            (predictor, Some(model))
+        }
+        AnyModel::Classifier(classifier) => (Arc::new(classifier), None),
+        AnyModel::Detector(detector) => {
+            let detector = Arc::new(detector);
+            (detector.clone(), Some(detector))
+        }
+    };
+    let state_bytes = stateful.as_ref().map_or(0, |model| model.save(&model.fresh()).len());
+    let lane = terms.queue.open_lane();
+    Loaded { description: Arc::new(ModelDescription::new(facts)), predictor, stateful, state_bytes, lane }
 }
 
 /// The names of the folders in a folder, in order.
@@ -228,7 +293,11 @@ fn facts(model: &AnyModel, name: &ModelName, version: ModelVersion, bounds: Boun
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { windows_max: 8, rows_max: 1000, rows_in_all_max: 4000 };
+    fn terms() -> Terms {
+        let bounds = Bounds { windows_max: 8, rows_max: 1000, rows_in_all_max: 4000 };
+        let queue = Arc::new(Queue::new(crate::example::LIMITS));
+        Terms { bounds, cards: Arc::default(), queue, kept: None }
+    }
 
     fn folder_with(files: &[(&str, &[u8])]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -252,7 +321,7 @@ mod tests {
             ("odd/0/model.spinwell", b"x"),
             ("loose.txt", b"x"),
         ]);
-        let repository = Repository::scan(folder.path(), BOUNDS, &Cards::default()).unwrap();
+        let repository = scan(folder.path(), &terms()).unwrap();
         assert!(repository.models.is_empty());
         let found: Vec<_> = repository
             .problems
@@ -268,16 +337,15 @@ mod tests {
             ("text/1/model.spinwell", Code::FileForeign),
         ];
         assert_eq!(found, wanted.map(|(path, code)| (path.to_owned(), code)));
-        let catalogue = repository.catalogue();
-        assert_eq!(catalogue.find("text", None).unwrap_err().code(), Code::FileForeign);
-        assert_eq!(catalogue.find("odd", None).unwrap_err().code(), Code::ModelNotFound);
+        let broken: Vec<_> =
+            repository.broken.iter().map(|(name, version, _)| (name.as_str(), version.0)).collect();
+        assert_eq!(broken, [("empty", 2), ("missing", 3), ("text", 1)]);
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let fault =
-            Repository::scan(&folder.path().join("none"), BOUNDS, &Cards::default()).err().unwrap().fault();
+        let fault = scan(&folder.path().join("none"), &terms()).err().unwrap().fault();
         assert_eq!(fault.code(), Code::Io);
         assert!(fault.message().contains("none` puts models there"), "{fault}");
     }
@@ -286,7 +354,7 @@ mod tests {
     fn a_model_s_folder_that_cannot_be_read_leaves_the_others() {
         let folder = folder_with(&[("locked/1/model.spinwell", b""), ("empty/1/model.spinwell", b"")]);
         // Permissions would not stop a test that runs as root.
-        let repository = Repository::scan_with(folder.path(), BOUNDS, &Cards::default(), |path| {
+        let repository = scan_with(folder.path(), &terms(), |path| {
             if path.ends_with("locked") {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }

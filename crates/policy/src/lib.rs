@@ -4,3 +4,4 @@
 //! simulations.
 
 pub mod batch;
+pub mod sequence;

@@ -16,6 +16,8 @@ mod parameters;
 mod predictions;
 pub mod rest;
 mod separated;
+mod sequence;
+mod statistics;
 pub mod status;
 mod task;
 mod tensor;
@@ -23,11 +25,17 @@ mod values;
 
 pub use call::Call;
 pub use catalogue::{Catalogue, Entry, ModelDescription, ModelFacts};
-pub use link::{GpuLoad, InferFuture, InferReply, InferRequest, NodeLink, NodeLoad};
+pub use link::{
+    GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad, SequenceLoad,
+};
 pub use outputs::{OutputName, Outputs, Packing, RequestedOutput};
 pub use parameters::{ParameterValue, Parameters, RequestParameters};
 pub use predictions::{OutputTensor, Predictions};
 pub use separated::split as split_names;
+pub use sequence::{
+    SequenceCall, SequenceReply, StateAnswer, StateRequest, checked_id as checked_sequence_id,
+};
+pub use statistics::{Counts, Durations, ModelStatistics};
 pub use task::{ForecastFacts, OutputFacts, Task};
 pub use tensor::Datatype;
 pub use values::{OutputDatatype, Values};
@@ -36,10 +44,20 @@ pub use values::{OutputDatatype, Values};
 pub const SERVER_NAME: &str = "spinwell";
 
 /// The extensions of the protocol that this server offers; nothing stands here before it works.
-pub const EXTENSIONS: &[&str] = &["binary_tensor_data", "model_configuration", "parameters"];
+pub const EXTENSIONS: &[&str] = &[
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "sequence",
+    "sequence(string_id)",
+    "statistics",
+];
 
 /// Shortens what a caller wrote so that it can be repeated to him in a message.
-pub(crate) fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     const LONGEST: usize = 64;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}...", &text[..end]),

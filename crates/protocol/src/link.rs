@@ -3,15 +3,22 @@
 //! A gateway speaks to this trait only, never to a node: in one process the node implements it directly, in
 //! a cluster a connection does. What crosses it is already checked, so a node may trust shapes and names.
 
-use crate::{Catalogue, ModelDescription, Outputs, Predictions};
-use spinwell_core::{BatchShare, Fault, Micros, NodeId, NumericProfile, Priority, Series, TenantId};
+use crate::{Catalogue, ModelDescription, Outputs, Predictions, SequenceCall, SequenceReply};
+use crate::{StateAnswer, StateRequest};
+use spinwell_core::{
+    BatchShare, Code, Fault, Micros, ModelName, ModelVersion, NodeId, NumericProfile, Priority, SequenceKey,
+    Series, TenantId,
+};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Something that a node does, when it is done.
+pub type LinkFuture<T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send>>;
+
 /// The answer of a node, when it comes.
-pub type InferFuture = Pin<Box<dyn Future<Output = Result<InferReply, Fault>> + Send>>;
+pub type InferFuture = LinkFuture<InferReply>;
 
 /// A way to the nodes that hold models.
 pub trait NodeLink: Send + Sync + 'static {
@@ -21,8 +28,55 @@ pub trait NodeLink: Send + Sync + 'static {
     /// Predicts from each window. Dropping the future gives up on the answer.
     fn infer(&self, request: InferRequest) -> InferFuture;
 
+    /// Does something with the state of a sequence.
+    fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer>;
+
+    /// Every version of every model that could be served, whether it is or not.
+    fn index(&self) -> LinkFuture<Vec<IndexEntry>>;
+
+    /// Serves a model's files as they are now: new and changed versions are tried out first and take the place of what is
+    /// served in one step; requests under way keep the version that they began with.
+    fn load_model(&self, name: ModelName) -> LinkFuture<()>;
+
+    /// Serves no version of a model any more, after the requests under way.
+    fn unload_model(&self, name: ModelName) -> LinkFuture<()>;
+
     /// How busy the nodes are.
     fn load(&self) -> NodeLoad;
+}
+
+/// A version of a model that could be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// The model.
+    pub name: ModelName,
+    /// The version.
+    pub version: ModelVersion,
+    /// Whether it answers.
+    pub is_ready: bool,
+    /// Why it does not; empty where it does.
+    pub reason: String,
+}
+
+impl IndexEntry {
+    /// The protocol's word for whether it answers.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        if self.is_ready { "READY" } else { "UNAVAILABLE" }
+    }
+}
+
+/// Checks the name of a parameter of a load or unload.
+///
+/// # Errors
+/// [`Code::NotOffered`] where it brings a model's files or configuration along: models come from the models folder.
+pub(crate) fn checked_repository_parameter(name: &str) -> Result<(), Fault> {
+    if name == "config" || name.starts_with("file:") {
+        let message =
+            "a model is loaded from the models folder; put its file there instead of sending it along";
+        return Err(Fault::new(Code::NotOffered, message));
+    }
+    Ok(())
 }
 
 /// Work for a node.
@@ -40,6 +94,8 @@ pub struct InferRequest {
     pub priority: Priority,
     /// Whose it is.
     pub tenant: TenantId,
+    /// The sequence that it is a step of; then there is one window, and its rows are fed to the sequence's state.
+    pub sequence: Option<SequenceCall>,
 }
 
 /// A node's answer to one request.
@@ -59,6 +115,8 @@ pub struct InferReply {
     pub compute: Micros,
     /// The batch that the request rode in.
     pub batch: BatchShare,
+    /// What became of its sequence, where it is a step of one.
+    pub sequence: Option<SequenceReply>,
 }
 
 /// How busy a node is.
@@ -70,8 +128,21 @@ pub struct NodeLoad {
     pub queue_len_max: usize,
     /// Batches in the engine right now.
     pub batches_executing: usize,
+    /// The sequences that the node keeps.
+    pub sequences: SequenceLoad,
     /// The graphics cards whose driver tells; none elsewhere.
     pub gpus: Vec<GpuLoad>,
+}
+
+/// The sequences of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SequenceLoad {
+    /// Those in memory.
+    pub in_memory: u64,
+    /// States that were copied to the disk, since the start.
+    pub copied: u64,
+    /// Those that expired, since the start.
+    pub expired: u64,
 }
 
 /// How busy a graphics card is, with all that runs on it.

@@ -1,9 +1,10 @@
 //! The parameters of a request: understood, refused, or let pass.
 //!
 //! The protocol lets a caller send any parameter. One that would change what the answer means and that this
-//! server cannot honour (a sequence, a shared-memory tensor) is refused: an answer computed as if it had not
+//! server cannot honour (a shared-memory tensor) is refused: an answer computed as if it had not
 //! been there would be wrong without anybody noticing. One that nobody here has heard of changes nothing.
 
+use crate::sequence::{self, Gathered, SequenceCall};
 use crate::{Packing, quoted};
 use spinwell_core::{Code, Fault, Micros, Priority};
 
@@ -42,6 +43,8 @@ pub struct RequestParameters {
     pub subject: Option<String>,
     /// What the prediction is for.
     pub purpose: Option<String>,
+    /// The sequence that it is a step of.
+    pub sequence: Option<SequenceCall>,
 }
 
 impl RequestParameters {
@@ -52,6 +55,7 @@ impl RequestParameters {
     /// changes what the answer means in a way that this server does not know.
     pub fn read(parameters: Parameters) -> Result<Self, Fault> {
         let mut read = Self::default();
+        let mut gathered = Gathered::default();
         for (key, value) in parameters.0 {
             match key.as_str() {
                 "binary_data_output" => read.packing = Some(Packing::from_parameter(truth(&key, &value)?)),
@@ -59,11 +63,14 @@ impl RequestParameters {
                 "timeout" => read.timeout = Some(Micros(whole(&key, &value)?)).filter(|t| t.0 > 0),
                 "subject" => read.subject = Some(label(&key, value)?),
                 "purpose" => read.purpose = Some(label(&key, value)?),
-                "sequence_id" if is_a_sequence(&value) => return Err(no_sequences(&key)),
-                "sequence_start" | "sequence_end" if truth(&key, &value)? => return Err(no_sequences(&key)),
+                "sequence_id" => gathered.id = sequence::id(&value)?,
+                "sequence_start" => gathered.starts = truth(&key, &value)?,
+                "sequence_end" => gathered.ends = truth(&key, &value)?,
+                "sequence_step" => gathered.step = Some(whole(&key, &value)?),
                 _ => {}
             }
         }
+        read.sequence = gathered.call()?;
         Ok(read)
     }
 }
@@ -93,22 +100,6 @@ pub(crate) fn input_binary_size(name: &str, parameters: &Parameters) -> Result<O
         }
     }
     Ok(size)
-}
-
-fn is_a_sequence(value: &ParameterValue) -> bool {
-    match value {
-        ParameterValue::Whole(id) => *id != 0,
-        ParameterValue::Text(id) => !id.is_empty(),
-        _ => true,
-    }
-}
-
-fn no_sequences(key: &str) -> Fault {
-    let message = format!(
-        "parameter {key} asks for a sequence, which this server does not offer; send the whole window as a \
-         stateless request"
-    );
-    Fault::new(Code::NotOffered, message)
 }
 
 fn not_offered(tensor: &str, key: &str) -> Fault {
@@ -173,11 +164,12 @@ mod tests {
         };
         check("sequence_id", Whole(0), Ok(()));
         check("sequence_id", Text(String::new()), Ok(()));
-        check("sequence_id", Whole(7), Err(Code::NotOffered));
-        check("sequence_id", Text("a".into()), Err(Code::NotOffered));
-        check("sequence_id", Negative(-1), Err(Code::NotOffered));
+        check("sequence_id", Whole(7), Ok(()));
+        check("sequence_id", Text("x".repeat(129)), Err(Code::RequestInvalid));
+        check("sequence_id", Negative(-1), Err(Code::RequestInvalid));
         check("sequence_start", Bool(false), Ok(()));
-        check("sequence_start", Bool(true), Err(Code::NotOffered));
+        check("sequence_start", Bool(true), Err(Code::RequestInvalid));
+        check("sequence_step", Whole(3), Err(Code::RequestInvalid));
         check("sequence_end", Whole(1), Err(Code::RequestInvalid));
         check("priority", Whole(3), Ok(()));
         check("priority", Fraction(1.5), Err(Code::RequestInvalid));
@@ -187,6 +179,20 @@ mod tests {
         check("purpose", Whole(1), Err(Code::RequestInvalid));
         check("binary_data_output", Bool(true), Ok(()));
         check("nobody_has_heard_of_it", Whole(1), Ok(()));
+    }
+
+    #[test]
+    fn what_is_said_of_a_sequence_comes_together_in_any_order() {
+        let read = |parameters: &[(&str, ParameterValue)]| {
+            let parameters =
+                parameters.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+            RequestParameters::read(Parameters(parameters)).unwrap().sequence
+        };
+        let all =
+            read(&[("sequence_step", Whole(1)), ("sequence_start", Bool(true)), ("sequence_id", Whole(7))]);
+        let id = sequence::checked_id("7").unwrap();
+        assert_eq!(all, Some(SequenceCall { id, starts: true, ends: false, step: Some(1) }));
+        assert_eq!(read(&[("sequence_id", Whole(0)), ("sequence_end", Bool(false))]), None);
     }
 
     #[test]

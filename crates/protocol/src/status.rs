@@ -14,15 +14,20 @@ pub const GRPC_RETRYABLE_KEY: &str = "spinwell-retryable";
 /// The trailing metadata that says after how many milliseconds to try again.
 pub const GRPC_RETRY_AFTER_KEY: &str = "spinwell-retry-after-ms";
 
+/// The trailing metadata that says which step of a sequence would have been right.
+pub const GRPC_EXPECTED_STEP_KEY: &str = "spinwell-expected-step";
+
 /// The HTTP status of a code.
 #[must_use]
 pub const fn http(code: Code) -> u16 {
     match code {
-        Code::ModelNotFound | Code::VersionNotFound | Code::PathNotFound => 404,
+        Code::ModelNotFound | Code::VersionNotFound | Code::PathNotFound | Code::SequenceUnknown => 404,
         Code::MethodNotAllowed => 405,
+        Code::SequenceStep | Code::SequenceModel => 409,
+        Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
-        Code::QueueFull | Code::Stopping => 503,
+        Code::QueueFull | Code::Stopping | Code::LogFailed | Code::DatabaseFailed => 503,
         Code::DeadlineExceeded => 504,
         Code::Unreachable => 502,
         // The model is there and cannot answer before its operator acts.
@@ -43,12 +48,17 @@ pub const fn http(code: Code) -> u16 {
 #[must_use]
 pub const fn grpc(code: Code) -> tonic::Code {
     match code {
-        Code::ModelNotFound | Code::VersionNotFound => tonic::Code::NotFound,
+        Code::ModelNotFound | Code::VersionNotFound | Code::SequenceUnknown | Code::SequenceExpired => {
+            tonic::Code::NotFound
+        }
+        Code::SequenceStep | Code::SequenceModel => tonic::Code::FailedPrecondition,
         Code::PathNotFound | Code::MethodNotAllowed | Code::NotOffered => tonic::Code::Unimplemented,
         // As the gRPC library itself refuses a message over the limit.
         Code::BodyTooLarge => tonic::Code::OutOfRange,
         Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
-        Code::QueueFull | Code::Stopping | Code::Unreachable => tonic::Code::Unavailable,
+        Code::QueueFull | Code::Stopping | Code::LogFailed | Code::DatabaseFailed | Code::Unreachable => {
+            tonic::Code::Unavailable
+        }
         Code::FileForeign
         | Code::FileTruncated
         | Code::FileCorrupt
@@ -69,6 +79,8 @@ struct ErrorBody<'a> {
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_step: Option<u64>,
 }
 
 /// The JSON body of every HTTP answer that is not a 200.
@@ -79,6 +91,7 @@ pub fn error_json(fault: &Fault) -> Vec<u8> {
         code: fault.code().as_str(),
         retryable: fault.code().retryable(),
         retry_after_ms: fault.retry_after_hint().map(|wait| wait.0),
+        expected_step: fault.expected_step_hint(),
     };
     serde_json::to_vec(&body).unwrap_or_default()
 }
@@ -101,6 +114,9 @@ pub fn to_grpc(fault: &Fault) -> tonic::Status {
     metadata.insert(GRPC_RETRYABLE_KEY, MetadataValue::from_static(retryable));
     if let Some(wait) = fault.retry_after_hint() {
         metadata.insert(GRPC_RETRY_AFTER_KEY, wait.0.into());
+    }
+    if let Some(step) = fault.expected_step_hint() {
+        metadata.insert(GRPC_EXPECTED_STEP_KEY, step.into());
     }
     tonic::Status::with_metadata(grpc(fault.code()), fault.message(), metadata)
 }

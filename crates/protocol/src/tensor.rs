@@ -5,6 +5,7 @@
 //! number costs. Memory is spent on values only after their bytes are here.
 
 use crate::rest::numbers::{Numbers, Trouble};
+use crate::sequence::Feeds;
 use crate::{ModelDescription, quoted};
 use half::f16;
 use spinwell_core::{Code, Fault, Samples, Series};
@@ -69,7 +70,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// The declared dimensions, where the model can take a tensor of that shape.
-    pub(crate) fn checked(dimensions: &[i64], model: &ModelDescription) -> Result<Self, Fault> {
+    pub(crate) fn checked(dimensions: &[i64], model: &ModelDescription, feeds: Feeds) -> Result<Self, Fault> {
         let wanted = || format!("[batch, time, {}]", model.channels.len());
         let refuse = |code: Code, why: String| Err(Fault::new(code, why));
         let &[batch, rows, channels] = dimensions else {
@@ -94,6 +95,11 @@ impl Shape {
             return refuse(Code::TensorShape, why);
         }
         let batch = usize::try_from(batch).unwrap_or(usize::MAX);
+        if feeds == Feeds::Sequence && batch != 1 {
+            let why =
+                format!("a step of a sequence has a batch of 1, this one has {batch}; send one request each");
+            return refuse(Code::TensorShape, why);
+        }
         if batch > model.max_batch_size {
             let why =
                 format!("a request holds at most {} windows, this one has {batch}", model.max_batch_size);
@@ -104,7 +110,7 @@ impl Shape {
             let why = format!("a window has at most {} rows, these have {rows}", model.window_max);
             return refuse(Code::TensorShape, why);
         }
-        if rows < model.window_min {
+        if rows < model.window_min && feeds == Feeds::Windows {
             let why = format!(
                 "the window has {rows} rows, model {} needs at least {} (best {})",
                 model.name, model.window_min, model.window_recommended
@@ -266,7 +272,9 @@ mod tests {
     fn shapes_are_refused_before_anything_is_allocated() {
         let model = model("m", 1, 2);
         let check = |dimensions: &[i64], wanted: Result<usize, Code>| {
-            let got = Shape::checked(dimensions, &model).map(Shape::values).map_err(|fault| fault.code());
+            let got = Shape::checked(dimensions, &model, Feeds::Windows)
+                .map(Shape::values)
+                .map_err(|fault| fault.code());
             assert_eq!(got, wanted, "{dimensions:?}");
         };
         check(&[2, 4, 2], Ok(16));
@@ -285,11 +293,19 @@ mod tests {
         check(&[i64::MAX, i64::MAX, i64::MAX], Err(Code::TensorShape));
         check(&[1, 1001, 2], Err(Code::TensorShape));
         check(&[1, 3, 2], Err(Code::WindowTooShort));
+        let step = |dimensions: &[i64]| {
+            let shape = Shape::checked(dimensions, &model, Feeds::Sequence);
+            shape.map(Shape::values).map_err(|fault| fault.code())
+        };
+        assert_eq!(step(&[1, 1, 2]), Ok(2));
+        assert_eq!(step(&[2, 4, 2]), Err(Code::TensorShape));
+        assert_eq!(step(&[1, 0, 2]), Err(Code::TensorEmpty));
+        assert_eq!(step(&[1, 1001, 2]), Err(Code::TensorShape));
     }
 
     #[test]
     fn bytes_become_the_values_they_hold_in_every_precision() {
-        let shape = Shape::checked(&[1, 4, 1], &model("m", 1, 1)).unwrap();
+        let shape = Shape::checked(&[1, 4, 1], &model("m", 1, 1), Feeds::Windows).unwrap();
         let values = [1.5, -2.0, 0.25, 1024.0];
         let half: Vec<u8> = values.iter().flat_map(|v| f16::from_f64(*v).to_le_bytes()).collect();
         let single: Vec<u8> = values.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect();
@@ -305,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_first_value_that_is_not_finite_is_named() {
-        let shape = Shape::checked(&[2, 4, 2], &model("m", 1, 2)).unwrap();
+        let shape = Shape::checked(&[2, 4, 2], &model("m", 1, 2), Feeds::Windows).unwrap();
         let mut values = vec![0.0_f32; 16];
         values[13] = f32::NEG_INFINITY;
         let fault = from_samples(shape, Samples::F32(values)).unwrap_err();

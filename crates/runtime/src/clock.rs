@@ -3,14 +3,22 @@
 //! Whatever decides takes `now` as an argument; whatever measures asks here. So a search for `clock::now`
 //! finds every place where time enters.
 
-use spinwell_core::Micros;
-use std::time::Instant;
+use spinwell_core::{Micros, UnixMillis};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The monotonic time.
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "this is the edge that reads the clock")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// The civil time.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "this is the edge that reads the clock")]
+pub fn unix() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How long ago `start` was.

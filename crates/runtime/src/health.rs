@@ -1,15 +1,16 @@
 //! Whether this process should be sent requests.
 //!
 //! One word, not a set of flags: a process that is stopping cannot at the same time be ready, whatever its
-//! parts say. Writers move it forward, readers ask at any time without a lock.
+//! parts say. Writers move it forward, readers ask at any time or wait for the end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::sync::watch;
 
 /// The life of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Phase {
     /// Models are being loaded, listeners opened.
+    #[default]
     Starting,
     /// Send requests.
     Ready,
@@ -19,21 +20,30 @@ pub enum Phase {
 
 /// A cloneable view of the process's phase.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<AtomicU8>);
+pub struct Health(Arc<watch::Sender<Phase>>);
 
 impl Health {
     /// Moves on to `phase`. A process never goes back: an earlier phase is ignored.
     pub fn advance(&self, phase: Phase) {
-        self.0.fetch_max(phase as u8, Ordering::AcqRel);
+        self.0.send_if_modified(|now| {
+            let is_later = phase > *now;
+            *now = phase.max(*now);
+            is_later
+        });
     }
 
     /// The phase now.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        match self.0.load(Ordering::Acquire) {
-            0 => Phase::Starting,
-            1 => Phase::Ready,
-            _ => Phase::Stopping,
+        *self.0.borrow()
+    }
+
+    /// Comes when the process is to stop.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut phase = self.0.subscribe();
+        async move {
+            // The sender gone means the process is gone, too.
+            let _ = phase.wait_for(|now| *now == Phase::Stopping).await;
         }
     }
 }

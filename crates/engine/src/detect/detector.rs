@@ -3,7 +3,7 @@
 use super::spans::{Averages, SPANS};
 use super::tail::{Level, SIZES_MAX, Tail};
 use crate::artefact::{self, Error, Kind, Reader, ensure};
-use crate::model::{Model, Scratch, Stream, Window, WindowError};
+use crate::model::{Model, Scratch, StateError, Stream, Window, WindowError};
 use spinwell_core::ModelHash;
 
 /// What is said of a row.
@@ -31,6 +31,26 @@ pub struct Watch {
     stream: Stream,
     averages: Vec<Averages>,
     levels: Vec<Level>,
+    newest: Option<Verdict>,
+}
+
+impl Watch {
+    /// What was said of the newest row; nothing where there was no forecast to judge it by.
+    #[must_use]
+    pub fn newest(&self) -> Option<Verdict> {
+        self.newest
+    }
+
+    /// Everything beside the forecaster's stream, always in the same order; whatever `each` makes of it is kept.
+    fn visit(&mut self, each: &mut dyn FnMut(&mut f64)) {
+        for (mean, squares) in self.averages.iter_mut().flat_map(Averages::numbers) {
+            each(mean);
+            each(squares);
+        }
+        for level in &mut self.levels {
+            [&mut level.level, &mut level.excess, &mut level.rows].into_iter().for_each(&mut *each);
+        }
+    }
 }
 
 impl Detector {
@@ -121,6 +141,7 @@ impl Detector {
             stream: self.forecaster.stream(),
             averages: vec![Averages::default(); self.targets().len()],
             levels: self.tails.iter().map(|tail| tail.start).collect(),
+            newest: None,
         }
     }
 
@@ -152,8 +173,46 @@ impl Detector {
             }
         }
         self.forecaster.step_with_truth(&mut watch.stream, heard, &row[..self.targets().len()], scratch);
-        let score = (most? - (self.tails.len() as f64).ln()).max(0.0);
-        Some(Verdict { score, is_anomaly: score >= -self.alpha.ln() })
+        watch.newest = most.map(|most| self.verdict((most - (self.tails.len() as f64).ln()).max(0.0)));
+        watch.newest
+    }
+
+    fn verdict(&self, score: f64) -> Verdict {
+        Verdict { score, is_anomaly: score >= -self.alpha.ln() }
+    }
+
+    /// A watch's state as bytes: those of its forecaster's stream behind their length, then plain numbers.
+    #[must_use]
+    pub fn save_state(&self, watch: &Watch) -> Vec<u8> {
+        let stream = self.forecaster.save_state(&watch.stream);
+        let mut bytes = (stream.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(&stream);
+        // No verdict is a score below zero.
+        bytes.extend_from_slice(&watch.newest.map_or(-1.0, |newest| newest.score).to_le_bytes());
+        watch.clone().visit(&mut |number| bytes.extend_from_slice(&number.to_le_bytes()));
+        bytes
+    }
+
+    /// The watch whose state [`Detector::save_state`] gave.
+    ///
+    /// # Errors
+    /// Where the bytes are not a state of this very detector.
+    pub fn restore_state(&self, bytes: &[u8]) -> Result<Watch, StateError> {
+        let (length, rest) = bytes.split_first_chunk::<8>().ok_or(StateError::Foreign)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| StateError::Foreign)?;
+        let (stream, rest) = rest.split_at_checked(length).ok_or(StateError::Foreign)?;
+        let mut watch = Watch { stream: self.forecaster.restore_state(stream)?, ..self.watch() };
+        let (words, []) = rest.as_chunks::<8>() else { return Err(StateError::Damaged) };
+        let mut numbers =
+            words.iter().map(|word| f64::from_le_bytes(*word)).filter(|number| number.is_finite());
+        let score = numbers.next().ok_or(StateError::Damaged)?;
+        watch.newest = (score >= 0.0).then(|| self.verdict(score));
+        let mut missing = false;
+        watch.visit(&mut |own| match numbers.next() {
+            Some(number) => *own = number,
+            None => missing = true,
+        });
+        if missing || numbers.next().is_some() { Err(StateError::Damaged) } else { Ok(watch) }
     }
 
     /// Judges the last row of each window, whatever the others; a window is a watch that has seen nothing before it.

@@ -26,6 +26,11 @@ impl Averages {
         }
         sizes
     }
+
+    /// Everything that it holds, in order.
+    pub(super) fn numbers(&mut self) -> impl Iterator<Item = (&mut f64, &mut f64)> {
+        self.means.iter_mut().map(|(mean, squares)| (mean, squares))
+    }
 }
 
 #[cfg(test)]

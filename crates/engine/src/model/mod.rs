@@ -11,6 +11,7 @@ mod offload;
 mod readout;
 mod stream;
 mod windows;
+mod young;
 
 pub(crate) use forecaster::Surprise;
 pub(crate) use mixer::{MixState, Mixer};
@@ -332,6 +333,21 @@ impl Model {
     /// Where the stream is of another model.
     pub fn forecast(&self, stream: &Stream, scratch: &mut Scratch) -> Result<Forecast, WindowError> {
         with_stream!(self, &stream.0, parts, stream => parts.forecast(stream, scratch))
+    }
+
+    /// The forecast of a stream that may have seen fewer rows than the model looks back, and whether it has. Such a
+    /// stream is forecast by its newest value, or by the training mean where the model does not hear its targets; the
+    /// interval is as wide as the training rows make it, and shrinks when the model itself begins to forecast.
+    ///
+    /// # Panics
+    /// Where the stream is of another model.
+    pub fn forecast_at_any_age(&self, stream: &Stream, scratch: &mut Scratch) -> (Forecast, bool) {
+        match self.forecast(stream, scratch) {
+            Ok(forecast) => (forecast, false),
+            Err(_) => {
+                (with_stream!(self, &stream.0, parts, stream => parts.forecast_of_the_young(stream)), true)
+            }
+        }
     }
 
     /// What the first spiking population of the model has been doing in a stream; `None` where the model has none.

@@ -11,7 +11,7 @@ use crate::model::mixer::MixState;
 use spinwell_core::{Code, ModelHash};
 
 const MAGIC: &[u8; 4] = b"SPWS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A stream in the arithmetic of its model.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,32 +123,37 @@ pub(crate) enum Number<'n> {
 }
 
 impl Number<'_> {
-    fn to_bits(&self) -> [u8; 8] {
+    /// Appends it, in its own width.
+    fn write(&self, bytes: &mut Vec<u8>) {
         match self {
-            Number::Count(count) => (**count as u64).to_le_bytes(),
-            Number::F32(value) => u64::from(value.to_bits()).to_le_bytes(),
-            Number::F64(value) => value.to_bits().to_le_bytes(),
+            Number::Count(count) => bytes.extend_from_slice(&(**count as u64).to_le_bytes()),
+            Number::F32(value) => bytes.extend_from_slice(&value.to_le_bytes()),
+            Number::F64(value) => bytes.extend_from_slice(&value.to_le_bytes()),
         }
     }
 
-    /// Sets it; false where the bytes are no such number.
-    fn set(self, bytes: [u8; 8]) -> bool {
-        let word = u64::from_le_bytes(bytes);
+    /// Takes it from the front of `bytes`; `None` where they are too few or no such number.
+    fn read(self, bytes: &mut &[u8]) -> Option<()> {
         match self {
             Number::Count(count) => {
-                *count = word as usize;
-                word < 1 << 48
+                let word = u64::from_le_bytes(front(bytes)?);
+                *count = usize::try_from(word).ok().filter(|_| word < 1 << 48)?;
             }
             Number::F32(value) => {
-                *value = f32::from_bits(word as u32);
-                word <= u64::from(u32::MAX) && value.is_finite()
+                *value = Some(f32::from_le_bytes(front(bytes)?)).filter(|value| value.is_finite())?;
             }
             Number::F64(value) => {
-                *value = f64::from_bits(word);
-                value.is_finite()
+                *value = Some(f64::from_le_bytes(front(bytes)?)).filter(|value| value.is_finite())?;
             }
         }
+        Some(())
     }
+}
+
+fn front<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (front, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*front)
 }
 
 /// A floating-point type that states are made of.
@@ -171,19 +176,18 @@ impl StateNumber for f64 {
 
 impl<R: StateNumber> StreamOf<R> {
     fn write(&mut self, bytes: &mut Vec<u8>) {
-        self.visit(&mut |number| bytes.extend_from_slice(&number.to_bits()));
+        self.visit(&mut |number| number.write(bytes));
         let mut numbers = Vec::new();
         self.tracks.iter().for_each(|track| track.write(&mut numbers));
         numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
     }
 
     /// `None` where the bytes are too few, too many, or hold what no stream holds.
-    fn read(&mut self, bytes: &[u8], intervals: &Intervals) -> Option<()> {
-        let (words, []) = bytes.as_chunks::<8>() else { return None };
-        let mut words = words.iter();
+    fn read(&mut self, mut bytes: &[u8], intervals: &Intervals) -> Option<()> {
         let mut whole = true;
-        self.visit(&mut |number| whole &= words.next().is_some_and(|word| number.set(*word)));
-        let numbers: Vec<f64> = words.map(|word| f64::from_le_bytes(*word)).collect();
+        self.visit(&mut |number| whole &= number.read(&mut bytes).is_some());
+        let (words, []) = bytes.as_chunks::<8>() else { return None };
+        let numbers: Vec<f64> = words.iter().map(|word| f64::from_le_bytes(*word)).collect();
         if !whole || numbers.len() != intervals.state_len() {
             return None;
         }

@@ -20,8 +20,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tower_service::Service;
 
-/// The path of the one method that predicts.
+/// The path of the method that predicts once.
 const INFER_PATH: &str = "/inference.GRPCInferenceService/ModelInfer";
+
+/// The path of the method that predicts for each message of a stream.
+const STREAM_PATH: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 
 /// A ticket on its way from the edge to the service.
 #[derive(Clone)]
@@ -94,7 +97,8 @@ where
             false => Ok(()),
         };
         let share = Arc::new(Mutex::new(share));
-        let answer = self.server.call(request.map(|body| Metered::new(body, share.clone())));
+        let counted = (request.uri().path() != STREAM_PATH).then(|| share.clone());
+        let answer = self.server.call(request.map(|body| Metered::new(body, counted)));
         let patience = self.patience();
         Box::pin(async move {
             let mut response = match reserved {

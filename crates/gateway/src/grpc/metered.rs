@@ -15,11 +15,12 @@ pub(super) type SharedShare = Arc<Mutex<Share>>;
 /// A body whose bytes count.
 pub struct Metered<B> {
     body: B,
-    share: SharedShare,
+    /// Nothing where the messages of a stream are counted one by one.
+    share: Option<SharedShare>,
 }
 
 impl<B> Metered<B> {
-    pub(super) fn new(body: B, share: SharedShare) -> Self {
+    pub(super) fn new(body: B, share: Option<SharedShare>) -> Self {
         Self { body, share }
     }
 }
@@ -40,8 +41,8 @@ where
             return Poll::Ready(None);
         };
         let frame = frame.map_err(Into::into)?;
-        if let Some(data) = frame.data_ref() {
-            let taken = self.share.lock().unwrap_or_else(PoisonError::into_inner).take(data.len());
+        if let (Some(data), Some(share)) = (frame.data_ref(), &self.share) {
+            let taken = share.lock().unwrap_or_else(PoisonError::into_inner).take(data.len());
             // The library passes a status of ours on as it is.
             taken.map_err(|fault| status::to_grpc(&fault))?;
         }

@@ -2,20 +2,31 @@
 
 use super::edge::LentTicket;
 use super::timeout;
+use crate::gateway::{Answered, Begun};
 use crate::record::Ticket;
 use crate::{Gateway, VERSION};
+use futures::{Stream, StreamExt};
+use prost::Message;
 use spinwell_core::{Fault, Micros, Protocol};
 use spinwell_protocol::grpc::wire::grpc_inference_service_server::GrpcInferenceService;
 use spinwell_protocol::grpc::wire::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
-    ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ServerLiveRequest, ServerLiveResponse,
-    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest,
+    ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+    RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
+    RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
 };
-use spinwell_protocol::{Call, InferRequest, grpc, status};
+use spinwell_protocol::{grpc, status};
 use spinwell_runtime::clock;
-use tonic::{Request, Response, Status};
+use std::pin::Pin;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Requests of one stream that are answered at the same time; more are left in the connection.
+const STREAM_REQUESTS: usize = 64;
 
 /// The service behind the generated server.
+#[derive(Clone)]
 pub(super) struct Service {
     gateway: Gateway,
 }
@@ -25,30 +36,76 @@ impl Service {
         Self { gateway }
     }
 
-    async fn answer(
+    /// Hands the request in a message over.
+    fn begin(
         &self,
         ticket: &mut Ticket,
         message: ModelInferRequest,
         patience: Option<Micros>,
-    ) -> Result<Encoder, Fault> {
+    ) -> Result<Begun, Fault> {
         ticket.received();
         ticket.asked_for(&message.model_name);
         let model = self.gateway.find(&message.model_name, Some(&message.model_version))?;
         ticket.found(&model);
         let call = grpc::decode(message, &model)?;
         ticket.decoded(&call.id, call.series.batch());
-        let Call { id, series, outputs, parameters } = call;
-        let timeout = [parameters.timeout, patience].into_iter().flatten().min();
-        let deadline = self.gateway.deadline(ticket, timeout);
-        let (priority, tenant) = (parameters.priority, self.gateway.tenant());
-        let request = InferRequest { model, series, outputs, deadline, priority, tenant };
-        let reply = self.gateway.infer(ticket, request).await?;
-        Ok(Box::new(move || grpc::encode(&id, &outputs, &reply)))
+        Ok(self.gateway.begin(ticket, model, call, patience))
+    }
+
+    /// Hands the request in a message of a stream over, and comes with the message that answers it.
+    fn begin_streamed(
+        &self,
+        message: Result<ModelInferRequest, Status>,
+    ) -> impl Future<Output = Streamed> + use<> {
+        let (begun, mut ticket, share, id) = match message {
+            Ok(message) => {
+                let mut ticket = self.gateway.open_ticket(Protocol::GrpcStream);
+                let mut share = self.gateway.body_share();
+                let id = message.id.clone();
+                let begun =
+                    share.take(message.encoded_len()).and_then(|()| self.begin(&mut ticket, message, None));
+                (begun.map_err(Failed::Request), Some(ticket), Some(share), id)
+            }
+            Err(status) => (Err(Failed::Stream(status)), None, None, String::new()),
+        };
+        async move {
+            // Held until the answer.
+            let _share = share;
+            let answered = match (begun, &mut ticket) {
+                (Ok(begun), Some(ticket)) => begun.end(ticket).await.map_err(Failed::Request),
+                (Ok(_), None) => Err(Failed::Stream(Status::internal("a request has no record"))),
+                (Err(failed), _) => Err(failed),
+            };
+            match answered {
+                Ok(Answered { id, outputs, reply }) => {
+                    let started = clock::now();
+                    let response = grpc::encode(&id, &outputs, &reply);
+                    ticket.into_iter().for_each(|ticket| ticket.close_answered(clock::since(started)));
+                    Ok(ModelStreamInferResponse {
+                        error_message: String::new(),
+                        infer_response: Some(response),
+                    })
+                }
+                Err(Failed::Request(fault)) => {
+                    ticket.into_iter().for_each(|ticket| ticket.close_failed(fault.code()));
+                    Ok(grpc::streamed_error(&id, &fault))
+                }
+                Err(Failed::Stream(status)) => Err(status),
+            }
+        }
     }
 }
 
-/// Encodes the answer, apart so that it can be timed.
-type Encoder = Box<dyn FnOnce() -> ModelInferResponse + Send>;
+/// A message of a stream's answer, or the end of the stream.
+type Streamed = Result<ModelStreamInferResponse, Status>;
+
+/// What a stream fails of.
+enum Failed {
+    /// One request; the stream goes on.
+    Request(Fault),
+    /// The stream itself.
+    Stream(Status),
+}
 
 #[tonic::async_trait]
 impl GrpcInferenceService for Service {
@@ -110,10 +167,14 @@ impl GrpcInferenceService for Service {
         let mut ticket = lent.unwrap_or_else(|| self.gateway.open_ticket(Protocol::Grpc));
         let patience = request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
         let patience = patience.and_then(timeout::parse);
-        match self.answer(&mut ticket, request.into_inner(), patience).await {
-            Ok(encode) => {
+        let answered = match self.begin(&mut ticket, request.into_inner(), patience) {
+            Ok(begun) => begun.end(&mut ticket).await,
+            Err(fault) => Err(fault),
+        };
+        match answered {
+            Ok(Answered { id, outputs, reply }) => {
                 let started = clock::now();
-                let response = encode();
+                let response = grpc::encode(&id, &outputs, &reply);
                 ticket.close_answered(clock::since(started));
                 Ok(Response::new(response))
             }
@@ -122,5 +183,63 @@ impl GrpcInferenceService for Service {
                 Err(status::to_grpc(&fault))
             }
         }
+    }
+
+    type ModelStreamInferStream = Pin<Box<dyn Stream<Item = Streamed> + Send>>;
+
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
+        let service = self.clone();
+        // A server that stops answers what it has read and ends the stream.
+        let messages = request.into_inner().take_until(self.gateway.health().stopping());
+        let answers = messages.map(move |message| service.begin_streamed(message)).buffered(STREAM_REQUESTS);
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn model_statistics(
+        &self,
+        request: Request<ModelStatisticsRequest>,
+    ) -> Result<Response<ModelStatisticsResponse>, Status> {
+        let ModelStatisticsRequest { name, version } = request.into_inner();
+        let all =
+            self.gateway.statistics(Some(&name), Some(&version)).map_err(|fault| status::to_grpc(&fault))?;
+        Ok(Response::new(grpc::statistics(&all)))
+    }
+
+    async fn repository_index(
+        &self,
+        request: Request<RepositoryIndexRequest>,
+    ) -> Result<Response<RepositoryIndexResponse>, Status> {
+        let mut all = self.gateway.link().index().await.map_err(|fault| status::to_grpc(&fault))?;
+        all.retain(|entry| entry.is_ready || !request.get_ref().ready);
+        Ok(Response::new(grpc::index(all)))
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<RepositoryModelLoadRequest>,
+    ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
+        let RepositoryModelLoadRequest { model_name, parameters, .. } = request.into_inner();
+        let loaded = async {
+            grpc::checked_repository_parameters(parameters.keys())?;
+            self.gateway.load_model(&model_name).await
+        };
+        loaded.await.map_err(|fault| status::to_grpc(&fault))?;
+        Ok(Response::new(RepositoryModelLoadResponse {}))
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<RepositoryModelUnloadRequest>,
+    ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
+        let RepositoryModelUnloadRequest { model_name, parameters, .. } = request.into_inner();
+        let unloaded = async {
+            grpc::checked_repository_parameters(parameters.keys())?;
+            self.gateway.unload_model(&model_name).await
+        };
+        unloaded.await.map_err(|fault| status::to_grpc(&fault))?;
+        Ok(Response::new(RepositoryModelUnloadResponse {}))
     }
 }

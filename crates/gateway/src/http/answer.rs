@@ -7,15 +7,29 @@ use axum::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use spinwell_core::{Code, Fault};
-use spinwell_protocol::{rest, status};
+use spinwell_protocol::{StateAnswer, rest, status};
 
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 static BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
 static HEADER_LENGTH: HeaderName = HeaderName::from_static(rest::HEADER_LENGTH);
+/// The newest step in a state.
+static SEQUENCE_STEP: HeaderName = HeaderName::from_static("spinwell-sequence-step");
 
 /// A 200 with a JSON document.
 pub(crate) fn json_response(document: &serde_json::Value) -> Response {
     with_body(document.to_string(), JSON.clone())
+}
+
+/// A 200 with nothing in it.
+pub(super) fn empty_response() -> Response {
+    with_body(Body::empty(), JSON.clone())
+}
+
+/// A 200 with the state of a sequence.
+pub(super) fn state_response(answer: StateAnswer) -> Response {
+    let mut response = with_body(answer.state, BINARY.clone());
+    response.headers_mut().insert(SEQUENCE_STEP.clone(), answer.step.into());
+    response
 }
 
 /// A 200 with an inference answer.

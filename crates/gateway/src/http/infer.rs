@@ -6,6 +6,7 @@ use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
 use crate::budget::Share;
+use crate::gateway::Answered;
 use crate::record::Ticket;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -13,7 +14,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use spinwell_core::{Code, Fault, Protocol};
 use spinwell_protocol::rest::{self, Framing};
-use spinwell_protocol::{Call, InferRequest, ModelDescription};
+use spinwell_protocol::{Call, ModelDescription};
 use spinwell_runtime::clock;
 use std::sync::Arc;
 
@@ -62,11 +63,7 @@ async fn answer(
     ticket.received();
     let (call, _share) = decode(Received { bytes, coding, framing, share }, gateway, &model).await?;
     ticket.decoded(&call.id, call.series.batch());
-    let Call { id, series, outputs, parameters } = call;
-    let deadline = gateway.deadline(ticket, parameters.timeout);
-    let (priority, tenant) = (parameters.priority, gateway.tenant());
-    let request = InferRequest { model, series, outputs, deadline, priority, tenant };
-    let reply = gateway.infer(ticket, request).await?;
+    let Answered { id, outputs, reply } = gateway.begin(ticket, model, call, None).end(ticket).await?;
     Ok(rest::encode(&id, &outputs, &reply))
 }
 

@@ -5,6 +5,8 @@ mod body;
 mod coding;
 mod infer;
 mod predictions;
+mod repository;
+mod states;
 mod target;
 
 pub(crate) use answer::{fault_response, json_response, method_not_allowed, path_not_found};
@@ -26,10 +28,20 @@ pub fn router(gateway: Gateway) -> Router {
             .route(root, get(model_metadata))
             .route(&format!("{root}/ready"), get(model_ready))
             .route(&format!("{root}/config"), get(model_config))
+            .route(&format!("{root}/stats"), get(repository::statistics))
             .route(&format!("{root}/infer"), post(infer::infer));
     }
     router
+        .route("/v2/models/stats", get(repository::statistics))
+        .route("/v2/repository/index", post(repository::index))
+        .route("/v2/repository/models/{model}/load", post(repository::load))
+        .route("/v2/repository/models/{model}/unload", post(repository::unload))
         .route("/v1/predictions", post(predictions::predictions))
+        .route(
+            "/v1/models/{model}/sequences/{sequence}/state",
+            get(states::get).put(states::put).delete(states::delete),
+        )
+        .route("/v1/models/{model}/sequences/{sequence}/fork", post(states::fork))
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
         .route("/v2/health/live", get(live))

@@ -8,6 +8,7 @@ use super::body;
 use super::coding::Coding;
 use crate::Gateway;
 use crate::budget::Share;
+use crate::gateway::Answered;
 use crate::record::{BatchTicket, Ticket};
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -16,7 +17,7 @@ use axum::response::Response;
 use futures::future::join_all;
 use spinwell_core::{BatchCallId, Code, Fault, Micros, Priority, Protocol};
 use spinwell_protocol::rest::{self, BatchCall, BatchedAnswer, BatchedRequest};
-use spinwell_protocol::{Call, Catalogue, InferReply, InferRequest, ModelDescription, Outputs};
+use spinwell_protocol::{Call, Catalogue, InferReply, ModelDescription, Outputs};
 use spinwell_runtime::clock;
 use std::sync::Arc;
 use std::time::Instant;
@@ -155,11 +156,7 @@ async fn ask(
     model: Arc<ModelDescription>,
     call: Call,
 ) -> Result<(Outputs, InferReply), Fault> {
-    let Call { series, outputs, parameters, .. } = call;
-    let deadline = gateway.deadline(ticket, parameters.timeout);
-    let (priority, tenant) = (parameters.priority, gateway.tenant());
-    let request = InferRequest { model, series, outputs, deadline, priority, tenant };
-    let reply = gateway.infer(ticket, request).await?;
+    let Answered { outputs, reply, .. } = gateway.begin(ticket, model, call, None).end(ticket).await?;
     Ok((outputs, reply))
 }
 

@@ -1,4 +1,4 @@
-//! The model and version that a path names.
+//! The model, version and sequence that a path names.
 
 use super::answer::fault_response;
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -12,6 +12,8 @@ pub(super) struct Target {
     pub(super) model: String,
     /// The version, where the path names one.
     pub(super) version: Option<String>,
+    /// The sequence; empty where the path names none.
+    pub(super) sequence: String,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Target {
@@ -24,10 +26,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
                 "the path is not valid text; use percent-encoded UTF-8",
             ))
         })?;
-        let mut target = Target { model: String::new(), version: None };
+        let mut target = Target { model: String::new(), version: None, sequence: String::new() };
         for (key, value) in &parameters {
             match key {
                 "model" => value.clone_into(&mut target.model),
+                "sequence" => value.clone_into(&mut target.sequence),
                 _ => target.version = Some(value.to_owned()),
             }
         }

@@ -1,9 +1,9 @@
 //! Metrics, as one reader of the outcomes.
 //!
 //! Nothing counts for itself: every number about requests comes from the outcome stream, so the numbers here
-//! agree with any other reader's. Labels are bounded: the models of the catalogue at start, the protocols and
-//! the codes. A name that a caller made up counts under `-`, or strangers could fill the memory with series.
-//! What a request touches is looked up once and held, because a family's map takes a lock.
+//! agree with any other reader's. Labels are bounded: models that are or were served, the protocols and the codes. A name
+//! that a caller made up counts under `-`, or strangers could fill the memory with series. What an answer touches is
+//! looked up once and held, because a family's map takes a lock.
 
 mod gpu;
 mod model;
@@ -11,6 +11,7 @@ mod triton;
 
 use crate::VERSION;
 use crate::record::OutcomeReader;
+use crate::statistics::Statistics;
 use gpu::GpuFigures;
 use model::{ModelSeries, RequestLabels};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -24,8 +25,8 @@ use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use triton::{TritonAliases, VersionCounts};
+use std::sync::{Arc, PoisonError, RwLock};
+use triton::TritonAliases;
 
 /// The label of a model that is not in the catalogue: no model can have this name.
 const UNKNOWN_MODEL: &str = "-";
@@ -41,16 +42,21 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     batch_calls: Family<BatchCallLabels, Counter>,
-    models: HashMap<ModelName, ModelSeries>,
-    versions: Arc<Vec<VersionCounts>>,
+    families: model::Families,
+    models: RwLock<HashMap<ModelName, Arc<ModelSeries>>>,
+    statistics: Arc<Statistics>,
+    loaded: Gauge,
     queue_len: Gauge,
     queue_len_max: Gauge,
     batches_executing: Gauge,
+    sequences: Gauge,
+    sequences_copied: Counter,
+    sequences_expired: Counter,
     gpus: GpuFigures,
 }
 
 impl Metrics {
-    /// Metrics for the models of `catalogue`.
+    /// Metrics that count nothing yet; the models of `catalogue` are shown from the start, with zeros.
     #[must_use]
     pub fn new(catalogue: &Catalogue) -> Self {
         let mut registry = Registry::default();
@@ -67,26 +73,40 @@ impl Metrics {
             batch_calls.clone(),
         );
         let families = model::Families::register(&mut registry);
-        let ready = catalogue.ready();
-        let models = ready
-            .iter()
-            .map(|model| (model.name.clone(), ModelSeries::new(model.name.as_str(), &families, &requests)))
-            .collect();
-        let versions: Arc<Vec<_>> = Arc::new(ready.iter().map(|model| VersionCounts::of(model)).collect());
-        registry.register_collector(Box::new(TritonAliases(versions.clone())));
+        let statistics = Arc::new(Statistics::default());
+        registry.register_collector(Box::new(TritonAliases(statistics.clone())));
         let gauge = |registry: &mut Registry, name: &str, help: &str| {
             let gauge = Gauge::<i64>::default();
             registry.register(name, help, gauge.clone());
             gauge
         };
-        let loaded = gauge(&mut registry, "spinwell_models_loaded", "Model versions that answer");
-        loaded.set(i64::try_from(ready.len()).unwrap_or(i64::MAX));
+        let counter = |registry: &mut Registry, name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
         registry.register(
             "spinwell_build",
             "What is running",
             Info::new([("version".to_owned(), VERSION.to_owned())]),
         );
-        Self {
+        let metrics = Self {
+            loaded: gauge(&mut registry, "spinwell_models_loaded", "Model versions that answer"),
+            sequences: gauge(
+                &mut registry,
+                "spinwell_sequences_in_memory",
+                "Sequences whose state is in memory",
+            ),
+            sequences_copied: counter(
+                &mut registry,
+                "spinwell_sequence_states_copied",
+                "States of sequences copied to the database",
+            ),
+            sequences_expired: counter(
+                &mut registry,
+                "spinwell_sequences_expired",
+                "Sequences given up because nobody used them",
+            ),
             queue_len: gauge(&mut registry, "spinwell_queue_len", "Requests waiting for an executor"),
             queue_len_max: gauge(&mut registry, "spinwell_queue_len_max", "Requests that may wait at most"),
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
@@ -94,17 +114,33 @@ impl Metrics {
             registry,
             requests,
             batch_calls,
-            models,
-            versions,
+            families,
+            models: RwLock::default(),
+            statistics,
+        };
+        for model in catalogue.ready() {
+            metrics.series(&model.name);
+            metrics.statistics.of(model);
         }
+        metrics
+    }
+
+    /// What callers may know of the outcomes that were read here.
+    #[must_use]
+    pub fn statistics(&self) -> Arc<Statistics> {
+        self.statistics.clone()
     }
 
     /// The metrics as OpenMetrics text.
     ///
     /// # Errors
     /// Never: writing to a string does not fail.
-    pub fn encode(&self, load: &NodeLoad) -> Result<String, fmt::Error> {
+    pub fn encode(&self, load: &NodeLoad, catalogue: &Catalogue) -> Result<String, fmt::Error> {
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.loaded.set(whole(catalogue.ready().len()));
+        self.sequences.set(i64::try_from(load.sequences.in_memory).unwrap_or(i64::MAX));
+        set(&self.sequences_copied, load.sequences.copied);
+        set(&self.sequences_expired, load.sequences.expired);
         self.queue_len.set(whole(load.queue_len));
         self.queue_len_max.set(whole(load.queue_len_max));
         self.batches_executing.set(whole(load.batches_executing));
@@ -115,7 +151,8 @@ impl Metrics {
     }
 
     fn count_failure(&self, outcome: &Outcome, code: &'static str) {
-        let known = outcome.model.as_ref().filter(|name| self.models.contains_key(name));
+        // A version is known only of a model that was found.
+        let known = outcome.model.as_ref().filter(|_| outcome.version.is_some());
         let labels = RequestLabels {
             model: known.map_or(UNKNOWN_MODEL, ModelName::as_str).to_owned(),
             protocol: outcome.protocol.as_str(),
@@ -123,6 +160,21 @@ impl Metrics {
         };
         self.requests.get_or_create(&labels).inc();
     }
+
+    /// The series of a model that exists.
+    fn series(&self, name: &ModelName) -> Arc<ModelSeries> {
+        if let Some(series) = self.models.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return series.clone();
+        }
+        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
+        let series = || Arc::new(ModelSeries::new(name.as_str(), &self.families, &self.requests));
+        models.entry(name.clone()).or_insert_with(series).clone()
+    }
+}
+
+/// Brings a counter to what somebody else has counted.
+fn set(counter: &Counter, counted: u64) {
+    counter.inc_by(counted.saturating_sub(counter.get()));
 }
 
 impl OutcomeReader for Metrics {
@@ -137,19 +189,14 @@ impl OutcomeReader for Metrics {
     fn read(&self, outcome: &Outcome) {
         match outcome.result {
             ResultClass::Answered => {
-                if let Some(series) = outcome.model.as_ref().and_then(|name| self.models.get(name)) {
-                    series.count_answer(outcome);
-                } else {
-                    self.count_failure(outcome, "ok");
+                if let Some(name) = &outcome.model {
+                    self.series(name).count_answer(outcome);
                 }
             }
             ResultClass::Failed(code) => self.count_failure(outcome, code.as_str()),
             ResultClass::Cancelled => self.count_failure(outcome, "cancelled"),
         }
-        let version = self.versions.iter().find(|counts| counts.is_of(outcome));
-        if let Some(counts) = version {
-            counts.count(outcome);
-        }
+        self.statistics.count(outcome);
     }
 }
 

@@ -19,8 +19,8 @@ const STAGE_SECONDS: [f64; 13] =
 /// Boundaries of the windows in a batch.
 const BATCH_WINDOWS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
-const PROTOCOLS: [Protocol; 4] =
-    [Protocol::HttpJson, Protocol::HttpBinary, Protocol::Grpc, Protocol::HttpBatch];
+const PROTOCOLS: [Protocol; 5] =
+    [Protocol::HttpJson, Protocol::HttpBinary, Protocol::Grpc, Protocol::HttpBatch, Protocol::GrpcStream];
 
 /// What tells requests apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -132,6 +132,7 @@ impl ModelSeries {
             Protocol::HttpBinary => 1,
             Protocol::Grpc => 2,
             Protocol::HttpBatch => 3,
+            Protocol::GrpcStream => 4,
         };
         self.answered[protocol].inc();
         self.duration[protocol].observe(outcome.timings.total.as_seconds());

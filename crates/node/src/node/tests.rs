@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::example::forecaster;
+use crate::repository::Repository;
 use crate::{Predicted, Prediction, Predictor};
-use spinwell_core::{NumericProfile, Priority, Samples, Series, TenantId};
+use spinwell_core::{ModelVersion, NumericProfile, Priority, Samples, Series, TenantId};
 use spinwell_engine::{Forecast, Window};
-use spinwell_protocol::{
-    Entry as CatalogueEntry, InferReply, ModelDescription, OutputName, Outputs, Packing, Values,
-};
+use spinwell_protocol::{Entry as CatalogueEntry, ModelDescription, OutputName, Outputs, Packing, Values};
 use spinwell_runtime::options::Device;
 use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
@@ -61,6 +60,15 @@ fn floats(reply: &InferReply, name: OutputName) -> &[f32] {
     }
 }
 
+pub(crate) fn sequence_options() -> SequenceOptions {
+    SequenceOptions {
+        is_durable: true,
+        idle_expiry: Millis(3_600_000),
+        snapshot_interval: Millis(3_600_000),
+        memory_bytes: 1 << 30,
+    }
+}
+
 struct Bench {
     node: Arc<Node>,
     echo: Arc<Echo>,
@@ -70,8 +78,6 @@ struct Bench {
 fn bench(executors: usize, queue_len_max: usize) -> Bench {
     let model = Arc::new(forecaster(1));
     let echo = Arc::new(Echo { gate: AtomicBool::new(false), barrier: Barrier::new(2) });
-    let loaded = Loaded { description: model.clone(), predictor: echo.clone() };
-    let repository = Repository { models: vec![loaded], ..Repository::default() };
     let options = Options {
         id: NodeId("n".into()),
         executors,
@@ -82,8 +88,17 @@ fn bench(executors: usize, queue_len_max: usize) -> Bench {
         batch_rows_max: 80,
         rows_max: 10,
         device: Device::Cpu,
+        sequences: sequence_options(),
+        data: None,
     };
-    Bench { node: Arc::new(Node::with(repository, &options).unwrap()), echo, model }
+    let queue = Arc::new(Queue::new(limits(&options)));
+    let (description, predictor, lane) = (model.clone(), echo.clone(), queue.open_lane());
+    let loaded = Loaded { description, predictor, stateful: None, state_bytes: 0, lane };
+    let repository = Repository { models: vec![Arc::new(loaded)], ..Repository::default() };
+    let bounds = Bounds { windows_max: 8, rows_max: 10, rows_in_all_max: 80 };
+    let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), kept: None };
+    let node = Node::with(Models::new(None, terms, repository), queue, None, &options).unwrap();
+    Bench { node: Arc::new(node), echo, model }
 }
 
 impl Predictor for Arc<Echo> {
@@ -98,7 +113,8 @@ impl Bench {
         let outputs = Outputs::usual(&self.model, Packing::Json);
         let (priority, tenant) = (Priority::Normal, TenantId("t".into()));
         let model = self.model.clone();
-        self.node.infer(InferRequest { model, series, outputs, deadline, priority, tenant })
+        let sequence = None;
+        self.node.infer(InferRequest { model, series, outputs, deadline, priority, tenant, sequence })
     }
 
     fn soon(&self, values: &[f32]) -> InferFuture {

@@ -89,6 +89,8 @@ pub struct Queue<T> {
     lanes: Vec<BTreeSet<(Priority, Instant, u64)>>,
     deadlines: BTreeSet<(Instant, u64)>,
     speeds: Vec<Speed>,
+    /// Lanes that are of no model any more, to be used again.
+    closed: Vec<usize>,
     /// What waits is expected to take, by class.
     backlog: [Duration; Priority::COUNT],
     /// The batches that run, by lane, with when each is expected to end.
@@ -98,20 +100,39 @@ pub struct Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Nobody waits yet for any of `lanes` models.
+    /// A queue in which nobody waits, of no lanes yet.
     #[must_use]
-    pub fn new(lanes: usize, limits: Limits) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             items: BTreeMap::new(),
             turns: Turns::default(),
-            lanes: vec![BTreeSet::new(); lanes],
+            lanes: Vec::new(),
             deadlines: BTreeSet::new(),
-            speeds: vec![Speed::default(); lanes],
+            speeds: Vec::new(),
+            closed: Vec::new(),
             backlog: [Duration::ZERO; Priority::COUNT],
             running: Vec::new(),
             shedding: Shedding::new(limits.target, limits.interval),
             arrivals: 0,
+        }
+    }
+
+    /// A lane for a model.
+    pub fn open_lane(&mut self) -> usize {
+        if let Some(lane) = self.closed.pop() {
+            self.speeds[lane] = Speed::default();
+            return lane;
+        }
+        self.lanes.push(BTreeSet::new());
+        self.speeds.push(Speed::default());
+        self.lanes.len() - 1
+    }
+
+    /// A lane whose model is gone, and for which nobody waits and nothing runs.
+    pub fn close_lane(&mut self, lane: usize) {
+        if self.lanes.get(lane).is_some_and(BTreeSet::is_empty) && !self.closed.contains(&lane) {
+            self.closed.push(lane);
         }
     }
 

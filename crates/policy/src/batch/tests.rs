@@ -35,7 +35,9 @@ const ASK: Ask =
 impl Story {
     #[allow(clippy::disallowed_methods, reason = "any instant will do as the tests' zero")]
     fn with(limits: Limits) -> Self {
-        Self { zero: Instant::now(), queue: Queue::new(3, limits) }
+        let mut queue = Queue::new(limits);
+        (0..3).for_each(|lane| assert_eq!(queue.open_lane(), lane));
+        Self { zero: Instant::now(), queue }
     }
 
     fn at(&self, ms: u64) -> Instant {
@@ -278,4 +280,15 @@ proptest! {
         prop_assert!(seen.iter().all(|&times| times == 1), "{seen:?}");
         prop_assert!(story.queue.is_clean());
     }
+}
+
+#[test]
+fn a_lane_is_used_again_when_its_model_is_gone_and_nobody_waits_for_it() {
+    let mut story = Story::with(LIMITS);
+    story.push(1, Ask { lane: 1, ..ASK }, 0).unwrap();
+    story.queue.close_lane(1);
+    assert_eq!(story.queue.open_lane(), 3);
+    story.queue.close_lane(2);
+    story.queue.close_lane(2);
+    assert_eq!((story.queue.open_lane(), story.queue.open_lane()), (2, 4));
 }

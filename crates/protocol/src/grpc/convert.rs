@@ -7,11 +7,14 @@
 use super::wire::infer_parameter::ParameterChoice;
 use super::wire::model_infer_request::InferInputTensor;
 use super::wire::model_infer_response::InferOutputTensor;
-use super::wire::{InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse};
+use super::wire::{
+    InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse,
+};
 use crate::call::checked_id;
 use crate::outputs::Outputs;
 use crate::parameters::{RequestParameters, input_binary_size, output_packing};
 use crate::predictions::Answered;
+use crate::sequence::{self, Feeds};
 use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
 use crate::{Call, InferReply, ModelDescription, Packing, ParameterValue, Parameters, Values};
 use bytes::Bytes;
@@ -34,8 +37,9 @@ pub fn decode(request: ModelInferRequest, model: &ModelDescription) -> Result<Ca
             return Err(Fault::new(Code::FramingInvalid, message));
         }
     };
-    let series = decode_input(input, raw.as_deref(), model)?;
     let parameters = RequestParameters::read(from_wire(request.parameters)?)?;
+    let feeds = Feeds::of(parameters.sequence.as_ref(), model)?;
+    let series = decode_input(input, raw.as_deref(), model, feeds)?;
     let mut wanted = Vec::with_capacity(request.outputs.len());
     for output in &mut request.outputs.into_iter() {
         let packing = output_packing(&output.name, &from_wire(output.parameters)?)?;
@@ -72,20 +76,44 @@ pub fn encode(id: &str, outputs: &Outputs, reply: &InferReply) -> ModelInferResp
             contents: (!is_raw).then(|| contents(values)),
         });
     }
-    let text = |value: &str| InferParameter {
-        parameter_choice: Some(ParameterChoice::StringParam(value.to_owned())),
-    };
+    let text = |value: &str| to_wire(ParameterValue::Text(value.to_owned()));
+    let mut parameters = HashMap::from([
+        ("model_hash".to_owned(), text(model.hash_text())),
+        ("profile".to_owned(), text(reply.profile.as_str())),
+        ("node".to_owned(), text(&reply.node.0)),
+    ]);
+    let of_sequence = reply.sequence.as_ref().map(sequence::parameters).unwrap_or_default();
+    parameters.extend(of_sequence.0.into_iter().map(|(key, value)| (key, to_wire(value))));
     ModelInferResponse {
         model_name: model.name.as_str().to_owned(),
         model_version: model.version_text().to_owned(),
         id: id.to_owned(),
-        parameters: HashMap::from([
-            ("model_hash".to_owned(), text(model.hash_text())),
-            ("profile".to_owned(), text(reply.profile.as_str())),
-            ("node".to_owned(), text(&reply.node.0)),
-        ]),
+        parameters,
         outputs: tensors,
         raw_output_contents,
+    }
+}
+
+/// The message of a stream that says why a request was not answered, under the request's id. Its text begins with the code.
+#[must_use]
+pub fn streamed_error(id: &str, fault: &Fault) -> ModelStreamInferResponse {
+    let mut parameters = HashMap::from([
+        ("code".to_owned(), to_wire(ParameterValue::Text(fault.code().as_str().to_owned()))),
+        ("retryable".to_owned(), to_wire(ParameterValue::Bool(fault.code().retryable()))),
+    ]);
+    if let Some(after) = fault.retry_after_hint() {
+        parameters.insert("retry_after_ms".to_owned(), to_wire(ParameterValue::Whole(after.0)));
+    }
+    if let Some(step) = fault.expected_step_hint() {
+        parameters.insert("expected_step".to_owned(), to_wire(ParameterValue::Whole(step)));
+    }
+    ModelStreamInferResponse {
+        error_message: format!("{}: {}", fault.code(), fault.message()),
+        infer_response: Some(ModelInferResponse {
+            id: id.to_owned(),
+            parameters,
+            ..ModelInferResponse::default()
+        }),
     }
 }
 
@@ -107,11 +135,12 @@ fn decode_input(
     input: InferInputTensor,
     raw: Option<&[u8]>,
     model: &ModelDescription,
+    feeds: Feeds,
 ) -> Result<Series, Fault> {
     tensor::checked_name(&input.name)?;
     let datatype = Datatype::parse(&input.datatype)?;
     input_binary_size(&input.name, &from_wire(input.parameters)?)?;
-    let shape = Shape::checked(&input.shape, model)?;
+    let shape = Shape::checked(&input.shape, model, feeds)?;
     match (raw, input.contents) {
         (Some(bytes), None) => tensor::from_bytes(shape, datatype, bytes),
         (None, Some(contents)) => tensor::from_samples(shape, typed(datatype, contents)?),
@@ -148,6 +177,18 @@ fn typed(datatype: Datatype, contents: InferTensorContents) -> Result<Samples, F
             ),
         )),
     }
+}
+
+fn to_wire(value: ParameterValue) -> InferParameter {
+    let choice = match value {
+        ParameterValue::Bool(value) => ParameterChoice::BoolParam(value),
+        ParameterValue::Negative(value) => ParameterChoice::Int64Param(value),
+        // Clients read whole numbers from the signed field.
+        ParameterValue::Whole(value) => ParameterChoice::Int64Param(value.cast_signed()),
+        ParameterValue::Fraction(value) => ParameterChoice::DoubleParam(value),
+        ParameterValue::Text(value) => ParameterChoice::StringParam(value),
+    };
+    InferParameter { parameter_choice: Some(choice) }
 }
 
 fn from_wire(parameters: HashMap<String, InferParameter>) -> Result<Parameters, Fault> {

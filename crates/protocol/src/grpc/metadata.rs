@@ -1,12 +1,17 @@
 //! What the server and its models are, as protobuf.
 
 use super::wire::model_metadata_response::TensorMetadata;
+use super::wire::repository_index_response::ModelIndex;
 use super::wire::{
-    DataType, ModelConfig, ModelDynamicBatching, ModelInput, ModelMetadataResponse, ModelOutput,
-    ModelParameter, ServerMetadataResponse,
+    self, DataType, InferBatchStatistics, InferStatistics, ModelConfig, ModelDynamicBatching, ModelInput,
+    ModelMetadataResponse, ModelOutput, ModelParameter, ModelStatisticsResponse, RepositoryIndexResponse,
+    ServerMetadataResponse, StatisticDuration,
 };
+use crate::link::checked_repository_parameter;
+use crate::statistics::{Durations, ModelStatistics};
 use crate::tensor::INPUT_NAME;
-use crate::{Catalogue, EXTENSIONS, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME};
+use crate::{Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME};
+use spinwell_core::Fault;
 
 /// The answer to `ServerMetadata`.
 #[must_use]
@@ -67,6 +72,58 @@ pub fn config(model: &ModelDescription) -> ModelConfig {
             .map(|(key, string_value)| (key, ModelParameter { string_value }))
             .collect(),
     }
+}
+
+/// The answer to `ModelStatistics`.
+#[must_use]
+pub fn statistics(all: &[ModelStatistics]) -> ModelStatisticsResponse {
+    let of = |durations: Durations| Some(StatisticDuration { count: durations.count, ns: durations.ns() });
+    let none = || of(Durations::default());
+    let batch = |(size, infer): (&usize, &Durations)| InferBatchStatistics {
+        batch_size: *size as u64,
+        compute_input: none(),
+        compute_infer: of(*infer),
+        compute_output: none(),
+    };
+    let one = |ModelStatistics { name, version, counts }: &ModelStatistics| wire::ModelStatistics {
+        name: name.as_str().to_owned(),
+        version: version.to_string(),
+        last_inference: counts.last_inference.0,
+        inference_count: counts.inferences,
+        execution_count: counts.executions,
+        inference_stats: Some(InferStatistics {
+            success: of(counts.success),
+            fail: of(counts.fail),
+            queue: of(counts.queue),
+            compute_input: of(counts.compute_input),
+            compute_infer: of(counts.compute_infer),
+            compute_output: of(counts.compute_output),
+            cache_hit: none(),
+            cache_miss: none(),
+        }),
+        batch_stats: counts.batches.iter().map(batch).collect(),
+    };
+    ModelStatisticsResponse { model_stats: all.iter().map(one).collect() }
+}
+
+/// The answer to `RepositoryIndex`.
+#[must_use]
+pub fn index(entries: Vec<IndexEntry>) -> RepositoryIndexResponse {
+    let one = |entry: IndexEntry| ModelIndex {
+        name: entry.name.as_str().to_owned(),
+        version: entry.version.to_string(),
+        state: entry.state().to_owned(),
+        reason: entry.reason,
+    };
+    RepositoryIndexResponse { models: entries.into_iter().map(one).collect() }
+}
+
+/// Checks the parameters of `RepositoryModelLoad` and `RepositoryModelUnload`.
+///
+/// # Errors
+/// Where they bring a model's files or configuration along.
+pub fn checked_repository_parameters<'n>(mut names: impl Iterator<Item = &'n String>) -> Result<(), Fault> {
+    names.try_for_each(|name| checked_repository_parameter(name))
 }
 
 const fn config_type(datatype: OutputDatatype) -> DataType {

@@ -19,5 +19,5 @@ pub mod wire {
     tonic::include_proto!("inference");
 }
 
-pub use convert::{decode, encode};
-pub use metadata::{config, model, server};
+pub use convert::{decode, encode, streamed_error};
+pub use metadata::{checked_repository_parameters, config, index, model, server, statistics};

@@ -4,6 +4,7 @@ use super::body::{InferBody, InputTensor};
 use crate::call::checked_id;
 use crate::outputs::Outputs;
 use crate::parameters::{RequestParameters, input_binary_size, output_packing};
+use crate::sequence::Feeds;
 use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
 use crate::{Call, ModelDescription, Packing, quoted};
 use spinwell_core::{Code, Fault, Series};
@@ -65,8 +66,8 @@ pub fn decode(body: &[u8], framing: Framing, model: &ModelDescription) -> Result
     };
     let request = parse(json)?;
     let input = tensor::one_input(request.inputs)?;
-    let series = decode_input(input, binary, model)?;
     let parameters = RequestParameters::read(request.parameters)?;
+    let series = decode_input(input, binary, model, Feeds::of(parameters.sequence.as_ref(), model)?)?;
     let mut wanted = Vec::with_capacity(request.outputs.len());
     for output in &request.outputs {
         wanted.push((output.name.as_ref(), output_packing(&output.name, &output.parameters)?));
@@ -90,7 +91,8 @@ fn decode_raw(body: &[u8], model: &ModelDescription) -> Result<Call, Fault> {
         return Err(Fault::new(Code::FramingInvalid, message));
     }
     let extents = [1, body.len() / row_bytes, model.channels.len()];
-    let shape = Shape::checked(&extents.map(|extent| i64::try_from(extent).unwrap_or(i64::MAX)), model)?;
+    let extents = extents.map(|extent| i64::try_from(extent).unwrap_or(i64::MAX));
+    let shape = Shape::checked(&extents, model, Feeds::Windows)?;
     Ok(Call {
         id: String::new(),
         series: tensor::from_bytes(shape, Datatype::Fp32, body)?,
@@ -103,11 +105,12 @@ fn decode_input(
     input: InputTensor<'_>,
     binary: Option<&[u8]>,
     model: &ModelDescription,
+    feeds: Feeds,
 ) -> Result<Series, Fault> {
     tensor::checked_name(&input.name)?;
     let datatype = Datatype::parse(&input.datatype)?;
     let size = input_binary_size(&input.name, &input.parameters)?;
-    let shape = Shape::checked(&input.shape, model)?;
+    let shape = Shape::checked(&input.shape, model, feeds)?;
     match (size, input.data, binary) {
         (None, Some(numbers), None | Some([])) => tensor::from_numbers(shape, datatype, numbers),
         (Some(size), None, Some(bytes)) => {
@@ -241,7 +244,7 @@ mod tests {
         check(&input("[1,2,3,4]", "[1,2,3,1e400]"), Code::JsonMalformed);
         check(&input("[1,4,1]", "[1,2,1]"), Code::WindowTooShort);
         check(&input("\"id\"", "\"outputs\":[{\"name\":\"x\"}],\"id\""), Code::OutputUnknown);
-        check(&input("\"id\"", "\"parameters\":{\"sequence_id\":5},\"id\""), Code::NotOffered);
+        check(&input("\"id\"", "\"parameters\":{\"sequence_id\":-5},\"id\""), Code::RequestInvalid);
         check(&input("\"id\"", "\"parameters\":{\"sequence_id\":{}},\"id\""), Code::RequestInvalid);
         check(&input("\"id\"", "\"id\":\"b\",\"id\""), Code::RequestInvalid);
     }

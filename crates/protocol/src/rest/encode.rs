@@ -23,11 +23,40 @@ struct InferAnswer<'a> {
     outputs: Vec<Tensor<'a>>,
 }
 
+/// Where an answer comes from.
 #[derive(Serialize)]
-struct AnswerParameters<'a> {
+pub(super) struct AnswerParameters<'a> {
     model_hash: &'a str,
     profile: &'a str,
     node: &'a str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    sequence: Option<OfSequence>,
+}
+
+/// What became of its sequence.
+#[derive(Serialize)]
+struct OfSequence {
+    sequence_step: u64,
+    state_source: &'static str,
+    durable: bool,
+    warming_up: bool,
+}
+
+impl<'a> AnswerParameters<'a> {
+    pub(super) fn of(reply: &'a InferReply) -> Self {
+        let sequence = reply.sequence.map(|sequence| OfSequence {
+            sequence_step: sequence.step,
+            state_source: sequence.source.as_str(),
+            durable: sequence.durable,
+            warming_up: sequence.warming_up,
+        });
+        Self {
+            model_hash: reply.model.hash_text(),
+            profile: reply.profile.as_str(),
+            node: &reply.node.0,
+            sequence,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -85,11 +114,7 @@ pub fn encode(id: &str, outputs: &Outputs, reply: &InferReply) -> Encoded {
         model_name: model.name.as_str(),
         model_version: model.version_text(),
         id,
-        parameters: AnswerParameters {
-            model_hash: model.hash_text(),
-            profile: reply.profile.as_str(),
-            node: &reply.node.0,
-        },
+        parameters: AnswerParameters::of(reply),
         outputs: tensors.collect(),
     };
     let mut body = Vec::with_capacity(room);
@@ -150,6 +175,7 @@ pub(crate) mod tests {
             queue: Micros(1),
             compute: Micros(2),
             batch: BatchShare { windows: 1, counts: true },
+            sequence: None,
         }
     }
 

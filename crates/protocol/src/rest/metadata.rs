@@ -1,8 +1,10 @@
 //! What the server and its models are, as JSON.
 
+use crate::statistics::{Durations, ModelStatistics};
 use crate::tensor::INPUT_NAME;
-use crate::{Catalogue, EXTENSIONS, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME};
+use crate::{Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME};
 use serde_json::{Value, json};
+use spinwell_core::{Code, Fault};
 
 /// The answer to `GET /v2`.
 #[must_use]
@@ -54,6 +56,93 @@ pub fn config(model: &ModelDescription) -> Value {
         "dynamic_batching": {},
         "parameters": parameters,
     })
+}
+
+/// The answer to `GET /v2/models[/{name}[/versions/{version}]]/stats`.
+#[must_use]
+pub fn statistics(all: &[ModelStatistics]) -> Value {
+    let of = |durations: Durations| json!({"count": durations.count, "ns": durations.ns()});
+    let none = || of(Durations::default());
+    let one = |ModelStatistics { name, version, counts }: &ModelStatistics| {
+        let batch = |(size, infer): (&usize, &Durations)| {
+            let (input, output) = (none(), none());
+            json!({"batch_size": size, "compute_input": input, "compute_infer": of(*infer), "compute_output": output})
+        };
+        json!({
+            "name": name.as_str(),
+            "version": version.to_string(),
+            "last_inference": counts.last_inference.0,
+            "inference_count": counts.inferences,
+            "execution_count": counts.executions,
+            "inference_stats": {
+                "success": of(counts.success),
+                "fail": of(counts.fail),
+                "queue": of(counts.queue),
+                "compute_input": of(counts.compute_input),
+                "compute_infer": of(counts.compute_infer),
+                "compute_output": of(counts.compute_output),
+                "cache_hit": none(),
+                "cache_miss": none(),
+            },
+            "response_stats": {},
+            "batch_stats": counts.batches.iter().map(batch).collect::<Vec<_>>(),
+            "memory_usage": [],
+        })
+    };
+    json!({"model_stats": all.iter().map(one).collect::<Vec<_>>()})
+}
+
+/// The answer to `POST /v2/repository/index`.
+#[must_use]
+pub fn index(entries: &[IndexEntry]) -> Value {
+    let one = |entry: &IndexEntry| {
+        let IndexEntry { name, version, reason, .. } = entry;
+        json!({"name": name.as_str(), "version": version.to_string(), "state": entry.state(), "reason": reason})
+    };
+    Value::Array(entries.iter().map(one).collect())
+}
+
+/// What a caller says with `POST /v2/repository/index`: whether he wants only what answers.
+///
+/// # Errors
+/// [`Code::RequestInvalid`] where the body is not empty and no object with `ready`.
+pub fn read_index_request(body: &[u8]) -> Result<bool, Fault> {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        #[serde(default)]
+        ready: bool,
+    }
+    if body.trim_ascii().is_empty() {
+        return Ok(false);
+    }
+    serde_json::from_slice::<Asked>(body).map(|asked| asked.ready).map_err(|error| {
+        Fault::new(
+            Code::RequestInvalid,
+            format!("the body must be empty or {{\"ready\": true|false}}: {error}"),
+        )
+    })
+}
+
+/// Checks what a caller says with a load or unload: options may stand there, a model's files or configuration may not.
+///
+/// # Errors
+/// [`Code::RequestInvalid`] where the body is no JSON object, [`Code::NotOffered`] where it brings a model along.
+pub fn read_repository_request(body: &[u8]) -> Result<(), Fault> {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        #[serde(default)]
+        parameters: serde_json::Map<String, Value>,
+    }
+    if body.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let asked: Asked = serde_json::from_slice(body).map_err(|error| {
+        Fault::new(
+            Code::RequestInvalid,
+            format!("the body must be empty or {{\"parameters\": {{..}}}}: {error}"),
+        )
+    })?;
+    asked.parameters.keys().try_for_each(|name| crate::link::checked_repository_parameter(name))
 }
 
 /// A datatype as Triton's configuration names it.

@@ -11,5 +11,5 @@ pub use decode::{Framing, HEADER_LENGTH, decode};
 #[cfg(test)]
 pub(crate) use encode::tests::{asked, reply};
 pub use encode::{Encoded, encode};
-pub use metadata::{config, model, server};
+pub use metadata::{config, index, model, read_index_request, read_repository_request, server, statistics};
 pub use predictions::{BatchCall, BatchedAnswer, BatchedRequest, encode_answers};

@@ -4,11 +4,14 @@
 //! itself, so that what is wrong with one is told in its place and costs the others nothing.
 
 use super::body::{bounded, bounded_by};
+use super::encode::AnswerParameters;
 use super::numbers::{Numbers, NumbersSeed};
 use crate::call::checked_id;
 use crate::parameters::{LABEL_BYTES_MAX, label_fault};
+use crate::sequence::{self, Feeds, Gathered};
 use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
-use crate::{Call, InferReply, ModelDescription, Outputs, Packing, RequestParameters, Values, status};
+use crate::{Call, InferReply, ModelDescription, Outputs, Packing, ParameterValue, RequestParameters};
+use crate::{Values, status};
 use serde::de::{DeserializeSeed, Deserializer};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
@@ -90,10 +93,16 @@ struct Body<'b> {
     #[serde(borrow)]
     model: Cow<'b, str>,
     #[serde(borrow, default)]
-    version: Option<Version<'b>>,
+    version: Option<NumberOrText<'b>>,
     series: Series,
     #[serde(borrow, default)]
-    sequence_id: Option<&'b RawValue>,
+    sequence_id: Option<NumberOrText<'b>>,
+    #[serde(default)]
+    sequence_start: bool,
+    #[serde(default)]
+    sequence_end: bool,
+    #[serde(default)]
+    sequence_step: Option<u64>,
     #[serde(default)]
     deadline_ms: Option<u64>,
     #[serde(borrow, default, deserialize_with = "bounded")]
@@ -104,10 +113,10 @@ struct Body<'b> {
     purpose: Option<Cow<'b, str>>,
 }
 
-/// A version as a number or as text.
+/// A version or a sequence's id, as a number or as text.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Version<'b> {
+enum NumberOrText<'b> {
     Number(u64),
     Text(#[serde(borrow)] Cow<'b, str>),
 }
@@ -163,8 +172,8 @@ impl<'b> BatchedRequest<'b> {
     #[must_use]
     pub fn version(&self) -> Option<String> {
         self.0.version.as_ref().map(|version| match version {
-            Version::Number(number) => number.to_string(),
-            Version::Text(text) => text.clone().into_owned(),
+            NumberOrText::Number(number) => number.to_string(),
+            NumberOrText::Text(text) => text.clone().into_owned(),
         })
     }
 
@@ -174,11 +183,14 @@ impl<'b> BatchedRequest<'b> {
     /// A fault that says what would have been right.
     pub fn into_call(self, priority: Priority, model: &ModelDescription) -> Result<Call, Fault> {
         let body = self.0;
-        if body.sequence_id.is_some_and(|id| !matches!(id.get(), "0" | "\"\"" | "null")) {
-            let message = "sequence_id asks for a sequence, which this server does not offer; send the whole \
-                           window as a stateless request";
-            return Err(Fault::new(Code::NotOffered, message));
-        }
+        let id = match &body.sequence_id {
+            Some(NumberOrText::Number(number)) => sequence::id(&ParameterValue::Whole(*number))?,
+            Some(NumberOrText::Text(text)) => sequence::id(&ParameterValue::Text(text.clone().into_owned()))?,
+            None => None,
+        };
+        let (starts, ends, step) = (body.sequence_start, body.sequence_end, body.sequence_step);
+        let sequence = Gathered { id, starts, ends, step }.call()?;
+        let feeds = Feeds::of(sequence.as_ref(), model)?;
         let label = |key: &str, text: Option<Cow<'_, str>>| match text {
             Some(text) if text.len() > LABEL_BYTES_MAX => Err(label_fault(key, &text)),
             text => Ok(text.map(Cow::into_owned)),
@@ -189,11 +201,12 @@ impl<'b> BatchedRequest<'b> {
             timeout: deadline(body.deadline_ms)?,
             subject: label("subject", body.subject)?,
             purpose: label("purpose", body.purpose)?,
+            sequence,
             ..RequestParameters::default()
         };
         Ok(Call {
             id: checked_id(&body.id)?,
-            series: series(body.series.0, model)?,
+            series: series(body.series.0, model, feeds)?,
             outputs: Outputs::requested(names, Packing::Json, model)?,
             parameters,
         })
@@ -208,7 +221,11 @@ fn deadline(ms: Option<u64>) -> Result<Option<Micros>, Fault> {
 }
 
 /// One window, rows of channels; of one channel it may be flat.
-fn series(mut numbers: Numbers, model: &ModelDescription) -> Result<spinwell_core::Series, Fault> {
+fn series(
+    mut numbers: Numbers,
+    model: &ModelDescription,
+    feeds: Feeds,
+) -> Result<spinwell_core::Series, Fault> {
     tensor::check_numbers(&numbers)?;
     let (rows, channels) = match numbers.extents[..] {
         [rows] if model.channels.len() == 1 || rows == 0 => (rows, model.channels.len()),
@@ -223,7 +240,7 @@ fn series(mut numbers: Numbers, model: &ModelDescription) -> Result<spinwell_cor
         }
     };
     let extent = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-    let shape = Shape::checked(&[1, extent(rows), extent(channels)], model)?;
+    let shape = Shape::checked(&[1, extent(rows), extent(channels)], model, feeds)?;
     numbers.extents = vec![rows * channels];
     tensor::from_numbers(shape, Datatype::Fp64, numbers)
 }
@@ -250,13 +267,6 @@ struct Answers<'a> {
     results: &'a [BatchedAnswer],
 }
 
-#[derive(Serialize)]
-struct Origin<'a> {
-    model_hash: &'a str,
-    profile: &'a str,
-    node: &'a str,
-}
-
 impl Serialize for BatchedAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -270,12 +280,7 @@ impl Serialize for BatchedAnswer {
                     let nested = Nested { values: answered.values, first: 0, extents: answered.extents };
                     map.serialize_entry(answered.name.as_str(), &nested)?;
                 }
-                let origin = Origin {
-                    model_hash: reply.model.hash_text(),
-                    profile: reply.profile.as_str(),
-                    node: &reply.node.0,
-                };
-                map.serialize_entry("parameters", &origin)?;
+                map.serialize_entry("parameters", &AnswerParameters::of(reply))?;
             }
             Err(fault) => {
                 map.serialize_entry("status", &status::http(fault.code()))?;
@@ -284,6 +289,9 @@ impl Serialize for BatchedAnswer {
                 map.serialize_entry("retryable", &fault.code().retryable())?;
                 if let Some(ms) = fault.retry_after_hint() {
                     map.serialize_entry("retry_after_ms", &ms.0)?;
+                }
+                if let Some(step) = fault.expected_step_hint() {
+                    map.serialize_entry("expected_step", &step)?;
                 }
             }
         }
@@ -387,7 +395,7 @@ mod tests {
         check(r#""series": [1, 2]"#, 1, Code::WindowTooShort);
         check(r#""series": []"#, 1, Code::TensorEmpty);
         check(r#""series": [1, 2, 3, 4], "outputs": ["x"]"#, 1, Code::OutputUnknown);
-        check(r#""series": [1, 2, 3, 4], "sequence_id": 7"#, 1, Code::NotOffered);
+        check(r#""series": [1, 2, 3, 4], "sequence_start": true"#, 1, Code::RequestInvalid);
         check(r#""series": [1, 2, 3, 4], "deadline_ms": 0"#, 1, Code::RequestInvalid);
         check(r#""series": [1, 2, 3, 4], "deadline_ms": -1"#, 1, Code::RequestInvalid);
         check(

@@ -46,6 +46,10 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("node.id", "local"),
     ("node.executors", ""),
     ("node.device", "auto"),
+    ("sequences.durability", "log"),
+    ("sequences.idle_expiry_ms", "86400000"),
+    ("sequences.snapshot_interval_ms", "60000"),
+    ("sequences.memory_bytes", "268435456"),
     ("drain.timeout_ms", "30000"),
     ("log.level", "info"),
     ("log.format", "text"),
@@ -123,6 +127,19 @@ pub struct Limits {
     pub connections_max: usize,
 }
 
+/// How the sequences of a node are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequences {
+    /// Whether a step is answered only when the step log has it on the disk.
+    pub is_durable: bool,
+    /// Without use for so long, a sequence expires.
+    pub idle_expiry: Millis,
+    /// How often states are copied to the database at least, while there is anything to copy.
+    pub snapshot_interval: Millis,
+    /// Bytes of states in memory beyond which idle sequences leave it.
+    pub memory_bytes: usize,
+}
+
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -142,6 +159,8 @@ pub struct Options {
     pub executors: usize,
     /// Where reservoirs step.
     pub device: Device,
+    /// How sequences are kept.
+    pub sequences: Sequences,
     /// How long requests in flight are waited for when the process stops.
     pub drain_timeout: Millis,
     /// What is logged.
@@ -182,6 +201,7 @@ impl Options {
             executors: layered.number("node.executors", 1..=1024)?,
             device: (layered.text("node.device").parse())
                 .map_err(|()| layered.invalid("node.device", Device::FORMS))?,
+            sequences: sequences(&layered)?,
             drain_timeout: layered.millis("drain.timeout_ms")?,
             log: LogOptions {
                 format: match layered.text("log.format") {
@@ -231,6 +251,20 @@ fn limits(layered: &Layered) -> Result<Limits, Error> {
         rows_max: layered.number("limits.rows_max", 1..=1 << 24)?,
         batch_call_requests_max: layered.number("limits.batch_call_requests_max", 1..=1 << 16)?,
         connections_max: layered.number("limits.connections_max", 1..=1 << 20)?,
+    })
+}
+
+fn sequences(layered: &Layered) -> Result<Sequences, Error> {
+    Ok(Sequences {
+        is_durable: match layered.text("sequences.durability") {
+            "log" => true,
+            "none" => false,
+            _ => return Err(layered.invalid("sequences.durability", "log or none")),
+        },
+        // A year: whoever comes back later has begun something new.
+        idle_expiry: Millis(layered.number("sequences.idle_expiry_ms", 1..=31_536_000_000)? as u64),
+        snapshot_interval: layered.millis("sequences.snapshot_interval_ms")?,
+        memory_bytes: layered.number("sequences.memory_bytes", 1 << 20..=1 << 40)?,
     })
 }
 
@@ -326,6 +360,10 @@ mod tests {
         check(sources("", &[], &[("node.id", "a b")]), &["node.id", "--flag"]);
         check(sources("", &[("SPINWELL_NODE_DEVICE", "gpu:x")], &[]), &["node.device", "gpu:I"]);
         check(sources("[log]\nformat = \"xml\"\n", &[], &[]), &["log.format", "text or json"]);
+        check(
+            sources("", &[], &[("sequences.durability", "maybe")]),
+            &["sequences.durability", "log or none"],
+        );
     }
 
     #[test]

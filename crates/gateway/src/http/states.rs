@@ -1,0 +1,74 @@
+//! The states of sequences, taken away and brought back.
+
+use super::answer::{fault_response, json_response, state_response};
+use super::body;
+use super::target::Target;
+use crate::Gateway;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+use spinwell_core::{Code, Fault, SequenceKey};
+use spinwell_protocol::{StateAnswer, StateRequest, checked_sequence_id};
+
+/// `GET /v1/models/{model}/sequences/{sequence}/state`.
+pub(super) async fn get(State(gateway): State<Gateway>, target: Target) -> Response {
+    match manage(&gateway, &target, StateRequest::Get).await {
+        Ok((_, answer)) => state_response(answer),
+        Err(fault) => fault_response(&fault),
+    }
+}
+
+/// `PUT /v1/models/{model}/sequences/{sequence}/state`.
+pub(super) async fn put(State(gateway): State<Gateway>, target: Target, request: Body) -> Response {
+    let mut share = gateway.body_share();
+    let put = async {
+        let bytes = body::read(request, gateway.limits(), &mut share).await?;
+        manage(&gateway, &target, StateRequest::Put(bytes.to_vec())).await
+    };
+    told(put.await)
+}
+
+/// `DELETE /v1/models/{model}/sequences/{sequence}/state`.
+pub(super) async fn delete(State(gateway): State<Gateway>, target: Target) -> Response {
+    told(manage(&gateway, &target, StateRequest::Delete).await)
+}
+
+/// `POST /v1/models/{model}/sequences/{sequence}/fork`.
+pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request: Body) -> Response {
+    #[derive(Deserialize)]
+    struct Asked {
+        to: String,
+    }
+    let forked = async {
+        let bytes = body::read(request, gateway.limits(), &mut gateway.body_share()).await?;
+        let asked: Asked = serde_json::from_slice(&bytes).map_err(|error| {
+            Fault::new(Code::RequestInvalid, format!("the body must be {{\"to\": \"ID\"}}: {error}"))
+        })?;
+        let to = checked_sequence_id(&asked.to)?;
+        let (key, answer) = manage(&gateway, &target, StateRequest::Fork { to: to.clone() }).await?;
+        Ok((SequenceKey { id: to, ..key }, answer))
+    };
+    told(forked.await)
+}
+
+async fn manage(
+    gateway: &Gateway,
+    target: &Target,
+    request: StateRequest,
+) -> Result<(SequenceKey, StateAnswer), Fault> {
+    let key = gateway.sequence(&target.model, checked_sequence_id(&target.sequence)?)?;
+    let answer = gateway.link().sequence_state(key.clone(), request).await?;
+    Ok((key, answer))
+}
+
+fn told(result: Result<(SequenceKey, StateAnswer), Fault>) -> Response {
+    match result {
+        Ok((key, answer)) => {
+            let (model, id) = (key.model.as_str(), key.id.as_str());
+            json_response(&json!({"model": model, "sequence_id": id, "sequence_step": answer.step}))
+        }
+        Err(fault) => fault_response(&fault),
+    }
+}

@@ -1,0 +1,239 @@
+//! The models that the node serves, which may change while it serves.
+//!
+//! Readers take one shelf and keep it for as long as they need it; whoever changes something makes another shelf and puts
+//! it in the place of the first in one step. A model that is taken off lives on for the requests and sequences that hold
+//! it, and for a short while for requests that were checked against it and have not arrived.
+
+use crate::kept;
+use crate::repository::{self, Loaded, Problem, Repository, Terms};
+use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion};
+use spinwell_engine::AnyModel;
+use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription};
+use spinwell_runtime::clock;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
+
+/// How long a request may be on its way between the check against a model and the node.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A handle on the node's models.
+#[derive(Clone)]
+pub(crate) struct Models(Arc<Inner>);
+
+struct Inner {
+    folder: Option<PathBuf>,
+    terms: Terms,
+    shelf: RwLock<Arc<Shelf>>,
+    /// Held by whoever makes another shelf.
+    changing: Mutex<()>,
+    /// Models that are here for their sequences alone.
+    for_sequences: Mutex<HashMap<ModelHash, Weak<Loaded>>>,
+}
+
+/// What is served at one time.
+#[derive(Default)]
+struct Shelf {
+    catalogue: Arc<Catalogue>,
+    served: BTreeMap<(ModelName, ModelVersion), Arc<Loaded>>,
+    broken: BTreeMap<(ModelName, ModelVersion), Problem>,
+    retired: Vec<(Instant, Arc<Loaded>)>,
+}
+
+impl Shelf {
+    fn with_catalogue(mut self) -> Self {
+        let mut catalogue = Catalogue::default();
+        for ((name, version), problem) in &self.broken {
+            catalogue.insert(name, *version, Entry::Broken(problem.code));
+        }
+        for ((name, version), loaded) in &self.served {
+            catalogue.insert(name, *version, Entry::Ready(loaded.description.clone()));
+        }
+        self.catalogue = Arc::new(catalogue);
+        self
+    }
+
+    /// The same without any version of a model.
+    fn without(&self, name: &ModelName, now: Instant) -> Self {
+        let (gone, served): (Vec<_>, Vec<_>) = self
+            .served
+            .iter()
+            .map(|(key, loaded)| (key.clone(), loaded.clone()))
+            .partition(|(key, _)| key.0 == *name);
+        let fresh = |(at, _): &&(Instant, Arc<Loaded>)| now.saturating_duration_since(*at) < GRACE;
+        let retired = self.retired.iter().filter(fresh).cloned();
+        Self {
+            catalogue: Arc::default(),
+            served: served.into_iter().collect(),
+            broken: self
+                .broken
+                .iter()
+                .filter(|(key, _)| key.0 != *name)
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+            retired: retired.chain(gone.into_iter().map(|(_, loaded)| (now, loaded))).collect(),
+        }
+    }
+
+    fn add(&mut self, repository: Repository) {
+        for loaded in repository.models {
+            let key = (loaded.description.name.clone(), loaded.description.version);
+            self.served.insert(key, loaded);
+        }
+        for (name, version, problem) in repository.broken {
+            self.broken.insert((name, version), problem);
+        }
+    }
+}
+
+impl Models {
+    /// The models of a repository.
+    pub(crate) fn new(folder: Option<PathBuf>, terms: Terms, repository: Repository) -> Self {
+        let mut shelf = Shelf::default();
+        shelf.add(repository);
+        Self(Arc::new(Inner {
+            folder,
+            terms,
+            shelf: RwLock::new(Arc::new(shelf.with_catalogue())),
+            changing: Mutex::default(),
+            for_sequences: Mutex::default(),
+        }))
+    }
+
+    /// What is served, as of now.
+    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
+        self.shelf().catalogue.clone()
+    }
+
+    /// The very model that a request was checked against.
+    pub(crate) fn find(&self, model: &ModelDescription) -> Result<Arc<Loaded>, Fault> {
+        let shelf = self.shelf();
+        let key = (model.name.clone(), model.version);
+        let served = shelf.served.get(&key).filter(|loaded| loaded.description.hash == model.hash);
+        let is_it = |loaded: &&Arc<Loaded>| *loaded.description == *model;
+        let found = served.or_else(|| shelf.retired.iter().map(|(_, loaded)| loaded).find(is_it));
+        found.cloned().ok_or_else(|| {
+            let message = format!("model {} version {} is not on this node", key.0, key.1);
+            Fault::new(Code::ModelNotFound, message)
+        })
+    }
+
+    /// The model of that hash: one that is served, or one that is kept for its sequences.
+    pub(crate) fn of_hash(&self, hash: &ModelHash) -> Option<Arc<Loaded>> {
+        let shelf = self.shelf();
+        let retired = shelf.retired.iter().map(|(_, loaded)| loaded);
+        let found = shelf.served.values().chain(retired).find(|loaded| loaded.description.hash == *hash);
+        found.cloned().or_else(|| self.for_sequences(hash))
+    }
+
+    fn for_sequences(&self, hash: &ModelHash) -> Option<Arc<Loaded>> {
+        let mut all = lock(&self.0.for_sequences);
+        if let Some(loaded) = all.get(hash).and_then(Weak::upgrade) {
+            return Some(loaded);
+        }
+        let (bytes, name, version) = kept::find(self.0.terms.kept.as_ref()?, hash)?;
+        let model = AnyModel::from_bytes(&bytes).ok().filter(|model| model.hash() == *hash)?;
+        let loaded = Arc::new(repository::place(model, &name, version, &self.0.terms));
+        all.retain(|_, loaded| loaded.strong_count() > 0);
+        all.insert(*hash, Arc::downgrade(&loaded));
+        Some(loaded)
+    }
+
+    /// Serves a model's files as they are now.
+    ///
+    /// # Errors
+    /// Where it has none, or none of them can be served; what is served then stays.
+    pub(crate) fn load(&self, name: &ModelName) -> Result<(), Fault> {
+        let folder = self
+            .0
+            .folder
+            .as_ref()
+            .ok_or_else(|| Fault::new(Code::NotOffered, "this node has no folder of models"))?;
+        let _changing = lock(&self.0.changing);
+        let before = self.shelf();
+        let own: Vec<_> = before
+            .served
+            .iter()
+            .filter(|(key, _)| key.0 == *name)
+            .map(|(_, loaded)| loaded.clone())
+            .collect();
+        let repository = repository::scan_model(folder, name, &own, &self.0.terms)?;
+        if repository.models.is_empty() {
+            return Err(match repository.problems.first() {
+                Some(Problem { code, message, .. }) => {
+                    Fault::new(*code, format!("no version of model {name} can be loaded: {message}"))
+                }
+                None => Fault::new(
+                    Code::ModelNotFound,
+                    format!("model {name} has no version in the models folder"),
+                ),
+            });
+        }
+        let mut shelf = before.without(name, clock::now());
+        shelf.add(repository);
+        self.put(shelf);
+        Ok(())
+    }
+
+    /// Serves no version of a model any more.
+    ///
+    /// # Errors
+    /// Where none is served.
+    pub(crate) fn unload(&self, name: &ModelName) -> Result<(), Fault> {
+        let _changing = lock(&self.0.changing);
+        let before = self.shelf();
+        if !before.served.keys().any(|key| key.0 == *name) {
+            return Err(before
+                .catalogue
+                .find(name.as_str(), None)
+                .err()
+                .unwrap_or_else(|| Fault::new(Code::ModelNotFound, format!("model {name} is not served"))));
+        }
+        self.put(before.without(name, clock::now()));
+        tracing::info!(model = %name, "model unloaded");
+        Ok(())
+    }
+
+    /// Every version that is served or could be.
+    ///
+    /// # Errors
+    /// Where the folder of models cannot be read.
+    pub(crate) fn index(&self) -> Result<Vec<IndexEntry>, Fault> {
+        let shelf = self.shelf();
+        let on_disk = match &self.0.folder {
+            Some(folder) => repository::list(folder).map_err(|error| error.fault())?,
+            None => Vec::new(),
+        };
+        let mut all: BTreeMap<_, String> =
+            on_disk.into_iter().map(|key| (key, "it is not loaded".to_owned())).collect();
+        all.extend(
+            shelf
+                .broken
+                .iter()
+                .map(|(key, problem)| (key.clone(), format!("{}: {}", problem.code, problem.message))),
+        );
+        all.extend(shelf.served.keys().map(|key| (key.clone(), String::new())));
+        let entry = |((name, version), reason): ((ModelName, ModelVersion), String)| {
+            let is_ready = shelf.served.contains_key(&(name.clone(), version));
+            IndexEntry { name, version, is_ready, reason }
+        };
+        Ok(all.into_iter().map(entry).collect())
+    }
+
+    fn shelf(&self) -> Arc<Shelf> {
+        self.0.shelf.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn put(&self, shelf: Shelf) {
+        let shelf = Arc::new(shelf.with_catalogue());
+        let before =
+            std::mem::replace(&mut *self.0.shelf.write().unwrap_or_else(PoisonError::into_inner), shelf);
+        // Dropped after the lock is released: models may go with it.
+        drop(before);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,301 @@
+//! Copies states to the database, lets idle ones leave the memory, prunes the log, and expires what nobody uses.
+//!
+//! One thread. It never stops the sequences: each is copied while it rests, whatever the others do, and the log is read
+//! again only behind what each sequence's own row holds. So a copy needs no moment at which all are still.
+
+use super::fold::{Folded, fold};
+use super::record::{Record, kept_phase};
+use super::{Durable, ENDED_KEPT, Held, Sequences, resident};
+use crate::models::Models;
+use spinwell_core::{Code, Fault, Millis, SequenceKey, UnixMillis};
+use spinwell_policy::sequence::Phase;
+use spinwell_protocol::SequenceLoad;
+use spinwell_runtime::clock;
+use spinwell_store::{Position, SequenceRow};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// Rows of one transaction.
+const ROWS: usize = 256;
+/// Bytes of log after which states are copied, whatever the time: what a restart has to do again.
+const LOG_BYTES: u64 = 16 << 20;
+/// How often it is looked whether there is something to do.
+const TICK: Duration = Duration::from_millis(500);
+/// Without use for so long, a state that is copied leaves the memory.
+const LEAVES_AFTER: Millis = Millis(300_000);
+/// How often the database is swept.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// What the keeper has seen.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Sequences in memory.
+    pub(crate) live: AtomicU64,
+    /// States copied to the database.
+    pub(crate) copied: AtomicU64,
+    /// Sequences that were given up because nobody used them.
+    pub(crate) expired: AtomicU64,
+}
+
+/// The keeper's thread.
+pub(crate) struct Keeper {
+    stop: Mutex<Option<mpsc::Sender<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    counters: Arc<Counters>,
+}
+
+impl Keeper {
+    /// Starts keeping. `runtime` is what the database needs.
+    pub(crate) fn start(
+        sequences: Arc<Sequences>,
+        durable: Durable,
+        runtime: Handle,
+    ) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let counters = Arc::new(Counters::default());
+        let work = Work { sequences, durable, runtime, counters: counters.clone() };
+        let thread = thread::Builder::new().name("sequences".to_owned()).spawn(move || work.run(&stopped))?;
+        Ok(Self { stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)), counters })
+    }
+
+    /// What it has seen.
+    pub(crate) fn load(&self) -> SequenceLoad {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters { live, copied, expired } = &*self.counters;
+        SequenceLoad { in_memory: read(live), copied: read(copied), expired: read(expired) }
+    }
+
+    /// Takes no more steps, copies everything once more and ends. Blocks.
+    pub(crate) fn stop(&self) {
+        drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the keeper of sequences had died before it was stopped");
+        }
+    }
+}
+
+struct Work {
+    sequences: Arc<Sequences>,
+    durable: Durable,
+    runtime: Handle,
+    counters: Arc<Counters>,
+}
+
+impl Work {
+    fn run(&self, stopped: &mpsc::Receiver<()>) {
+        let mut copied = clock::now();
+        let mut swept = clock::now();
+        loop {
+            let is_over = !matches!(stopped.recv_timeout(TICK), Err(RecvTimeoutError::Timeout));
+            let now = clock::now();
+            if is_over {
+                self.durable.log.close();
+            }
+            if is_over || self.is_due(copied, now) {
+                if let Err(fault) = self.copy() {
+                    tracing::error!(code = %fault.code(), message = fault.message(), "states were not copied");
+                }
+                copied = now;
+            }
+            if is_over {
+                return self.runtime.block_on(self.durable.database.close());
+            }
+            if now.saturating_duration_since(swept) >= SWEEP {
+                self.sweep();
+                swept = now;
+            }
+        }
+    }
+
+    /// Whether states should be copied now: it is time, or the log has grown, or the memory is full.
+    fn is_due(&self, copied: Instant, now: Instant) -> bool {
+        let (live, _) = self.sequences.table.count();
+        self.counters.live.store(live as u64, Ordering::Relaxed);
+        let log = self.durable.log.bytes_since_rotation();
+        now.saturating_duration_since(copied) >= self.sequences.options.snapshot_interval.into()
+            || log >= LOG_BYTES
+            || self.bytes() > self.sequences.options.memory_bytes
+    }
+
+    /// Bytes of all states in memory that rest there.
+    fn bytes(&self) -> usize {
+        let mut bytes = 0_usize;
+        let table = &self.sequences.table;
+        (0..table.shards()).for_each(|shard| {
+            table.visit(shard, |_, resident| bytes += resident.model.state_bytes);
+        });
+        bytes
+    }
+
+    /// Copies every state that has changed, forgets the log before, and makes room.
+    fn copy(&self) -> Result<(), Fault> {
+        let cut = self.durable.log.rotate().map_err(|error| error.fault())?;
+        let table = &self.sequences.table;
+        for shard in 0..table.shards() {
+            let mut in_hand = table.in_hand(shard);
+            self.copy_those(|rows| self.collect(shard, rows))?;
+            // Those in somebody's hand are back within a moment; what they hold must not be forgotten before.
+            while !in_hand.is_empty() {
+                thread::sleep(Duration::from_millis(1));
+                let still = table.in_hand(shard);
+                in_hand.retain(|key| still.contains(key));
+                self.copy_those(|rows| self.collect(shard, rows))?;
+            }
+        }
+        self.runtime.block_on(self.durable.database.force()).map_err(|error| error.fault())?;
+        let (_, lost) = table.count();
+        if lost == 0 {
+            self.durable.log.forget_before(cut).map_err(|error| error.fault())?;
+        }
+        self.evict();
+        Ok(())
+    }
+
+    /// Copies what `collect` finds, some at a time, until it finds nothing.
+    fn copy_those(&self, collect: impl Fn(&mut Vec<SequenceRow>)) -> Result<(), Fault> {
+        loop {
+            let mut rows = Vec::new();
+            collect(&mut rows);
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let kept = self.runtime.block_on(self.durable.database.keep_sequences(&rows));
+            kept.map_err(|error| error.fault())?;
+            for row in &rows {
+                self.sequences.table.with(&row.key, |resident| resident.saved = Some(row.position));
+            }
+            self.counters.copied.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Rows of sequences in a shard that rest and are not copied.
+    fn collect(&self, shard: usize, rows: &mut Vec<SequenceRow>) {
+        self.sequences.table.visit(shard, |key, resident| {
+            if rows.len() < ROWS && resident.is_dirty() {
+                let stateful = resident.model.stateful.as_ref();
+                let state = resident.state.as_ref().zip(stateful).map(|(state, model)| model.save(state));
+                rows.push(SequenceRow {
+                    key: key.clone(),
+                    hash: resident.model.description.hash,
+                    step: resident.known.step,
+                    digest: resident.known.digest,
+                    position: resident.position,
+                    used: resident.known.used,
+                    phase: kept_phase(resident.known.phase),
+                    state,
+                });
+            }
+        });
+    }
+
+    /// Lets states leave the memory that are not used, or, where it is full, those not used for longest.
+    fn evict(&self) {
+        let table = &self.sequences.table;
+        let idle = clock::unix().before(LEAVES_AFTER);
+        let mut over = self.bytes().saturating_sub(self.sequences.options.memory_bytes);
+        let mut oldest: Vec<(UnixMillis, usize)> = Vec::new();
+        if over > 0 {
+            (0..table.shards()).for_each(|shard| {
+                table.visit(shard, |_, resident| {
+                    oldest.push((resident.known.used, resident.model.state_bytes))
+                });
+            });
+            oldest.sort_unstable();
+        }
+        let mut used_before = UnixMillis(0);
+        for (used, bytes) in oldest {
+            if over == 0 {
+                break;
+            }
+            over = over.saturating_sub(bytes);
+            used_before = UnixMillis(used.0 + 1);
+        }
+        let before = idle.max(used_before);
+        (0..table.shards()).for_each(|shard| {
+            table.evict(shard, |_, used| used < before);
+        });
+    }
+
+    fn sweep(&self) {
+        let now = clock::unix();
+        let idle = self.sequences.options.idle_expiry;
+        let (idle_since, forget) = (now.before(idle), now.before(Millis(idle.0.saturating_mul(2))));
+        let swept = self.durable.database.sweep_sequences(idle_since, now.before(ENDED_KEPT), forget);
+        match self.runtime.block_on(swept) {
+            Ok(swept) => {
+                self.counters.expired.fetch_add(swept.expired, Ordering::Relaxed);
+            }
+            Err(error) => tracing::error!(%error, "expired sequences were not swept"),
+        }
+        // Those in memory are over too; their rows were expired above, or are when they are copied.
+        let table = &self.sequences.table;
+        (0..table.shards()).for_each(|shard| {
+            table.evict(shard, |_, used| used < idle_since);
+        });
+    }
+}
+
+/// Brings into memory what the log holds beyond the database. Gives how many sequences that were.
+///
+/// # Errors
+/// Where log or database cannot be read. A sequence whose model is not here stays in the log, and is told of.
+pub(crate) fn restore(
+    sequences: &Sequences,
+    durable: &Durable,
+    models: &Models,
+    runtime: &Handle,
+) -> Result<usize, Fault> {
+    let mut all: HashMap<SequenceKey, Result<Folded, Fault>> = HashMap::new();
+    let mut failed = None;
+    let read = durable.log.read(Position(0), |position, entry| {
+        let Some((record, key)) =
+            Record::read(entry).and_then(|record| record.key().map(|key| (record, key)))
+        else {
+            failed = Some(Fault::new(
+                Code::FileFromTheFuture,
+                "the step log holds records that this program cannot read",
+            ));
+            return;
+        };
+        let folded = all.entry(key.clone()).or_insert_with(|| {
+            let row = runtime.block_on(durable.database.sequence(&key)).map_err(|error| error.fault())?;
+            Ok(Folded::of(row.map(|row| resident(row, models)).transpose()?))
+        });
+        if let Ok(now) = folded
+            && let Err(fault) = fold(now, &record, position, models)
+        {
+            *folded = Err(fault);
+        }
+    });
+    read.map_err(|error| error.fault())?;
+    if let Some(fault) = failed {
+        return Err(fault);
+    }
+    let mut restored = 0;
+    for (key, folded) in all {
+        match folded {
+            Ok(folded) => match folded.into_resident() {
+                Some(resident) => {
+                    restored += usize::from(resident.known.phase == Phase::Live);
+                    sequences.table.insert(key, Held::Here(Box::new(resident)));
+                }
+                None => {
+                    let removed = durable.database.remove_sequences(std::slice::from_ref(&key));
+                    runtime.block_on(removed).map_err(|error| error.fault())?;
+                }
+            },
+            Err(fault) if fault.code() == Code::DatabaseFailed => return Err(fault),
+            Err(fault) => {
+                tracing::error!(code = %fault.code(), message = fault.message(), "a sequence stays in the log");
+                sequences.table.insert(key, Held::Lost);
+            }
+        }
+    }
+    Ok(restored)
+}

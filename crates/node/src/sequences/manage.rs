@@ -1,0 +1,160 @@
+//! What callers may do with a sequence's state beside stepping it: take it away, put it back, remove it, fork it.
+
+use super::record::{Change, Portable, Record};
+use super::{Held, Resident, Sequences, Turn, refused};
+use crate::models::Models;
+use crate::repository::Loaded;
+use spinwell_core::{Code, Fault, ModelHash, SequenceKey, StateSource, UnixMillis};
+use spinwell_policy::sequence::{Asked, Decision, Known, Phase, decide};
+use spinwell_protocol::{StateAnswer, StateRequest};
+use spinwell_runtime::clock;
+use spinwell_store::Position;
+use std::borrow::Cow;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+impl Sequences {
+    /// Does what a caller asks with the state of a sequence.
+    ///
+    /// # Errors
+    /// Where there is none, it is of another model, or it cannot be promised.
+    pub(crate) async fn manage(
+        &self,
+        key: SequenceKey,
+        request: StateRequest,
+        models: &Models,
+    ) -> Result<StateAnswer, Fault> {
+        let turn = self.arrive(self.table.enter(&key), models).await?;
+        match request {
+            StateRequest::Get => {
+                let (model, state, known) = self.live(&turn)?;
+                let state = model.stateful.as_ref().map(|stateful| stateful.save(state)).unwrap_or_default();
+                let (hash, step) = (model.description.hash, known.step);
+                Ok(StateAnswer { step, state: Portable::new(hash, step, known.digest, &state).to_bytes() })
+            }
+            StateRequest::Put(bytes) => {
+                let foreign = || {
+                    Fault::new(
+                        Code::RequestInvalid,
+                        "the body is no state of a sequence; send one as GET gave it",
+                    )
+                };
+                let portable = Portable::read(&bytes).ok_or_else(foreign)?;
+                self.place(turn, &portable, models).await
+            }
+            StateRequest::Delete => self.remove(turn).await,
+            StateRequest::Fork { to } => {
+                let (model, state, known) = self.live(&turn)?;
+                let state = model.stateful.as_ref().map(|stateful| stateful.save(state)).unwrap_or_default();
+                let (hash, step, digest) = (model.description.hash, known.step, known.digest);
+                let target = SequenceKey { id: to, ..key };
+                if target == turn.key {
+                    return Err(Fault::new(
+                        Code::RequestInvalid,
+                        "a sequence cannot be forked to itself; name another id",
+                    ));
+                }
+                // Given back before the other is asked for: two who fork crosswise would wait for each other.
+                drop(turn);
+                let other = self.arrive(self.table.enter(&target), models).await?;
+                if self.live(&other).is_ok() {
+                    let message =
+                        format!("there is a sequence {:?} already; remove it first", target.id.as_str());
+                    return Err(Fault::new(Code::SequenceStep, message));
+                }
+                self.place(other, &Portable::new(hash, step, digest, &state), models).await
+            }
+        }
+    }
+
+    /// The state of a sequence that goes on.
+    fn live<'t>(&self, turn: &'t Turn) -> Result<(&'t Arc<Loaded>, &'t super::State, Known), Fault> {
+        let idle = self.options.idle_expiry;
+        let decided = decide(turn.known(), Asked::default(), clock::unix(), idle);
+        let refusal = match (decided, turn.held()) {
+            (Ok(Decision::Continue { .. }), Held::Here(resident)) => match &resident.state {
+                Some(state) => return Ok((&resident.model, state, resident.known)),
+                None => spinwell_policy::sequence::Refusal::Expired,
+            },
+            (Err(refusal), _) => refusal,
+            _ => spinwell_policy::sequence::Refusal::Unknown,
+        };
+        Err(refused(&turn.key, None, refusal, idle))
+    }
+
+    /// Puts a state where the turn is.
+    async fn place(
+        &self,
+        mut turn: Turn,
+        portable: &Portable<'_>,
+        models: &Models,
+    ) -> Result<StateAnswer, Fault> {
+        let hash = ModelHash(portable.hash);
+        let model = models.of_hash(&hash).filter(|model| model.description.name == turn.key.model);
+        let model = model.ok_or_else(|| {
+            let message =
+                format!("the state is of another model ({hash}) than those named {} here", turn.key.model);
+            Fault::new(Code::SequenceModel, message)
+        })?;
+        let stateful = model.stateful.as_ref();
+        let stateful = stateful.ok_or_else(|| Fault::new(Code::NotOffered, "this model keeps no state"))?;
+        let state = stateful.restore(&portable.state).map_err(|error| {
+            Fault::new(Code::RequestInvalid, format!("the state cannot be used: {error}"))
+        })?;
+        let (step, digest, used) = (portable.step, portable.digest, clock::unix());
+        let change = Change::Put { hash: hash.0, step, digest, state: Cow::Borrowed(&portable.state) };
+        let (was, saved) = match turn.held() {
+            Held::Here(resident) => (resident.position, resident.saved),
+            _ => (Position(0), None),
+        };
+        // Whoever goes away while the log writes leaves a sequence that is made again from what the log then holds.
+        let before = turn.take();
+        let position = match self.promise(&turn, used, change).await {
+            Ok(written) => written.unwrap_or(Position(was.0 + 1)),
+            Err(fault) => {
+                turn.put(before);
+                return Err(fault);
+            }
+        };
+        let known = Known { step, digest, used, phase: Phase::Live };
+        let source = StateSource::Snapshot;
+        let resident = Resident { model: model.clone(), state: Some(state), known, position, saved, source };
+        turn.put(Held::Here(Box::new(resident)));
+        Ok(StateAnswer { step, state: Vec::new() })
+    }
+
+    async fn remove(&self, mut turn: Turn) -> Result<StateAnswer, Fault> {
+        let (_, _, known) = self.live(&turn)?;
+        let before = turn.take();
+        if let Err(fault) = self.promise(&turn, clock::unix(), Change::Remove).await {
+            turn.put(before);
+            return Err(fault);
+        }
+        if let Some(durable) = &self.durable {
+            let removed = durable.database.remove_sequences(std::slice::from_ref(&turn.key)).await;
+            // The log has promised it: what is left in the database is removed when the log is read again.
+            if let Err(error) = removed {
+                tracing::error!(%error, "a removed sequence is still in the database");
+                return Err(error.fault());
+            }
+        }
+        turn.put(Held::Absent);
+        Ok(StateAnswer { step: known.step, state: Vec::new() })
+    }
+
+    /// Writes a change to the log, where there is one, and gives its position when it is on the disk.
+    async fn promise(
+        &self,
+        turn: &Turn,
+        used: UnixMillis,
+        change: Change<'_>,
+    ) -> Result<Option<Position>, Fault> {
+        let Some(log) = self.log() else { return Ok(None) };
+        let (sender, written) = oneshot::channel();
+        log.append(Record::new(&turn.key, used, change).to_bytes(), move |written| {
+            let _ = sender.send(written.map_err(|error| error.fault()));
+        });
+        let lost = || Fault::new(Code::Internal, "the step log has lost a change; the server goes on");
+        written.await.map_err(|_| lost())?.map(Some)
+    }
+}

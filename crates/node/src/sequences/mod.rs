@@ -1,0 +1,206 @@
+//! Sequences: streams whose state the node keeps between requests.
+//!
+//! A step is applied by an executor to a state that nobody else can touch (`table`), written to the step log
+//! (`record`), and answered when the log has it on the disk. States are copied to the database from time to time, which
+//! makes old parts of the log superfluous and lets idle sequences leave the memory (`keeper`). After a restart, states
+//! are what the database holds plus what the log holds beyond it, to the bit: a state is a fold of the rows it was fed.
+
+mod fold;
+mod keeper;
+mod manage;
+mod record;
+mod stateful;
+mod step;
+mod table;
+
+pub(crate) use keeper::{Keeper, restore};
+pub(crate) use record::digest;
+pub(crate) use stateful::{State, Stateful};
+pub(crate) use step::{Step, take};
+pub(crate) use table::{Entering, Held, Resident, Turn, WAITING_MAX};
+
+use crate::models::Models;
+use fold::{Folded, fold};
+use record::{Record, known_phase};
+use spinwell_core::{Code, Fault, Millis, SequenceKey, StateSource};
+use spinwell_policy::sequence::{Known, Phase, Refusal};
+use spinwell_runtime::options::Sequences as Options;
+use spinwell_store::{Database, DatabaseError, Lock, Log, Position, SequenceRow};
+use std::path::Path;
+use std::sync::Arc;
+use table::Table;
+use tokio::runtime::Handle;
+
+/// How long it is remembered that a sequence has ended, for callers who repeat its last step.
+pub(crate) const ENDED_KEPT: Millis = Millis(60_000);
+
+/// Where sequences outlive the process.
+#[derive(Clone)]
+pub(crate) struct Durable {
+    pub(crate) database: Database,
+    pub(crate) log: Arc<Log>,
+    /// Nobody else writes there meanwhile.
+    _lock: Arc<Lock>,
+}
+
+impl Durable {
+    /// Opens database and log in a folder, making them where they are not there. Blocks.
+    pub(crate) fn open(folder: &Path, runtime: &Handle) -> Result<Self, Fault> {
+        let lock = Arc::new(Lock::take(folder).map_err(|error| error.fault())?);
+        let opened = runtime.block_on(async {
+            let database = Database::open(&folder.join("spinwell.db")).await?;
+            let newest = database.newest_position().await?;
+            Ok((database, newest))
+        });
+        let (database, newest) = opened.map_err(|error: DatabaseError| error.fault())?;
+        let log = Log::open(&folder.join("sequences/log"), newest).map_err(|error| error.fault())?;
+        Ok(Self { database, log: Arc::new(log), _lock: lock })
+    }
+}
+
+/// All sequences of a node.
+pub(crate) struct Sequences {
+    pub(crate) table: Arc<Table>,
+    pub(crate) durable: Option<Durable>,
+    pub(crate) options: Options,
+}
+
+impl Sequences {
+    pub(crate) fn new(durable: Option<Durable>, options: Options) -> Self {
+        Self { table: Table::new(), durable, options }
+    }
+
+    /// The log that steps are promised by, where they are.
+    pub(crate) fn log(&self) -> Option<&Arc<Log>> {
+        self.durable.as_ref().filter(|_| self.options.is_durable).map(|durable| &durable.log)
+    }
+
+    /// Asks for a turn and, when it has come, brings the sequence into memory.
+    pub(crate) async fn arrive(&self, entering: Entering, models: &Models) -> Result<Turn, Fault> {
+        let mut turn = match entering {
+            Entering::Now(turn) => turn,
+            Entering::Later(receiver) => receiver
+                .await
+                .map_err(|_| Fault::new(Code::Internal, "a turn was lost; the server goes on"))?,
+            Entering::Full => {
+                let message =
+                    format!("{WAITING_MAX} requests wait for this sequence; send one after the other");
+                return Err(Fault::new(Code::QueueFull, message).retry_after(Millis(100)));
+            }
+        };
+        let found = match turn.held() {
+            Held::Absent | Held::Here(_) => return Ok(turn),
+            Held::Unread => self.read(&turn.key, models).await?,
+            Held::Lost => self.rebuild(&turn.key, models).await?,
+        };
+        turn.put(found.map_or(Held::Absent, |resident| Held::Here(Box::new(resident))));
+        Ok(turn)
+    }
+
+    async fn read(&self, key: &SequenceKey, models: &Models) -> Result<Option<Resident>, Fault> {
+        let Some(durable) = &self.durable else { return Ok(None) };
+        let row = durable.database.sequence(key).await.map_err(|error| error.fault())?;
+        row.map(|row| resident(row, models)).transpose()
+    }
+
+    /// Makes a state again of which steps had been promised: from the database, and from the log beyond it.
+    async fn rebuild(&self, key: &SequenceKey, models: &Models) -> Result<Option<Resident>, Fault> {
+        let found = self.read(key, models).await?;
+        let Some(log) = self.log().cloned() else { return Ok(found) };
+        let (key, models) = (key.clone(), models.clone());
+        let rebuilt = tokio::task::spawn_blocking(move || {
+            let mut folded = Ok(Folded::of(found));
+            log.read(Position(0), |position, entry| {
+                let Some(record) = Record::read(entry).filter(|record| record.key().as_ref() == Some(&key))
+                else {
+                    return;
+                };
+                if let Ok(now) = &mut folded
+                    && let Err(fault) = fold(now, &record, position, &models)
+                {
+                    folded = Err(fault);
+                }
+            })
+            .map_err(|error| error.fault())?;
+            folded.map(Folded::into_resident)
+        });
+        rebuilt.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "a state could not be made again")))
+    }
+}
+
+/// A sequence from the database.
+pub(crate) fn resident(row: SequenceRow, models: &Models) -> Result<Resident, Fault> {
+    let model = models.of_hash(&row.hash).ok_or_else(|| gone(&row.key, &row.hash.to_string()))?;
+    let phase = known_phase(row.phase);
+    let state = match (&row.state, &model.stateful) {
+        (Some(bytes), Some(stateful)) => {
+            let restored = stateful.restore(bytes).map_err(|error| {
+                Fault::new(
+                    error.code(),
+                    format!("the state of sequence {} cannot be read: {error}", row.key.id),
+                )
+            })?;
+            Some(restored)
+        }
+        _ => None,
+    };
+    let phase = if state.is_none() && phase == Phase::Live { Phase::Expired } else { phase };
+    Ok(Resident {
+        model,
+        state,
+        known: Known { step: row.step, digest: row.digest, used: row.used, phase },
+        position: row.position,
+        saved: Some(row.position),
+        source: StateSource::Snapshot,
+    })
+}
+
+/// What is said where the model of a sequence is not served any more.
+pub(crate) fn gone(key: &SequenceKey, hash: &str) -> Fault {
+    let hash = &hash[..hash.len().min(12)];
+    let message = format!(
+        "sequence {:?} was begun with a model {} ({hash}..) that is not here any more; begin it anew with \
+         sequence_start",
+        key.id.as_str(),
+        key.model
+    );
+    Fault::new(Code::SequenceModel, message)
+}
+
+/// A refusal in words.
+pub(crate) fn refused(key: &SequenceKey, asked: Option<u64>, refusal: Refusal, idle: Millis) -> Fault {
+    let name = format!("sequence {:?} of model {}", key.id.as_str(), key.model);
+    let step = asked.unwrap_or_default();
+    match refusal {
+        Refusal::Unknown => {
+            Fault::new(Code::SequenceUnknown, format!("there is no {name}; begin one with sequence_start"))
+        }
+        Refusal::Ended => {
+            Fault::new(Code::SequenceUnknown, format!("{name} has ended; begin it anew with sequence_start"))
+        }
+        Refusal::Expired => {
+            let message =
+                format!("{name} was not used for {idle} and has expired; begin it anew with sequence_start");
+            Fault::new(Code::SequenceExpired, message)
+        }
+        Refusal::StartsAtOne => {
+            let message = format!("{name} begins with step 1, not {step}; leave sequence_step out or send 1");
+            Fault::new(Code::SequenceStep, message).expected_step(1)
+        }
+        Refusal::Gap { expected } => {
+            let message = format!("step {step} of {name} leaves a gap: step {expected} comes next");
+            Fault::new(Code::SequenceStep, message).expected_step(expected)
+        }
+        Refusal::Old { expected } => {
+            let message = format!(
+                "step {step} of {name} was taken before and its answer is not kept; step {expected} comes next"
+            );
+            Fault::new(Code::SequenceStep, message).expected_step(expected)
+        }
+        Refusal::OtherRows { expected } => {
+            let message =
+                format!("step {step} of {name} was taken with other rows; step {expected} comes next");
+            Fault::new(Code::SequenceStep, message).expected_step(expected)
+        }
+    }
+}

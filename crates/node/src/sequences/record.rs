@@ -1,0 +1,270 @@
+//! What the step log holds: every change of every sequence, enough to make the same states again.
+
+use serde::{Deserialize, Serialize};
+use spinwell_core::{ModelHash, Samples, SequenceId, SequenceKey, Series, TenantId, UnixMillis};
+use spinwell_policy::sequence::Phase;
+use std::borrow::Cow;
+use std::hash::Hasher;
+
+/// Layout of the records; one of another layout is not read.
+const LAYOUT: u8 = 1;
+
+/// One change of a sequence.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Record<'r> {
+    layout: u8,
+    #[serde(borrow)]
+    tenant: Cow<'r, str>,
+    #[serde(borrow)]
+    model: Cow<'r, str>,
+    #[serde(borrow)]
+    id: Cow<'r, str>,
+    /// When, in milliseconds since 1970.
+    pub(crate) used: u64,
+    /// What.
+    #[serde(borrow)]
+    pub(crate) change: Change<'r>,
+}
+
+/// What has changed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Change<'r> {
+    /// It was fed rows.
+    Step {
+        /// The model, where the sequence begins with this step.
+        begins: Option<[u8; 32]>,
+        /// Whether it is over.
+        ends: bool,
+        /// The step's number.
+        step: u64,
+        /// The digest of the rows.
+        digest: u64,
+        /// The rows.
+        #[serde(borrow)]
+        rows: Rows<'r>,
+    },
+    /// A caller has put a state there.
+    Put {
+        /// The model that the state is of.
+        hash: [u8; 32],
+        /// Its newest step.
+        step: u64,
+        /// That step's digest.
+        digest: u64,
+        /// The state.
+        #[serde(borrow)]
+        state: Cow<'r, [u8]>,
+    },
+    /// A caller has removed it.
+    Remove,
+}
+
+/// Rows as they came.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Rows<'r> {
+    channels: usize,
+    is_wide: bool,
+    /// Little-endian.
+    #[serde(borrow)]
+    values: Cow<'r, [u8]>,
+}
+
+impl Rows<'static> {
+    pub(crate) fn of(series: &Series) -> Self {
+        let (is_wide, values) = match series.samples() {
+            Samples::F32(values) => (false, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Samples::F64(values) => (true, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        };
+        Self { channels: series.channels(), is_wide, values: Cow::Owned(values) }
+    }
+}
+
+impl Rows<'_> {
+    /// The rows as one window; `None` where they are none.
+    pub(crate) fn series(&self) -> Option<Series> {
+        let samples = if self.is_wide {
+            let (values, []) = self.values.as_chunks::<8>() else { return None };
+            Samples::F64(values.iter().map(|value| f64::from_le_bytes(*value)).collect())
+        } else {
+            let (values, []) = self.values.as_chunks::<4>() else { return None };
+            Samples::F32(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
+        };
+        let rows = samples.len().checked_div(self.channels).filter(|rows| *rows > 0)?;
+        Series::new(1, rows, self.channels, samples)
+    }
+}
+
+impl<'r> Record<'r> {
+    pub(crate) fn new(key: &'r SequenceKey, used: UnixMillis, change: Change<'r>) -> Self {
+        Self {
+            layout: LAYOUT,
+            tenant: Cow::Borrowed(&key.tenant.0),
+            model: Cow::Borrowed(key.model.as_str()),
+            id: Cow::Borrowed(key.id.as_str()),
+            used: used.0,
+            change,
+        }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        // Plain values in memory cannot fail to be written; an empty record would be refused when read.
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// The record in these bytes, where they are one.
+    pub(crate) fn read(bytes: &'r [u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok().filter(|record: &Self| record.layout == LAYOUT)
+    }
+
+    /// The sequence that it is of.
+    pub(crate) fn key(&self) -> Option<SequenceKey> {
+        Some(SequenceKey {
+            tenant: TenantId(self.tenant.as_ref().into()),
+            model: self.model.parse().ok()?,
+            id: SequenceId::of_text(&self.id)?,
+        })
+    }
+}
+
+/// A sequence's state as a caller takes it away and brings it back.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Portable<'r> {
+    magic: [u8; 4],
+    layout: u8,
+    pub(crate) hash: [u8; 32],
+    pub(crate) step: u64,
+    pub(crate) digest: u64,
+    #[serde(borrow)]
+    pub(crate) state: Cow<'r, [u8]>,
+}
+
+/// What a portable state begins with.
+const MAGIC: [u8; 4] = *b"SPWQ";
+
+impl<'r> Portable<'r> {
+    pub(crate) fn new(hash: ModelHash, step: u64, digest: u64, state: &'r [u8]) -> Self {
+        Self { magic: MAGIC, layout: LAYOUT, hash: hash.0, step, digest, state: Cow::Borrowed(state) }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// The state in these bytes, where they are one; nothing may follow it.
+    pub(crate) fn read(bytes: &'r [u8]) -> Option<Self> {
+        let (portable, []) = postcard::take_from_bytes::<Self>(bytes).ok()? else { return None };
+        (portable.magic == MAGIC && portable.layout == LAYOUT && portable.step > 0).then_some(portable)
+    }
+}
+
+/// Tells rows from other rows, the same in every process: FNV-1a in 64 bits over shape and bits (Fowler, Noll & Vo).
+/// It guards against mistakes, not against callers who look for a collision with themselves.
+pub(crate) fn digest(series: &Series) -> u64 {
+    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    hasher.write_usize(series.rows());
+    hasher.write_usize(series.channels());
+    match series.samples() {
+        Samples::F32(values) => values.iter().for_each(|value| hasher.write_u32(value.to_bits())),
+        Samples::F64(values) => values.iter().for_each(|value| hasher.write_u64(value.to_bits())),
+    }
+    hasher.finish()
+}
+
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A phase as the database keeps it.
+pub(crate) fn kept_phase(phase: Phase) -> spinwell_store::SequencePhase {
+    match phase {
+        Phase::Live => spinwell_store::SequencePhase::Live,
+        Phase::Ended => spinwell_store::SequencePhase::Ended,
+        Phase::Expired => spinwell_store::SequencePhase::Expired,
+    }
+}
+
+/// A phase as it is decided on.
+pub(crate) fn known_phase(phase: spinwell_store::SequencePhase) -> Phase {
+    match phase {
+        spinwell_store::SequencePhase::Live => Phase::Live,
+        spinwell_store::SequencePhase::Ended => Phase::Ended,
+        spinwell_store::SequencePhase::Expired => Phase::Expired,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key() -> SequenceKey {
+        let id = SequenceId::of_text("größe").unwrap();
+        SequenceKey { tenant: TenantId("t".into()), model: "taxi".parse().unwrap(), id }
+    }
+
+    #[test]
+    fn a_step_comes_back_as_it_was() {
+        for samples in [Samples::F32(vec![1.5, -0.0, 3.25, 4.0]), Samples::F64(vec![0.1, 0.2, 0.3, 0.4])] {
+            let series = Series::new(1, 2, 2, samples).unwrap();
+            let change = Change::Step {
+                begins: Some([7; 32]),
+                ends: true,
+                step: 1,
+                digest: digest(&series),
+                rows: Rows::of(&series),
+            };
+            let (key, used) = (key(), UnixMillis(5));
+            let bytes = Record::new(&key, used, change).to_bytes();
+            let record = Record::read(&bytes).unwrap();
+            assert_eq!((record.key(), record.used), (Some(key), 5));
+            let Change::Step { begins: Some(hash), ends: true, step: 1, digest: own, rows } = record.change
+            else {
+                panic!("another change came back");
+            };
+            let back = rows.series().unwrap();
+            assert_eq!((hash, own), ([7; 32], digest(&back)));
+            assert_eq!(back, series);
+        }
+    }
+
+    #[test]
+    fn digests_see_every_bit_and_the_shape() {
+        let of = |rows, channels, values: &[f32]| {
+            digest(&Series::new(1, rows, channels, Samples::F32(values.to_vec())).unwrap())
+        };
+        let all = [
+            of(2, 1, &[1.0, 2.0]),
+            of(1, 2, &[1.0, 2.0]),
+            of(2, 1, &[2.0, 1.0]),
+            of(1, 1, &[-0.0]),
+            of(1, 1, &[0.0]),
+        ];
+        assert!((0..all.len()).all(|a| (0..a).all(|b| all[a] != all[b])), "{all:?}");
+        // It stands in files: it may never change.
+        assert_eq!(of(1, 1, &[1.0]), 0x83f4_3aed_ad40_68e9);
+    }
+
+    proptest! {
+        /// Bytes that are no record are refused without a panic.
+        #[test]
+        fn forged_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(record) = Record::read(&bytes) {
+                let _ = record.key();
+                if let Change::Step { rows, .. } = record.change {
+                    let _ = rows.series();
+                }
+            }
+            let _ = Portable::read(&bytes);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One step of a sequence, on an executor.
+
+use super::record::{Change, Record, Rows};
+use super::{Held, Resident, Sequences, Turn};
+use crate::executor::Job;
+use crate::gather::gather;
+use crate::repository::Loaded;
+use spinwell_core::{BatchShare, Code, Fault, NodeId, StateSource, UnixMillis};
+use spinwell_engine::Scratch;
+use spinwell_policy::sequence::{Decision, Known, Phase};
+use spinwell_protocol::{InferReply, SequenceReply};
+use spinwell_runtime::clock;
+use spinwell_store::Position;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What a job does with its sequence.
+pub(crate) struct Step {
+    pub(crate) turn: Turn,
+    pub(crate) decision: Decision,
+    /// Whether the sequence is over after it.
+    pub(crate) ends: bool,
+    /// The digest of its rows.
+    pub(crate) digest: u64,
+    /// When it came.
+    pub(crate) used: UnixMillis,
+}
+
+/// Takes the step and answers when it is promised. A step that is not taken leaves the sequence as it was.
+pub(crate) fn take(
+    sequences: &Sequences,
+    model: &Arc<Loaded>,
+    node: &NodeId,
+    job: Job,
+    step: Step,
+    scratch: &mut Scratch,
+) {
+    let now = clock::now();
+    if job.deadline <= now {
+        return job
+            .refuse(Fault::new(Code::DeadlineExceeded, "the deadline passed before the step was taken"));
+    }
+    if !job.is_wanted() {
+        return;
+    }
+    let started = clock::now();
+    let Step { mut turn, decision, ends, digest, used } = step;
+    let Some(stateful) = &model.stateful else {
+        return job.refuse(Fault::new(Code::Internal, "the model keeps no state"));
+    };
+    let before = turn.take();
+    let (mut state, known, position, saved, source) = match (decision, before) {
+        (Decision::Begin, before) => {
+            let (position, saved) = match &before {
+                Held::Here(resident) => (resident.position, resident.saved),
+                _ => (Position(0), None),
+            };
+            let known = Known { step: 1, digest, used, phase: Phase::Live };
+            (stateful.fresh(), known, position, saved, StateSource::Cold)
+        }
+        (Decision::Continue { .. } | Decision::Repeat, Held::Here(resident)) => {
+            let Resident { state: Some(state), mut known, position, saved, source, .. } = *resident else {
+                return job.refuse(Fault::new(Code::Internal, "a sequence goes on and has no state"));
+            };
+            if let Decision::Continue { step } = decision {
+                known = Known { step, digest, used, ..known };
+            }
+            (state, known, position, saved, source)
+        }
+        (_, other) => {
+            turn.put(other);
+            return job.refuse(Fault::new(Code::Internal, "a sequence goes on and is not here"));
+        }
+    };
+    let known =
+        if ends && decision != Decision::Repeat { Known { phase: Phase::Ended, ..known } } else { known };
+    // A panic leaves a state half-changed. It is dropped with the turn, and made again from log and database.
+    let answered = catch_unwind(AssertUnwindSafe(|| {
+        if decision != Decision::Repeat {
+            stateful.feed(&mut state, &job.series, scratch);
+        }
+        stateful.answer(&state, scratch)
+    }));
+    let Ok((prediction, warming_up)) = answered else {
+        tracing::error!(model = %model.description.name, sequence = %turn.key.id, "the model failed on a step");
+        return job.refuse(Fault::new(Code::Internal, "the model failed on this step; the server goes on"));
+    };
+    let predictions = match gather(&model.description, &job.outputs, vec![Ok(prediction)]) {
+        Ok(predictions) => predictions,
+        Err(fault) => return job.refuse(fault),
+    };
+    let is_durable = sequences.log().is_some();
+    let reply = InferReply {
+        model: model.description.clone(),
+        node: node.clone(),
+        profile: stateful.profile(),
+        predictions,
+        queue: started.saturating_duration_since(job.arrived).into(),
+        compute: clock::since(started),
+        batch: BatchShare { windows: 1, counts: true },
+        sequence: Some(SequenceReply { step: known.step, source, durable: is_durable, warming_up }),
+    };
+    let resident = Resident {
+        model: model.clone(),
+        state: Some(state),
+        known,
+        position,
+        saved,
+        source: StateSource::Live,
+    };
+    let Job { series, answer, .. } = job;
+    let send = move |reply| {
+        // Whoever stopped waiting does not miss it; the step is taken all the same.
+        let _ = answer.send(reply);
+    };
+    let change = (decision != Decision::Repeat).then(|| Change::Step {
+        begins: (decision == Decision::Begin).then_some(model.description.hash.0),
+        ends,
+        step: known.step,
+        digest,
+        rows: Rows::of(&series),
+    });
+    match (change, sequences.log()) {
+        (Some(change), Some(log)) => {
+            let record = Record::new(&turn.key, used, change).to_bytes();
+            log.append(record, move |written| match written {
+                Ok(position) => {
+                    turn.put(Held::Here(Box::new(Resident { position, ..resident })));
+                    drop(turn);
+                    send(Ok(reply));
+                }
+                // What stood in the log before is promised, this is not: the state is made again without it.
+                Err(error) => {
+                    drop(turn);
+                    send(Err(error.fault()));
+                }
+            });
+        }
+        (change, _) => {
+            // Without a log, positions only tell what the database holds from what it does not.
+            let position =
+                if change.is_some() { Position(resident.position.0 + 1) } else { resident.position };
+            turn.put(Held::Here(Box::new(Resident { position, ..resident })));
+            drop(turn);
+            send(Ok(reply));
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The sequences in memory, and whose turn it is with each.
+//!
+//! A sequence is in one hand at a time: whoever has its [`Turn`] has its state, and gives both back by dropping it. The
+//! next in line gets them then, in the order in which they came. So a step never meets half of another, whatever becomes
+//! of those who asked for it.
+
+use crate::repository::Loaded;
+use crate::sequences::stateful::State;
+use spinwell_core::{SequenceKey, StateSource, UnixMillis};
+use spinwell_policy::sequence::Known;
+use spinwell_store::Position;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// Locks, so that steps of different sequences seldom meet.
+const SHARDS: usize = 64;
+/// Requests that may wait for one sequence.
+pub(crate) const WAITING_MAX: usize = 64;
+
+/// A sequence in memory.
+pub(crate) struct Resident {
+    /// The model that it was begun with.
+    pub(crate) model: Arc<Loaded>,
+    /// Its state, unless it was given up.
+    pub(crate) state: Option<State>,
+    /// How far it has come.
+    pub(crate) known: Known,
+    /// Where its newest step stands in the log.
+    pub(crate) position: Position,
+    /// The newest step that the database holds.
+    pub(crate) saved: Option<Position>,
+    /// Where the state came from.
+    pub(crate) source: StateSource,
+}
+
+impl Resident {
+    /// Whether the database holds less.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.saved != Some(self.position)
+    }
+}
+
+/// What is in the hand of whoever has a turn.
+pub(crate) enum Held {
+    /// Not in memory: the database may hold it.
+    Unread,
+    /// The state was lost after steps had been promised: the database and the log hold it together.
+    Lost,
+    /// It is nowhere.
+    Absent,
+    /// Here it is.
+    Here(Box<Resident>),
+}
+
+struct Entry {
+    /// `None` while somebody has the turn.
+    held: Option<Held>,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+}
+
+type Shard = HashMap<SequenceKey, Entry>;
+
+/// All sequences in memory.
+pub(crate) struct Table {
+    shards: Vec<Mutex<Shard>>,
+    hasher: RandomState,
+}
+
+/// Somebody's turn with a sequence.
+pub(crate) struct Turn {
+    table: Arc<Table>,
+    pub(crate) key: SequenceKey,
+    /// Taken out only where the turn ends.
+    held: Option<Held>,
+}
+
+/// A turn, now or later.
+pub(crate) enum Entering {
+    /// Now.
+    Now(Turn),
+    /// When those before have had theirs.
+    Later(oneshot::Receiver<Turn>),
+    /// Too many wait already.
+    Full,
+}
+
+impl Table {
+    pub(crate) fn new() -> Arc<Self> {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Arc::new(Self { shards, hasher: RandomState::new() })
+    }
+
+    /// Asks for a turn. The order of calls is the order of turns.
+    pub(crate) fn enter(self: &Arc<Self>, key: &SequenceKey) -> Entering {
+        let mut shard = self.shard(key);
+        let unread = || Entry { held: Some(Held::Unread), waiting: VecDeque::new() };
+        let entry = shard.entry(key.clone()).or_insert_with(unread);
+        match entry.held.take() {
+            Some(held) => Entering::Now(Turn { table: self.clone(), key: key.clone(), held: Some(held) }),
+            None if entry.waiting.len() >= WAITING_MAX => Entering::Full,
+            None => {
+                let (sender, receiver) = oneshot::channel();
+                entry.waiting.push_back(sender);
+                Entering::Later(receiver)
+            }
+        }
+    }
+
+    /// Puts a sequence into the table before anybody can ask for it.
+    pub(crate) fn insert(&self, key: SequenceKey, held: Held) {
+        self.shard(&key).insert(key, Entry { held: Some(held), waiting: VecDeque::new() });
+    }
+
+    /// Sequences in memory, and those of them whose state was lost.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let mut all = (0, 0);
+        for shard in 0..self.shards.len() {
+            for entry in self.lock(shard).values() {
+                match &entry.held {
+                    Some(Held::Lost) => all.1 += 1,
+                    Some(Held::Here(_)) | None => all.0 += 1,
+                    Some(Held::Unread | Held::Absent) => {}
+                }
+            }
+        }
+        all
+    }
+
+    /// Calls `each` with every sequence of a shard that rests in memory; it may change what it says of the database.
+    pub(crate) fn visit(&self, shard: usize, mut each: impl FnMut(&SequenceKey, &mut Resident)) {
+        for (key, entry) in self.lock(shard).iter_mut() {
+            if let Some(Held::Here(resident)) = &mut entry.held {
+                each(key, resident);
+            }
+        }
+    }
+
+    /// The sequences of a shard that somebody has in hand.
+    pub(crate) fn in_hand(&self, shard: usize) -> Vec<SequenceKey> {
+        let shard = self.lock(shard);
+        shard.iter().filter(|(_, entry)| entry.held.is_none()).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Calls `act` with a sequence, if it rests in memory.
+    pub(crate) fn with(&self, key: &SequenceKey, act: impl FnOnce(&mut Resident)) -> bool {
+        let mut shard = self.shard(key);
+        match shard.get_mut(key).map(|entry| &mut entry.held) {
+            Some(Some(Held::Here(resident))) => {
+                act(resident);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets go of the sequences of a shard that `give_up` names, where they rest and the database holds all of them.
+    pub(crate) fn evict(
+        &self,
+        shard: usize,
+        mut give_up: impl FnMut(&SequenceKey, UnixMillis) -> bool,
+    ) -> usize {
+        let mut evicted = 0;
+        self.lock(shard).retain(|key, entry| {
+            let Some(Held::Here(resident)) = &entry.held else { return true };
+            let goes = !resident.is_dirty() && give_up(key, resident.known.used);
+            evicted += usize::from(goes);
+            !goes
+        });
+        evicted
+    }
+
+    /// How many shards there are.
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    fn shard(&self, key: &SequenceKey) -> MutexGuard<'_, Shard> {
+        let place = self.hasher.hash_one(key) as usize % self.shards.len();
+        self.lock(place)
+    }
+
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        // Nothing that panics runs under the lock.
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes a sequence on to whoever waits, or lets it rest.
+    fn pass_on(self: &Arc<Self>, key: SequenceKey, mut held: Held) {
+        let mut shard = self.shard(&key);
+        let Some(entry) = shard.get_mut(&key) else { return };
+        while let Some(next) = entry.waiting.pop_front() {
+            let turn = Turn { table: self.clone(), key: key.clone(), held: Some(held) };
+            match next.send(turn) {
+                Ok(()) => return,
+                // Who has stopped waiting gives the turn back at once; its own end would ask for the lock that is held.
+                Err(mut turn) => match turn.held.take() {
+                    Some(back) => held = back,
+                    None => return,
+                },
+            }
+        }
+        match held {
+            Held::Unread | Held::Absent => {
+                shard.remove(&key);
+            }
+            held => entry.held = Some(held),
+        }
+    }
+}
+
+impl Turn {
+    /// What is in hand.
+    pub(crate) fn held(&self) -> &Held {
+        self.held.as_ref().unwrap_or(&Held::Unread)
+    }
+
+    /// Takes what is in hand, leaving something to be read again where nothing better is put back.
+    pub(crate) fn take(&mut self) -> Held {
+        self.held.replace(Held::Lost).unwrap_or(Held::Lost)
+    }
+
+    /// Puts something into the hand.
+    pub(crate) fn put(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    /// How far the sequence has come, where it is here.
+    pub(crate) fn known(&self) -> Option<&Known> {
+        match self.held() {
+            Held::Here(resident) => Some(&resident.known),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.table.pass_on(self.key.clone(), held);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spinwell_core::{SequenceId, TenantId};
+
+    fn key(id: &str) -> SequenceKey {
+        let id = SequenceId::of_text(id).unwrap();
+        SequenceKey { tenant: TenantId("t".into()), model: "m".parse().unwrap(), id }
+    }
+
+    fn now(entering: Entering) -> Turn {
+        match entering {
+            Entering::Now(turn) => turn,
+            _ => panic!("it is nobody's turn"),
+        }
+    }
+
+    fn later(entering: Entering) -> oneshot::Receiver<Turn> {
+        match entering {
+            Entering::Later(receiver) => receiver,
+            _ => panic!("it is somebody's turn"),
+        }
+    }
+
+    #[test]
+    fn turns_are_taken_in_order_and_those_who_left_are_passed_over() {
+        let table = Table::new();
+        let first = now(table.enter(&key("a")));
+        let _other = now(table.enter(&key("b")));
+        let [mut second, third, mut fourth] = [(); 3].map(|()| later(table.enter(&key("a"))));
+        assert!(second.try_recv().is_err());
+        drop(first);
+        let second = second.try_recv().unwrap();
+        drop(third);
+        drop(second);
+        let fourth = fourth.try_recv().unwrap();
+        drop(fourth);
+        assert!(
+            table.in_hand(0).len() + (1..SHARDS).map(|shard| table.in_hand(shard).len()).sum::<usize>() == 1
+        );
+        drop(now(table.enter(&key("a"))));
+    }
+
+    #[test]
+    fn a_turn_that_arrives_after_its_owner_has_left_goes_on() {
+        let table = Table::new();
+        let first = now(table.enter(&key("a")));
+        let second = later(table.enter(&key("a")));
+        let mut third = later(table.enter(&key("a")));
+        drop(first);
+        // The turn lies in the channel when its owner leaves.
+        drop(second);
+        assert!(third.try_recv().is_ok());
+    }
+
+    #[test]
+    fn what_is_taken_and_not_put_back_is_lost_and_not_forgotten() {
+        let table = Table::new();
+        let mut turn = now(table.enter(&key("a")));
+        turn.put(Held::Absent);
+        assert!(matches!(turn.take(), Held::Absent));
+        drop(turn);
+        assert!(matches!(now(table.enter(&key("a"))).held(), Held::Lost));
+        assert_eq!(table.count(), (0, 1));
+    }
+
+    #[test]
+    fn only_so_many_wait_for_one_sequence() {
+        let table = Table::new();
+        let _first = now(table.enter(&key("a")));
+        let _waiting: Vec<_> = (0..WAITING_MAX).map(|_| later(table.enter(&key("a")))).collect();
+        assert!(matches!(table.enter(&key("a")), Entering::Full));
+        assert!(matches!(table.enter(&key("b")), Entering::Now(_)));
+    }
+}

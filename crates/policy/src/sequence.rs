@@ -1,0 +1,196 @@
+//! What becomes of a request that belongs to a sequence: begin, go on, repeat an answer, or refuse.
+//!
+//! A caller who numbers his steps may send each as often as he likes: it is applied once. The newest step is answered
+//! again where its rows are the same; anything else that does not come next is refused and changes nothing. Who does not
+//! number them gets the next number, and a retry of his is a new step, as it is everywhere else.
+
+use spinwell_core::{Millis, UnixMillis};
+
+/// What is known of a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its newest step, from 1.
+    pub step: u64,
+    /// The digest of that step's rows.
+    pub digest: u64,
+    /// When it was last used.
+    pub used: UnixMillis,
+    /// Whether it goes on.
+    pub phase: Phase,
+}
+
+/// Whether a sequence goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It does.
+    Live,
+    /// Its caller has ended it.
+    Ended,
+    /// Its state was given up.
+    Expired,
+}
+
+/// What a request asks of its sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// To begin it, whatever was before.
+    pub starts: bool,
+    /// The number of the step, where the caller counts.
+    pub step: Option<u64>,
+    /// The digest of the rows.
+    pub digest: u64,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Feed the rows to a new state, as step 1.
+    Begin,
+    /// Feed the rows to the state, as this step.
+    Continue {
+        /// Its number.
+        step: u64,
+    },
+    /// Answer again from the state as it is: this is the newest step, sent again.
+    Repeat,
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody knows the sequence, and the request does not begin it.
+    Unknown,
+    /// Its caller has ended it.
+    Ended,
+    /// It was not used for so long that it is over.
+    Expired,
+    /// A sequence begins with step 1.
+    StartsAtOne,
+    /// Steps are missing before this one.
+    Gap {
+        /// The step that comes next.
+        expected: u64,
+    },
+    /// The step is older than the newest, whose answer alone is still known.
+    Old {
+        /// The step that comes next.
+        expected: u64,
+    },
+    /// The newest step was taken with other rows.
+    OtherRows {
+        /// The step that comes next.
+        expected: u64,
+    },
+}
+
+/// Decides on a request, at `now`, for a sequence that expires after `idle`.
+///
+/// # Errors
+/// Why nothing is to be done.
+pub fn decide(
+    known: Option<&Known>,
+    asked: Asked,
+    now: UnixMillis,
+    idle: Millis,
+) -> Result<Decision, Refusal> {
+    if asked.starts {
+        return begin(known, asked);
+    }
+    let known = known.ok_or(Refusal::Unknown)?;
+    let is_over =
+        known.phase == Phase::Expired || known.phase == Phase::Live && known.used < now.before(idle);
+    if is_over {
+        return Err(Refusal::Expired);
+    }
+    let expected = known.step.saturating_add(1);
+    match asked.step {
+        Some(step) if step == known.step => repeat(known, asked),
+        _ if known.phase == Phase::Ended => Err(Refusal::Ended),
+        None => Ok(Decision::Continue { step: expected }),
+        Some(step) if step == expected => Ok(Decision::Continue { step }),
+        Some(step) if step < expected => Err(Refusal::Old { expected }),
+        Some(_) => Err(Refusal::Gap { expected }),
+    }
+}
+
+/// A first step. One that is sent again, number and all, does not begin the sequence a second time.
+fn begin(known: Option<&Known>, asked: Asked) -> Result<Decision, Refusal> {
+    match asked.step {
+        None => Ok(Decision::Begin),
+        Some(1) => {
+            let is_repeated = known.is_some_and(|known| {
+                known.step == 1 && known.digest == asked.digest && known.phase != Phase::Expired
+            });
+            Ok(if is_repeated { Decision::Repeat } else { Decision::Begin })
+        }
+        Some(_) => Err(Refusal::StartsAtOne),
+    }
+}
+
+fn repeat(known: &Known, asked: Asked) -> Result<Decision, Refusal> {
+    if known.digest == asked.digest {
+        return Ok(Decision::Repeat);
+    }
+    Err(Refusal::OtherRows { expected: known.step.saturating_add(1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(10_000);
+    const IDLE: Millis = Millis(1_000);
+
+    fn known(phase: Phase, used: u64) -> Known {
+        Known { step: 4, digest: 44, used: UnixMillis(used), phase }
+    }
+
+    #[test]
+    fn a_sequence_must_be_begun_and_may_be_begun_again() {
+        use Decision::{Begin, Continue, Repeat};
+        let live = known(Phase::Live, 9_500);
+        let first = Known { step: 1, digest: 7, ..live };
+        let start = |step, digest| Asked { starts: true, step, digest };
+        let check = |known: Option<Known>, asked: Asked, wanted: Result<Decision, Refusal>| {
+            assert_eq!(decide(known.as_ref(), asked, NOW, IDLE), wanted, "{known:?} {asked:?}");
+        };
+        check(None, Asked::default(), Err(Refusal::Unknown));
+        check(None, start(None, 7), Ok(Begin));
+        check(None, start(Some(1), 7), Ok(Begin));
+        check(None, start(Some(2), 7), Err(Refusal::StartsAtOne));
+        check(Some(live), start(None, 7), Ok(Begin));
+        check(Some(first), start(Some(1), 7), Ok(Repeat));
+        check(Some(first), start(Some(1), 8), Ok(Begin));
+        check(Some(first), start(None, 7), Ok(Begin));
+        check(Some(Known { phase: Phase::Expired, ..first }), start(Some(1), 7), Ok(Begin));
+        check(Some(live), Asked::default(), Ok(Continue { step: 5 }));
+    }
+
+    #[test]
+    fn a_numbered_step_is_applied_once_and_in_order() {
+        use Decision::{Continue, Repeat};
+        let check = |phase: Phase, step: u64, digest: u64, wanted: Result<Decision, Refusal>| {
+            let asked = Asked { starts: false, step: Some(step), digest };
+            assert_eq!(decide(Some(&known(phase, 9_500)), asked, NOW, IDLE), wanted, "{phase:?} {step}");
+        };
+        check(Phase::Live, 5, 1, Ok(Continue { step: 5 }));
+        check(Phase::Live, 4, 44, Ok(Repeat));
+        check(Phase::Live, 4, 45, Err(Refusal::OtherRows { expected: 5 }));
+        check(Phase::Live, 3, 44, Err(Refusal::Old { expected: 5 }));
+        check(Phase::Live, 0, 44, Err(Refusal::Old { expected: 5 }));
+        check(Phase::Live, 6, 44, Err(Refusal::Gap { expected: 5 }));
+        check(Phase::Live, u64::MAX, 44, Err(Refusal::Gap { expected: 5 }));
+        check(Phase::Ended, 4, 44, Ok(Repeat));
+        check(Phase::Ended, 5, 44, Err(Refusal::Ended));
+        check(Phase::Expired, 5, 44, Err(Refusal::Expired));
+    }
+
+    #[test]
+    fn who_is_not_used_for_too_long_is_over() {
+        let at = |used| decide(Some(&known(Phase::Live, used)), Asked::default(), NOW, IDLE);
+        assert_eq!(at(9_000), Ok(Decision::Continue { step: 5 }));
+        assert_eq!(at(8_999), Err(Refusal::Expired));
+        // A clock that was set back makes nobody older.
+        assert_eq!(at(20_000), Ok(Decision::Continue { step: 5 }));
+    }
+}

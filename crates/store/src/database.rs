@@ -1,0 +1,124 @@
+//! The SQL database of a server that stands alone: one SQLite file.
+
+use spinwell_core::{Code, Fault};
+use sqlx::SqlitePool;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Connections: one writes, others read beside it.
+const CONNECTIONS: u32 = 4;
+/// How long one waits for the other's write.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// The database failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It cannot be opened.
+    #[error("the database {} cannot be opened: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Its tables cannot be brought to this program's layout.
+    #[error("the tables of the database {} do not fit this program: {source}", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: MigrateError,
+    },
+    /// A statement failed.
+    #[error("the database failed: {0}")]
+    Statement(#[from] sqlx::Error),
+}
+
+impl DatabaseError {
+    /// The error as it is shown to callers and operators.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        let code = match self {
+            DatabaseError::Layout { source: MigrateError::VersionMissing(_), .. } => Code::FileFromTheFuture,
+            _ => Code::DatabaseFailed,
+        };
+        Fault::new(code, self.to_string())
+    }
+}
+
+/// An open database; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pub(crate) pool: SqlitePool,
+}
+
+impl Database {
+    /// Opens the database file, making it where it is not there, and brings its tables to this program's layout.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, is no database, or was written by a newer program.
+    pub async fn open(path: &Path) -> Result<Self, DatabaseError> {
+        // Commits survive the process at once and a power cut after `force`: what needs more has a log before it.
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY);
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await;
+        let pool = pool.map_err(|source| DatabaseError::Open { path: path.to_owned(), source })?;
+        let laid_out = MIGRATIONS.run(&pool).await;
+        laid_out.map_err(|source| DatabaseError::Layout { path: path.to_owned(), source })?;
+        Ok(Self { pool })
+    }
+
+    /// Returns when everything committed survives a power cut.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub async fn force(&self) -> Result<(), DatabaseError> {
+        sqlx::query("PRAGMA wal_checkpoint(FULL)").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spinwell.db");
+        let text =
+            "this is a letter to a friend and not a database at all, however long it gets. ".repeat(20);
+        std::fs::write(&path, &text).unwrap();
+        let fault = Database::open(&path).await.unwrap_err().fault();
+        assert_eq!(fault.code(), Code::DatabaseFailed, "{fault}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_program_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spinwell.db");
+        let database = Database::open(&path).await.unwrap();
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     VALUES (9999, 'newer', true, x'00', 0)";
+        sqlx::query(newer).execute(&database.pool).await.unwrap();
+        database.close().await;
+        let fault = Database::open(&path).await.unwrap_err().fault();
+        assert_eq!(fault.code(), Code::FileFromTheFuture, "{fault}");
+    }
+}

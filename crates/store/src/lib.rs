@@ -1,0 +1,15 @@
+//! What outlives a process: the step log, and records in SQL.
+//!
+//! A [`Log`] is where the truth of sequences is kept first: entries are on the disk before anybody is told that they
+//! are taken. A [`Database`] holds what is looked up later, such as where each sequence stands. Both are opened by one
+//! process at a time, which [`Lock`] sees to.
+
+mod database;
+mod lock;
+pub mod log;
+mod sequences;
+
+pub use database::{Database, DatabaseError};
+pub use lock::{Lock, LockError};
+pub use log::{Log, LogError, Position};
+pub use sequences::{SequencePhase, SequenceRow, Swept};

@@ -1,0 +1,282 @@
+//! Where each sequence stands, in SQL.
+
+use crate::{Database, DatabaseError, Position};
+use spinwell_core::{ModelHash, SequenceKey, UnixMillis};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+/// Rows that a sweep looks at in one statement, so that it holds nobody up.
+const SWEEP_ROWS: i64 = 1000;
+
+/// Whether a sequence goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SequencePhase {
+    /// It does.
+    Live,
+    /// Its caller has ended it.
+    Ended,
+    /// Nobody used it for so long that its state was given up.
+    Expired,
+}
+
+impl SequencePhase {
+    const fn number(self) -> i64 {
+        match self {
+            SequencePhase::Live => 0,
+            SequencePhase::Ended => 1,
+            SequencePhase::Expired => 2,
+        }
+    }
+
+    const fn of_number(number: i64) -> Self {
+        match number {
+            0 => SequencePhase::Live,
+            1 => SequencePhase::Ended,
+            _ => SequencePhase::Expired,
+        }
+    }
+}
+
+/// A sequence as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SequenceRow {
+    /// Which one.
+    pub key: SequenceKey,
+    /// The model that its state is of.
+    pub hash: ModelHash,
+    /// The newest step in the state, from 1.
+    pub step: u64,
+    /// The digest of that step's rows.
+    pub digest: u64,
+    /// Where that step stands in the log; later entries are not in the state.
+    pub position: Position,
+    /// When it was last used.
+    pub used: UnixMillis,
+    /// Whether it goes on.
+    pub phase: SequencePhase,
+    /// The state, unless it was given up.
+    pub state: Option<Vec<u8>>,
+}
+
+/// What a sweep has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Sequences whose state was given up.
+    pub expired: u64,
+    /// Sequences that are not known any more.
+    pub forgotten: u64,
+}
+
+/// SQL counts in signed numbers of 64 bits; bits are kept.
+fn signed(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+impl Database {
+    /// The sequence of that key.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn sequence(&self, key: &SequenceKey) -> Result<Option<SequenceRow>, DatabaseError> {
+        let row = sqlx::query(
+            "SELECT hash, step, digest, position, used, phase, state FROM sequences \
+             WHERE tenant = ? AND model = ? AND id = ?",
+        )
+        .bind(&*key.tenant.0)
+        .bind(key.model.as_str())
+        .bind(key.id.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| read(key, &row)).transpose().map_err(DatabaseError::from)
+    }
+
+    /// Keeps where these sequences stand, all or none of them.
+    ///
+    /// # Errors
+    /// Where the database fails; then nothing has changed.
+    pub async fn keep_sequences(&self, rows: &[SequenceRow]) -> Result<(), DatabaseError> {
+        let mut transaction = self.pool.begin().await?;
+        for row in rows {
+            sqlx::query(
+                "INSERT INTO sequences (tenant, model, id, hash, step, digest, position, used, phase, state) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+                 ON CONFLICT (tenant, model, id) DO UPDATE SET hash = excluded.hash, step = excluded.step, \
+                 digest = excluded.digest, position = excluded.position, used = excluded.used, \
+                 phase = excluded.phase, state = excluded.state",
+            )
+            .bind(&*row.key.tenant.0)
+            .bind(row.key.model.as_str())
+            .bind(row.key.id.as_str())
+            .bind(&row.hash.0[..])
+            .bind(signed(row.step))
+            .bind(signed(row.digest))
+            .bind(signed(row.position.0))
+            .bind(signed(row.used.0))
+            .bind(row.phase.number())
+            .bind(row.state.as_deref())
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets these sequences, all or none of them.
+    ///
+    /// # Errors
+    /// Where the database fails; then nothing has changed.
+    pub async fn remove_sequences(&self, keys: &[SequenceKey]) -> Result<(), DatabaseError> {
+        let mut transaction = self.pool.begin().await?;
+        for key in keys {
+            sqlx::query("DELETE FROM sequences WHERE tenant = ? AND model = ? AND id = ?")
+                .bind(&*key.tenant.0)
+                .bind(key.model.as_str())
+                .bind(key.id.as_str())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Gives up the states of live sequences that were not used since `idle_since`; forgets those that have ended
+    /// before `ended_before`, and the expired that were not used since `forget_before`.
+    ///
+    /// # Errors
+    /// Where the database fails; a part may have been done.
+    pub async fn sweep_sequences(
+        &self,
+        idle_since: UnixMillis,
+        ended_before: UnixMillis,
+        forget_before: UnixMillis,
+    ) -> Result<Swept, DatabaseError> {
+        let expired = "UPDATE sequences SET phase = 2, state = NULL WHERE rowid IN \
+                       (SELECT rowid FROM sequences WHERE phase = 0 AND used < ? LIMIT ?)";
+        let ended = "DELETE FROM sequences WHERE rowid IN \
+                     (SELECT rowid FROM sequences WHERE phase = 1 AND used < ? LIMIT ?)";
+        let forgotten = "DELETE FROM sequences WHERE rowid IN \
+                         (SELECT rowid FROM sequences WHERE phase = 2 AND used < ? LIMIT ?)";
+        let forgotten_ended = self.repeat(ended, ended_before).await?;
+        let forgotten = forgotten_ended + self.repeat(forgotten, forget_before).await?;
+        Ok(Swept { expired: self.repeat(expired, idle_since).await?, forgotten })
+    }
+
+    async fn repeat(&self, statement: &'static str, before: UnixMillis) -> Result<u64, DatabaseError> {
+        let mut all = 0;
+        loop {
+            let done =
+                sqlx::query(statement).bind(signed(before.0)).bind(SWEEP_ROWS).execute(&self.pool).await?;
+            all += done.rows_affected();
+            if done.rows_affected() < SWEEP_ROWS.cast_unsigned() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The newest position in the step log that any sequence's row holds.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn newest_position(&self) -> Result<Position, DatabaseError> {
+        let row =
+            sqlx::query("SELECT coalesce(max(position), 0) FROM sequences").fetch_one(&self.pool).await?;
+        Ok(Position(row.try_get::<i64, _>(0)?.cast_unsigned()))
+    }
+
+    /// How many sequences are kept that go on.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn sequences_kept(&self) -> Result<u64, DatabaseError> {
+        let row = sqlx::query("SELECT count(*) FROM sequences WHERE phase = 0").fetch_one(&self.pool).await?;
+        Ok(row.try_get::<i64, _>(0)?.cast_unsigned())
+    }
+}
+
+fn read(key: &SequenceKey, row: &SqliteRow) -> Result<SequenceRow, sqlx::Error> {
+    let number = |column: usize| row.try_get::<i64, _>(column);
+    let hash: Vec<u8> = row.try_get(0)?;
+    let hash = <[u8; 32]>::try_from(hash).map_err(|_| sqlx::Error::ColumnDecode {
+        index: "hash".to_owned(),
+        source: "it is not 32 bytes".into(),
+    })?;
+    Ok(SequenceRow {
+        key: key.clone(),
+        hash: ModelHash(hash),
+        step: number(1)?.cast_unsigned(),
+        digest: number(2)?.cast_unsigned(),
+        position: Position(number(3)?.cast_unsigned()),
+        used: UnixMillis(number(4)?.cast_unsigned()),
+        phase: SequencePhase::of_number(number(5)?),
+        state: row.try_get(6)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spinwell_core::{SequenceId, TenantId};
+
+    fn key(tenant: &str, id: &str) -> SequenceKey {
+        SequenceKey {
+            tenant: TenantId(tenant.into()),
+            model: "taxi".parse().unwrap(),
+            id: SequenceId::of_text(id).unwrap(),
+        }
+    }
+
+    fn row(key: SequenceKey, used: u64, phase: SequencePhase) -> SequenceRow {
+        SequenceRow {
+            key,
+            hash: ModelHash([9; 32]),
+            step: u64::MAX,
+            digest: 1 << 63,
+            position: Position(5),
+            used: UnixMillis(used),
+            phase,
+            state: Some(vec![1, 2, 3]),
+        }
+    }
+
+    async fn open(folder: &tempfile::TempDir) -> Database {
+        Database::open(&folder.path().join("spinwell.db")).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn rows_come_back_to_the_bit_and_tenants_are_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder).await;
+        let (own, other) = (key("a", "5"), key("b", "5"));
+        database.keep_sequences(&[row(own.clone(), 7, SequencePhase::Live)]).await.unwrap();
+        assert_eq!(database.sequence(&other).await.unwrap(), None);
+        assert_eq!(database.newest_position().await.unwrap(), Position(5));
+        database.force().await.unwrap();
+        database.close().await;
+        let database = open(&folder).await;
+        assert_eq!(database.sequence(&own).await.unwrap(), Some(row(own.clone(), 7, SequencePhase::Live)));
+        let later = SequenceRow { state: None, ..row(own.clone(), 8, SequencePhase::Ended) };
+        database.keep_sequences(std::slice::from_ref(&later)).await.unwrap();
+        assert_eq!(database.sequence(&own).await.unwrap(), Some(later));
+        database.remove_sequences(std::slice::from_ref(&own)).await.unwrap();
+        assert_eq!(database.sequence(&own).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_sweep_gives_up_the_idle_and_forgets_the_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder).await;
+        use SequencePhase::{Ended, Expired, Live};
+        let rows: Vec<_> = (0..2500).map(|id| row(key("t", &id.to_string()), 10, Live)).collect();
+        database.keep_sequences(&rows).await.unwrap();
+        let others = [("new", 90, Live), ("end", 50, Ended), ("ended", 70, Ended), ("gone", 5, Expired)];
+        let others = others.map(|(id, used, phase)| row(key("t", id), used, phase));
+        database.keep_sequences(&others).await.unwrap();
+        let swept = database.sweep_sequences(UnixMillis(80), UnixMillis(60), UnixMillis(7)).await.unwrap();
+        assert_eq!(swept, Swept { expired: 2500, forgotten: 2 });
+        assert_eq!(database.sequences_kept().await.unwrap(), 1);
+        let expired = database.sequence(&key("t", "17")).await.unwrap().unwrap();
+        assert_eq!((expired.phase, expired.state), (Expired, None));
+        assert!(database.sequence(&key("t", "ended")).await.unwrap().is_some());
+        assert_eq!(database.sequence(&key("t", "end")).await.unwrap(), None);
+    }
+}
