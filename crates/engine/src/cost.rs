@@ -4,9 +4,9 @@
 //! cost wherever it is asked for. The obvious other way, a stop-watch while training, would say how busy the training
 //! machine was. The constants are those of the machine of `docs/results/engine-speed.md` with AVX-512: they were fitted to
 //! its kernels and to the whole models that `engine_speed --cost` measures, entered here by hand, and that command shows
-//! how far they are off (see `docs/performance.md`). Another machine is not slower by one factor: without AVX-512 the
-//! same processor takes four to five times as long for a sparse reservoir of one stream and up to a tenth more for a
-//! dense one.
+//! how far they are off (see `docs/performance.md`). Another machine is not slower by one factor: without AVX-512 the same
+//! processor takes four to six times as long for a sparse reservoir of one stream, and from a twentieth more to twice as
+//! long for a dense one, by how wide its arithmetic is.
 //!
 //! A row of a settled stream costs the steps of its reservoirs and the scoring of a forecast at each scored horizon.
 //! Rows before a window's reservoirs have settled are stepped and not scored; its last one is read out.

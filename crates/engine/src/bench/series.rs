@@ -89,12 +89,15 @@ impl Labelled {
             train_classifier(&cases, &options, ClassifyObserver::SILENT).expect("waves can be learned");
         let classifier = Rc::new(trained.classifier);
         let rows = classifier.rows_typical();
-        let more = rows / 2;
         Compared {
             cost: classifier.cost(),
             alone: windows(&classifier, "row", [1, rows], rows),
-            together: [rows, rows + more].map(|rows| windows(&classifier, "run", [TOGETHER, rows], 1)),
-            more_rows: (TOGETHER * more) as f64,
+            // Nothing has to settle, so that there is nothing to take off.
+            together: [
+                Workload::new("nothing", "run", 1, || ()),
+                windows(&classifier, "run", [TOGETHER, rows], 1),
+            ],
+            more_rows: (TOGETHER * rows) as f64,
             window: windows(&classifier, "run", [1, rows], 1),
         }
     }
