@@ -4,6 +4,7 @@ use crate::output::{self, figure, percent, remark, say};
 use crate::progress::Progress;
 use crate::scoring_args::{ScoreArg, parse_mode};
 use crate::task::{TaskArg, of_forecasts, of_streams};
+use crate::train::announce_costs;
 use crate::training_args::{TrainingArgs, read_data};
 use crate::{classify, detect, failure, output::aligned, pictures};
 use serde_json::{Map, Value, json};
@@ -167,6 +168,7 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
     data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
     rows.check(data.table.rows())?;
     let folds = rows.folds();
+    announce_costs(training, &data.table, &folds, &options);
     let progress = Progress::new(training.budget);
     let found = train::train(&data.table, &folds, &options, &progress);
     progress.finish();

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use spinwell_core::{Code, ModelName};
 use spinwell_engine::Model;
 use spinwell_engine::backtest::{Evaluation, Mode, Plan, Units, evaluate};
-use spinwell_engine::train::{self, Folds, Options, Score, Trained, Verdict};
+use spinwell_engine::cost::in_words;
+use spinwell_engine::data::Table;
+use spinwell_engine::train::{self, ExpectedCost, Folds, Options, Score, Trained, Verdict, WINDOW_US_WARN};
 use spinwell_node::Cards;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -90,6 +92,7 @@ fn forecaster(args: &Args) -> anyhow::Result<()> {
     }
     let rows = data.table.rows();
     let seen = rows_before(rows, args.holdout.unwrap_or(0.2));
+    announce_costs(training, &data.table, &Folds::inside(seen), &options);
     let progress = Progress::new(training.budget);
     let found = train::train(&data.table, &Folds::inside(seen), &options, &progress);
     progress.finish();
@@ -152,6 +155,25 @@ pub(crate) fn introduce(training: &TrainingArgs, data: &Data) {
     let columns = data.table.names.join(", ");
     remark(&format!("{}: {} rows of {columns}", training.data.display(), data.table.rows()));
     data.table.notes.iter().for_each(|note| remark(&format!("note: {note}")));
+}
+
+/// Says what models of sizes fixed by hand will cost to serve, before time is spent on training them.
+pub(crate) fn announce_costs(training: &TrainingArgs, table: &Table, folds: &Folds, options: &Options) {
+    for expected in train::expected_costs(table, folds, options) {
+        let ExpectedCost { family, window_us, window_rows } = expected;
+        let time = in_words(window_us);
+        if expected.is_high() {
+            remark(&format!(
+                "warning: a model of family {family} with these settings costs about {time} of one core a window of {window_rows} rows, \
+                 more than {}: make it smaller, or expect deadlines to be missed",
+                in_words(WINDOW_US_WARN)
+            ));
+        } else if !training.json {
+            remark(&format!(
+                "a model of family {family} with these settings costs about {time} of one core a window of {window_rows} rows"
+            ));
+        }
+    }
 }
 
 /// Scores the model that saw the first `seen` rows on the others. `None` where too few were kept back.

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! engine_speed [--simd avx512|avx2|portable] [--seconds S] --list | NAME..
-//! engine_speed [--seconds S] --cost
+//! engine_speed [--seconds S] --cost [PART OF A NAME..]
 //! ```
 //!
 //! `--cost` prints, as a table, what the engine says that whole models cost beside what they take.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use spinwell_engine::bench::{self, Compared, Costed, InstructionSet, Planned, Workload};
+use spinwell_engine::bench::{self, Compared, InstructionSet, Planned, Workload};
 use std::time::{Duration, Instant};
 
 /// Runs that a figure is the median of, at least.
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         }
     }
     if cost {
-        return compare(seconds);
+        return compare(seconds, &names);
     }
     let all = bench::all();
     if list {
@@ -69,18 +69,22 @@ fn facts(workload: &Workload) -> Value {
 }
 
 #[expect(clippy::print_stdout, reason = "printing is what the program is for")]
-fn compare(seconds: f64) -> Result<()> {
+fn compare(seconds: f64, names: &[String]) -> Result<()> {
+    let is_asked = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part));
     println!("| model | alone, us | said | together, us | said | window, us | said |");
     println!("|---|---|---|---|---|---|---|");
-    for costed in bench::MODELS {
-        println!("{}", compared(costed, seconds));
+    for costed in bench::MODELS.iter().filter(|costed| is_asked(costed.name)) {
+        println!("{}", compared(costed.name, costed.prepare(), seconds));
+    }
+    for labelled in bench::CLASSIFIERS.iter().filter(|labelled| is_asked(labelled.name)) {
+        println!("{}", compared(labelled.name, labelled.prepare(), seconds));
     }
     Ok(())
 }
 
 /// Measured, and what the engine says divided by it: alone, together, a window.
-fn compared(costed: &Costed, seconds: f64) -> String {
-    let Compared { cost, mut alone, mut together, more_rows, mut window } = costed.prepare();
+fn compared(name: &str, compared: Compared, seconds: f64) -> String {
+    let Compared { cost, mut alone, mut together, more_rows, mut window } = compared;
     let alone = timed(&mut alone, seconds).median;
     let [short, long] = together.each_mut().map(|windows| timed(windows, seconds).least);
     let together = (long - short) / more_rows;
@@ -90,7 +94,7 @@ fn compared(costed: &Costed, seconds: f64) -> String {
         format!("{measured:.digits$} | {:.2}", said / measured)
     };
     let cells = [cell(cost.alone_us, alone), cell(cost.together_us, together), cell(cost.window_us, window)];
-    format!("| {} | {} |", costed.name, cells.join(" | "))
+    format!("| {name} | {} |", cells.join(" | "))
 }
 
 /// Times of one unit in microseconds.

@@ -162,22 +162,43 @@ impl<R, H: Remembers<R>> States for QuantumStates<'_, '_, H, R> {
 
 const KINDS_AGREE: &str = "a block's state is of its own kind";
 
+impl BlockSettings {
+    /// What is wrong with a reservoir of these settings for rows of `channels` channels, if anything.
+    pub(crate) fn check_for(&self, channels: usize) -> Result<(), &'static str> {
+        let inputs = self.hearing.inputs(channels);
+        match &self.reservoir {
+            ReservoirSettings::Echo(_) => Ok(()),
+            ReservoirSettings::Spiking(spiking) => spiking.check_for(inputs),
+            ReservoirSettings::Quantum(quantum) => quantum.check_for(inputs),
+        }
+    }
+
+    /// Features of the reservoir before it is drawn, for rows of `channels` channels.
+    pub(crate) fn features_len(&self, channels: usize) -> usize {
+        match &self.reservoir {
+            ReservoirSettings::Echo(echo) => echo.units,
+            ReservoirSettings::Spiking(spiking) => spiking.features_len(),
+            ReservoirSettings::Quantum(quantum) => quantum.features_len(self.hearing.inputs(channels)),
+        }
+    }
+}
+
 impl<R: Real> Block<R> {
-    /// Draws the random parts of `settings` for rows of `channels` channels; `None` where they are out of range.
-    pub(crate) fn draw(settings: &BlockSettings, channels: usize) -> Option<Self> {
+    /// Draws the random parts of `settings` for rows of `channels` channels.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub(crate) fn draw(settings: &BlockSettings, channels: usize) -> Result<Self, &'static str> {
+        settings.check_for(channels)?;
         let inputs = settings.hearing.inputs(channels);
         let reservoir = match &settings.reservoir {
             ReservoirSettings::Echo(echo) => Reservoir::Echo(Echo::draw(echo, inputs)),
             ReservoirSettings::Spiking(spiking) => {
-                spiking.check_for(inputs).ok()?;
                 Reservoir::Spiking(Box::new(Liquid::draw(spiking, inputs)))
             }
-            ReservoirSettings::Quantum(quantum) => {
-                quantum.check_for(inputs).ok()?;
-                Reservoir::Quantum(Box::new(Bank::draw(quantum, inputs)))
-            }
+            ReservoirSettings::Quantum(quantum) => Reservoir::Quantum(Box::new(Bank::draw(quantum, inputs))),
         };
-        Some(Self { hearing: settings.hearing.clone(), reservoir })
+        Ok(Self { hearing: settings.hearing.clone(), reservoir })
     }
 
     /// Whether it hears where a value lies in the range of training, in [0, 1], instead of standard deviations.

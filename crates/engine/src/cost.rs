@@ -2,24 +2,29 @@
 //!
 //! A cost is computed from what a model is made of and from constants, never from a clock: the same model has the same
 //! cost wherever it is asked for. The obvious other way, a stop-watch while training, would say how busy the training
-//! machine was. The constants are those of the machine of `docs/results/engine-speed.md` with AVX-512, found from its
-//! kernels and from whole models by `engine_speed --cost`, which also shows how far they are off (see
-//! `docs/performance.md`); another machine is faster or slower by about the same factor throughout.
+//! machine was. The constants are those of the machine of `docs/results/engine-speed.md` with AVX-512: they were fitted to
+//! its kernels and to the whole models that `engine_speed --cost` measures, entered here by hand, and that command shows
+//! how far they are off (see `docs/performance.md`). Another machine is not slower by one factor: without AVX-512 the same
+//! processor takes four to six times as long for a sparse reservoir of one stream, and from a twentieth more to twice as
+//! long for a dense one, by how wide its arithmetic is.
 //!
 //! A row of a settled stream costs the steps of its reservoirs and the scoring of a forecast at each scored horizon.
 //! Rows before a window's reservoirs have settled are stepped and not scored; its last one is read out.
 
+mod expected;
 mod reservoirs;
+mod series;
 #[cfg(test)]
 mod tests;
 
 use crate::any::AnyModel;
 use crate::block::Block;
 use crate::detect::{Detector, SPANS};
-use crate::kernel::Real;
+use crate::kernel::LANES;
 use crate::model::{Core, Model, Parts, Profile};
 
-pub(crate) use reservoirs::{echo_us, network_us};
+pub(crate) use expected::{Outline, expected};
+pub(crate) use reservoirs::{echo_us, liquid_us, network_us};
 
 /// To take in a row, whatever is in it.
 const ROW: f64 = 30.0;
@@ -44,7 +49,8 @@ const TAIL: f64 = 40.0;
 /// To begin a stream and to hand its forecast over.
 const WINDOW: f64 = 1500.0;
 
-/// What a model costs, in microseconds of one core of the reference machine.
+/// What a model costs, in microseconds of one core of the reference machine. Of a classifier, which takes no steps, see
+/// [`Classifier::cost`](crate::classify::Classifier::cost).
 ///
 /// ```
 /// use spinwell_engine::cost::in_words;
@@ -109,13 +115,13 @@ impl Detector {
 }
 
 impl AnyModel {
-    /// What it costs to serve. `None` for a classifier: it takes no steps, and its cost is that of the series sent.
+    /// What it costs to serve.
     #[must_use]
-    pub fn cost(&self) -> Option<StepCost> {
+    pub fn cost(&self) -> StepCost {
         match self {
-            AnyModel::Forecaster(model) => Some(model.cost()),
-            AnyModel::Detector(detector) => Some(detector.cost()),
-            AnyModel::Classifier(_) => None,
+            AnyModel::Forecaster(model) => model.cost(),
+            AnyModel::Detector(detector) => detector.cost(),
+            AnyModel::Classifier(classifier) => classifier.cost(),
         }
     }
 }
@@ -123,48 +129,95 @@ impl AnyModel {
 fn cost<R: Profile>(parts: &Parts<R>, window_rows: usize) -> StepCost {
     let encoder = &parts.encoder;
     let blocks = encoder.blocks.iter().map(reservoirs::step);
-    let own = Nanoseconds::both(ROW + CHANNEL * encoder.channels.len() as f64);
-    let step = blocks.fold(own, Nanoseconds::plus);
-    let scoring = scoring(parts);
-    let settled_rows = window_rows.saturating_sub(parts.scored_from());
-    let window = window_rows as f64 * step.alone + settled_rows as f64 * scoring.alone + read_out(parts);
-    StepCost {
-        alone_us: (step.alone + scoring.alone) / 1e3,
-        together_us: (step.together + scoring.together) / 1e3,
-        window_us: window / 1e3,
-    }
-}
-
-/// Features of a row, written once.
-fn features<R: Real>(parts: &Parts<R>) -> f64 {
-    let encoder = &parts.encoder;
-    let all = encoder.features_len() as f64;
-    let of_blocks = encoder.blocks.iter().map(Block::features_len).sum::<usize>() as f64;
-    (FEATURE * of_blocks + LAG * (all - of_blocks)) * encoder.vectors(parts.outputs.len()) as f64
-}
-
-/// One forecast of one target by all members.
-fn forecast<R: Real>(parts: &Parts<R>) -> f64 {
-    let wide = size_of::<R>() as f64 / size_of::<f32>() as f64;
+    let lanes = encoder.blocks.iter().filter(|block| block.prefers_lanes());
+    let features = encoder.features_len();
+    let of_blocks: usize = encoder.blocks.iter().map(Block::features_len).sum();
     // Naive members have no weights.
-    let members = parts.members.iter().filter(|member| !member.weights.is_empty()).count() as f64;
-    let mixed = if parts.mixer.is_some() { members + (parts.encoder.bases.len() - 1) as f64 } else { 0.0 };
-    members * WEIGHT * wide * parts.encoder.padded_len() as f64 + mixed * MEMBER
+    let members = parts.members.iter().filter(|member| !member.weights.is_empty()).count();
+    let sizes = Sizes {
+        channels: encoder.channels.len(),
+        in_lanes: lanes.map(Block::vector_len).sum(),
+        features: of_blocks,
+        lags: features - of_blocks,
+        vectors: encoder.vectors(parts.outputs.len()),
+        members,
+        mixed: if parts.mixer.is_some() { members + encoder.bases.len() - 1 } else { 0 },
+        wide: size_of::<R>() / size_of::<f32>(),
+        tracks: parts.intervals.tracks.len(),
+        outputs: parts.outputs.len() * parts.horizon,
+    };
+    sizes.cost(blocks, Rows { window: window_rows, scored_from: parts.scored_from() })
 }
 
-/// What comes with every row of a settled stream.
-fn scoring<R: Real>(parts: &Parts<R>) -> Nanoseconds {
-    let tracks = parts.intervals.tracks.len() as f64;
-    let value = features(parts) + tracks * (TRACK + forecast(parts));
-    let lanes = parts.encoder.blocks.iter().filter(|block| block.prefers_lanes());
-    let homecoming: f64 = lanes.map(|block| HOMECOMING * block.vector_len() as f64).sum();
-    Nanoseconds { alone: value, together: value + homecoming }
+/// Of a window.
+#[derive(Debug, Clone, Copy)]
+struct Rows {
+    /// All of them.
+    window: usize,
+    /// From this many on forecasts are scored.
+    scored_from: usize,
 }
 
-/// What comes once a window.
-fn read_out<R: Real>(parts: &Parts<R>) -> f64 {
-    let outputs = (parts.outputs.len() * parts.horizon) as f64;
-    WINDOW + features(parts) + outputs * (OUTPUT + forecast(parts))
+/// What of a model costs something beside its reservoirs' steps.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    /// Columns of a row.
+    channels: usize,
+    /// Numbers of the reservoirs whose streams stand in lanes.
+    in_lanes: usize,
+    /// Features that come from reservoirs.
+    features: usize,
+    /// The others.
+    lags: usize,
+    /// Vectors of features in a row.
+    vectors: usize,
+    /// Readouts.
+    members: usize,
+    /// What a mixture mixes, naive forecasts among it; 0 where there is none.
+    mixed: usize,
+    /// 1 for 32 bits and 2 for 64.
+    wide: usize,
+    /// Targets times scored horizons.
+    tracks: usize,
+    /// Targets times horizons.
+    outputs: usize,
+}
+
+impl Sizes {
+    fn cost(&self, blocks: impl Iterator<Item = Nanoseconds>, rows: Rows) -> StepCost {
+        let own = Nanoseconds::both(ROW + CHANNEL * self.channels as f64);
+        let step = blocks.fold(own, Nanoseconds::plus);
+        let scoring = self.scoring();
+        let settled = rows.window.saturating_sub(rows.scored_from) as f64;
+        let window = rows.window as f64 * step.alone + settled * scoring.alone + self.read_out();
+        StepCost {
+            alone_us: (step.alone + scoring.alone) / 1e3,
+            together_us: (step.together + scoring.together) / 1e3,
+            window_us: window / 1e3,
+        }
+    }
+
+    /// Features of a row, written once.
+    fn write(&self) -> f64 {
+        (FEATURE * self.features as f64 + LAG * self.lags as f64) * self.vectors as f64
+    }
+
+    /// One forecast of one target by all members.
+    fn forecast(&self) -> f64 {
+        let padded = (self.features + self.lags).next_multiple_of(LANES);
+        WEIGHT * (self.members * self.wide * padded) as f64 + MEMBER * self.mixed as f64
+    }
+
+    /// What comes with every row of a settled stream.
+    fn scoring(&self) -> Nanoseconds {
+        let value = self.write() + self.tracks as f64 * (TRACK + self.forecast());
+        Nanoseconds { alone: value, together: value + HOMECOMING * self.in_lanes as f64 }
+    }
+
+    /// What comes once a window.
+    fn read_out(&self) -> f64 {
+        WINDOW + self.write() + self.outputs as f64 * (OUTPUT + self.forecast())
+    }
 }
 
 /// A time as people say it, to two digits.

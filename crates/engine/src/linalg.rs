@@ -13,7 +13,7 @@ use faer::linalg::solvers::Solve;
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 
 /// Rows that are gathered before one product adds them to the Gram matrix.
-const CHUNK_ROWS: usize = 256;
+pub(crate) const CHUNK_ROWS: usize = 256;
 
 /// Columns of the Gram matrix that one thread adds to. The bits of large models may depend on it, so it is fixed and not a
 /// share of the threads that there are.

@@ -5,7 +5,7 @@ use crate::cost;
 use crate::products::ORDER_MAX;
 use crate::quantum::{self, DISSIPATIVE_QUBITS_MAX, QUBITS_MAX, RESERVOIRS_MAX, SUBSTEPS_MAX};
 use crate::spec::{LagForm, Topology, Transform};
-use crate::spiking::{DELAY_MAX, SpikeEncoding, SpikingWiring};
+use crate::spiking::{DELAY_MAX, SpikeEncoding, SpikingSettings, SpikingWiring};
 
 /// Beyond this many units nobody asks what they would cost.
 const UNITS_ASKED_MAX: usize = 1_000_000;
@@ -85,10 +85,13 @@ pub struct Settings {
     pub transform: Option<Transform>,
     /// One ridge penalty for all blocks, relative to a feature's mean power.
     pub penalty: Option<f64>,
+    /// Memory in GiB that the sums of training may take, above 0 and at most 65536; `None` for
+    /// [`crate::train::BYTES_MAX`].
+    pub memory_gib: Option<f64>,
 }
 
 /// A pair that cannot be taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// Not of the form KEY=VALUE.
     #[error("{0:?} is not KEY=VALUE")]
@@ -111,13 +114,17 @@ pub enum Error {
         /// What a row would take, with its unit.
         time: String,
     },
-    /// More echo units than a model holds.
+    /// More echo units or neurons than a model holds.
     #[error(
-        "units={units}: units must be a whole number from 1 to 4096; {units} of density 1 would take about {time} a row of one core"
+        "{key}={asked}: {key} must be a whole number from 1 to {UNITS_MAX}; {asked} of density {density} would take about {time} a row of one core"
     )]
-    Units {
-        /// Units asked for.
-        units: usize,
+    Large {
+        /// `units` or `neurons`.
+        key: &'static str,
+        /// How many were asked for.
+        asked: usize,
+        /// The share of their weights that is not zero: the one asked for, or the one that they have by themselves.
+        density: f64,
         /// What a row would take, with its unit.
         time: String,
     },
@@ -136,7 +143,8 @@ pub enum Error {
 /// The known keys, for messages and help.
 pub const KEYS: &str = "units, topology, density, spectral_radius, leak, input_scale, bias_scale, seasonal_inputs, \
     differenced, skip, lags, form, transform, penalty, taps, stride, order, neurons, encoding, wiring, delay_max, qubits, reservoirs, \
-    substeps, dissipation, shots, field, mixing, coupled, normalise";
+    substeps, dissipation, shots, field, mixing, coupled, normalise, \
+    memory_gib";
 
 impl Settings {
     /// Reads pairs such as `units=300` or `skip=off`; a later pair overrides an earlier one.
@@ -149,6 +157,7 @@ impl Settings {
             let (key, value) = pair.split_once('=').ok_or_else(|| Error::NotAPair(pair.to_owned()))?;
             settings.set(key.trim(), value.trim())?;
         }
+        settings.check_sizes()?;
         match (settings.dissipation, settings.qubits) {
             (Some(_), Some(qubits)) if qubits > DISSIPATIVE_QUBITS_MAX => Err(Error::Value {
                 key: "qubits".to_owned(),
@@ -157,6 +166,21 @@ impl Settings {
             }),
             _ => Ok(settings),
         }
+    }
+
+    /// Refuses what is larger than a model holds, with what it would cost; only now, for the density may come last.
+    fn check_sizes(&self) -> Result<(), Error> {
+        let refused =
+            |key, asked, density, us| Err(Error::Large { key, asked, density, time: cost::in_words(us) });
+        if let Some(units) = self.units.filter(|&units| units > UNITS_MAX) {
+            let density = self.density.unwrap_or(1.0);
+            return refused("units", units, density, cost::echo_us(units, density));
+        }
+        if let Some(neurons) = self.neurons.filter(|&neurons| neurons > UNITS_MAX) {
+            let spiking = SpikingSettings { neurons, ..SpikingSettings::default() };
+            return refused("neurons", neurons, spiking.density, cost::liquid_us(&spiking));
+        }
+        Ok(())
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), Error> {
@@ -179,11 +203,7 @@ impl Settings {
         };
         match key {
             "units" => {
-                let units = whole(UNITS_ASKED_MAX, "a whole number from 1 to 4096")?;
-                if let Some(units) = units.filter(|&units| units > UNITS_MAX) {
-                    return Err(Error::Units { units, time: cost::in_words(cost::echo_us(units)) });
-                }
-                self.units = units;
+                self.units = whole(UNITS_ASKED_MAX, "a whole number from 1 to 4096")?;
             }
             "lags" => self.lags = whole(10_000, "a whole number from 1 to 10000")?,
             "density" => self.density = number(0.0, 1.0, "above 0 and at most 1")?,
@@ -192,6 +212,7 @@ impl Settings {
             "input_scale" => self.input_scale = number(0.0, 1000.0, "above 0 and at most 1000")?,
             "bias_scale" => self.bias_scale = number(-1e-300, 1000.0, "from 0 to 1000")?,
             "penalty" => self.penalty = number(0.0, 1e6, "above 0 and at most 1e6")?,
+            "memory_gib" => self.memory_gib = number(0.0, 65_536.0, "above 0 and at most 65536")?,
             "skip" => self.skip = switch()?,
             "seasonal_inputs" => self.seasonal_inputs = switch()?,
             "normalise" => {
@@ -212,7 +233,7 @@ impl Settings {
                     .map(Some)
                     .ok_or_else(|| wrong("2, 3 or 4"))?;
             }
-            "neurons" => self.neurons = whole(UNITS_MAX, "a whole number from 1 to 4096")?,
+            "neurons" => self.neurons = whole(UNITS_ASKED_MAX, "a whole number from 1 to 4096")?,
             "encoding" => {
                 self.encoding = SpikeEncoding::ALL.into_iter().find(|encoding| encoding.as_str() == value);
                 self.encoding.ok_or_else(|| wrong("current, rate, latency, population, phase or delta"))?;
@@ -285,9 +306,16 @@ mod tests {
             ("qubits=1", "qubits must be a whole number from 2 to 8"),
             ("qubits=9", "one network of 9 would take 2.9e7 bytes and about 14 ms a row of one core"),
             ("units=5000", "from 1 to 4096; 5000 of density 1 would take about 2.4 ms a row of one core"),
+            ("units=5000 density=0.1", "5000 of density 0.1 would take about"),
+            ("density=0.1 units=5000", "5000 of density 0.1 would take about"),
+            (
+                "neurons=100000",
+                "neurons must be a whole number from 1 to 4096; 100000 of density 0.1 would take about",
+            ),
+            ("memory_gib=0", "memory_gib must be above 0 and at most 65536"),
             ("units=1000001", "units=1000001: units must be a whole number from 1 to 4096"),
         ] {
-            let error = Settings::parse([pair]).unwrap_err().to_string();
+            let error = Settings::parse(pair.split(' ')).unwrap_err().to_string();
             assert!(error.contains(message), "{pair}: {error}");
         }
         let both = Settings::parse(["qubits=5", "dissipation=0.1"]).unwrap_err().to_string();

@@ -333,6 +333,14 @@ impl Spec {
         }
     }
 
+    /// Features of a readout for rows of `channels` channels, before anything is drawn; at most `usize::MAX`.
+    pub(crate) fn features_len(&self, channels: usize) -> usize {
+        let channels = if self.shared { 1 } else { channels };
+        let products = self.products.map_or(0, |products| products.features(channels));
+        let blocks: usize = self.blocks.iter().map(|block| block.features_len(channels)).sum();
+        (self.lags.per_channel() * channels + blocks).saturating_add(products)
+    }
+
     /// The choices as `key=value` pairs, in the words of `--set`.
     #[must_use]
     pub fn parameters(&self) -> Vec<(&'static str, String)> {

@@ -152,10 +152,10 @@ pub struct GpuLoad {
     pub uuid: String,
     /// Share of the last moments in which it worked, in [0, 1], where it tells.
     pub utilization: Option<f64>,
-    /// Bytes of its memory.
-    pub memory_total_bytes: u64,
-    /// Bytes of it in use.
-    pub memory_used_bytes: u64,
+    /// Bytes of its memory, where it tells.
+    pub memory_total_bytes: Option<u64>,
+    /// Bytes of it in use, where it tells.
+    pub memory_used_bytes: Option<u64>,
     /// What it draws, in watts, where it tells.
     pub power_watts: Option<f64>,
 }

@@ -84,6 +84,7 @@ fn summary(
         ("family", json!(model.family())),
         ("window_min", json!(model.window_min())),
         ("window_recommended", json!(model.window_recommended())),
+        ("cost", output::cost_json(model.cost())),
         ("profile", json!(model.profile().as_str())),
         ("labels", json!(trained.classifier.labels())),
         ("accuracy", json!(test.map(|figures| figures.accuracy))),
@@ -129,5 +130,6 @@ fn conclude(name: &ModelName, saved: &Saved, trained: &TrainedClassifier, test: 
         }
         None => say("no case is marked test, so only the train cases have been scored"),
     }
+    say(&output::cost_line(classifier.cost()));
     say(&format!("saved {name}:{} as {}", saved.version, saved.path.display()));
 }

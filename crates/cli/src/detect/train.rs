@@ -4,13 +4,13 @@ use super::{Count, search, show};
 use crate::models::{self, Saved};
 use crate::output::{self, remark, say};
 use crate::progress::Progress;
-use crate::train::{Args, introduce, model_name, rows_before, unix_seconds};
+use crate::train::{Args, announce_costs, introduce, model_name, rows_before, unix_seconds};
 use crate::training_args::{Data, read_data};
 use serde_json::{Map, Value, json};
 use spinwell_core::ModelName;
 use spinwell_engine::AnyModel;
 use spinwell_engine::detect::{TrainedDetector, scored_rows};
-use spinwell_engine::train::Score;
+use spinwell_engine::train::{Folds, Score};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         introduce(training, &data);
     }
     let rows = rows_before(data.table.rows(), args.holdout.unwrap_or(0.0));
+    announce_costs(training, &data.table, &Folds::inside(rows), &options);
     let progress = Progress::new(training.budget);
     let trained = search(&data.table, rows, training, &options, &progress)?;
     let (seconds, train_seconds) = (|index: usize| progress.seconds(index), progress.elapsed());

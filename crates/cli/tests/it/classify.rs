@@ -72,9 +72,17 @@ fn training_saves_a_classifier_with_its_card_and_the_same_bytes_for_the_same_see
     assert_eq!((&summary["name"], &summary["version"]), (&json!("speed"), &json!(1)));
     assert_eq!((&summary["task"], &summary["labels"]), (&json!("classify"), &json!([LABELS[1], LABELS[0]])));
     assert!(summary["accuracy"].as_f64().unwrap() > 0.9, "{summary}");
-    for key in
-        ["model_hash", "path", "family", "window_min", "window_recommended", "trials", "seed", "candidates"]
-    {
+    for key in [
+        "model_hash",
+        "path",
+        "family",
+        "window_min",
+        "window_recommended",
+        "cost",
+        "trials",
+        "seed",
+        "candidates",
+    ] {
         assert!(!summary[key].is_null(), "{key} is missing");
     }
     let path = Path::new(summary["path"].as_str().unwrap());

@@ -201,6 +201,30 @@ fn faults_of_data_and_options_have_a_code_a_place_and_leave_nothing_behind() {
         ),
         ("short", rows(&at(4, "4,1")), &["--horizon", "90"], 1, "SPW-SERIES-TOO-SHORT", "at least"),
         ("set", good(), &["--set", "unit=3"], 2, "SPW-OPTION-INVALID", "no hyper-parameter \"unit\""),
+        (
+            "density",
+            good(),
+            &["--set", "units=9000,density=0.05"],
+            2,
+            "SPW-OPTION-INVALID",
+            "9000 of density 0.05 would take about",
+        ),
+        (
+            "memory",
+            good(),
+            &["--family", "quantum", "--set", "qubits=4,reservoirs=512,substeps=20,skip=off,penalty=1e-6"],
+            2,
+            "SPW-OPTION-INVALID",
+            "family quantum would have 102400 features with these settings, and training takes about 1.6e12 bytes",
+        ),
+        (
+            "bank",
+            good(),
+            &["--family", "quantum", "--set", "qubits=8,reservoirs=512,substeps=64"],
+            2,
+            "SPW-OPTION-INVALID",
+            "a quantum bank's matrices would take more than 1 GiB: use fewer qubits",
+        ),
         ("name", good(), &["--name", "../x"], 2, "SPW-OPTION-INVALID", "is not a model name"),
         ("plot", good(), &["--plot", "x.png"], 2, "SPW-OPTION-INVALID", "plots are SVG files"),
     ] {
@@ -232,6 +256,32 @@ fn faults_of_data_and_options_have_a_code_a_place_and_leave_nothing_behind() {
     let missing = run(&["predict", "nobody", text(&taxi()), "--models", text(&models)]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8(missing.stderr).unwrap().contains("error[SPW-MODEL-NOT-FOUND]"));
+}
+
+#[test]
+fn what_a_model_of_these_settings_will_cost_is_said_before_it_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("short.csv");
+    let rows: String = (0..300).map(|t| format!("{}\n", (f64::from(t) * 0.3).sin())).collect();
+    std::fs::write(&path, format!("v\n{rows}")).unwrap();
+    let models = folder.path().join("models");
+    let said = |set: &str, json: &[&str]| {
+        let fixed = ["train", text(&path), "--target", "v", "--season", "1", "--trials", "1", "--set", set];
+        let output = run(&[&fixed[..], &["--models", text(&models)], json].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let small = said("units=30,density=1,penalty=0.001,skip=off", &[]);
+    assert!(small.contains("a model of family echo with these settings costs about"), "{small}");
+    assert!(small.contains("of one core a window of 401 rows") && !small.contains("warning:"), "{small}");
+    assert_eq!(said("penalty=0.001", &[]).matches("with these settings costs").count(), 0);
+    // A remark would disturb nobody who asked for JSON; a warning must reach them.
+    assert!(!said("units=30,skip=off", &["--json"]).contains("with these settings costs"));
+    let warning = "warning: a model of family quantum with these settings costs about";
+    for json in [&[][..], &["--json"]] {
+        let large = said("qubits=7,reservoirs=1,substeps=64,penalty=0.001,skip=off", json);
+        assert!(large.contains(warning) && large.contains("more than 100 ms"), "{large}");
+    }
 }
 
 #[test]

@@ -83,7 +83,10 @@ fn mackey_glass(rows: usize) -> Vec<f64> {
 fn fit(rows: usize) -> Workload {
     let series = mackey_glass(rows + 1);
     let echo = Echo::<f32>::draw(&super::reservoirs::settings(500, 0.1), 1);
-    Workload::new(format!("train-{rows}"), "fit", 1, move || {
+    // The lower triangle of the products of (1, features), and its factor.
+    let width = (echo.units() + 1) as f64;
+    let operations = rows as f64 * width * width + width.powi(3) / 3.0;
+    let work = Workload::new(format!("train-{rows}"), "fit", 1, move || {
         let mut vector = echo.fresh();
         let mut work = Work::default();
         let mut moments = Moments::new(echo.units(), 1, Hands::One);
@@ -94,7 +97,8 @@ fn fit(rows: usize) -> Workload {
         }
         moments.flush();
         black_box(Normal::new(&moments).and_then(|normal| normal.solve(|_| PENALTY)));
-    })
+    });
+    work.with_flops(operations)
 }
 
 /// What `spinwell train` does with the same reservoir and one penalty: folds, baselines, intervals, the final model.

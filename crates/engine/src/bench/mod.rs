@@ -1,16 +1,18 @@
 //! The kernels as named pieces of work, for those who measure them.
 //!
 //! The engine knows no clock, so a [`Workload`] only says what one run of it does and how much arithmetic and memory
-//! traffic that takes; `examples/engine_speed.rs` and `benches/kernels.rs` hold the stop-watch. Everything runs on one
-//! thread, on the kernels that serving runs, with states that have settled.
+//! traffic that takes; `examples/engine_speed.rs` and `benches/kernels.rs` hold the stop-watch. Everything but whole
+//! trainings runs on one thread, on the kernels that serving runs, with states that have settled.
 
 mod learning;
 mod limits;
 mod models;
 mod reservoirs;
+mod series;
 
 pub use crate::kernel::InstructionSet;
 pub use models::{Compared, Costed, MODELS};
+pub use series::{CLASSIFIERS, Labelled};
 
 /// A piece of work that can be run again and again.
 pub struct Workload {

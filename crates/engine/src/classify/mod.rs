@@ -45,6 +45,9 @@ mod testing;
 mod tests;
 mod train;
 
+pub(crate) use extract::Extractor;
+pub(crate) use shape::Shape;
+
 pub use cases::{Case, CaseColumns, Cases, Error, Split};
 pub use choose::ClassifierCandidate;
 pub use model::{Classified, Classifier, ClassifyError};

@@ -5,7 +5,8 @@ use crate::block::{Block, Reservoir};
 use crate::echo::{Echo, Recurrent};
 use crate::kernel::{LANES, Real};
 use crate::quantum::{QuantumCost, QuantumSettings};
-use crate::spiking::LiquidWeights;
+use crate::spec::{ReservoirSettings, Topology};
+use crate::spiking::{LiquidWeights, SpikingSettings, SpikingWiring};
 
 /// To call a reservoir.
 const CALL: Nanoseconds = Nanoseconds { alone: 40.0, together: 20.0 };
@@ -61,13 +62,32 @@ const NEURON_ROW: f64 = 4.0;
 pub(super) fn step<R: Real>(block: &Block<R>) -> Nanoseconds {
     let own = match &block.reservoir {
         Reservoir::Echo(echo) => of_echo(echo),
-        Reservoir::Spiking(liquid) => Nanoseconds::both(of_liquid(liquid.weights())),
+        Reservoir::Spiking(liquid) => Nanoseconds::both(self::liquid(&Population::drawn(liquid.weights()))),
         Reservoir::Quantum(bank) => of_bank(&bank.weights().settings, bank.inputs_len()),
     };
     own.plus(CALL)
 }
 
-fn of_echo<R: Real>(echo: &Echo<R>) -> Nanoseconds {
+/// A step of one stream of a reservoir that has not been drawn, for rows of `inputs` values; `wide` is 1 for 32 bits and 2
+/// for 64.
+pub(super) fn step_of(settings: &ReservoirSettings, inputs: usize, wide: f64) -> Nanoseconds {
+    let own = match settings {
+        ReservoirSettings::Echo(echo) => {
+            let (units, behind) = (echo.units as f64, (inputs + 1) as f64);
+            match echo.topology {
+                Topology::Orthogonal => dense(units, behind, wide),
+                Topology::Cycle => sparse(units, units, behind, wide),
+                Topology::Random if echo.density >= 1.0 => dense(units, behind, wide),
+                Topology::Random => sparse(units, echo.density * units * units, behind, wide),
+            }
+        }
+        ReservoirSettings::Spiking(spiking) => Nanoseconds::both(liquid(&Population::expected(spiking))),
+        ReservoirSettings::Quantum(quantum) => of_bank(quantum, inputs),
+    };
+    own.plus(CALL)
+}
+
+pub(super) fn of_echo<R: Real>(echo: &Echo<R>) -> Nanoseconds {
     let weights = echo.weights();
     let (units, behind) = (weights.units as f64, (weights.inputs + 1) as f64);
     let wide = size_of::<R>() as f64 / size_of::<f32>() as f64;
@@ -133,18 +153,65 @@ fn in_eigenbasis(cost: QuantumCost, networks: usize) -> f64 {
     IN_EIGENBASIS * multiplications + NETWORK * networks as f64 + rest
 }
 
-fn of_liquid(weights: &LiquidWeights) -> f64 {
-    let (neurons, substeps) = (weights.neurons as f64, weights.substeps as f64);
-    let taps = neurons * weights.fan_in as f64;
-    let event = if weights.is_dynamic() { EVENT_TIRING } else { EVENT };
-    let arriving = if weights.is_steady() { 0.0 } else { TAP_OF_SPIKES * taps };
-    let dt = DT + NEURON * neurons + FIRING * event * weights.synapse_targets.len() as f64 + arriving;
+/// What of a liquid costs something.
+struct Population {
+    neurons: f64,
+    substeps: f64,
+    /// Delayed inputs that all neurons hear.
+    taps: f64,
+    synapses: f64,
+    /// Of a spike at a synapse.
+    event: f64,
+    /// Whether inputs come once a row and not as spikes.
+    is_steady: bool,
+}
+
+impl Population {
+    fn drawn(weights: &LiquidWeights) -> Self {
+        Self {
+            neurons: weights.neurons as f64,
+            substeps: weights.substeps as f64,
+            taps: (weights.neurons * weights.fan_in) as f64,
+            synapses: weights.synapse_targets.len() as f64,
+            event: if weights.is_dynamic() { EVENT_TIRING } else { EVENT },
+            is_steady: weights.is_steady(),
+        }
+    }
+
+    fn expected(settings: &SpikingSettings) -> Self {
+        let neurons = settings.neurons as f64;
+        Self {
+            neurons,
+            substeps: settings.substeps as f64,
+            taps: neurons * settings.fan_in as f64,
+            synapses: settings.synapses_expected(),
+            event: if settings.wiring == SpikingWiring::Column { EVENT_TIRING } else { EVENT },
+            is_steady: settings.is_steady(),
+        }
+    }
+}
+
+fn liquid(population: &Population) -> f64 {
+    let &Population { neurons, substeps, taps, synapses, event, is_steady } = population;
+    let arriving = if is_steady { 0.0 } else { TAP_OF_SPIKES * taps };
+    let dt = DT + NEURON * neurons + FIRING * event * synapses + arriving;
     substeps * dt + TAP * taps + NEURON_ROW * neurons
 }
 
-/// Microseconds of a row of one stream, of a reservoir of `units` dense echo units in 32 bits.
-pub(crate) fn echo_us(units: usize) -> f64 {
-    dense(units as f64, 2.0, 1.0).alone / 1e3
+/// Microseconds of a row of one stream, of a reservoir of `units` echo units of a density in (0, 1] in 32 bits.
+pub(crate) fn echo_us(units: usize, density: f64) -> f64 {
+    let units = units as f64;
+    let step = if density >= 1.0 {
+        dense(units, 2.0, 1.0)
+    } else {
+        sparse(units, density * units * units, 2.0, 1.0)
+    };
+    step.alone / 1e3
+}
+
+/// Microseconds of a row of one stream, of a liquid.
+pub(crate) fn liquid_us(settings: &SpikingSettings) -> f64 {
+    liquid(&Population::expected(settings)) / 1e3
 }
 
 /// Microseconds of a row of one stream, of a network too large to be tabulated.

@@ -2,15 +2,16 @@
 
 use super::*;
 use crate::data::Table;
+use crate::kernel::Real;
 use crate::quantum::QuantumSettings;
 use crate::settings::{Precision, Settings};
 use crate::spec::{BlockSettings, EchoSettings, Family, Hearing, ReservoirSettings, Topology};
 use crate::spiking::SpikingSettings;
-use crate::train::{Choice, Feeds, Folds, Options, Score, train};
+use crate::train::{Choice, Feeds, Folds, Options, Score, WINDOW_US_WARN, expected_costs, train};
 use crate::{Silent, quantum};
 
 /// How far a cost may be from a measured figure, as a factor.
-const OFF_MAX: f64 = 1.5;
+pub(super) const OFF_MAX: f64 = 1.5;
 
 fn echo(units: usize, density: f64) -> ReservoirSettings {
     ReservoirSettings::Echo(EchoSettings {
@@ -80,26 +81,29 @@ fn larger_reservoirs_cost_more_and_64_bits_more_than_32() {
         let ([narrow, _], [wide, _]) = (step::<f32>(echo(200, density)), step::<f64>(echo(200, density)));
         assert!(wide > 1.5 * narrow, "{density}: {narrow} {wide}");
     }
-    assert!(echo_us(5000) > echo_us(4096));
+    assert!(echo_us(5000, 1.0) > echo_us(4096, 1.0) && echo_us(5000, 0.1) < echo_us(5000, 1.0));
     let network = |qubits| network_us(quantum::cost(qubits, 1, 5));
     assert!(network(9) > 4.0 * network(8) && network(64).is_finite());
 }
 
-fn wave(horizon: usize, pairs: &[&str], family: Family) -> Model {
+fn wave_table() -> Table {
     let values = (0..300).map(|row| (f64::from(row) * 0.3).sin() + 0.1 * (f64::from(row) * 1.7).cos());
-    let table = Table {
+    Table {
         names: vec!["y".to_owned()],
         columns: vec![values.collect()],
         missing: Vec::new(),
         times: None,
         notes: Vec::new(),
-    };
-    let options = Options {
+    }
+}
+
+fn wave_options(horizon: usize, pairs: &[&str], choice: Choice) -> Options {
+    Options {
         targets: 1,
         feeds: Feeds::Everything,
         horizon,
         season: Some(1),
-        choice: Choice::Only(family),
+        choice,
         settings: Settings::parse(pairs.iter().copied()).unwrap(),
         precision: Precision::F32,
         trials: 2,
@@ -107,8 +111,80 @@ fn wave(horizon: usize, pairs: &[&str], family: Family) -> Model {
         seed: 1,
         score: Score::Path,
         time_column: None,
+    }
+}
+
+fn wave(horizon: usize, pairs: &[&str], family: Family) -> Model {
+    let options = wave_options(horizon, pairs, Choice::Only(family));
+    train(&wave_table(), &Folds::inside(300), &options, &Silent).unwrap().model
+}
+
+#[test]
+fn what_a_model_will_cost_is_known_before_it_is_trained() {
+    for (family, horizon, pairs) in [
+        (Family::Linear, 1, &["lags=24"][..]),
+        (Family::Ngrc, 1, &["taps=4", "stride=1", "order=3", "skip=off"]),
+        (Family::Echo, 1, &["units=150", "density=1", "skip=off", "leak=0.9"]),
+        (Family::Echo, 8, &["units=300", "density=0.1", "lags=24", "leak=0.9"]),
+        (Family::Echo, 1, &["units=100", "topology=cycle", "lags=4"]),
+        (Family::Spiking, 1, &["neurons=60", "skip=off"]),
+        (Family::Spiking, 1, &["neurons=60", "wiring=column", "skip=off"]),
+        (Family::Quantum, 1, &["qubits=4", "reservoirs=4", "skip=off"]),
+        (Family::Quantum, 1, &["qubits=5", "reservoirs=1", "lags=4"]),
+    ] {
+        let pairs: Vec<&str> = pairs.iter().copied().chain(["penalty=0.001"]).collect();
+        let options = wave_options(horizon, &pairs, Choice::Only(family));
+        let said = expected_costs(&wave_table(), &Folds::inside(300), &options);
+        assert_eq!(said.iter().map(|said| said.family).collect::<Vec<_>>(), [family], "{pairs:?}");
+        let model = wave(horizon, &pairs, family);
+        let per_row = |us: f64, rows: usize| us / rows as f64;
+        let said = per_row(said[0].window_us, said[0].window_rows);
+        let cost = per_row(model.cost().window_us, model.window_recommended());
+        let off = (said / cost).max(cost / said);
+        assert!(off < OFF_MAX, "{pairs:?}: {said} us a row was said, {cost} it costs");
+    }
+}
+
+#[test]
+fn costs_are_said_of_what_was_fixed_by_hand_and_warned_of_beyond_a_tenth_of_a_second() {
+    let said = |pairs: &[&str]| {
+        expected_costs(&wave_table(), &Folds::inside(300), &wave_options(1, pairs, Choice::Auto))
     };
-    train(&table, &Folds::inside(300), &options, &Silent).unwrap().model
+    assert_eq!(said(&["leak=0.5"]), []);
+    let both = said(&["units=200", "density=1", "neurons=50"]);
+    assert_eq!(both.iter().map(|said| said.family).collect::<Vec<_>>(), [Family::Echo, Family::Spiking]);
+    assert!(both.iter().all(|said| !said.is_high()), "{both:?}");
+    assert!(said(&["units=200", "density=0.1"])[0].window_us < both[0].window_us);
+    let high = said(&["qubits=8", "reservoirs=2"]);
+    assert!(high[0].is_high() && high[0].window_us > WINDOW_US_WARN, "{high:?}");
+    // What does not suit the table is for training to say.
+    let options = Options { targets: 2, ..wave_options(1, &["units=200"], Choice::Auto) };
+    assert_eq!(expected_costs(&wave_table(), &Folds::inside(300), &options), []);
+    assert_eq!(
+        expected_costs(&wave_table(), &Folds::inside(301), &wave_options(1, &["units=200"], Choice::Auto)),
+        []
+    );
+}
+
+#[test]
+fn features_are_counted_before_they_are_drawn() {
+    let column = SpikingSettings { neurons: 30, ..SpikingSettings::classic() };
+    let driven = QuantumSettings { qubits: 2, reservoirs: 2, drive: 0.5, ..QuantumSettings::default() };
+    let kinds = [
+        echo(20, 0.3),
+        bank(3, 1, 4),
+        bank(5, 4, 2),
+        ReservoirSettings::Quantum(driven),
+        liquid(20),
+        ReservoirSettings::Spiking(column),
+    ];
+    for reservoir in kinds {
+        for channels in [1, 3] {
+            let settings = BlockSettings { reservoir: reservoir.clone(), hearing: Hearing::default() };
+            let drawn = Block::<f32>::draw(&settings, channels).unwrap().features_len();
+            assert_eq!(settings.features_len(channels), drawn, "{reservoir:?}");
+        }
+    }
 }
 
 #[test]
@@ -123,7 +199,7 @@ fn a_model_costs_the_same_wherever_it_is_asked_for_and_more_the_more_it_says() {
     assert!(window_us > 0.5 * rows * alone_us && window_us < rows * alone_us + 10.0, "{:?}", model.cost());
     assert!(wave(8, &pairs, Family::Echo).cost().alone_us > alone_us);
     assert!(wave(1, &[], Family::Persistence).cost().alone_us < alone_us);
-    assert_eq!(AnyModel::Forecaster(model.clone()).cost(), Some(model.cost()));
+    assert_eq!(AnyModel::Forecaster(model.clone()).cost(), model.cost());
 }
 
 #[test]

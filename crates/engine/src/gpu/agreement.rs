@@ -7,10 +7,14 @@ use spinwell_core::{Rng, Samples, Series};
 
 /// Largest difference that is let pass, in standard deviations of the target.
 pub const AGREEMENT_MAX: f64 = 1e-4;
-/// Rows of the longest window that is compared, unless the model needs more.
-const ROWS_MAX: usize = 1024;
-/// Microseconds of the CPU that comparing may take, unless the shortest windows take more.
-const CPU_US_MAX: f64 = 50_000.0;
+/// Rows of the longest window that is compared, unless the model needs more: beyond every length that is recommended for
+/// lags of less than a month of minutes.
+const ROWS_MAX: usize = 40_000;
+/// Microseconds of the CPU that the longest window may take: a server that starts with a few of the dearest models should
+/// not wait for minutes.
+const LONGEST_US_MAX: f64 = 5_000_000.0;
+/// Microseconds of the CPU that the others may take together, unless the shortest windows take more.
+const OTHERS_US_MAX: f64 = 50_000.0;
 /// Windows that are compared, each of another length.
 const WINDOWS: usize = 5;
 
@@ -62,16 +66,12 @@ impl Resident {
         largest
     }
 
-    /// Windows that wander through the range of training, from the shortest the model takes to its recommended length.
+    /// Windows that wander through the range of training, from the recommended length to the shortest the model takes.
     fn made_up(&self) -> Vec<Series> {
         let (parts, model) = (self.parts(), self.model());
         let channels = &parts.encoder.channels;
-        let affordable = CPU_US_MAX / (WINDOWS as f64 * model.cost().alone_us);
-        let longest =
-            model.window_recommended().min(ROWS_MAX).min(affordable as usize).max(model.window_min());
         let mut rng = Rng::seeded(1);
-        let window = |place: usize| {
-            let rows = longest - (longest - model.window_min()) * place / (WINDOWS - 1);
+        let window = |rows: usize| {
             let mut z = vec![0.0; channels.len()];
             let mut values = Vec::with_capacity(rows * channels.len());
             for _ in 0..rows {
@@ -82,8 +82,22 @@ impl Resident {
             }
             Series::new(1, rows, channels.len(), Samples::F64(values)).expect("as many values as it says")
         };
-        (0..WINDOWS).map(window).collect()
+        let lengths = lengths(model.window_min(), model.window_recommended(), model.cost().alone_us);
+        lengths.into_iter().map(window).collect()
     }
+}
+
+/// How long the windows are: one as long as recommended, for what reservoirs have summed up by its end is what callers
+/// get; the others as long as there is time for, down to the shortest. `row_us` is what a row costs here.
+fn lengths(shortest: usize, recommended: usize, row_us: f64) -> [usize; WINDOWS] {
+    let affordable = |us: f64| (us / row_us) as usize;
+    let first = recommended.min(ROWS_MAX).min(affordable(LONGEST_US_MAX)).max(shortest);
+    let others = WINDOWS - 1;
+    let longest = first.min(affordable(OTHERS_US_MAX / others as f64)).max(shortest);
+    std::array::from_fn(|place| match place {
+        0 => first,
+        place => longest - (longest - shortest) * place / others,
+    })
 }
 
 /// The distance of two answers in standard deviations, beyond what their last two bits make.
@@ -91,4 +105,25 @@ fn apart(channel: &Channel, one: f64, other: f64) -> f64 {
     let standard = |value: f64| channel.standardise::<f64>(value);
     let rounding = (standard(one * (1.0 + 2.0 * f64::from(f32::EPSILON))) - standard(one)).abs();
     ((standard(one) - standard(other)).abs() - rounding).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_window_is_as_long_as_recommended_whatever_a_row_costs() {
+        for (shortest, recommended, row_us, wanted) in [
+            (4, 404, 1.0, [404, 304, 204, 104, 4]),
+            // A dear model: the others are cut, the first is not.
+            (4, 404, 1000.0, [404, 10, 8, 6, 4]),
+            (4, 1400, 3000.0, [1400, 4, 4, 4, 4]),
+            // Beyond the limit of time, and of rows.
+            (4, 404, 50_000.0, [100, 4, 4, 4, 4]),
+            (4, 100_000, 0.1, [40_000, 30_001, 20_002, 10_003, 4]),
+            (200, 100, 1e9, [200; WINDOWS]),
+        ] {
+            assert_eq!(lengths(shortest, recommended, row_us), wanted, "{shortest} {recommended} {row_us}");
+        }
+    }
 }

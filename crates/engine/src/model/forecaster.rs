@@ -11,7 +11,7 @@ use crate::spiking::Activity;
 
 /// Scored rows from which the intervals of a window held what they promise on every series we tried (56 series and
 /// horizons; with 120 rows 3 of them did not).
-const SETTLED_ROWS_MIN: usize = 300;
+pub(crate) const SETTLED_ROWS_MIN: usize = 300;
 
 /// Buffers that a step needs, in one arithmetic.
 #[derive(Debug, Clone, Default)]

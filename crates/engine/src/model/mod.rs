@@ -25,8 +25,8 @@ use crate::artefact;
 use crate::block::Block;
 use crate::spec::{Family, Spec};
 use crate::spiking::Activity;
-pub(crate) use forecaster::Profile;
 use forecaster::{Buffers, Plain, WithTruth};
+pub(crate) use forecaster::{Profile, SETTLED_ROWS_MIN};
 use spinwell_core::{Code, ModelHash, NumericProfile, Series};
 use stream::Kind;
 

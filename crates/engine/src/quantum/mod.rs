@@ -180,7 +180,9 @@ impl QuantumSettings {
             return Err("a quantum bank takes 1 to 512 inputs");
         }
         if self.cost(inputs).bytes > BYTES_MAX {
-            return Err("a quantum bank's matrices would take more than 1 GiB");
+            return Err(
+                "a quantum bank's matrices would take more than 1 GiB: use fewer qubits, reservoirs or substeps",
+            );
         }
         Ok(())
     }
@@ -188,6 +190,11 @@ impl QuantumSettings {
     /// Read-outs of one network per input.
     fn features_per_reservoir(&self) -> usize {
         self.substeps * network::observables(self.qubits, self.correlations)
+    }
+
+    /// Read-outs of a bank for rows of `inputs` values.
+    pub(crate) fn features_len(&self, inputs: usize) -> usize {
+        self.reservoirs.max(inputs) * self.features_per_reservoir()
     }
 
     /// Numbers that the state of one network consists of.

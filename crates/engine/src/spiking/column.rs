@@ -81,6 +81,22 @@ pub(super) fn synapses(settings: &SpikingSettings, rng: &mut Rng, weights: &mut 
     }
 }
 
+/// Synapses of a column on average: pairs by distance, times the mean likelihood of their kinds, which are mixed in space.
+pub(super) fn synapses_expected(settings: &SpikingSettings) -> f64 {
+    // The sum over all pairs of places in a row of so many, each with itself included.
+    let along = |places: f64| -> f64 {
+        let apart = (1..places.ceil() as usize).map(|distance| distance as f64);
+        let pairs = apart.map(|distance| 2.0 * (places - distance) * (-(distance / REACH).powi(2)).exp());
+        places + pairs.sum::<f64>()
+    };
+    let neurons = settings.neurons as f64;
+    let near = along(SIDE as f64).powi(2) * along(neurons / (SIDE * SIDE) as f64) - neurons;
+    let share = |excitatory: bool| if excitatory { settings.excitatory } else { 1.0 - settings.excitatory };
+    let kinds = [(true, true), (true, false), (false, true), (false, false)];
+    let likelihood = kinds.map(|(from, to)| share(from) * share(to) * connection(from, to).likelihood);
+    settings.density * likelihood.iter().sum::<f64>() * near.max(0.0)
+}
+
 fn push_synapse(
     weights: &mut LiquidWeights,
     (target, weight, [used, depression, facilitation]): (u32, f32, [f64; 3]),

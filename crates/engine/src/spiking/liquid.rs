@@ -27,7 +27,7 @@ const ROWS_UNIT: f32 = 1_048_576.0;
 /// Arrays of one number per neuron in the state, dynamic synapses apart.
 const ARRAYS: usize = 9;
 /// Features per neuron: both traces, the last potential, the mean potential.
-const FEATURES: usize = 4;
+pub(super) const FEATURES: usize = 4;
 /// Rows counted (two numbers), and where in the ring the newest stands.
 const CLOCK: usize = 3;
 

@@ -185,6 +185,25 @@ impl SpikingSettings {
         }
     }
 
+    /// Features of a liquid of these settings.
+    pub(crate) fn features_len(&self) -> usize {
+        liquid::FEATURES * self.neurons
+    }
+
+    /// Synapses between the neurons of a liquid of these settings, on average over draws.
+    pub(crate) fn synapses_expected(&self) -> f64 {
+        let neurons = self.neurons as f64;
+        match self.wiring {
+            SpikingWiring::Random => self.density * neurons * (neurons - 1.0),
+            SpikingWiring::Column => column::synapses_expected(self),
+        }
+    }
+
+    /// Whether inputs reach the neurons once a row and not as spikes.
+    pub(crate) fn is_steady(&self) -> bool {
+        encode::is_steady(self.encoding)
+    }
+
     /// Says which setting is out of its range, if one is.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let finite = [self.inhibition, self.coupling, self.gain, self.adaptation];

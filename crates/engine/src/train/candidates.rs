@@ -134,6 +134,24 @@ impl<'t> Plan<'t> {
         }
     }
 
+    /// Candidates of each family that are tried without knowing how others do, reservoirs of a size.
+    pub(super) fn examples(&self, size: draws::Size) -> Vec<Spec> {
+        let linear = if self.skip() { self.linear() } else { Vec::new() };
+        let per_channel = |spec: &&Spec| spec.lags.per_channel();
+        let lags = linear.iter().filter(|spec| !spec.shared).min_by_key(per_channel);
+        let lags = lags.map_or_else(Lags::none, |spec| spec.lags.clone());
+        let drawn = [Family::Echo, Family::Spiking, Family::Quantum].into_iter();
+        let reservoirs = drawn.filter(|&family| self.draws(family)).filter_map(|family| {
+            let blocks = vec![draws::block(&self.task, family, 0, size)?];
+            let spec = self.spec(family, self.transforms()[0], lags.clone());
+            Some(Spec { blocks, mixing: self.mixing(), ..spec })
+        });
+        let reservoirs: Vec<Spec> = reservoirs.collect();
+        let products = if self.draws(Family::Ngrc) { self.products() } else { Vec::new() };
+        let linear = if self.wants(Family::Linear) { linear } else { Vec::new() };
+        [linear, products, reservoirs].concat()
+    }
+
     /// Linear models, and products of recent values.
     fn closed_forms(&self, room: usize) -> Vec<Proposal> {
         let mut linear = if self.skip() { self.linear() } else { Vec::new() };

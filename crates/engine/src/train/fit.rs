@@ -4,10 +4,11 @@
 //! second pass forecasts the left-out rows with each fold's own readouts, in the arithmetic that serves, which
 //! gives the validation figures in the data's units, the weights of a mixture and the scores of the intervals.
 
+use super::error::{Error, Unfit};
 use super::judge::{Judged, judge};
 use super::learn::{self, Learned};
 use super::penalty::Hints;
-use super::{Feeds, Task};
+use super::{Feeds, Task, room};
 use crate::block::Block;
 use crate::cohort::Cohort;
 use crate::encoder::{Channel, Encoder, Memory};
@@ -49,8 +50,13 @@ impl Fitted {
     }
 }
 
-/// Fits one candidate. `None` where the rows do not suffice for its lags or its equations cannot be solved.
-pub(super) fn fit(task: &Task<'_>, spec: &Spec, hints: &Hints) -> Option<Fitted> {
+/// Fits one candidate.
+///
+/// # Errors
+/// Where it may not be had, before anything of it is allocated; where the rows do not suffice for its lags or its
+/// equations cannot be solved.
+pub(super) fn fit(task: &Task<'_>, spec: &Spec, hints: &Hints) -> Result<Fitted, Unfit> {
+    room::check(task, spec).map_err(Unfit::Refused)?;
     match spec.profile {
         // Models are trained on the CPU, wherever they serve.
         NumericProfile::CpuF32 | NumericProfile::GpuF32 => fit_in::<f32>(task, spec, hints, Core::F32),
@@ -63,17 +69,18 @@ fn fit_in<R: Real>(
     spec: &Spec,
     hints: &Hints,
     core: fn(Parts<R>) -> Core,
-) -> Option<Fitted> {
+) -> Result<Fitted, Unfit> {
     let mut encoder = encoder::<R>(task, spec)?;
-    let outputs = outputs(task, spec.transform)?;
+    let outputs = outputs(task, spec.transform).ok_or(Unfit::Rows)?;
     let (folds, last, found) = if spec.family.is_naive() {
         let silent = vec![Readout::silent(task.outputs())];
         let fold = Learned { members: silent.clone(), ranges: Vec::new() };
         (vec![fold; task.folds.count()], silent, Hints::default())
     } else {
-        learn::learn(task, spec, &mut encoder, &outputs, hints)?
+        learn::learn(task, spec, &mut encoder, &outputs, hints).ok_or(Unfit::Rows)?
     };
-    let Judged { validation, intervals, mixer } = judge(task, spec, &encoder, &outputs, &folds)?;
+    let judged = judge(task, spec, &encoder, &outputs, &folds).ok_or(Unfit::Rows)?;
+    let Judged { validation, intervals, mixer } = judged;
     let mut spec = spec.clone();
     spec.mixing = mixer.as_ref().map_or(Mixing::Off, |mixer| Mixing::Power(mixer.power));
     let mut members = last;
@@ -95,7 +102,7 @@ fn fit_in<R: Real>(
         time_column: task.options.time_column.clone(),
         encoder,
     };
-    Some(Fitted { spec, validation, hints: found, core: core(parts) })
+    Ok(Fitted { spec, validation, hints: found, core: core(parts) })
 }
 
 /// How one column is standardised: from the rows that a fit may see. `None` for a constant.
@@ -136,10 +143,12 @@ fn outputs(task: &Task<'_>, transform: Transform) -> Option<Vec<Channel>> {
     (0..task.options.targets).map(|target| channel(task, target, transform)).collect()
 }
 
-fn encoder<R: Real>(task: &Task<'_>, spec: &Spec) -> Option<Encoder<R>> {
-    let channels: Vec<Channel> =
-        task.heard().map(|column| channel(task, column, spec.transform)).collect::<Option<_>>()?;
-    let blocks = spec.blocks.iter().map(|block| Block::draw(block, channels.len())).collect::<Option<_>>()?;
+fn encoder<R: Real>(task: &Task<'_>, spec: &Spec) -> Result<Encoder<R>, Unfit> {
+    let channels = task.heard().map(|column| channel(task, column, spec.transform));
+    let channels = channels.collect::<Option<Vec<Channel>>>().ok_or(Unfit::Rows)?;
+    let refused = |reason| Unfit::Refused(Error::Reservoir { family: spec.family, reason });
+    let blocks = spec.blocks.iter().map(|block| Block::draw(block, channels.len()).map_err(refused));
+    let blocks = blocks.collect::<Result<_, _>>()?;
     let mut bases = vec![spec.base];
     if spec.mixing != Mixing::Off {
         bases.push(if task.options.feeds == Feeds::Everything { Base::Last } else { Base::Mean });
@@ -147,7 +156,7 @@ fn encoder<R: Real>(task: &Task<'_>, spec: &Spec) -> Option<Encoder<R>> {
             bases.push(Base::Season);
         }
     }
-    Some(Encoder {
+    Ok(Encoder {
         channels,
         lags: spec.lags.clone(),
         products: spec.products,

@@ -7,26 +7,32 @@
 
 mod candidates;
 mod draws;
+mod error;
 mod fit;
 mod folds;
 mod judge;
 mod learn;
+mod outlook;
 mod penalty;
+mod room;
 
+pub use error::Error;
 pub use fit::Validation;
 pub use folds::Folds;
+pub use outlook::{ExpectedCost, WINDOW_US_WARN, expected_costs};
+pub use room::BYTES_MAX;
 
 use crate::data::Table;
 use crate::hands::Hands;
 use crate::model::Model;
 use crate::season;
-use crate::settings::{self, Precision, Settings};
+use crate::settings::{Precision, Settings};
 use crate::spec::{Family, Spec, Transform};
 use candidates::{Plan, Proposal};
+use error::Unfit;
 use fit::Fitted;
 use penalty::Hints;
 use rayon::prelude::*;
-use spinwell_core::Code;
 
 /// A more complex family is taken only if its validation error is below this share of the simpler one's: smaller
 /// differences are within the noise of three folds, and simpler models fail in simpler ways.
@@ -171,72 +177,6 @@ pub struct Trained {
     hints: Hints,
 }
 
-/// Why there is no model.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Error {
-    /// Too few rows for what was asked.
-    #[error(
-        "{rows} rows are too few for horizon {horizon}, season {season} and three forward folds: at least {needed} are needed"
-    )]
-    TooShort {
-        /// Rows that may be used.
-        rows: usize,
-        /// Horizon asked for.
-        horizon: usize,
-        /// Season used.
-        season: usize,
-        /// Rows that would do.
-        needed: usize,
-    },
-    /// A column does not change in the rows used for fitting.
-    #[error(
-        "column {column:?} is constant ({value}) in rows 1 to {rows}: there is nothing to learn from it; leave it out or use more rows"
-    )]
-    Constant {
-        /// The column.
-        column: String,
-        /// Its only value.
-        value: f64,
-        /// Rows looked at.
-        rows: usize,
-    },
-    /// A column's values or their spread do not fit the 32-bit floats that forecasts are.
-    #[error(
-        "column {column:?} has values up to {largest:e} that spread over {spread:e}; forecasts are 32-bit floats, so rescale it to lie between 1e-30 and 1e30"
-    )]
-    Scale {
-        /// The column.
-        column: String,
-        /// Its largest absolute value.
-        largest: f64,
-        /// Its largest value minus its smallest.
-        spread: f64,
-    },
-    /// An option contradicts another or the data.
-    #[error("{0}")]
-    Option(String),
-    /// A hyper-parameter cannot be taken.
-    #[error(transparent)]
-    Settings(#[from] settings::Error),
-    /// Stopped before any candidate that may win was done.
-    #[error("training was stopped before a model was ready")]
-    Interrupted,
-}
-
-impl Error {
-    /// The stable code of this fault.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        match self {
-            Error::TooShort { .. } => Code::SeriesTooShort,
-            Error::Constant { .. } => Code::SeriesConstant,
-            Error::Scale { .. } => Code::SeriesScale,
-            Error::Option(_) | Error::Settings(_) => Code::OptionInvalid,
-            Error::Interrupted => Code::Interrupted,
-        }
-    }
-}
-
 /// One training job: a table, the rows it may use, and options that have been checked against both.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Task<'t> {
@@ -262,22 +202,31 @@ pub fn train(
     let season = season_of(table, folds, options);
     let task = Task { table, options, folds, season, hands: Hands::One };
     task.check()?;
+    room::check_settings(&task)?;
     let mut plan = Plan::new(&task);
     let (mut candidates, mut fitted): (Vec<Candidate>, Vec<Fitted>) = (Vec::new(), Vec::new());
+    let mut unfit = None;
     let mut planned = 0;
     let mut stage = Some(plan.baselines());
     while let Some(proposals) = stage {
         observer.event(&Event::Planned { candidates: planned + proposals.len() + plan.left() });
-        for (candidate, one) in try_all(&task, &proposals, planned, observer) {
-            candidates.push(candidate);
-            fitted.push(one);
+        for tried in try_all(&task, &proposals, planned, observer) {
+            match tried {
+                Ok((candidate, one)) => {
+                    candidates.push(candidate);
+                    fitted.push(one);
+                }
+                // What was asked for is missed more than what should have stood beside it.
+                Err((family, why)) if options.choice == Choice::Only(family) => unfit = unfit.or(Some(why)),
+                Err(_) => {}
+            }
         }
         planned += proposals.len();
         stage = plan.next(&fitted);
     }
     let stopped_early = candidates.len() < planned && observer.stop_requested();
     let chosen = choose(&candidates, options.choice)
-        .ok_or_else(|| if stopped_early { Error::Interrupted } else { no_model(&task) })?;
+        .ok_or_else(|| if stopped_early { Error::Interrupted } else { no_model(&task, unfit) })?;
     let verdict = verdict(&candidates, chosen);
     let winner = fitted.swap_remove(chosen);
     let hints = winner.hints.clone();
@@ -323,7 +272,7 @@ fn fit_alone(
     if spec.transform == Transform::SquareRoot && !task.is_never_negative() {
         spec.transform = Transform::Identity;
     }
-    let fitted = fit::fit(&task, &spec, hints).ok_or_else(|| no_model(&task))?;
+    let fitted = fit::fit(&task, &spec, hints).map_err(|why| no_model(&task, Some(why)))?;
     Ok(fitted.into_model())
 }
 
@@ -339,9 +288,12 @@ fn season_of(table: &Table, folds: &Folds, options: &Options) -> usize {
     options.season.unwrap_or_else(|| season::detect(seen))
 }
 
-/// Why nothing that may win could be fitted to rows that passed the checks.
-fn no_model(task: &Task<'_>) -> Error {
+/// Why nothing that may win could be fitted to rows that passed the checks; `unfit` is why the first of it could not.
+fn no_model(task: &Task<'_>, unfit: Option<Unfit>) -> Error {
     let (options, rows) = (task.options, task.folds.fit_end());
+    if let Some(error) = unfit.and_then(Unfit::into_error) {
+        return error;
+    }
     let Choice::Only(family) = options.choice else { return too_short(task) };
     if rows < folds::rows_needed(options.horizon, task.season) {
         return too_short(task);
@@ -363,12 +315,25 @@ fn too_short(task: &Task<'_>) -> Error {
     }
 }
 
-fn try_all(
+/// What came of each proposal, in order: what was fitted, or why it was not. Nothing of those that were not begun.
+type Tried = Result<(Candidate, Fitted), (Family, Unfit)>;
+
+/// Tries the proposals, as many at a time as there are threads and as their sums have room for together.
+fn try_all(task: &Task<'_>, proposals: &[Proposal], first: usize, observer: &dyn Observer) -> Vec<Tried> {
+    let together = room::together(task, proposals.iter().map(|proposal| &proposal.spec));
+    let mut tried = Vec::new();
+    for (turn, proposals) in proposals.chunks(together).enumerate() {
+        tried.extend(try_together(task, proposals, first + turn * together, observer));
+    }
+    tried
+}
+
+fn try_together(
     task: &Task<'_>,
     proposals: &[Proposal],
     first: usize,
     observer: &dyn Observer,
-) -> Vec<(Candidate, Fitted)> {
+) -> Vec<Tried> {
     let task = &Task { hands: Hands::of_each(proposals.len()), ..*task };
     proposals
         .par_iter()
@@ -381,12 +346,12 @@ fn try_all(
             }
             observer.event(&Event::Started { index, spec });
             let fitted = fit::fit(task, spec, hints);
-            observer.event(&Event::Finished {
-                index,
-                spec,
-                validation: fitted.as_ref().map(|f| &f.validation),
-            });
-            fitted.map(|f| (Candidate { index, spec: f.spec.clone(), validation: f.validation.clone() }, f))
+            let validation = fitted.as_ref().ok().map(|fitted| &fitted.validation);
+            observer.event(&Event::Finished { index, spec, validation });
+            Some(match fitted {
+                Ok(f) => Ok((Candidate { index, spec: f.spec.clone(), validation: f.validation.clone() }, f)),
+                Err(why) => Err((spec.family, why)),
+            })
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use crate::Silent;
 use crate::backtest::{Mode, Plan, Units, cut, evaluate};
 use crate::model::{Scratch, Window};
 use proptest::prelude::*;
-use spinwell_core::Rng;
+use spinwell_core::{Code, Rng};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn table(columns: Vec<Vec<f64>>) -> Table {

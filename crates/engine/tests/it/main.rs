@@ -9,6 +9,7 @@ mod forged;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod honesty;
+mod memory;
 mod states;
 mod support;
 

@@ -48,8 +48,12 @@ impl GpuFigures {
             if let Some(utilization) = gpu.utilization {
                 self.utilization.get_or_create(&labels).set(utilization);
             }
-            self.memory_total.get_or_create(&labels).set(gpu.memory_total_bytes as f64);
-            self.memory_used.get_or_create(&labels).set(gpu.memory_used_bytes as f64);
+            if let Some(bytes) = gpu.memory_total_bytes {
+                self.memory_total.get_or_create(&labels).set(bytes as f64);
+            }
+            if let Some(bytes) = gpu.memory_used_bytes {
+                self.memory_used.get_or_create(&labels).set(bytes as f64);
+            }
             if let Some(watts) = gpu.power_watts {
                 self.power.get_or_create(&labels).set(watts);
             }

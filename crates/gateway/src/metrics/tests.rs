@@ -70,20 +70,28 @@ fn cards_show_under_triton_s_names_and_only_where_there_are_any() {
     let gpu = GpuLoad {
         uuid: "GPU-1".into(),
         utilization: Some(0.25),
-        memory_total_bytes: 4096,
-        memory_used_bytes: 1024,
+        memory_total_bytes: Some(4096),
+        memory_used_bytes: Some(1024),
+        power_watts: None,
+    };
+    let silent = GpuLoad {
+        uuid: "GPU-2".into(),
+        utilization: Some(0.5),
+        memory_total_bytes: None,
+        memory_used_bytes: None,
         power_watts: None,
     };
     let shown = |load: &NodeLoad| metrics.encode(load, &catalogue()).unwrap();
     assert!(!shown(&NodeLoad::default()).contains("nv_gpu"));
-    let text = shown(&NodeLoad { gpus: vec![gpu], ..NodeLoad::default() });
+    let text = shown(&NodeLoad { gpus: vec![gpu, silent], ..NodeLoad::default() });
     for wanted in [
         r#"nv_gpu_utilization{gpu_uuid="GPU-1"} 0.25"#,
         r#"nv_gpu_memory_total_bytes{gpu_uuid="GPU-1"} 4096.0"#,
         r#"nv_gpu_memory_used_bytes{gpu_uuid="GPU-1"} 1024.0"#,
+        r#"nv_gpu_utilization{gpu_uuid="GPU-2"} 0.5"#,
     ] {
         assert!(text.lines().any(|line| line == wanted), "{wanted} is missing in\n{text}");
     }
-    assert!(!text.contains("nv_gpu_power_usage{"));
+    assert!(!text.contains("nv_gpu_power_usage{") && text.matches("GPU-2").count() == 1, "{text}");
     assert!(!shown(&NodeLoad::default()).contains("GPU-1"), "a card that is gone");
 }

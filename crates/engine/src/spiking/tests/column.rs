@@ -153,3 +153,20 @@ fn a_column_s_inputs_are_twice_as_strong_onto_excitatory_neurons() {
     assert!((excitatory / 1.2 - 1.0).abs() < 4.0 / f64::sqrt(100.0 * 108.0), "{excitatory}");
     assert!((inhibitory / 0.6 - 1.0).abs() < 4.0 / f64::sqrt(100.0 * 27.0), "{inhibitory}");
 }
+
+#[test]
+fn how_many_synapses_to_expect_is_known_before_they_are_drawn() {
+    let drawn = |settings: SpikingSettings| {
+        let counts = (0..20).map(|seed| {
+            let settings = SpikingSettings { seed, ..settings.clone() };
+            draw(&settings, 1).synapse_targets.len() as f64
+        });
+        counts.sum::<f64>() / 20.0
+    };
+    let random = SpikingSettings { neurons: 80, ..SpikingSettings::default() };
+    let larger = SpikingSettings { neurons: 300, density: 0.7, ..SpikingSettings::classic() };
+    for settings in [SpikingSettings::classic(), larger, random] {
+        let (said, drawn) = (settings.synapses_expected(), drawn(settings.clone()));
+        assert!((said / drawn - 1.0).abs() < 0.05, "{said} were expected of {settings:?}, {drawn} drawn");
+    }
+}
