@@ -17,7 +17,7 @@ start_server "$spinwell" "$work/models" "$work/server.log"
 target/venv/bin/python examples/call.py --http "$http" --grpc "$grpc" --model taxi \
   --csv examples/data/nab_nyc_taxi.csv --column value
 if [ -f "$checks" ]; then
-  target/venv/bin/python "$checks" --http "$http" --grpc "$grpc" --ops "$ops" --model taxi --stage basic --spinwell
+  target/venv/bin/python "$checks" --http "$http" --grpc "$grpc" --ops "$ops" --model taxi --stage full --spinwell
 else
   echo "conformance checks not found at $checks: only the example client was run"
 fi

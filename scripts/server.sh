@@ -13,7 +13,7 @@ stop_server() {
 start_server() {
   local binary=$1 models=$2 log=$3
   shift 3
-  "$binary" serve --models "$models" --http 127.0.0.1:0 --grpc 127.0.0.1:0 --ops 127.0.0.1:0 "$@" >"$log" 2>"$log.err" &
+  "$binary" serve --data "$(dirname "$models")" --models "$models" --http 127.0.0.1:0 --grpc 127.0.0.1:0 --ops 127.0.0.1:0 "$@" >"$log" 2>"$log.err" &
   server=$!
   trap 'stop_server; eval "${at_exit:-}"' EXIT
   for _ in $(seq 200); do

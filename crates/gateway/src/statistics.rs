@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Counts of every version that was ever asked.
 #[derive(Debug, Default)]
-pub struct Statistics(RwLock<HashMap<(ModelName, ModelVersion), Arc<Mutex<Counts>>>>);
+pub struct Statistics(RwLock<HashMap<Version, Arc<Mutex<Counts>>>>);
+
+/// A version of a model.
+type Version = (ModelName, ModelVersion);
 
 impl Statistics {
     /// Counts an outcome of a version that exists.

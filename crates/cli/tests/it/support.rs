@@ -94,6 +94,8 @@ pub(crate) fn window(rows: usize, phase: f64) -> Vec<f32> {
 /// A running server that is killed when the test ends.
 pub(crate) struct Server {
     child: Child,
+    /// Its own files, where the test names no folder for them.
+    _data: tempfile::TempDir,
     /// Inference over HTTP.
     pub(crate) http: SocketAddr,
     /// Inference over gRPC.
@@ -107,7 +109,9 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on free ports and waits until it says that it is ready.
     pub(crate) fn start(models: &Path, extra: &[&str]) -> Self {
-        let mut child = command(models, extra).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let mut child =
+            command(models, data.path(), extra).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut said = Vec::new();
         for line in lines {
@@ -125,12 +129,19 @@ impl Server {
         let http = address("http://", "inference, HTTP");
         let grpc = address("grpc://", "inference, gRPC");
         let ops = address("http://", "metrics");
-        Self { child, http, grpc, ops, said }
+        Self { child, _data: data, http, grpc, ops, said }
     }
 
     /// Runs a server that is expected to give up, and returns what it said.
     pub(crate) fn fails(models: &Path, extra: &[&str]) -> Output {
-        command(models, extra).output().unwrap()
+        let data = tempfile::tempdir().unwrap();
+        command(models, data.path(), extra).output().unwrap()
+    }
+
+    /// Kills it where it stands.
+    pub(crate) fn kill(&self) {
+        let sent = Command::new("kill").args(["-KILL", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Sends SIGTERM.
@@ -183,7 +194,7 @@ impl Drop for Server {
     }
 }
 
-fn command(models: &Path, extra: &[&str]) -> Command {
+fn command(models: &Path, data: &Path, extra: &[&str]) -> Command {
     let mut command = spinwell();
     command.arg("serve").args(extra);
     for (flag, value) in [("--http", "127.0.0.1:0"), ("--grpc", "127.0.0.1:0"), ("--ops", "127.0.0.1:0")] {
@@ -191,8 +202,10 @@ fn command(models: &Path, extra: &[&str]) -> Command {
             command.args([flag, value]);
         }
     }
-    if !extra.contains(&"--models") {
-        command.arg("--models").arg(models);
+    for (flag, folder) in [("--models", models), ("--data", data)] {
+        if !extra.contains(&flag) {
+            command.arg(flag).arg(folder);
+        }
     }
     command
 }

@@ -28,6 +28,8 @@ const LOG_BYTES: u64 = 16 << 20;
 const TICK: Duration = Duration::from_millis(500);
 /// Without use for so long, a state that is copied leaves the memory.
 const LEAVES_AFTER: Millis = Millis(300_000);
+/// How long a step may keep the log from being pruned; then it is tried again with the next copy.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the database is swept.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -141,8 +143,16 @@ impl Work {
             let mut in_hand = table.in_hand(shard);
             self.copy_those(|rows| self.collect(shard, rows))?;
             // Those in somebody's hand are back within a moment; what they hold must not be forgotten before.
+            let patience = clock::now() + PATIENCE;
             while !in_hand.is_empty() {
-                thread::sleep(Duration::from_millis(1));
+                if clock::now() > patience {
+                    tracing::warn!(
+                        sequences = in_hand.len(),
+                        "steps take so long that the step log is kept whole"
+                    );
+                    return Ok(());
+                }
+                thread::park_timeout(Duration::from_millis(1));
                 let still = table.in_hand(shard);
                 in_hand.retain(|key| still.contains(key));
                 self.copy_those(|rows| self.collect(shard, rows))?;
@@ -203,7 +213,7 @@ impl Work {
         if over > 0 {
             (0..table.shards()).for_each(|shard| {
                 table.visit(shard, |_, resident| {
-                    oldest.push((resident.known.used, resident.model.state_bytes))
+                    oldest.push((resident.known.used, resident.model.state_bytes));
                 });
             });
             oldest.sort_unstable();
@@ -265,7 +275,7 @@ pub(crate) fn restore(
         };
         let folded = all.entry(key.clone()).or_insert_with(|| {
             let row = runtime.block_on(durable.database.sequence(&key)).map_err(|error| error.fault())?;
-            Ok(Folded::of(row.map(|row| resident(row, models)).transpose()?))
+            Ok(Folded::of(row.map(|row| resident(&row, models)).transpose()?))
         });
         if let Ok(now) = folded
             && let Err(fault) = fold(now, &record, position, models)

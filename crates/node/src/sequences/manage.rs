@@ -8,7 +8,7 @@ use spinwell_core::{Code, Fault, ModelHash, SequenceKey, StateSource, UnixMillis
 use spinwell_policy::sequence::{Asked, Decision, Known, Phase, decide};
 use spinwell_protocol::{StateAnswer, StateRequest};
 use spinwell_runtime::clock;
-use spinwell_store::Position;
+use spinwell_store::{LogError, Position};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -152,7 +152,7 @@ impl Sequences {
         let Some(log) = self.log() else { return Ok(None) };
         let (sender, written) = oneshot::channel();
         log.append(Record::new(&turn.key, used, change).to_bytes(), move |written| {
-            let _ = sender.send(written.map_err(|error| error.fault()));
+            let _ = sender.send(written.map_err(LogError::fault));
         });
         let lost = || Fault::new(Code::Internal, "the step log has lost a change; the server goes on");
         written.await.map_err(|_| lost())?.map(Some)

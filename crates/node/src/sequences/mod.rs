@@ -100,7 +100,7 @@ impl Sequences {
     async fn read(&self, key: &SequenceKey, models: &Models) -> Result<Option<Resident>, Fault> {
         let Some(durable) = &self.durable else { return Ok(None) };
         let row = durable.database.sequence(key).await.map_err(|error| error.fault())?;
-        row.map(|row| resident(row, models)).transpose()
+        row.map(|row| resident(&row, models)).transpose()
     }
 
     /// Makes a state again of which steps had been promised: from the database, and from the log beyond it.
@@ -129,7 +129,7 @@ impl Sequences {
 }
 
 /// A sequence from the database.
-pub(crate) fn resident(row: SequenceRow, models: &Models) -> Result<Resident, Fault> {
+pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, Fault> {
     let model = models.of_hash(&row.hash).ok_or_else(|| gone(&row.key, &row.hash.to_string()))?;
     let phase = known_phase(row.phase);
     let state = match (&row.state, &model.stateful) {

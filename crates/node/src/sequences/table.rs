@@ -187,9 +187,9 @@ impl Table {
     }
 
     /// Passes a sequence on to whoever waits, or lets it rest.
-    fn pass_on(self: &Arc<Self>, key: SequenceKey, mut held: Held) {
-        let mut shard = self.shard(&key);
-        let Some(entry) = shard.get_mut(&key) else { return };
+    fn pass_on(self: &Arc<Self>, key: &SequenceKey, mut held: Held) {
+        let mut shard = self.shard(key);
+        let Some(entry) = shard.get_mut(key) else { return };
         while let Some(next) = entry.waiting.pop_front() {
             let turn = Turn { table: self.clone(), key: key.clone(), held: Some(held) };
             match next.send(turn) {
@@ -203,7 +203,7 @@ impl Table {
         }
         match held {
             Held::Unread | Held::Absent => {
-                shard.remove(&key);
+                shard.remove(key);
             }
             held => entry.held = Some(held),
         }
@@ -238,7 +238,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            self.table.pass_on(self.key.clone(), held);
+            self.table.pass_on(&self.key, held);
         }
     }
 }
