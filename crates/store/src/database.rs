@@ -95,6 +95,8 @@ impl Database {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests leave files as a stranger would")]
+
     use super::*;
 
     #[tokio::test]

@@ -141,7 +141,7 @@ fn classifiers() -> &'static [Classifier] {
 }
 
 /// Detectors by a forecaster of both precisions.
-fn detectors() -> &'static [Detector] {
+pub(crate) fn detectors() -> &'static [Detector] {
     static DETECTORS: OnceLock<Vec<Detector>> = OnceLock::new();
     DETECTORS.get_or_init(|| {
         let of = |(family, precision)| {

@@ -1,5 +1,7 @@
 //! The log on a real disk: groups, crashes, damage, a disk that is full.
 
+#![allow(clippy::disallowed_methods, reason = "tests leave files as a crash or a stranger would")]
+
 use super::*;
 use proptest::prelude::*;
 use std::fs;
