@@ -150,7 +150,7 @@ fn bad_bodies() -> Vec<Row> {
             "SPW-REQUEST-INVALID",
         ),
         ("unknown output", unknown_output, 400, "SPW-OUTPUT-UNKNOWN"),
-        ("a sequence", sequence, 400, "SPW-NOT-OFFERED"),
+        ("a sequence that nobody began", sequence, 404, "SPW-SEQUENCE-UNKNOWN"),
         ("coding", brotli, 415, "SPW-NOT-OFFERED"),
         ("truncated tensor", binary(ROWS * 4, &tensor()[..ROWS * 4 - 5]), 400, "SPW-FRAMING-INVALID"),
         (
