@@ -258,7 +258,8 @@ fn announce(listeners: &Listeners, node: &Node) -> Result<()> {
         lines.push(format!("skipped {}: {}: {}", problem.path.display(), problem.code, problem.message));
     }
     if node.restored() > 0 {
-        lines.push(format!("kept    {} sequences brought back from the step log", node.restored()));
+        let what = if node.restored() == 1 { "sequence" } else { "sequences" };
+        lines.push(format!("kept    {} {what} brought back from the step log", node.restored()));
     }
     if models.ready().is_empty() {
         lines.push("no model is loaded; train one with `spinwell train`".to_owned());

@@ -250,7 +250,7 @@ mod tests {
         database.keep_sequences(&[row(own.clone(), 7, SequencePhase::Live)]).await.unwrap();
         assert_eq!(database.sequence(&other).await.unwrap(), None);
         assert_eq!(database.newest_position().await.unwrap(), Position(5));
-        database.force().await.unwrap();
+        assert!(database.force().await.unwrap());
         database.close().await;
         let database = open(&folder).await;
         assert_eq!(database.sequence(&own).await.unwrap(), Some(row(own.clone(), 7, SequencePhase::Live)));

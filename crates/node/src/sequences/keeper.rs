@@ -158,9 +158,9 @@ impl Work {
                 self.copy_those(|rows| self.collect(shard, rows))?;
             }
         }
-        self.runtime.block_on(self.durable.database.force()).map_err(|error| error.fault())?;
+        let is_safe = self.runtime.block_on(self.durable.database.force()).map_err(|error| error.fault())?;
         let (_, lost) = table.count();
-        if lost == 0 {
+        if is_safe && lost == 0 {
             self.durable.log.forget_before(cut).map_err(|error| error.fault())?;
         }
         self.evict();
