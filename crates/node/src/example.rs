@@ -1,8 +1,9 @@
 //! A model's description for this crate's tests.
 
 use crate::Predictor;
+use crate::models::Models;
 use crate::queue::Queue;
-use crate::repository::Loaded;
+use crate::repository::{Bounds, Loaded, Repository, Terms};
 use spinwell_core::{ModelHash, ModelVersion, NumericProfile};
 use spinwell_policy::batch::{Cost, Limits};
 use spinwell_protocol::{ForecastFacts, ModelDescription, ModelFacts, Task};
@@ -56,4 +57,11 @@ pub(crate) fn spiking_forecaster() -> ModelDescription {
     let targets = vec!["c".into()];
     let facts = ForecastFacts { horizon: 1, season: 1, targets, coverage: 0.95, is_spiking: true };
     description(Task::Forecast(facts))
+}
+
+/// No models, and nowhere to load any from.
+pub(crate) fn no_models() -> Models {
+    let bounds = Bounds { windows_max: 8, rows_max: 10, rows_in_all_max: 80 };
+    let terms = Terms { bounds, cards: Arc::default(), queue: Arc::new(Queue::new(LIMITS)), kept: None };
+    Models::new(None, terms, Repository::default())
 }

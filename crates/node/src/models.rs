@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a request may be on its way between the check against a model and the node.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// A handle on the node's models.
 #[derive(Clone)]
@@ -56,24 +56,23 @@ impl Shelf {
 
     /// The same without any version of a model.
     fn without(&self, name: &ModelName, now: Instant) -> Self {
-        let (gone, served): (Vec<_>, Vec<_>) = self
-            .served
-            .iter()
-            .map(|(key, loaded)| (key.clone(), loaded.clone()))
-            .partition(|(key, _)| key.0 == *name);
-        let fresh = |(at, _): &&(Instant, Arc<Loaded>)| now.saturating_duration_since(*at) < GRACE;
-        let retired = self.retired.iter().filter(fresh).cloned();
-        Self {
+        let mut shelf = self.without_stale(now);
+        let gone = shelf.served.extract_if(.., |key, _| key.0 == *name).map(|(_, loaded)| (now, loaded));
+        shelf.retired.extend(gone);
+        shelf.broken.retain(|key, _| key.0 != *name);
+        shelf
+    }
+
+    /// The same without models that were taken off a while ago.
+    fn without_stale(&self, now: Instant) -> Self {
+        let mut shelf = Self {
             catalogue: Arc::default(),
-            served: served.into_iter().collect(),
-            broken: self
-                .broken
-                .iter()
-                .filter(|(key, _)| key.0 != *name)
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect(),
-            retired: retired.chain(gone.into_iter().map(|(_, loaded)| (now, loaded))).collect(),
-        }
+            served: self.served.clone(),
+            broken: self.broken.clone(),
+            retired: self.retired.clone(),
+        };
+        shelf.retired.retain(|(at, _)| now.saturating_duration_since(*at) < GRACE);
+        shelf
     }
 
     fn add(&mut self, repository: Repository) {
@@ -193,6 +192,13 @@ impl Models {
         self.put(before.without(name, clock::now()));
         tracing::info!(model = %name, "model unloaded");
         Ok(())
+    }
+
+    /// Lets go of models that were taken off a while ago.
+    pub(crate) fn forget_retired(&self) {
+        let _changing = lock(&self.0.changing);
+        let before = self.shelf();
+        self.put(before.without_stale(clock::now()));
     }
 
     /// Every version that is served or could be.

@@ -2,7 +2,7 @@
 
 use crate::cards::{Cards, CardsError};
 use crate::executor::{self, Job};
-use crate::models::Models;
+use crate::models::{self, Models};
 use crate::queue::{Queue, Refusal};
 use crate::repository::{self, Bounds, Loaded, Problem, ScanError, Terms};
 use crate::sequences::{self, Durable, Entering, Held, Keeper, Sequences, Step, Turn};
@@ -247,6 +247,8 @@ impl Inner {
         let InferRequest { series, outputs, deadline, priority, tenant, .. } = request;
         let cost = Cost { windows: series.batch(), rows: series.batch().saturating_mul(series.rows()) };
         let lane = model.lane.number();
+        // Until the queue is unlocked: a request that it refuses may hold the last of a model, whose end locks it again.
+        let _held = model.clone();
         let work = Job { series, outputs, arrived: clock::now(), deadline, model, step, answer };
         let request = Request { lane, priority, tenant, cost, deadline, work };
         let slot = self.queue.push(request).map_err(|refusal| self.refused(refusal))?;
@@ -271,9 +273,23 @@ impl Inner {
         }
     }
 
+    /// Changes what is served, and later lets go of what was.
+    fn change_models(
+        &self,
+        change: impl FnOnce(&Models) -> Result<(), Fault> + Send + 'static,
+    ) -> LinkFuture<()> {
+        let (models, later) = (self.models.clone(), self.models.clone());
+        let changed = blocking(move || change(&models));
+        tokio::spawn(async move {
+            tokio::time::sleep(models::GRACE).await;
+            tokio::task::spawn_blocking(move || later.forget_retired()).await
+        });
+        changed
+    }
+
     /// Takes a step of a sequence when its turn has come.
     async fn step(self: Arc<Self>, entering: Entering, request: InferRequest, call: SequenceCall) -> Answer {
-        let turn = self.sequences.arrive(entering, &self.models).await?;
+        let turn = self.sequences.arrive(entering, call.starts, &self.models).await?;
         let (used, digest) = (clock::unix(), sequences::digest(&request.series));
         let asked = Asked { starts: call.starts, step: call.step, digest };
         let idle = self.sequences.options.idle_expiry;
@@ -400,13 +416,11 @@ impl NodeLink for Node {
     }
 
     fn load_model(&self, name: ModelName) -> LinkFuture<()> {
-        let models = self.inner.models.clone();
-        blocking(move || models.load(&name))
+        self.inner.change_models(move |models| models.load(&name))
     }
 
     fn unload_model(&self, name: ModelName) -> LinkFuture<()> {
-        let models = self.inner.models.clone();
-        blocking(move || models.unload(&name))
+        self.inner.change_models(move |models| models.unload(&name))
     }
 
     fn load(&self) -> NodeLoad {

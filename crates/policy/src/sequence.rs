@@ -9,7 +9,7 @@ use spinwell_core::{Millis, UnixMillis};
 /// What is known of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// Its newest step, from 1.
+    /// Its newest step, from 1; 0 where nothing is left of it but that it has ended.
     pub step: u64,
     /// The digest of that step's rows.
     pub digest: u64,
@@ -104,7 +104,7 @@ pub fn decide(
     }
     let expected = known.step.saturating_add(1);
     match asked.step {
-        Some(step) if step == known.step => repeat(known, asked),
+        Some(step) if step == known.step && step > 0 => repeat(known, asked),
         _ if known.phase == Phase::Ended => Err(Refusal::Ended),
         None => Ok(Decision::Continue { step: expected }),
         Some(step) if step == expected => Ok(Decision::Continue { step }),
@@ -183,6 +183,11 @@ mod tests {
         check(Phase::Ended, 4, 44, Ok(Repeat));
         check(Phase::Ended, 5, 44, Err(Refusal::Ended));
         check(Phase::Expired, 5, 44, Err(Refusal::Expired));
+        let removed = Known { step: 0, digest: 0, ..known(Phase::Ended, 9_500) };
+        for step in [None, Some(0), Some(1)] {
+            let asked = Asked { starts: false, step, digest: 0 };
+            assert_eq!(decide(Some(&removed), asked, NOW, IDLE), Err(Refusal::Ended), "{step:?}");
+        }
     }
 
     #[test]

@@ -121,24 +121,6 @@ impl Database {
         Ok(())
     }
 
-    /// Forgets these sequences, all or none of them.
-    ///
-    /// # Errors
-    /// Where the database fails; then nothing has changed.
-    pub async fn remove_sequences(&self, keys: &[SequenceKey]) -> Result<(), DatabaseError> {
-        let mut transaction = self.pool.begin().await?;
-        for key in keys {
-            sqlx::query("DELETE FROM sequences WHERE tenant = ? AND model = ? AND id = ?")
-                .bind(&*key.tenant.0)
-                .bind(key.model.as_str())
-                .bind(key.id.as_str())
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(())
-    }
-
     /// Gives up the states of live sequences that were not used since `idle_since`; forgets those that have ended
     /// before `ended_before`, and the expired that were not used since `forget_before`.
     ///
@@ -257,8 +239,6 @@ mod tests {
         let later = SequenceRow { state: None, ..row(own.clone(), 8, SequencePhase::Ended) };
         database.keep_sequences(std::slice::from_ref(&later)).await.unwrap();
         assert_eq!(database.sequence(&own).await.unwrap(), Some(later));
-        database.remove_sequences(std::slice::from_ref(&own)).await.unwrap();
-        assert_eq!(database.sequence(&own).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -194,6 +194,50 @@ fn states_are_taken_away_brought_back_forked_and_removed() {
 }
 
 #[test]
+fn what_was_removed_stays_removed_and_what_was_begun_anew_stays_so_after_a_kill() {
+    let data = tempfile::tempdir().unwrap();
+    let (own, config) = (data.path().to_str().unwrap(), data.path().join("spinwell.toml"));
+    std::fs::write(&config, "[sequences]\nsnapshot_interval_ms = 1\n").unwrap();
+    let options = ["--data", own, "--config", config.to_str().unwrap()];
+    let rows = window(ROWS + 2, 0.7);
+    let path = |id: &str| format!("/v1/models/wave/sequences/{id}/state");
+    let start = |id: &str| json!({"sequence_id": id, "sequence_start": true});
+    let server = Server::start(models(), &options);
+    for id in ["gone", "new", "over"] {
+        answered(&step(&server, "wave", &rows[..ROWS], &start(id)));
+    }
+    // The states are in the database and the steps before them are gone from the log.
+    let since = std::time::Instant::now();
+    while server.metric("spinwell_sequence_states_copied_total", &[]) < 3.0 {
+        assert!(since.elapsed() < std::time::Duration::from_secs(20), "states are not copied");
+        std::thread::yield_now();
+    }
+    for id in ["gone", "new", "over"] {
+        answered(&step(&server, "wave", &rows[ROWS..=ROWS], &json!({"sequence_id": id})));
+    }
+    assert_eq!(send(server.http, &Request::new("DELETE", &path("gone"))).status, 200);
+    assert_eq!(send(server.http, &Request::new("DELETE", &path("new"))).status, 200);
+    answered(&step(&server, "wave", &rows[..ROWS], &start("new")));
+    let end = json!({"sequence_id": "over", "sequence_end": true});
+    let last = answered(&step(&server, "wave", &rows[ROWS + 1..], &end));
+    server.kill();
+    drop(server);
+    let server = Server::start(models(), &options);
+    for _ in 0..2 {
+        refused(&server.get(&path("gone")), 404, "SPW-SEQUENCE-UNKNOWN");
+        refused(&server.get(&path("over")), 404, "SPW-SEQUENCE-UNKNOWN");
+    }
+    let again = json!({"sequence_id": "over", "sequence_step": 3});
+    assert_eq!(
+        answered(&step(&server, "wave", &rows[ROWS + 1..], &again)).0,
+        last.0,
+        "its last step, sent again"
+    );
+    let next = step(&server, "wave", &rows[ROWS..=ROWS], &json!({"sequence_id": "new", "sequence_step": 2}));
+    assert_eq!(bits(&next), stateless(&server, &rows[..=ROWS]));
+}
+
+#[test]
 fn sequences_of_a_stopped_server_go_on_with_the_next_one() {
     let data = tempfile::tempdir().unwrap();
     let options = ["--data", data.path().to_str().unwrap()];

@@ -66,7 +66,14 @@ impl Service {
                     share.take(message.encoded_len()).and_then(|()| self.begin(&mut ticket, message, None));
                 (begun.map_err(Failed::Request), Some(ticket), Some(share), id)
             }
-            Err(status) => (Err(Failed::Stream(status)), None, None, String::new()),
+            Err(status) => {
+                // A message that cannot be read was a request; a caller who has gone sent none.
+                if !matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) {
+                    let ticket = self.gateway.open_ticket(Protocol::GrpcStream);
+                    ticket.close_failed(status::from_library(status.code()));
+                }
+                (Err(Failed::Stream(status)), None, None, String::new())
+            }
         };
         async move {
             // Held until the answer.

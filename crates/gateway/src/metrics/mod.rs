@@ -25,7 +25,7 @@ use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use triton::TritonAliases;
 
 /// The label of a model that is not in the catalogue: no model can have this name.
@@ -53,6 +53,8 @@ pub struct Metrics {
     sequences_copied: Counter,
     sequences_expired: Counter,
     gpus: GpuFigures,
+    /// Held while a page is written: two at a time would count the same twice.
+    page: Mutex<()>,
 }
 
 impl Metrics {
@@ -116,6 +118,7 @@ impl Metrics {
             batch_calls,
             families,
             models: RwLock::default(),
+            page: Mutex::default(),
             statistics,
         };
         for model in catalogue.ready() {
@@ -136,6 +139,7 @@ impl Metrics {
     /// # Errors
     /// Never: writing to a string does not fail.
     pub fn encode(&self, load: &NodeLoad, catalogue: &Catalogue) -> Result<String, fmt::Error> {
+        let _page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.loaded.set(whole(catalogue.ready().len()));
         self.sequences.set(i64::try_from(load.sequences.in_memory).unwrap_or(i64::MAX));

@@ -10,36 +10,60 @@ use spinwell_store::Position;
 
 /// A sequence while records are folded into it.
 pub(crate) struct Folded {
-    resident: Option<Resident>,
+    /// What the records make, or why they make nothing. A record that begins the sequence anew mends that.
+    made: Result<Option<Resident>, Fault>,
     scratch: Scratch,
     /// Records up to here are in it, also where that left nothing.
     at: Position,
 }
 
 impl Folded {
-    pub(crate) fn of(resident: Option<Resident>) -> Self {
-        let at = resident.as_ref().map_or(Position(0), |resident| resident.position);
-        Self { resident, scratch: Scratch::default(), at }
+    /// Begins with what the database holds.
+    pub(crate) fn of(made: Result<Option<Resident>, Fault>) -> Self {
+        let at =
+            made.as_ref().ok().and_then(Option::as_ref).map_or(Position(0), |resident| resident.position);
+        Self { made, scratch: Scratch::default(), at }
     }
 
-    pub(crate) fn into_resident(self) -> Option<Resident> {
-        self.resident
+    /// What all records make.
+    ///
+    /// # Errors
+    /// Where the model is not here, or the records do not follow from what was before.
+    pub(crate) fn into_resident(self) -> Result<Option<Resident>, Fault> {
+        self.made
+    }
+
+    /// Folds a record of that position in; one that is in it already changes nothing.
+    pub(crate) fn fold(&mut self, record: &Record<'_>, position: Position, models: &Models) {
+        if position <= self.at {
+            return;
+        }
+        self.at = position;
+        let before = std::mem::replace(&mut self.made, Ok(None));
+        self.made = match &record.change {
+            // Over, whatever it was before.
+            Change::Remove => {
+                Ok(before.ok().flatten().map(|resident| resident.removed(position, record.used)))
+            }
+            Change::Step { begins: None, ends: true, .. } if !matches!(before, Ok(Some(_))) => Ok(None),
+            Change::Step { begins: None, .. } if before.is_err() => before,
+            change => {
+                let before = before.ok().flatten();
+                apply(before, change, record, position, models, &mut self.scratch).map(Some)
+            }
+        };
     }
 }
 
-/// Folds a record of that position into a sequence; one that is in it already changes nothing.
-///
-/// # Errors
-/// Where the model is not here, or the record does not follow from what is.
-pub(crate) fn fold(
-    folded: &mut Folded,
+/// What a step or a put makes of a sequence.
+fn apply(
+    before: Option<Resident>,
+    change: &Change<'_>,
     record: &Record<'_>,
     position: Position,
     models: &Models,
-) -> Result<(), Fault> {
-    if position <= folded.at {
-        return Ok(());
-    }
+    scratch: &mut Scratch,
+) -> Result<Resident, Fault> {
     let broken = |why: &str| {
         let name = record.key().map(|key| key.id.to_string()).unwrap_or_default();
         Fault::new(Code::FileCorrupt, format!("the step log contradicts itself on sequence {name:?}: {why}"))
@@ -50,26 +74,18 @@ pub(crate) fn fold(
         models.of_hash(&hash).ok_or_else(|| gone(&key, &hash.to_string()))
     };
     let used = UnixMillis(record.used);
-    let saved = folded.resident.as_ref().and_then(|resident| resident.saved);
-    match &record.change {
-        Change::Remove => folded.resident = None,
+    let saved = before.as_ref().and_then(|resident| resident.saved);
+    let (model, state, known) = match change {
+        Change::Remove => return Err(broken("a removal makes nothing")),
         Change::Put { hash, step, digest, state } => {
             let model = model_of(hash)?;
             let stateful = model.stateful.as_ref().ok_or_else(|| broken("its model keeps no state"))?;
             let state = stateful.restore(state).map_err(|error| broken(&error.to_string()))?;
-            let known = Known { step: *step, digest: *digest, used, phase: Phase::Live };
-            folded.resident = Some(Resident {
-                model: model.clone(),
-                state: Some(state),
-                known,
-                position,
-                saved,
-                source: StateSource::Snapshot,
-            });
+            (model, state, Known { step: *step, digest: *digest, used, phase: Phase::Live })
         }
         Change::Step { begins, ends, step, digest, rows } => {
             let rows = rows.series().ok_or_else(|| broken("a step has no rows"))?;
-            let (model, mut state) = match (begins, folded.resident.take()) {
+            let (model, state) = match (begins, before) {
                 (Some(hash), _) => (model_of(hash)?, None),
                 (None, Some(resident)) => (resident.model, resident.state),
                 (None, None) => return Err(broken("it goes on and was never begun")),
@@ -78,18 +94,51 @@ pub(crate) fn fold(
             if rows.channels() != model.description.channels.len() {
                 return Err(broken("a step has other channels than its model"));
             }
-            if begins.is_some() {
-                state = Some(stateful.fresh());
-            }
+            let state = if begins.is_some() { Some(stateful.fresh()) } else { state };
             let mut state = state.ok_or_else(|| broken("it goes on and has no state"))?;
-            stateful.feed(&mut state, &rows, &mut folded.scratch);
+            stateful.feed(&mut state, &rows, scratch);
             let phase = if *ends { Phase::Ended } else { Phase::Live };
-            let known = Known { step: *step, digest: *digest, used, phase };
-            let source = StateSource::Snapshot;
-            folded.resident =
-                Some(Resident { model: model.clone(), state: Some(state), known, position, saved, source });
+            (model, state, Known { step: *step, digest: *digest, used, phase })
         }
+    };
+    Ok(Resident { model, state: Some(state), known, position, saved, source: StateSource::Snapshot })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+    use crate::sequences::record::{Rows, digest};
+    use spinwell_core::{Samples, SequenceId, SequenceKey, Series, TenantId};
+
+    fn step(begins: Option<[u8; 32]>, ends: bool, step: u64) -> Change<'static> {
+        let rows = Series::new(1, 1, 1, Samples::F32(vec![1.0])).unwrap();
+        Change::Step { begins, ends, step, digest: digest(&rows), rows: Rows::of(&rows) }
     }
-    folded.at = position;
-    Ok(())
+
+    /// What records make where the database holds nothing and no model is here.
+    fn made(changes: Vec<Change<'static>>) -> Result<bool, Code> {
+        let id = SequenceId::of_text("a").unwrap();
+        let key = SequenceKey { tenant: TenantId("t".into()), model: "m".parse().unwrap(), id };
+        let mut folded = Folded::of(Ok(None));
+        for (place, change) in changes.into_iter().enumerate() {
+            folded.fold(
+                &Record::new(&key, UnixMillis(1), change),
+                Position(1 + place as u64),
+                &example::no_models(),
+            );
+        }
+        folded.into_resident().map(|resident| resident.is_some()).map_err(|fault| fault.code())
+    }
+
+    #[test]
+    fn what_is_over_needs_no_beginning_and_what_goes_on_does() {
+        assert_eq!(made(vec![]), Ok(false));
+        assert_eq!(made(vec![step(None, false, 7)]), Err(Code::FileCorrupt));
+        assert_eq!(made(vec![step(None, false, 7), Change::Remove]), Ok(false));
+        assert_eq!(made(vec![step(None, false, 7), step(None, true, 8)]), Ok(false));
+        assert_eq!(made(vec![Change::Remove, step(None, false, 7)]), Err(Code::FileCorrupt));
+        assert_eq!(made(vec![step(Some([1; 32]), false, 1)]), Err(Code::SequenceModel));
+        assert_eq!(made(vec![step(Some([1; 32]), false, 1), Change::Remove]), Ok(false));
+    }
 }

@@ -3,9 +3,9 @@
 //! One thread. It never stops the sequences: each is copied while it rests, whatever the others do, and the log is read
 //! again only behind what each sequence's own row holds. So a copy needs no moment at which all are still.
 
-use super::fold::{Folded, fold};
+use super::fold::Folded;
 use super::record::{Record, kept_phase};
-use super::{Durable, ENDED_KEPT, Held, Sequences, resident};
+use super::{Durable, ENDED_KEPT, Entering, Held, Resident, Sequences, Turn, resident};
 use crate::models::Models;
 use spinwell_core::{Code, Fault, Millis, SequenceKey, UnixMillis};
 use spinwell_policy::sequence::Phase;
@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 /// Rows of one transaction.
 const ROWS: usize = 256;
@@ -99,17 +100,24 @@ impl Work {
             if is_over {
                 self.durable.log.close();
             }
-            if is_over || self.is_due(copied, now) {
-                if let Err(fault) = self.copy() {
-                    tracing::error!(code = %fault.code(), message = fault.message(), "states were not copied");
+            let sweeps = !is_over && now.saturating_duration_since(swept) >= SWEEP;
+            if is_over || sweeps || self.is_due(copied, now) {
+                // Taken before the copy: whoever is used after it was not idle at this time, or is refused as expired.
+                let civil = clock::unix();
+                match self.copy() {
+                    // What is swept is judged by its row, which must not be older than its last use.
+                    Ok(true) if sweeps => self.sweep(civil),
+                    Ok(_) => {}
+                    Err(fault) => {
+                        tracing::error!(code = %fault.code(), message = fault.message(), "states were not copied");
+                    }
                 }
                 copied = now;
             }
             if is_over {
                 return self.runtime.block_on(self.durable.database.close());
             }
-            if now.saturating_duration_since(swept) >= SWEEP {
-                self.sweep();
+            if sweeps {
                 swept = now;
             }
         }
@@ -135,27 +143,25 @@ impl Work {
         bytes
     }
 
-    /// Copies every state that has changed, forgets the log before, and makes room.
-    fn copy(&self) -> Result<(), Fault> {
+    /// Copies every state that has changed, forgets the log before, and makes room. Gives whether all was copied.
+    fn copy(&self) -> Result<bool, Fault> {
         let cut = self.durable.log.rotate().map_err(|error| error.fault())?;
         let table = &self.sequences.table;
         for shard in 0..table.shards() {
-            let mut in_hand = table.in_hand(shard);
             self.copy_those(|rows| self.collect(shard, rows))?;
-            // Those in somebody's hand are back within a moment; what they hold must not be forgotten before.
-            let patience = clock::now() + PATIENCE;
-            while !in_hand.is_empty() {
-                if clock::now() > patience {
-                    tracing::warn!(
-                        sequences = in_hand.len(),
-                        "steps take so long that the step log is kept whole"
-                    );
-                    return Ok(());
+            // What was in somebody's hand meanwhile has changes that stand before the cut, too.
+            for keys in table.unsettled(shard).chunks(ROWS) {
+                let mut rows = Vec::new();
+                for key in keys {
+                    let Some(turn) = self.turn(key) else {
+                        tracing::warn!(sequence = %key.id, "a step takes so long that the step log is kept whole");
+                        return Ok(false);
+                    };
+                    if let Held::Here(resident) = turn.held() {
+                        rows.push(row(key, resident));
+                    }
                 }
-                thread::park_timeout(Duration::from_millis(1));
-                let still = table.in_hand(shard);
-                in_hand.retain(|key| still.contains(key));
-                self.copy_those(|rows| self.collect(shard, rows))?;
+                self.keep(&rows)?;
             }
         }
         let is_safe = self.runtime.block_on(self.durable.database.force()).map_err(|error| error.fault())?;
@@ -164,7 +170,18 @@ impl Work {
             self.durable.log.forget_before(cut).map_err(|error| error.fault())?;
         }
         self.evict();
-        Ok(())
+        Ok(true)
+    }
+
+    /// The keeper's own turn with a sequence, after those who wait for it already.
+    fn turn(&self, key: &SequenceKey) -> Option<Turn> {
+        match self.sequences.table.enter(key) {
+            Entering::Now(turn) => Some(turn),
+            Entering::Later(turn) => {
+                self.runtime.block_on(async { timeout(PATIENCE, turn).await.ok()?.ok() })
+            }
+            Entering::Full => None,
+        }
     }
 
     /// Copies what `collect` finds, some at a time, until it finds nothing.
@@ -175,31 +192,25 @@ impl Work {
             if rows.is_empty() {
                 return Ok(());
             }
-            let kept = self.runtime.block_on(self.durable.database.keep_sequences(&rows));
-            kept.map_err(|error| error.fault())?;
-            for row in &rows {
-                self.sequences.table.with(&row.key, |resident| resident.saved = Some(row.position));
-            }
-            self.counters.copied.fetch_add(rows.len() as u64, Ordering::Relaxed);
+            self.keep(&rows)?;
         }
+    }
+
+    fn keep(&self, rows: &[SequenceRow]) -> Result<(), Fault> {
+        let kept = self.runtime.block_on(self.durable.database.keep_sequences(rows));
+        kept.map_err(|error| error.fault())?;
+        for row in rows {
+            self.sequences.table.with(&row.key, |resident| resident.saved = Some(row.position));
+        }
+        self.counters.copied.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Rows of sequences in a shard that rest and are not copied.
     fn collect(&self, shard: usize, rows: &mut Vec<SequenceRow>) {
         self.sequences.table.visit(shard, |key, resident| {
             if rows.len() < ROWS && resident.is_dirty() {
-                let stateful = resident.model.stateful.as_ref();
-                let state = resident.state.as_ref().zip(stateful).map(|(state, model)| model.save(state));
-                rows.push(SequenceRow {
-                    key: key.clone(),
-                    hash: resident.model.description.hash,
-                    step: resident.known.step,
-                    digest: resident.known.digest,
-                    position: resident.position,
-                    used: resident.known.used,
-                    phase: kept_phase(resident.known.phase),
-                    state,
-                });
+                rows.push(row(key, resident));
             }
         });
     }
@@ -232,8 +243,8 @@ impl Work {
         });
     }
 
-    fn sweep(&self) {
-        let now = clock::unix();
+    /// Gives up what was not used for too long, as of a time at which all was copied.
+    fn sweep(&self, now: UnixMillis) {
         let idle = self.sequences.options.idle_expiry;
         let (idle_since, forget) = (now.before(idle), now.before(Millis(idle.0.saturating_mul(2))));
         let swept = self.durable.database.sweep_sequences(idle_since, now.before(ENDED_KEPT), forget);
@@ -251,6 +262,21 @@ impl Work {
     }
 }
 
+/// A sequence as the database keeps it.
+fn row(key: &SequenceKey, resident: &Resident) -> SequenceRow {
+    let stateful = resident.model.stateful.as_ref();
+    SequenceRow {
+        key: key.clone(),
+        hash: resident.model.description.hash,
+        step: resident.known.step,
+        digest: resident.known.digest,
+        position: resident.position,
+        used: resident.known.used,
+        phase: kept_phase(resident.known.phase),
+        state: resident.state.as_ref().zip(stateful).map(|(state, model)| model.save(state)),
+    }
+}
+
 /// Brings into memory what the log holds beyond the database. Gives how many sequences that were.
 ///
 /// # Errors
@@ -261,7 +287,7 @@ pub(crate) fn restore(
     models: &Models,
     runtime: &Handle,
 ) -> Result<usize, Fault> {
-    let mut all: HashMap<SequenceKey, Result<Folded, Fault>> = HashMap::new();
+    let mut all: HashMap<SequenceKey, Folded> = HashMap::new();
     let mut failed = None;
     let read = durable.log.read(Position(0), |position, entry| {
         let Some((record, key)) =
@@ -273,15 +299,14 @@ pub(crate) fn restore(
             ));
             return;
         };
-        let folded = all.entry(key.clone()).or_insert_with(|| {
-            let row = runtime.block_on(durable.database.sequence(&key)).map_err(|error| error.fault())?;
-            Ok(Folded::of(row.map(|row| resident(&row, models)).transpose()?))
+        let folded = all.entry(key).or_insert_with_key(|key| {
+            let row = runtime.block_on(durable.database.sequence(key)).unwrap_or_else(|error| {
+                failed = Some(error.fault());
+                None
+            });
+            Folded::of(row.map(|row| resident(&row, models)).transpose())
         });
-        if let Ok(now) = folded
-            && let Err(fault) = fold(now, &record, position, models)
-        {
-            *folded = Err(fault);
-        }
+        folded.fold(&record, position, models);
     });
     read.map_err(|error| error.fault())?;
     if let Some(fault) = failed {
@@ -289,18 +314,12 @@ pub(crate) fn restore(
     }
     let mut restored = 0;
     for (key, folded) in all {
-        match folded {
-            Ok(folded) => match folded.into_resident() {
-                Some(resident) => {
-                    restored += usize::from(resident.known.phase == Phase::Live);
-                    sequences.table.insert(key, Held::Here(Box::new(resident)));
-                }
-                None => {
-                    let removed = durable.database.remove_sequences(std::slice::from_ref(&key));
-                    runtime.block_on(removed).map_err(|error| error.fault())?;
-                }
-            },
-            Err(fault) if fault.code() == Code::DatabaseFailed => return Err(fault),
+        match folded.into_resident() {
+            Ok(Some(resident)) => {
+                restored += usize::from(resident.known.phase == Phase::Live);
+                sequences.table.insert(key, Held::Here(Box::new(resident)));
+            }
+            Ok(None) => {}
             Err(fault) => {
                 tracing::error!(code = %fault.code(), message = fault.message(), "a sequence stays in the log");
                 sequences.table.insert(key, Held::Lost);

@@ -24,7 +24,8 @@ impl Sequences {
         request: StateRequest,
         models: &Models,
     ) -> Result<StateAnswer, Fault> {
-        let turn = self.arrive(self.table.enter(&key), models).await?;
+        let replaces = matches!(request, StateRequest::Put(_));
+        let turn = self.arrive(self.table.enter(&key), replaces, models).await?;
         match request {
             StateRequest::Get => {
                 let (model, state, known) = self.live(&turn)?;
@@ -56,7 +57,7 @@ impl Sequences {
                 }
                 // Given back before the other is asked for: two who fork crosswise would wait for each other.
                 drop(turn);
-                let other = self.arrive(self.table.enter(&target), models).await?;
+                let other = self.arrive(self.table.enter(&target), true, models).await?;
                 if self.live(&other).is_ok() {
                     let message =
                         format!("there is a sequence {:?} already; remove it first", target.id.as_str());
@@ -123,22 +124,22 @@ impl Sequences {
         Ok(StateAnswer { step, state: Vec::new() })
     }
 
+    /// Removes a sequence. What the database still holds of it is overwritten by the next copy.
     async fn remove(&self, mut turn: Turn) -> Result<StateAnswer, Fault> {
         let (_, _, known) = self.live(&turn)?;
+        let used = clock::unix();
         let before = turn.take();
-        if let Err(fault) = self.promise(&turn, clock::unix(), Change::Remove).await {
-            turn.put(before);
-            return Err(fault);
-        }
-        if let Some(durable) = &self.durable {
-            let removed = durable.database.remove_sequences(std::slice::from_ref(&turn.key)).await;
-            // The log has promised it: what is left in the database is removed when the log is read again.
-            if let Err(error) = removed {
-                tracing::error!(%error, "a removed sequence is still in the database");
-                return Err(error.fault());
+        let position = match self.promise(&turn, used, Change::Remove).await {
+            Ok(written) => written,
+            Err(fault) => {
+                turn.put(before);
+                return Err(fault);
             }
+        };
+        if let Held::Here(resident) = before {
+            let position = position.unwrap_or(Position(resident.position.0 + 1));
+            turn.put(Held::Here(Box::new(resident.removed(position, used.0))));
         }
-        turn.put(Held::Absent);
         Ok(StateAnswer { step: known.step, state: Vec::new() })
     }
 

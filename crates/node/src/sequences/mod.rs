@@ -20,7 +20,7 @@ pub(crate) use step::{Step, take};
 pub(crate) use table::{Entering, Held, Resident, Turn, WAITING_MAX};
 
 use crate::models::Models;
-use fold::{Folded, fold};
+use fold::Folded;
 use record::{Record, known_phase};
 use spinwell_core::{Code, Fault, Millis, SequenceKey, StateSource};
 use spinwell_policy::sequence::{Known, Phase, Refusal};
@@ -75,8 +75,14 @@ impl Sequences {
         self.durable.as_ref().filter(|_| self.options.is_durable).map(|durable| &durable.log)
     }
 
-    /// Asks for a turn and, when it has come, brings the sequence into memory.
-    pub(crate) async fn arrive(&self, entering: Entering, models: &Models) -> Result<Turn, Fault> {
+    /// Asks for a turn and, when it has come, brings the sequence into memory. Where the caller `replaces` whatever is
+    /// there, it does not matter that it cannot be had any more.
+    pub(crate) async fn arrive(
+        &self,
+        entering: Entering,
+        replaces: bool,
+        models: &Models,
+    ) -> Result<Turn, Fault> {
         let mut turn = match entering {
             Entering::Now(turn) => turn,
             Entering::Later(receiver) => receiver
@@ -90,39 +96,48 @@ impl Sequences {
         };
         let found = match turn.held() {
             Held::Absent | Held::Here(_) => return Ok(turn),
-            Held::Unread => self.read(&turn.key, models).await?,
+            Held::Unread => self.read(&turn.key).await?.map(|row| resident(&row, models)).transpose(),
             Held::Lost => self.rebuild(&turn.key, models).await?,
+        };
+        let found = match found {
+            Err(fault) if replaces => {
+                let (sequence, message) = (turn.key.id.as_str(), fault.message());
+                tracing::warn!(sequence, message, "a sequence is begun anew whose state cannot be had");
+                None
+            }
+            found => found?,
         };
         turn.put(found.map_or(Held::Absent, |resident| Held::Here(Box::new(resident))));
         Ok(turn)
     }
 
-    async fn read(&self, key: &SequenceKey, models: &Models) -> Result<Option<Resident>, Fault> {
+    async fn read(&self, key: &SequenceKey) -> Result<Option<SequenceRow>, Fault> {
         let Some(durable) = &self.durable else { return Ok(None) };
-        let row = durable.database.sequence(key).await.map_err(|error| error.fault())?;
-        row.map(|row| resident(&row, models)).transpose()
+        durable.database.sequence(key).await.map_err(|error| error.fault())
     }
 
     /// Makes a state again of which steps had been promised: from the database, and from the log beyond it.
-    async fn rebuild(&self, key: &SequenceKey, models: &Models) -> Result<Option<Resident>, Fault> {
-        let found = self.read(key, models).await?;
-        let Some(log) = self.log().cloned() else { return Ok(found) };
+    ///
+    /// # Errors
+    /// Where one of them cannot be read; inside, where no state comes of what they hold.
+    async fn rebuild(
+        &self,
+        key: &SequenceKey,
+        models: &Models,
+    ) -> Result<Result<Option<Resident>, Fault>, Fault> {
+        let row = self.read(key).await?;
+        let Some(log) = self.durable.as_ref().map(|durable| durable.log.clone()) else { return Ok(Ok(None)) };
         let (key, models) = (key.clone(), models.clone());
         let rebuilt = tokio::task::spawn_blocking(move || {
-            let mut folded = Ok(Folded::of(found));
+            let mut folded = Folded::of(row.map(|row| resident(&row, &models)).transpose());
             log.read(Position(0), |position, entry| {
-                let Some(record) = Record::read(entry).filter(|record| record.key().as_ref() == Some(&key))
-                else {
-                    return;
-                };
-                if let Ok(now) = &mut folded
-                    && let Err(fault) = fold(now, &record, position, &models)
+                if let Some(record) = Record::read(entry).filter(|record| record.key().as_ref() == Some(&key))
                 {
-                    folded = Err(fault);
+                    folded.fold(&record, position, &models);
                 }
             })
             .map_err(|error| error.fault())?;
-            folded.map(Folded::into_resident)
+            Ok(folded.into_resident())
         });
         rebuilt.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "a state could not be made again")))
     }

@@ -49,6 +49,13 @@ pub(crate) fn take(
         return job.refuse(Fault::new(Code::Internal, "the model keeps no state"));
     };
     let before = turn.take();
+    // A step that fails leaves a state half-changed. It is dropped with the turn, and made again from log and database;
+    // where there is no log, the state from before is put back.
+    let spare = match (&before, sequences.log()) {
+        (Held::Here(resident), None) => Some(resident.clone()),
+        _ => None,
+    };
+    let give_back = |turn: &mut Turn| spare.into_iter().for_each(|resident| turn.put(Held::Here(resident)));
     let (mut state, known, position, saved, source) = match (decision, before) {
         (Decision::Begin, before) => {
             let (position, saved) = match &before {
@@ -74,7 +81,6 @@ pub(crate) fn take(
     };
     let known =
         if ends && decision != Decision::Repeat { Known { phase: Phase::Ended, ..known } } else { known };
-    // A panic leaves a state half-changed. It is dropped with the turn, and made again from log and database.
     let answered = catch_unwind(AssertUnwindSafe(|| {
         if decision != Decision::Repeat {
             stateful.feed(&mut state, &job.series, scratch);
@@ -83,11 +89,15 @@ pub(crate) fn take(
     }));
     let Ok((prediction, warming_up)) = answered else {
         tracing::error!(model = %model.description.name, sequence = %turn.key.id, "the model failed on a step");
+        give_back(&mut turn);
         return job.refuse(Fault::new(Code::Internal, "the model failed on this step; the server goes on"));
     };
     let predictions = match gather(&model.description, &job.outputs, vec![Ok(prediction)]) {
         Ok(predictions) => predictions,
-        Err(fault) => return job.refuse(fault),
+        Err(fault) => {
+            give_back(&mut turn);
+            return job.refuse(fault);
+        }
     };
     let is_durable = sequences.log().is_some();
     let reply = InferReply {

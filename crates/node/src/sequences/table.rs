@@ -7,7 +7,7 @@
 use crate::repository::Loaded;
 use crate::sequences::stateful::State;
 use spinwell_core::{SequenceKey, StateSource, UnixMillis};
-use spinwell_policy::sequence::Known;
+use spinwell_policy::sequence::{Known, Phase};
 use spinwell_store::Position;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -20,6 +20,7 @@ const SHARDS: usize = 64;
 pub(crate) const WAITING_MAX: usize = 64;
 
 /// A sequence in memory.
+#[derive(Clone)]
 pub(crate) struct Resident {
     /// The model that it was begun with.
     pub(crate) model: Arc<Loaded>,
@@ -36,6 +37,12 @@ pub(crate) struct Resident {
 }
 
 impl Resident {
+    /// What is left of it when a caller has removed it: that it is over, until the database has that too.
+    pub(crate) fn removed(self, position: Position, used: u64) -> Self {
+        let known = Known { step: 0, digest: 0, used: UnixMillis(used), phase: Phase::Ended };
+        Self { state: None, known, position, ..self }
+    }
+
     /// Whether the database holds less.
     pub(crate) fn is_dirty(&self) -> bool {
         self.saved != Some(self.position)
@@ -137,10 +144,16 @@ impl Table {
         }
     }
 
-    /// The sequences of a shard that somebody has in hand.
-    pub(crate) fn in_hand(&self, shard: usize) -> Vec<SequenceKey> {
+    /// The sequences of a shard of which the database may hold less than the log: those in somebody's hand, and those that
+    /// have changed.
+    pub(crate) fn unsettled(&self, shard: usize) -> Vec<SequenceKey> {
+        let is_unsettled = |entry: &Entry| match &entry.held {
+            None => true,
+            Some(Held::Here(resident)) => resident.is_dirty(),
+            Some(_) => false,
+        };
         let shard = self.lock(shard);
-        shard.iter().filter(|(_, entry)| entry.held.is_none()).map(|(key, _)| key.clone()).collect()
+        shard.iter().filter(|(_, entry)| is_unsettled(entry)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Calls `act` with a sequence, if it rests in memory.
@@ -280,9 +293,7 @@ mod tests {
         drop(second);
         let fourth = fourth.try_recv().unwrap();
         drop(fourth);
-        assert!(
-            table.in_hand(0).len() + (1..SHARDS).map(|shard| table.in_hand(shard).len()).sum::<usize>() == 1
-        );
+        assert_eq!((0..SHARDS).map(|shard| table.unsettled(shard).len()).sum::<usize>(), 1, "only the other");
         drop(now(table.enter(&key("a"))));
     }
 
