@@ -37,6 +37,11 @@ impl Budget {
 }
 
 impl Share {
+    /// What it has taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes `more` bytes, or none where so many are not left.
     pub(crate) fn take(&mut self, more: usize) -> Result<(), Fault> {
         let bytes_max = self.budget.bytes_max;

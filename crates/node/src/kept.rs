@@ -24,19 +24,15 @@ pub(crate) fn keep(folder: &Path, model: &ModelDescription, bytes: &[u8]) -> io:
     write_atomically(&path, bytes)
 }
 
-/// The file of that hash, with the name and version that it was served under.
-pub(crate) fn find(folder: &Path, hash: &ModelHash) -> Option<(Vec<u8>, ModelName, ModelVersion)> {
-    let start = format!("{hash}.");
-    for entry in fs::read_dir(folder).ok()?.flatten() {
-        let file = entry.file_name();
-        let Some((version, name)) = file.to_str()?.strip_prefix(&start).and_then(|rest| rest.split_once('.'))
-        else {
-            continue;
-        };
-        let (version, name) = (ModelVersion::of_folder(version)?, name.parse().ok()?);
-        return Some((fs::read(entry.path()).ok()?, name, version));
-    }
-    None
+/// The file of that name and hash, with the version that it was served under.
+pub(crate) fn find(folder: &Path, name: &ModelName, hash: &ModelHash) -> Option<(Vec<u8>, ModelVersion)> {
+    let (start, end) = (format!("{hash}."), format!(".{name}"));
+    let version = |file: &str| ModelVersion::of_folder(file.strip_prefix(&start)?.strip_suffix(&end)?);
+    let mut files = fs::read_dir(folder).ok()?.flatten();
+    files.find_map(|entry| {
+        let version = version(entry.file_name().to_str()?)?;
+        Some((fs::read(entry.path()).ok()?, version))
+    })
 }
 
 #[cfg(test)]
@@ -48,13 +44,14 @@ mod tests {
     fn a_file_is_kept_once_and_found_by_its_hash() {
         let folder = tempfile::tempdir().unwrap();
         let (own, model) = (folder.path().join("models"), forecaster(1));
-        assert_eq!(find(&own, &model.hash), None);
+        assert_eq!(find(&own, &model.name, &model.hash), None);
         for _ in 0..2 {
             keep(&own, &model, b"model").unwrap();
         }
-        let found = find(&own, &model.hash).unwrap();
-        assert_eq!(found, (b"model".to_vec(), model.name.clone(), model.version));
-        assert_eq!(find(&own, &ModelHash([1; 32])), None);
+        let found = find(&own, &model.name, &model.hash).unwrap();
+        assert_eq!(found, (b"model".to_vec(), model.version));
+        assert_eq!(find(&own, &model.name, &ModelHash([1; 32])), None);
+        assert_eq!(find(&own, &"other".parse().unwrap(), &model.hash), None);
         assert_eq!(fs::read_dir(&own).unwrap().count(), 1);
     }
 }

@@ -29,7 +29,7 @@ struct Inner {
     /// Held by whoever makes another shelf.
     changing: Mutex<()>,
     /// Models that are here for their sequences alone.
-    for_sequences: Mutex<HashMap<ModelHash, Weak<Loaded>>>,
+    for_sequences: Mutex<HashMap<(ModelName, ModelHash), Weak<Loaded>>>,
 }
 
 /// What is served at one time.
@@ -118,24 +118,29 @@ impl Models {
         })
     }
 
-    /// The model of that hash: one that is served, or one that is kept for its sequences.
-    pub(crate) fn of_hash(&self, hash: &ModelHash) -> Option<Arc<Loaded>> {
+    /// The model of that name and hash: one that is served, or one that is kept for its sequences.
+    pub(crate) fn of_hash(&self, name: &ModelName, hash: &ModelHash) -> Option<Arc<Loaded>> {
         let shelf = self.shelf();
         let retired = shelf.retired.iter().map(|(_, loaded)| loaded);
-        let found = shelf.served.values().chain(retired).find(|loaded| loaded.description.hash == *hash);
-        found.cloned().or_else(|| self.for_sequences(hash))
+        let is_it =
+            |loaded: &&Arc<Loaded>| loaded.description.hash == *hash && loaded.description.name == *name;
+        let found = shelf.served.values().chain(retired).find(is_it);
+        found.cloned().or_else(|| self.for_sequences(name, hash))
     }
 
-    fn for_sequences(&self, hash: &ModelHash) -> Option<Arc<Loaded>> {
+    fn for_sequences(&self, name: &ModelName, hash: &ModelHash) -> Option<Arc<Loaded>> {
         let mut all = lock(&self.0.for_sequences);
-        if let Some(loaded) = all.get(hash).and_then(Weak::upgrade) {
+        let key = (name.clone(), *hash);
+        if let Some(loaded) = all.get(&key).and_then(Weak::upgrade) {
             return Some(loaded);
         }
-        let (bytes, name, version) = kept::find(self.0.terms.kept.as_ref()?, hash)?;
+        let (bytes, version) = kept::find(self.0.terms.kept.as_ref()?, name, hash)?;
         let model = AnyModel::from_bytes(&bytes).ok().filter(|model| model.hash() == *hash)?;
-        let loaded = Arc::new(repository::place(model, &name, version, &self.0.terms));
+        // Sequences step on the CPU: it needs no card.
+        let terms = Terms { cards: Arc::default(), ..self.0.terms.clone() };
+        let loaded = Arc::new(repository::place(model, name, version, &terms));
         all.retain(|_, loaded| loaded.strong_count() > 0);
-        all.insert(*hash, Arc::downgrade(&loaded));
+        all.insert(key, Arc::downgrade(&loaded));
         Some(loaded)
     }
 

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 /// When a caller who met a full queue should try again: by then the queue has moved.
 const RETRY_AFTER: Millis = Millis(100);
@@ -394,7 +395,13 @@ impl NodeLink for Node {
             // Here and not when the future is first asked: requests take their turns in the order in which they came.
             let entering =
                 self.inner.sequences.table.enter(&SequenceKey { tenant, model, id: call.id.clone() });
-            return Box::pin(inner.step(entering, request, call));
+            // A task of its own: a caller whose answers nobody takes must not keep others from their turns. It ends with the
+            // future.
+            let mut task = JoinSet::new();
+            task.spawn(inner.step(entering, request, call));
+            return Box::pin(async move {
+                task.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(lost()))
+            });
         }
         let queued = inner.models.find(&request.model).and_then(|model| inner.enqueue(request, model, None));
         Box::pin(async move {
@@ -429,7 +436,7 @@ impl NodeLink for Node {
             queue_len_max: self.inner.queue.len_max(),
             batches_executing: self.inner.executing.load(Ordering::Relaxed),
             sequences: self.keeper.as_ref().map(Keeper::load).unwrap_or_else(|| {
-                let (in_memory, _) = self.inner.sequences.table.count();
+                let in_memory = self.inner.sequences.table.count();
                 SequenceLoad { in_memory: in_memory as u64, ..SequenceLoad::default() }
             }),
             #[cfg(feature = "gpu")]
@@ -446,5 +453,7 @@ fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 
     Box::pin(async move { done.await.unwrap_or_else(|_| Err(lost())) })
 }
 
+#[cfg(test)]
+mod sequence_tests;
 #[cfg(test)]
 mod tests;

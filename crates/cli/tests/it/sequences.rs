@@ -1,6 +1,6 @@
 //! Sequences over the wire: exactly once, in order, to the bit, and still there after the server was killed.
 
-use crate::support::{Answer, Request, Server, models, read_answer, send, window};
+use crate::support::{Answer, Request, Server, models, read_answer, send, train_small_model, window};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,7 +115,7 @@ fn a_killed_server_has_lost_and_doubled_no_step_when_it_is_back() {
     const SEQUENCES: usize = 40;
     let data = tempfile::tempdir().unwrap();
     let own = data.path().to_str().unwrap();
-    // Copies are made all the time, so that the kill meets the log, the database and what lies between.
+    // Copies are made every half second, so that the kill meets the log, the database and what lies between.
     let config = data.path().join("spinwell.toml");
     std::fs::write(&config, "[sequences]\nsnapshot_interval_ms = 1\n").unwrap();
     let options = ["--data", own, "--config", config.to_str().unwrap()];
@@ -255,32 +255,66 @@ fn sequences_of_a_stopped_server_go_on_with_the_next_one() {
 }
 
 #[test]
-fn a_model_is_loaded_again_and_again_without_a_failed_answer() {
-    let server = Server::start(models(), &[]);
+fn a_model_that_changes_under_load_answers_as_one_of_the_two_and_never_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["2", "4"].map(|lags| {
+        let name = format!("lags-{lags}");
+        train_small_model(folder.path(), &name, &["--target", "value", "--set", &format!("lags={lags}")])
+    });
+    let own = folder.path().join("served");
+    let file = own.join("wave/1/model.spinwell");
+    let put = |from: &std::path::Path| {
+        std::fs::copy(from, own.join("next")).unwrap();
+        std::fs::rename(own.join("next"), &file).unwrap();
+    };
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    put(&files[0]);
+    let server = Server::start(&own, &[]);
+    let load = || {
+        let loaded = send(server.http, &Request::post("/v2/repository/models/wave/load", ""));
+        assert_eq!(loaded.status, 200, "{}", loaded.text());
+    };
     let rows = window(ROWS, 0.0);
-    let wanted = stateless(&server, &rows);
+    let answer = || {
+        let answer = step(&server, "wave", &rows, &json!({}));
+        let (_, said) = answered(&answer);
+        (said["model_hash"].as_str().unwrap().to_owned(), bits(&answer))
+    };
+    let first = answer();
+    put(&files[1]);
+    load();
+    let second = answer();
+    assert!(first.0 != second.0 && first.1 != second.1, "two models that differ");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let calling = scope.spawn(|| {
-            let mut calls = 0;
+            let mut calls = [0, 0];
             while !over.load(Ordering::SeqCst) {
-                assert_eq!(stateless(&server, &rows), wanted);
-                calls += 1;
+                let now = answer();
+                assert!(now == first || now == second, "an answer of neither");
+                calls[usize::from(now == second)] += 1;
             }
             calls
         });
-        for _ in 0..20 {
-            let loaded = send(server.http, &Request::post("/v2/repository/models/wave/load", ""));
-            assert_eq!(loaded.status, 200, "{}", loaded.text());
+        for round in 0..40 {
+            put(&files[round % 2]);
+            load();
         }
         over.store(true, Ordering::SeqCst);
-        assert!(calling.join().unwrap() > 0);
+        let calls = calling.join().unwrap();
+        assert!(calls.iter().all(|&calls| calls > 0), "{calls:?}");
     });
+    // A sequence goes on with the model that it was begun with, whatever is served by now; then nothing is.
+    let begun = step(&server, "wave", &rows, &json!({"sequence_id": "s", "sequence_start": true}));
+    let hash = answered(&begun).1["model_hash"].clone();
+    put(&files[0]);
+    load();
+    let next = step(&server, "wave", &rows[..1], &json!({"sequence_id": "s"}));
+    assert_eq!((&answered(&next).1["model_hash"], answer().0 == first.0), (&hash, true));
+    assert_ne!(hash, json!(first.0));
     let unloaded = send(server.http, &Request::post("/v2/repository/models/wave/unload", "{}"));
     assert_eq!(unloaded.status, 200, "{}", unloaded.text());
     let listed = send(server.http, &Request::post("/v2/repository/index", r#"{"ready": true}"#)).json();
-    let names: Vec<&str> =
-        listed.as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["pair"]);
+    assert_eq!(listed, json!([]));
     refused(&step(&server, "wave", &rows, &json!({})), 404, "SPW-MODEL-NOT-FOUND");
 }

@@ -97,8 +97,10 @@ where
             false => Ok(()),
         };
         let share = Arc::new(Mutex::new(share));
-        let counted = (request.uri().path() != STREAM_PATH).then(|| share.clone());
-        let answer = self.server.call(request.map(|body| Metered::new(body, counted)));
+        if request.uri().path() == STREAM_PATH {
+            request.extensions_mut().insert(share.clone());
+        }
+        let answer = self.server.call(request.map(|body| Metered::new(body, share.clone())));
         let patience = self.patience();
         Box::pin(async move {
             let mut response = match reserved {

@@ -9,18 +9,18 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-/// A share that the message grows and the call keeps until its answer.
+/// A share that the message grows and the call keeps until its answer; in a stream, each message takes over what has come
+/// since the one before.
 pub(super) type SharedShare = Arc<Mutex<Share>>;
 
 /// A body whose bytes count.
 pub struct Metered<B> {
     body: B,
-    /// Nothing where the messages of a stream are counted one by one.
-    share: Option<SharedShare>,
+    share: SharedShare,
 }
 
 impl<B> Metered<B> {
-    pub(super) fn new(body: B, share: Option<SharedShare>) -> Self {
+    pub(super) fn new(body: B, share: SharedShare) -> Self {
         Self { body, share }
     }
 }
@@ -41,8 +41,8 @@ where
             return Poll::Ready(None);
         };
         let frame = frame.map_err(Into::into)?;
-        if let (Some(data), Some(share)) = (frame.data_ref(), &self.share) {
-            let taken = share.lock().unwrap_or_else(PoisonError::into_inner).take(data.len());
+        if let Some(data) = frame.data_ref() {
+            let taken = self.share.lock().unwrap_or_else(PoisonError::into_inner).take(data.len());
             // The library passes a status of ours on as it is.
             taken.map_err(|fault| status::to_grpc(&fault))?;
         }

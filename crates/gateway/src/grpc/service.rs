@@ -1,6 +1,7 @@
 //! The methods of the gRPC service.
 
 use super::edge::LentTicket;
+use super::metered::SharedShare;
 use super::timeout;
 use crate::gateway::{Answered, Begun};
 use crate::record::Ticket;
@@ -20,6 +21,7 @@ use spinwell_protocol::grpc::wire::{
 use spinwell_protocol::{grpc, status};
 use spinwell_runtime::clock;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use tonic::{Request, Response, Status, Streaming};
 
 /// Requests of one stream that are answered at the same time; more are left in the connection.
@@ -56,14 +58,18 @@ impl Service {
     fn begin_streamed(
         &self,
         message: Result<ModelInferRequest, Status>,
+        arriving: &SharedShare,
     ) -> impl Future<Output = Streamed> + use<> {
         let (begun, mut ticket, share, id) = match message {
             Ok(message) => {
                 let mut ticket = self.gateway.open_ticket(Protocol::GrpcStream);
-                let mut share = self.gateway.body_share();
+                let mut arriving = arriving.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut share = std::mem::replace(&mut *arriving, self.gateway.body_share());
+                drop(arriving);
                 let id = message.id.clone();
-                let begun =
-                    share.take(message.encoded_len()).and_then(|()| self.begin(&mut ticket, message, None));
+                // What came compressed holds more than its frames.
+                let more = message.encoded_len().saturating_sub(share.bytes());
+                let begun = share.take(more).and_then(|()| self.begin(&mut ticket, message, None));
                 (begun.map_err(Failed::Request), Some(ticket), Some(share), id)
             }
             Err(status) => {
@@ -199,9 +205,12 @@ impl GrpcInferenceService for Service {
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         let service = self.clone();
+        let arriving = request.extensions().get::<SharedShare>().cloned();
+        let arriving = arriving.unwrap_or_else(|| Arc::new(Mutex::new(self.gateway.body_share())));
         // A server that stops answers what it has read and ends the stream.
         let messages = request.into_inner().take_until(self.gateway.health().stopping());
-        let answers = messages.map(move |message| service.begin_streamed(message)).buffered(STREAM_REQUESTS);
+        let answers =
+            messages.map(move |message| service.begin_streamed(message, &arriving)).buffered(STREAM_REQUESTS);
         Ok(Response::new(Box::pin(answers)))
     }
 

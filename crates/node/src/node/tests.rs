@@ -60,7 +60,7 @@ fn floats(reply: &InferReply, name: OutputName) -> &[f32] {
     }
 }
 
-pub(crate) fn sequence_options() -> SequenceOptions {
+fn sequence_options() -> SequenceOptions {
     SequenceOptions {
         is_durable: true,
         idle_expiry: Millis(3_600_000),
@@ -75,10 +75,9 @@ struct Bench {
     model: Arc<ModelDescription>,
 }
 
-fn bench(executors: usize, queue_len_max: usize) -> Bench {
-    let model = Arc::new(forecaster(1));
-    let echo = Arc::new(Echo { gate: AtomicBool::new(false), barrier: Barrier::new(2) });
-    let options = Options {
+/// What a test's node is allowed.
+pub(super) fn options(executors: usize, queue_len_max: usize) -> Options {
+    Options {
         id: NodeId("n".into()),
         executors,
         queue_len_max,
@@ -90,7 +89,13 @@ fn bench(executors: usize, queue_len_max: usize) -> Bench {
         device: Device::Cpu,
         sequences: sequence_options(),
         data: None,
-    };
+    }
+}
+
+fn bench(executors: usize, queue_len_max: usize) -> Bench {
+    let model = Arc::new(forecaster(1));
+    let echo = Arc::new(Echo { gate: AtomicBool::new(false), barrier: Barrier::new(2) });
+    let options = options(executors, queue_len_max);
     let queue = Arc::new(Queue::new(limits(&options)));
     let (description, predictor, lane) = (model.clone(), echo.clone(), queue.open_lane());
     let loaded = Loaded { description, predictor, stateful: None, state_bytes: 0, lane };

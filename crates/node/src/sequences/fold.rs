@@ -71,7 +71,7 @@ fn apply(
     let model_of = |hash: &[u8; 32]| {
         let hash = ModelHash(*hash);
         let key = record.key().ok_or_else(|| broken("it has no name"))?;
-        models.of_hash(&hash).ok_or_else(|| gone(&key, &hash.to_string()))
+        models.of_hash(&key.model, &hash).ok_or_else(|| gone(&key, &hash.to_string()))
     };
     let used = UnixMillis(record.used);
     let saved = before.as_ref().and_then(|resident| resident.saved);
@@ -87,7 +87,10 @@ fn apply(
             let rows = rows.series().ok_or_else(|| broken("a step has no rows"))?;
             let (model, state) = match (begins, before) {
                 (Some(hash), _) => (model_of(hash)?, None),
-                (None, Some(resident)) => (resident.model, resident.state),
+                (None, Some(resident)) if *step == resident.known.step + 1 => {
+                    (resident.model, resident.state)
+                }
+                (None, Some(_)) => return Err(broken("steps are missing")),
                 (None, None) => return Err(broken("it goes on and was never begun")),
             };
             let stateful = model.stateful.as_ref().ok_or_else(|| broken("its model keeps no state"))?;

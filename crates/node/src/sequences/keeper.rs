@@ -125,7 +125,7 @@ impl Work {
 
     /// Whether states should be copied now: it is time, or the log has grown, or the memory is full.
     fn is_due(&self, copied: Instant, now: Instant) -> bool {
-        let (live, _) = self.sequences.table.count();
+        let live = self.sequences.table.count();
         self.counters.live.store(live as u64, Ordering::Relaxed);
         let log = self.durable.log.bytes_since_rotation();
         now.saturating_duration_since(copied) >= self.sequences.options.snapshot_interval.into()
@@ -147,30 +147,32 @@ impl Work {
     fn copy(&self) -> Result<bool, Fault> {
         let cut = self.durable.log.rotate().map_err(|error| error.fault())?;
         let table = &self.sequences.table;
+        let mut is_whole = true;
         for shard in 0..table.shards() {
             self.copy_those(|rows| self.collect(shard, rows))?;
             // What was in somebody's hand meanwhile has changes that stand before the cut, too.
             for keys in table.unsettled(shard).chunks(ROWS) {
                 let mut rows = Vec::new();
                 for key in keys {
-                    let Some(turn) = self.turn(key) else {
-                        tracing::warn!(sequence = %key.id, "a step takes so long that the step log is kept whole");
-                        return Ok(false);
-                    };
-                    if let Held::Here(resident) = turn.held() {
-                        rows.push(row(key, resident));
+                    match self.turn(key).as_ref().map(Turn::held) {
+                        Some(Held::Here(resident)) => rows.push(row(key, resident)),
+                        Some(Held::Unread | Held::Absent) => {}
+                        Some(Held::Lost) => is_whole = false,
+                        None => {
+                            tracing::warn!(sequence = %key.id, "a step takes so long that the step log is kept");
+                            is_whole = false;
+                        }
                     }
                 }
                 self.keep(&rows)?;
             }
         }
         let is_safe = self.runtime.block_on(self.durable.database.force()).map_err(|error| error.fault())?;
-        let (_, lost) = table.count();
-        if is_safe && lost == 0 {
+        if is_safe && is_whole {
             self.durable.log.forget_before(cut).map_err(|error| error.fault())?;
         }
         self.evict();
-        Ok(true)
+        Ok(is_whole)
     }
 
     /// The keeper's own turn with a sequence, after those who wait for it already.
@@ -184,19 +186,22 @@ impl Work {
         }
     }
 
-    /// Copies what `collect` finds, some at a time, until it finds nothing.
+    /// Copies what `collect` finds, some at a time, until it finds little.
     fn copy_those(&self, collect: impl Fn(&mut Vec<SequenceRow>)) -> Result<(), Fault> {
         loop {
             let mut rows = Vec::new();
             collect(&mut rows);
-            if rows.is_empty() {
+            self.keep(&rows)?;
+            if rows.len() < ROWS {
                 return Ok(());
             }
-            self.keep(&rows)?;
         }
     }
 
     fn keep(&self, rows: &[SequenceRow]) -> Result<(), Fault> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let kept = self.runtime.block_on(self.durable.database.keep_sequences(rows));
         kept.map_err(|error| error.fault())?;
         for row in rows {
@@ -239,7 +244,7 @@ impl Work {
         }
         let before = idle.max(used_before);
         (0..table.shards()).for_each(|shard| {
-            table.evict(shard, |_, used| used < before);
+            table.evict(shard, before);
         });
     }
 
@@ -257,7 +262,7 @@ impl Work {
         // Those in memory are over too; their rows were expired above, or are when they are copied.
         let table = &self.sequences.table;
         (0..table.shards()).for_each(|shard| {
-            table.evict(shard, |_, used| used < idle_since);
+            table.evict(shard, idle_since);
         });
     }
 }

@@ -91,7 +91,7 @@ impl Sequences {
         models: &Models,
     ) -> Result<StateAnswer, Fault> {
         let hash = ModelHash(portable.hash);
-        let model = models.of_hash(&hash).filter(|model| model.description.name == turn.key.model);
+        let model = models.of_hash(&turn.key.model, &hash);
         let model = model.ok_or_else(|| {
             let message =
                 format!("the state is of another model ({hash}) than those named {} here", turn.key.model);
@@ -111,7 +111,7 @@ impl Sequences {
         // Whoever goes away while the log writes leaves a sequence that is made again from what the log then holds.
         let before = turn.take();
         let position = match self.promise(&turn, used, change).await {
-            Ok(written) => written.unwrap_or(Position(was.0 + 1)),
+            Ok(written) => written.unwrap_or_else(|| self.unlogged(was)),
             Err(fault) => {
                 turn.put(before);
                 return Err(fault);
@@ -137,7 +137,7 @@ impl Sequences {
             }
         };
         if let Held::Here(resident) = before {
-            let position = position.unwrap_or(Position(resident.position.0 + 1));
+            let position = position.unwrap_or_else(|| self.unlogged(resident.position));
             turn.put(Held::Here(Box::new(resident.removed(position, used.0))));
         }
         Ok(StateAnswer { step: known.step, state: Vec::new() })

@@ -75,6 +75,12 @@ impl Sequences {
         self.durable.as_ref().filter(|_| self.options.is_durable).map(|durable| &durable.log)
     }
 
+    /// The position of a change that is not written to the log: behind all that is, also what an earlier run has left there.
+    pub(crate) fn unlogged(&self, after: Position) -> Position {
+        let logged = self.durable.as_ref().map_or(Position(0), |durable| durable.log.next());
+        Position(after.0 + 1).max(logged)
+    }
+
     /// Asks for a turn and, when it has come, brings the sequence into memory. Where the caller `replaces` whatever is
     /// there, it does not matter that it cannot be had any more.
     pub(crate) async fn arrive(
@@ -145,7 +151,8 @@ impl Sequences {
 
 /// A sequence from the database.
 pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, Fault> {
-    let model = models.of_hash(&row.hash).ok_or_else(|| gone(&row.key, &row.hash.to_string()))?;
+    let model =
+        models.of_hash(&row.key.model, &row.hash).ok_or_else(|| gone(&row.key, &row.hash.to_string()))?;
     let phase = known_phase(row.phase);
     let state = match (&row.state, &model.stateful) {
         (Some(bytes), Some(stateful)) => {

@@ -49,13 +49,9 @@ pub(crate) fn take(
         return job.refuse(Fault::new(Code::Internal, "the model keeps no state"));
     };
     let before = turn.take();
-    // A step that fails leaves a state half-changed. It is dropped with the turn, and made again from log and database;
-    // where there is no log, the state from before is put back.
-    let spare = match (&before, sequences.log()) {
-        (Held::Here(resident), None) => Some(resident.clone()),
-        _ => None,
-    };
-    let give_back = |turn: &mut Turn| spare.into_iter().for_each(|resident| turn.put(Held::Here(resident)));
+    // A step that fails leaves a state half-changed; what was before takes its place again. Whatever ends here in another way
+    // leaves the sequence lost, which is then made again from log and database.
+    let was = before.clone();
     let (mut state, known, position, saved, source) = match (decision, before) {
         (Decision::Begin, before) => {
             let (position, saved) = match &before {
@@ -89,13 +85,13 @@ pub(crate) fn take(
     }));
     let Ok((prediction, warming_up)) = answered else {
         tracing::error!(model = %model.description.name, sequence = %turn.key.id, "the model failed on a step");
-        give_back(&mut turn);
+        turn.put(was);
         return job.refuse(Fault::new(Code::Internal, "the model failed on this step; the server goes on"));
     };
     let predictions = match gather(&model.description, &job.outputs, vec![Ok(prediction)]) {
         Ok(predictions) => predictions,
         Err(fault) => {
-            give_back(&mut turn);
+            turn.put(was);
             return job.refuse(fault);
         }
     };
@@ -139,17 +135,17 @@ pub(crate) fn take(
                     drop(turn);
                     send(Ok(reply));
                 }
-                // What stood in the log before is promised, this is not: the state is made again without it.
+                // What stood in the log before is promised, this is not.
                 Err(error) => {
+                    turn.put(was);
                     drop(turn);
                     send(Err(error.fault()));
                 }
             });
         }
         (change, _) => {
-            // Without a log, positions only tell what the database holds from what it does not.
             let position =
-                if change.is_some() { Position(resident.position.0 + 1) } else { resident.position };
+                if change.is_some() { sequences.unlogged(resident.position) } else { resident.position };
             turn.put(Held::Here(Box::new(Resident { position, ..resident })));
             drop(turn);
             send(Ok(reply));

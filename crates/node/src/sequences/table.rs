@@ -50,6 +50,7 @@ impl Resident {
 }
 
 /// What is in the hand of whoever has a turn.
+#[derive(Clone)]
 pub(crate) enum Held {
     /// Not in memory: the database may hold it.
     Unread,
@@ -106,8 +107,14 @@ impl Table {
         let entry = shard.entry(key.clone()).or_insert_with(unread);
         match entry.held.take() {
             Some(held) => Entering::Now(Turn { table: self.clone(), key: key.clone(), held: Some(held) }),
-            None if entry.waiting.len() >= WAITING_MAX => Entering::Full,
             None => {
+                // Those who have left take nobody's place.
+                if entry.waiting.len() >= WAITING_MAX {
+                    entry.waiting.retain(|waiting| !waiting.is_closed());
+                }
+                if entry.waiting.len() >= WAITING_MAX {
+                    return Entering::Full;
+                }
                 let (sender, receiver) = oneshot::channel();
                 entry.waiting.push_back(sender);
                 Entering::Later(receiver)
@@ -120,19 +127,10 @@ impl Table {
         self.shard(&key).insert(key, Entry { held: Some(held), waiting: VecDeque::new() });
     }
 
-    /// Sequences in memory, and those of them whose state was lost.
-    pub(crate) fn count(&self) -> (usize, usize) {
-        let mut all = (0, 0);
-        for shard in 0..self.shards.len() {
-            for entry in self.lock(shard).values() {
-                match &entry.held {
-                    Some(Held::Lost) => all.1 += 1,
-                    Some(Held::Here(_)) | None => all.0 += 1,
-                    Some(Held::Unread | Held::Absent) => {}
-                }
-            }
-        }
-        all
+    /// Sequences in memory.
+    pub(crate) fn count(&self) -> usize {
+        let is_here = |entry: &&Entry| matches!(entry.held, Some(Held::Here(_)) | None);
+        (0..self.shards.len()).map(|shard| self.lock(shard).values().filter(is_here).count()).sum()
     }
 
     /// Calls `each` with every sequence of a shard that rests in memory; it may change what it says of the database.
@@ -144,13 +142,14 @@ impl Table {
         }
     }
 
-    /// The sequences of a shard of which the database may hold less than the log: those in somebody's hand, and those that
-    /// have changed.
+    /// The sequences of a shard of which the database may hold less than the log: those in somebody's hand, those that
+    /// have changed, and those whose state was lost.
     pub(crate) fn unsettled(&self, shard: usize) -> Vec<SequenceKey> {
         let is_unsettled = |entry: &Entry| match &entry.held {
             None => true,
             Some(Held::Here(resident)) => resident.is_dirty(),
-            Some(_) => false,
+            Some(Held::Lost) => true,
+            Some(Held::Unread | Held::Absent) => false,
         };
         let shard = self.lock(shard);
         shard.iter().filter(|(_, entry)| is_unsettled(entry)).map(|(key, _)| key.clone()).collect()
@@ -168,20 +167,16 @@ impl Table {
         }
     }
 
-    /// Lets go of the sequences of a shard that `give_up` names, where they rest and the database holds all of them.
-    pub(crate) fn evict(
-        &self,
-        shard: usize,
-        mut give_up: impl FnMut(&SequenceKey, UnixMillis) -> bool,
-    ) -> usize {
-        let mut evicted = 0;
-        self.lock(shard).retain(|key, entry| {
-            let Some(Held::Here(resident)) = &entry.held else { return true };
-            let goes = !resident.is_dirty() && give_up(key, resident.known.used);
-            evicted += usize::from(goes);
-            !goes
-        });
-        evicted
+    /// Lets go of the sequences of a shard that were last used before `before`, where they rest and the database holds all of
+    /// them.
+    pub(crate) fn evict(&self, shard: usize, before: UnixMillis) {
+        let goes = |_: &SequenceKey, entry: &mut Entry| match &entry.held {
+            Some(Held::Here(resident)) => !resident.is_dirty() && resident.known.used < before,
+            _ => false,
+        };
+        let gone: Vec<_> = self.lock(shard).extract_if(goes).collect();
+        // Dropped after the lock is released: models may go with them, which take another lock.
+        drop(gone);
     }
 
     /// How many shards there are.
@@ -317,7 +312,8 @@ mod tests {
         assert!(matches!(turn.take(), Held::Absent));
         drop(turn);
         assert!(matches!(now(table.enter(&key("a"))).held(), Held::Lost));
-        assert_eq!(table.count(), (0, 1));
+        assert_eq!(table.count(), 0);
+        assert_eq!((0..SHARDS).flat_map(|shard| table.unsettled(shard)).collect::<Vec<_>>(), [key("a")]);
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub enum LogError {
         /// Where the damage begins.
         offset: u64,
     },
+    /// The entry is longer than [`ENTRY_BYTES_MAX`].
+    #[error("the step log takes entries of at most {ENTRY_BYTES_MAX} bytes; send fewer rows in one step")]
+    TooLong,
     /// The log takes nothing more.
     #[error("the step log is closed")]
     Closed,
@@ -66,6 +69,7 @@ impl LogError {
         let code = match self {
             LogError::Io { .. } => Code::LogFailed,
             LogError::Damaged { .. } => Code::FileCorrupt,
+            LogError::TooLong => Code::BodyTooLarge,
             LogError::Closed => Code::Stopping,
         };
         Fault::new(code, self.to_string())
@@ -107,6 +111,9 @@ impl Log {
     /// Appends an entry. `done` is called once, with its position when it is on the disk, or with the reason why it is
     /// not in the log; on the log's own thread, so it must be quick.
     pub fn append(&self, entry: Vec<u8>, done: impl FnOnce(Result<Position, &LogError>) + Send + 'static) {
+        if entry.len() > ENTRY_BYTES_MAX {
+            return done(Err(&LogError::TooLong));
+        }
         if let Err(waiting) = self.shared.push(Waiting { entry, done: Box::new(done) }) {
             (waiting.done)(Err(&LogError::Closed));
         }
@@ -155,6 +162,12 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// A position behind all entries so far.
+    #[must_use]
+    pub fn next(&self) -> Position {
+        self.shared.next()
     }
 
     /// Bytes appended since the newest segment began.

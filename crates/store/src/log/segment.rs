@@ -63,7 +63,7 @@ impl Segment {
     }
 
     /// Calls `each` with every entry, and gives where they end. In the last segment, one that is not whole is the end,
-    /// unless a whole one follows.
+    /// unless it had been promised.
     pub(super) fn read(&self, is_last: bool, each: &mut dyn FnMut(Position, &[u8])) -> Result<u64, LogError> {
         let bytes = fs::read(&self.path).map_err(|error| LogError::io(&self.path, &error))?;
         let damaged = |offset: usize| LogError::Damaged { path: self.path.clone(), offset: offset as u64 };
@@ -74,9 +74,10 @@ impl Segment {
         let mut at = HEAD.len();
         let mut last = None;
         while at < bytes.len() {
-            let Some((position, entry)) = frame::read(&bytes[at..]).filter(|entry| Some(entry.0) > last)
-            else {
-                return match is_last && !any_whole(&bytes[at..], last.unwrap_or(self.first)) {
+            let frame = frame::read(&bytes[at..]).filter(|frame| Some(frame.position) > last);
+            let Some(frame::Frame { position, entry, .. }) = frame else {
+                let next = last.map_or(self.first, |last| Position(last.0 + 1));
+                return match is_last && !any_promised(&bytes[at..], next) {
                     true => Ok(at as u64),
                     false => Err(damaged(at)),
                 };
@@ -89,10 +90,11 @@ impl Segment {
     }
 }
 
-/// Whether a whole entry behind position `after` begins anywhere in `bytes`. Empty ones are not looked for: zeros would
-/// be taken for many.
-fn any_whole(bytes: &[u8], after: Position) -> bool {
+/// Whether a whole entry of a group that began behind `next` stands anywhere in `bytes`: then what is broken at `next` was
+/// promised. One of the same group was not, and a power cut may leave later pages of a group and lose earlier ones.
+fn any_promised(bytes: &[u8], next: Position) -> bool {
+    // Empty ones are not looked for: zeros would be taken for many.
     (0..bytes.len()).any(|at| {
-        frame::read(&bytes[at..]).is_some_and(|(position, entry)| position > after && !entry.is_empty())
+        frame::read(&bytes[at..]).is_some_and(|frame| frame.group > next && !frame.entry.is_empty())
     })
 }

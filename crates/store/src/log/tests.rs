@@ -82,7 +82,8 @@ fn what_a_crash_left_half_written_is_cut_off() {
 fn damage_before_the_end_is_told_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::open(folder.path(), Position(0)).unwrap();
-    append_all(&log, &[b"first", b"second", b"third"]);
+    // One after the other: each was promised before the next was written.
+    [b"first", b"other", b"third"].iter().for_each(|entry| drop(append_all(&log, &[*entry])));
     drop(log);
     let path = segments(folder.path()).remove(0);
     let mut bytes = fs::read(&path).unwrap();
@@ -91,6 +92,26 @@ fn damage_before_the_end_is_told_with_its_place() {
     let fault = Log::open(folder.path(), Position(0)).err().unwrap().fault();
     assert_eq!(fault.code(), Code::FileCorrupt);
     assert!(fault.message().contains("damaged at byte 8"), "{fault}");
+}
+
+#[test]
+fn a_group_that_a_power_cut_tore_is_cut_off_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::open(folder.path(), Position(0)).unwrap();
+    append_all(&log, &[b"promised"]);
+    drop(log);
+    let path = segments(folder.path()).remove(0);
+    // The disk has kept the second entry of a group and not the first.
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.len();
+    frame::write(Position(2), 0, b"torn", &mut bytes);
+    frame::write(Position(3), 1, b"kept", &mut bytes);
+    bytes[end + frame::HEAD] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let log = Log::open(folder.path(), Position(0)).unwrap();
+    assert_eq!(entries(&log, 0), [(1, b"promised".to_vec())]);
+    append_all(&log, &[b"next"]);
+    assert_eq!(entries(&log, 0), [(1, b"promised".to_vec()), (2, b"next".to_vec())]);
 }
 
 #[test]

@@ -82,6 +82,10 @@ impl Shared {
         self.open().end
     }
 
+    pub(super) fn next(&self) -> Position {
+        self.open().next
+    }
+
     pub(super) fn rotate(&self) -> Result<Position, LogError> {
         let mut open = self.open();
         let next = open.next;
@@ -143,7 +147,9 @@ impl Open {
         }
         let first = self.next;
         for (place, Waiting { entry, .. }) in group.iter().enumerate() {
-            frame::write(Position(first.0 + place as u64), entry, bytes);
+            // A group holds far fewer: its entries are in memory.
+            let place_in_group = u32::try_from(place).unwrap_or(u32::MAX);
+            frame::write(Position(first.0 + place as u64), place_in_group, entry, bytes);
         }
         // Positions are never used twice, so that what is left of a group that failed is older than what follows.
         self.next = Position(first.0 + group.len() as u64);

@@ -1,0 +1,178 @@
+//! Steps that fail, with a model that does what a test tells it.
+
+use super::tests::options;
+use super::*;
+use crate::repository::Repository;
+use crate::sequences::{State, Stateful};
+use crate::{Predicted, Prediction, Predictor};
+use spinwell_core::{ModelVersion, NumericProfile, Priority, Samples, SequenceId, Series, TenantId};
+use spinwell_engine::data::Table;
+use spinwell_engine::settings::{Precision, Settings};
+use spinwell_engine::train::{Choice, Feeds, Folds, Options as Training, Score, train};
+use spinwell_engine::{AnyModel, Family, Model, Scratch, Silent, StateError, Window};
+use spinwell_protocol::{ModelDescription, Outputs, Packing};
+use std::time::Duration;
+
+/// A model that panics on rows of 13, after it has taken them in.
+struct Fragile(Arc<Model>);
+
+impl Predictor for Fragile {
+    fn predict(&self, windows: &[Window<'_>]) -> Predicted {
+        self.0.predict(windows)
+    }
+}
+
+impl Stateful for Fragile {
+    fn fresh(&self) -> State {
+        Stateful::fresh(&*self.0)
+    }
+
+    fn feed(&self, state: &mut State, rows: &Series, scratch: &mut Scratch) {
+        self.0.feed(state, rows, scratch);
+        assert!(rows.value(0, 0, 0) != 13.0, "thirteen");
+    }
+
+    fn answer(&self, state: &State, scratch: &mut Scratch) -> (Prediction, bool) {
+        self.0.answer(state, scratch)
+    }
+
+    fn save(&self, state: &State) -> Vec<u8> {
+        self.0.save(state)
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Result<State, StateError> {
+        self.0.restore(bytes)
+    }
+
+    fn profile(&self) -> NumericProfile {
+        Stateful::profile(&*self.0)
+    }
+}
+
+fn trained() -> Model {
+    let wave = |t: usize| (t as f64 * 0.5).sin() + 0.1 * (t as f64 * 2.3).cos();
+    let columns = vec![(0..200).map(wave).collect()];
+    let table =
+        Table { names: vec!["c".into()], columns, missing: Vec::new(), times: None, notes: Vec::new() };
+    let options = Training {
+        targets: 1,
+        feeds: Feeds::Everything,
+        horizon: 1,
+        season: Some(1),
+        choice: Choice::Only(Family::Linear),
+        settings: Settings::parse(["lags=2"]).unwrap(),
+        precision: Precision::F32,
+        trials: 1,
+        coverage: 0.9,
+        seed: 1,
+        score: Score::Path,
+        time_column: None,
+    };
+    train(&table, &Folds::inside(200), &options, &Silent).unwrap().model
+}
+
+struct Bench {
+    node: Arc<Node>,
+    model: Arc<ModelDescription>,
+}
+
+/// A node with such a model, and with a data folder where one is given.
+async fn bench(data: Option<&Path>) -> Bench {
+    let options = Options { data: data.map(Path::to_owned), ..options(1, 100) };
+    let started = tokio::task::spawn_blocking(move || {
+        let runtime = Handle::current();
+        let durable =
+            options.data.as_ref().map(|own| (Durable::open(own, &runtime).unwrap(), runtime.clone()));
+        let queue = Arc::new(Queue::new(limits(&options)));
+        let bounds = Bounds { windows_max: 8, rows_max: 100, rows_in_all_max: 800 };
+        let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), kept: None };
+        let any = AnyModel::Forecaster(trained());
+        let mut loaded = repository::place(any, &"m".parse().unwrap(), ModelVersion(1), &terms);
+        let fragile = Arc::new(Fragile(Arc::new(trained())));
+        loaded.predictor = fragile.clone();
+        loaded.stateful = Some(fragile);
+        let model = loaded.description.clone();
+        let repository = Repository { models: vec![Arc::new(loaded)], ..Repository::default() };
+        let node = Node::with(Models::new(None, terms, repository), queue, durable, &options).unwrap();
+        Bench { node: Arc::new(node), model }
+    });
+    started.await.unwrap()
+}
+
+impl Bench {
+    fn step(&self, rows: &[f32], step: u64) -> InferFuture {
+        let series = Series::new(1, rows.len(), 1, Samples::F32(rows.to_vec())).unwrap();
+        let id = SequenceId::of_text("s").unwrap();
+        self.node.infer(InferRequest {
+            model: self.model.clone(),
+            series,
+            outputs: Outputs::usual(&self.model, Packing::Json),
+            deadline: clock::now() + Duration::from_secs(600),
+            priority: Priority::Normal,
+            tenant: TenantId("t".into()),
+            sequence: Some(SequenceCall { id, starts: step == 1, ends: false, step: Some(step) }),
+        })
+    }
+
+    async fn state(&self) -> Result<(u64, Vec<u8>), Code> {
+        let id = SequenceId::of_text("s").unwrap();
+        let key = SequenceKey { tenant: TenantId("t".into()), model: self.model.name.clone(), id };
+        let answer = self.node.sequence_state(key, StateRequest::Get).await.map_err(|fault| fault.code())?;
+        Ok((answer.step, answer.state))
+    }
+
+    async fn stop(self) {
+        tokio::task::spawn_blocking(move || self.node.stop()).await.unwrap();
+    }
+}
+
+fn code<T>(result: Result<T, Fault>) -> Code {
+    result.err().map(|fault| fault.code()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_fails_leaves_the_sequence_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    for data in [None, Some(folder.path())] {
+        let bench = bench(data).await;
+        assert_eq!(code(bench.step(&[13.0], 1).await), Code::Internal);
+        assert_eq!(bench.state().await, Err(Code::SequenceUnknown), "it was not begun");
+        bench.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+        let before = bench.state().await.unwrap();
+        assert_eq!(code(bench.step(&[13.0], 2).await), Code::Internal);
+        assert_eq!(bench.state().await.unwrap(), before);
+        assert_eq!(bench.step(&[2.5], 2).await.unwrap().sequence.unwrap().step, 2);
+        bench.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_the_log_does_not_take_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = bench(Some(folder.path())).await;
+    bench.step(&[1.0, 2.0], 1).await.unwrap();
+    let before = bench.state().await.unwrap();
+    bench.node.inner.sequences.log().unwrap().close();
+    assert_eq!(code(bench.step(&[3.0], 2).await), Code::Stopping);
+    assert_eq!(bench.state().await.unwrap(), before);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_of_one_sequence_are_taken_in_the_order_in_which_they_came() {
+    let bench = bench(None).await;
+    let answers: Vec<_> = (1..=50).map(|step| bench.step(&[step as f32 / 100.0], step)).collect();
+    for (answer, step) in answers.into_iter().zip(1..) {
+        assert_eq!(answer.await.unwrap().sequence.unwrap().step, step);
+    }
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_takes_no_answer_keeps_nobody_from_a_turn() {
+    let bench = bench(None).await;
+    // Nobody polls the first two.
+    let _unread = [bench.step(&[1.0], 1), bench.step(&[2.0], 2)];
+    assert_eq!(bench.step(&[3.0], 3).await.unwrap().sequence.unwrap().step, 3);
+    bench.stop().await;
+}
