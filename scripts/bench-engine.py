@@ -261,7 +261,7 @@ Written by `engine_speed --cost` in the same run, on {called[0]}. *Said* is the 
 {whole_models}
 """
     if args.only == "*":
-        RESULT.write_text(text)
+        Path(args.out).write_text(text)
     return text, missed
 
 
@@ -270,6 +270,7 @@ def main():
     parser.add_argument("--engine", default="target/release/examples/engine_speed", help="our program")
     parser.add_argument("--python", default="target/venv-peers/bin/python", help="an interpreter that has the peers")
     parser.add_argument("--only", default="*", help="workloads to run, as a pattern; the results file stays as it is")
+    parser.add_argument("--out", default=str(RESULT), help="the results file")
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", "3")))
     parser.add_argument("--seconds", type=float, default=0.3, help="about how long each figure runs")
     parser.add_argument("--json", action="store_true", help="print all figures as one JSON document instead of tables")

@@ -8,11 +8,13 @@ use crate::training_args::{Data, TrainingArgs, read_data};
 use crate::{classify, detect, failure, pictures};
 use serde_json::{Value, json};
 use spinwell_core::{Code, ModelName};
-use spinwell_engine::Model;
 use spinwell_engine::backtest::{Evaluation, Mode, Plan, Units, evaluate};
 use spinwell_engine::cost::in_words;
 use spinwell_engine::data::Table;
-use spinwell_engine::train::{self, ExpectedCost, Folds, Options, Score, Trained, Verdict, WINDOW_US_WARN};
+use spinwell_engine::train::{
+    self, Choice, ExpectedCost, Folds, Options, Score, Trained, Verdict, WINDOW_US_WARN,
+};
+use spinwell_engine::{Family, Model};
 use spinwell_node::Cards;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -162,15 +164,19 @@ pub(crate) fn announce_costs(training: &TrainingArgs, table: &Table, folds: &Fol
     for expected in train::expected_costs(table, folds, options) {
         let ExpectedCost { family, window_us, window_rows } = expected;
         let time = in_words(window_us);
+        let what = match options.choice {
+            Choice::Only(Family::Hybrid) => format!("the {family} part of a hybrid"),
+            _ => format!("a model of family {family}"),
+        };
         if expected.is_high() {
             remark(&format!(
-                "warning: a model of family {family} with these settings costs about {time} of one core a window of {window_rows} rows, \
+                "warning: {what} with these settings costs about {time} of one core a window of {window_rows} rows, \
                  more than {}: make it smaller, or expect deadlines to be missed",
                 in_words(WINDOW_US_WARN)
             ));
         } else if !training.json {
             remark(&format!(
-                "a model of family {family} with these settings costs about {time} of one core a window of {window_rows} rows"
+                "{what} with these settings costs about {time} of one core a window of {window_rows} rows"
             ));
         }
     }

@@ -155,6 +155,10 @@ fn costs_are_said_of_what_was_fixed_by_hand_and_warned_of_beyond_a_tenth_of_a_se
     assert_eq!(both.iter().map(|said| said.family).collect::<Vec<_>>(), [Family::Echo, Family::Spiking]);
     assert!(both.iter().all(|said| !said.is_high()), "{both:?}");
     assert!(said(&["units=200", "density=0.1"])[0].window_us < both[0].window_us);
+    // Where the search may choose dense reservoirs, those are the dearest.
+    let free = said(&["units=600"])[0].window_us;
+    assert!(free > 2.0 * said(&["units=600", "topology=random"])[0].window_us, "{free}");
+    assert_eq!(free, said(&["units=600", "topology=orthogonal"])[0].window_us);
     let high = said(&["qubits=8", "reservoirs=2"]);
     assert!(high[0].is_high() && high[0].window_us > WINDOW_US_WARN, "{high:?}");
     // What does not suit the table is for training to say.

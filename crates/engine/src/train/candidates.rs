@@ -141,10 +141,13 @@ impl<'t> Plan<'t> {
         let lags = linear.iter().filter(|spec| !spec.shared).min_by_key(per_channel);
         let lags = lags.map_or_else(Lags::none, |spec| spec.lags.clone());
         let drawn = [Family::Echo, Family::Spiking, Family::Quantum].into_iter();
-        let reservoirs = drawn.filter(|&family| self.draws(family)).filter_map(|family| {
-            let blocks = vec![draws::block(&self.task, family, 0, size)?];
+        let reservoirs = drawn.filter(|&family| self.draws(family)).flat_map(|family| {
+            let drawn = draws::examples(family, size).iter();
+            drawn.filter_map(move |&index| Some((family, draws::block(&self.task, family, index, size)?)))
+        });
+        let reservoirs = reservoirs.map(|(family, block)| {
             let spec = self.spec(family, self.transforms()[0], lags.clone());
-            Some(Spec { blocks, mixing: self.mixing(), ..spec })
+            Spec { blocks: vec![block], mixing: self.mixing(), ..spec }
         });
         let reservoirs: Vec<Spec> = reservoirs.collect();
         let products = if self.draws(Family::Ngrc) { self.products() } else { Vec::new() };

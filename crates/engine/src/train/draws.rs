@@ -41,6 +41,8 @@ const fn known(topology: Topology, spectral_radius: f64, leak: f64, input_scale:
 }
 
 /// Demand, sensor and climate series; then driven systems with memory, chaotic flows and maps.
+/// The first of [`KNOWN_ECHOES`] that is dense whatever the density.
+const DENSE_ECHO: usize = 2;
 const KNOWN_ECHOES: [KnownEcho; 6] = [
     known(Topology::Random, 0.9, 0.3, 0.3),
     known(Topology::Random, 0.9, 0.6, 0.3),
@@ -49,6 +51,15 @@ const KNOWN_ECHOES: [KnownEcho; 6] = [
     KnownEcho { seasonal: false, ..known(Topology::Random, 0.9, 1.0, 0.3) },
     known(Topology::Cycle, 0.95, 1.0, 0.15),
 ];
+
+/// Which settings of a family stand for all of a size where costs and room are foretold: the smallest are the first, the
+/// dearest of echo-state networks are dense.
+pub(super) fn examples(family: Family, size: Size) -> &'static [usize] {
+    match (family, size) {
+        (Family::Echo, Size::Full) => &[0, DENSE_ECHO],
+        _ => &[0],
+    }
+}
 
 /// The `index`-th settings of a family; `None` for families without a reservoir.
 pub(super) fn block(task: &Task<'_>, family: Family, index: usize, size: Size) -> Option<BlockSettings> {

@@ -1,9 +1,12 @@
-//! Whether what training would hold has room, before any of it is allocated.
+//! Whether the sums that training would hold have room, before any of them is allocated.
 //!
 //! Sums of products take features² numbers for each stretch of the folds, and a large bank of reservoirs asks for more
 //! than any machine has without looking absurd in its settings. What a candidate takes follows from its choices alone,
 //! so it is counted, not tried. Settings fixed by hand that leave no room even for a family's smallest candidate are
 //! refused before training begins; a candidate of the search itself that is too large is passed over.
+//!
+//! The reservoirs themselves are not counted: each bank has a limit of its own, and those of the candidates that were tried
+//! are kept until training ends.
 //!
 //! The limit is a constant and not what the machine has: which candidates are tried must not depend on the machine.
 
@@ -34,7 +37,9 @@ fn bytes(features: usize, outputs: usize, folds: usize) -> u64 {
     let matrices = matrices(folds) as f64;
     let (f, o) = (features as f64 + 1.0, outputs as f64);
     let waiting = 2.0 * (folds as f64 + 1.0) * linalg::CHUNK_ROWS as f64 * (f + o);
-    (size_of::<f64>() as f64 * (matrices * f * (f + o) + waiting)) as u64
+    // Eight penalties a fold may wait for the choice between them.
+    let readouts = 8.0 * folds as f64 * f * o;
+    (size_of::<f64>() as f64 * (matrices * f * (f + o) + waiting + readouts)) as u64
 }
 
 /// The most features that fit.
@@ -58,8 +63,13 @@ fn bytes_of(task: &Task<'_>, spec: &Spec) -> u64 {
 
 /// How many of some candidates may be under way at the same time, at least one.
 pub(super) fn together<'s>(task: &Task<'_>, specs: impl Iterator<Item = &'s Spec>) -> usize {
-    let largest = specs.map(|spec| bytes_of(task, spec)).max().unwrap_or(0).max(1);
-    usize::try_from(bytes_max(task) / largest).unwrap_or(usize::MAX).max(1)
+    at_once(bytes_max(task), specs.map(|spec| bytes_of(task, spec)))
+}
+
+/// How many of candidates of these bytes have room; those that have none even alone are passed over and hold nothing.
+fn at_once(bytes_max: u64, bytes: impl Iterator<Item = u64>) -> usize {
+    let largest = bytes.filter(|&bytes| bytes <= bytes_max).max().unwrap_or(0).max(1);
+    usize::try_from(bytes_max / largest).unwrap_or(usize::MAX).max(1)
 }
 
 /// Refuses a candidate that cannot be had, or has no room.
@@ -117,5 +127,16 @@ mod tests {
         assert_eq!(features_max(1, 3, 10), 0);
         // What the constant promises.
         assert!((4300..6000).contains(&features_max(8, 3, BYTES_MAX)));
+    }
+
+    #[test]
+    fn as_many_run_at_once_as_have_room_together() {
+        let at_once = |bytes: &[u64]| at_once(100, bytes.iter().copied());
+        assert_eq!(at_once(&[66, 10]), 1);
+        assert_eq!(at_once(&[31, 10]), 3);
+        assert_eq!(at_once(&[50, 50]), 2);
+        assert_eq!(at_once(&[400, 31]), 3, "one that is passed over");
+        assert_eq!(at_once(&[400]), 100, "nothing runs");
+        assert_eq!(at_once(&[]), 100);
     }
 }
