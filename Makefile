@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance bench-w1 accuracy fuzz bench-engine clean
+.PHONY: help demo test lint unit conformance bench-w1 bench-serving accuracy fuzz bench-engine clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -11,6 +11,7 @@ help:
 	@echo "make accuracy     every accuracy gate on the data sets of ../shared/data, as docs/results/accuracy.md (resumable)"
 	@echo "make fuzz         fuzz model files and CSV files, FUZZ_SECONDS=60 each; needs nightly Rust and cargo-fuzz"
 	@echo "make bench-engine kernels and training beside ReservoirPy, rclib, numpy and qulacs, as docs/results/engine-speed.md"
+	@echo "make bench-serving  serving beside tritonserver, pytriton and MLServer, as docs/results/serving.md (about 15 minutes)"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
 demo:
@@ -46,6 +47,11 @@ accuracy:
 bench-w1:
 	@scripts/need.sh build wrk
 	@scripts/bench-w1.sh
+
+bench-serving:
+	@scripts/need.sh build wrk serving
+	cargo build --release --quiet
+	@python3 scripts/bench-serving.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" --venv target/venv-serving $${OUT:+--out "$$OUT"}
 
 bench-engine:
 	@scripts/need.sh build peers

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, peers, wrk.
+# Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, peers, serving, wrk.
 # Debian or Ubuntu with apt; elsewhere it says what to install by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +8,7 @@ packages=()
 for topic in "$@"; do
   case $topic in
     build) command -v cc >/dev/null || packages+=(gcc libc6-dev) ;;
-    python|peers)
+    python|peers|serving)
       command -v python3 >/dev/null || packages+=(python3)
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv) ;;
     # A driver that computes on the CPU: what the tests of graphics cards run on.
@@ -55,5 +55,15 @@ for topic in "$@"; do
     mkdir -p target
     python3 -m venv --clear target/venv-peers
     target/venv-peers/bin/pip install --quiet --disable-pip-version-check numpy scipy reservoirpy rclib qulacs
+  fi
+done
+
+# What serving is measured against. The python backend of this tritonserver answers nothing with numpy 2.
+for topic in "$@"; do
+  if [ "$topic" = serving ] && ! target/venv-serving/bin/python -c 'import pytriton, mlserver, numpy; assert numpy.__version__ < "2"' 2>/dev/null; then
+    echo "installing with pip into target/venv-serving: nvidia-pytriton mlserver (some minutes)"
+    mkdir -p target
+    python3 -m venv --clear target/venv-serving
+    target/venv-serving/bin/pip install --quiet --disable-pip-version-check nvidia-pytriton mlserver 'numpy<2' 'pandas<3'
   fi
 done

@@ -189,7 +189,7 @@ impl Client {
 }
 
 /// The server's own fault, from the body of an answer that is not a 200.
-fn fault_of(status: u16, body: &[u8]) -> Fault {
+pub(crate) fn fault_of(status: u16, body: &[u8]) -> Fault {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = document["error"].as_str().map_or_else(
         || format!("the server answered with status {status} and no message"),

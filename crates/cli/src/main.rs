@@ -5,6 +5,7 @@
 
 mod adapt;
 mod backtest;
+mod bench;
 mod classify;
 mod client;
 mod detect;
@@ -65,6 +66,8 @@ enum Command {
     Predict(predict::Args),
     /// Serve models over HTTP and gRPC (Open Inference Protocol V2).
     Serve(serve::ServeArgs),
+    /// Put a server under load and say what its users would have seen: latencies, throughput, failures.
+    Bench(Box<bench::Args>),
 }
 
 fn main() -> ExitCode {
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Adapt(args) => adapt::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) if output::is_lost() => {

@@ -269,6 +269,14 @@ impl<R: Real> Block<R> {
         matches!(&self.reservoir, Reservoir::Echo(echo) if echo.prefers_lanes())
     }
 
+    /// From how many streams on one stream per lane is faster; none where it never is.
+    pub(crate) fn lanes_from(&self) -> Option<usize> {
+        match &self.reservoir {
+            Reservoir::Echo(echo) => echo.lanes_from(),
+            _ => None,
+        }
+    }
+
     /// Numbers of a stream's vector in lanes.
     pub(crate) fn vector_len(&self) -> usize {
         match &self.reservoir {

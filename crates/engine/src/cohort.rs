@@ -11,8 +11,6 @@ use crate::kernel::{LANES, Real, Width};
 
 /// Most streams in a cohort: four registers of 32-bit numbers. More would not be faster.
 pub(crate) const STREAMS_MAX: usize = 64;
-/// Fewer streams than this are faster one after the other than in the lanes of a register.
-pub(crate) const LANES_FROM: usize = 4;
 
 /// What has a memory that an encoder can advance.
 pub(crate) trait Remembers<R> {
@@ -47,6 +45,8 @@ impl<R, T: Remembers<R>> Remembers<R> for &mut T {
 pub(crate) struct Cohort<R> {
     /// Streams that there is room for in lanes; 0 while streams keep all their state themselves.
     stride: usize,
+    /// Fewer streams than this are faster one after the other than in lanes.
+    lanes_from: usize,
     /// For each block, the vectors of all streams lane by lane; empty where the block does not step so.
     lanes: Vec<Vec<R>>,
     /// What the block in turn hears, stream after stream.
@@ -64,7 +64,9 @@ pub(crate) struct Cohort<R> {
 impl<R: Real> Cohort<R> {
     /// Prepares for `streams` fresh streams.
     pub(crate) fn begin(&mut self, encoder: &Encoder<R>, streams: usize) {
-        let wanted = streams >= LANES_FROM && encoder.blocks.iter().any(Block::prefers_lanes);
+        let lanes_from = encoder.blocks.iter().filter_map(Block::lanes_from).min();
+        self.lanes_from = lanes_from.unwrap_or(usize::MAX);
+        let wanted = streams >= self.lanes_from;
         self.stride = if wanted { streams.next_multiple_of(LANES) } else { 0 };
         self.lanes.clear();
         self.left_out.clear();
@@ -88,6 +90,11 @@ impl<R: Real> Cohort<R> {
     #[inline(always)]
     pub(crate) fn steps(&self, block: usize) -> bool {
         !self.left_out.contains(&block)
+    }
+
+    /// Whether so many streams have their states in lanes and would be faster without.
+    pub(crate) fn are_too_few(&self, streams: usize) -> bool {
+        self.is_in_lanes() && streams < self.lanes_from
     }
 
     /// Whether any block has its states in lanes.

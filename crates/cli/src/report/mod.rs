@@ -7,7 +7,7 @@
 mod charts;
 mod diagnosis;
 mod examples;
-mod figure;
+pub(crate) mod figure;
 mod words;
 
 pub(crate) use diagnosis::{Diagnosis, Step};
@@ -117,6 +117,7 @@ fn page(case: &Case, diagnosis: &Diagnosis) -> String {
         .collect();
     format!(
         include_str!("page.html"),
+        brand = "spinwell evaluation",
         title = escaped(&title),
         style = include_str!("style.css"),
         heading = escaped(&title),

@@ -6,6 +6,7 @@
 mod activity;
 mod anomaly;
 mod bad_input;
+mod bench;
 mod classify;
 mod devices;
 mod evaluate;

@@ -89,6 +89,14 @@ impl<R: Real> Echo<R> {
         matches!(self.kernel, Kernel::Sparse(_))
     }
 
+    /// From how many streams on one stream per lane is faster; none where it never is.
+    pub(crate) fn lanes_from(&self) -> Option<usize> {
+        match &self.kernel {
+            Kernel::Sparse(sparse) => Some(sparse.lanes_from()),
+            _ => None,
+        }
+    }
+
     /// A stream's vector before its first row: the state (zeros), room for the inputs, and the constant 1.
     pub(crate) fn fresh(&self) -> Vec<R> {
         let mut vector = vec![R::ZERO; self.vector_len()];

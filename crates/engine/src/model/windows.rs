@@ -8,7 +8,7 @@ use super::forecaster::{Buffers, Profile, Row};
 use super::readout::Parts;
 use super::stream::StreamOf;
 use super::{Forecast, Scratch, Window, WindowError};
-use crate::cohort::{LANES_FROM, STREAMS_MAX};
+use crate::cohort::STREAMS_MAX;
 use crate::kernel::dispatch;
 use spinwell_core::Samples;
 
@@ -118,7 +118,7 @@ impl<R: Profile> Parts<R> {
                 buffers.cohort.move_lane(lanes.len(), place);
             }
         }
-        if lanes.len() < LANES_FROM && buffers.cohort.is_in_lanes() {
+        if buffers.cohort.are_too_few(lanes.len()) {
             for (place, stream) in streams.iter_mut().enumerate() {
                 buffers.cohort.bring_home(place, &mut stream.memory);
             }

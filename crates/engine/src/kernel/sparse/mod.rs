@@ -58,6 +58,17 @@ impl<R: Real> Sparse<R> {
         self.joint.width.next_power_of_two().max(32)
     }
 
+    /// From how many streams on lanes are faster than one stream after the other. A register of 16 lanes costs as much as
+    /// 9 to 15 streams by permutations, and as much as 2 where values are loaded one by one (docs/results/engine-speed.md,
+    /// the rows `echo-*-sparse-1` and `-16`).
+    pub(crate) fn lanes_from(&self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if super::avx512().is_some() && self.permuted.is_some() {
+            return 11;
+        }
+        3
+    }
+
     /// `output = matrix · vector`. `padded` has room for a copy of the vector.
     ///
     /// # Panics

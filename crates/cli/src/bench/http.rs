@@ -1,0 +1,274 @@
+//! Requests over HTTP/1.1: JSON, binary tensors, or the batch call, each caller on a connection of its own.
+
+use super::tally::Ended;
+use super::work::{Subject, little_endian};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use spinwell_core::{Code, Fault};
+use spinwell_protocol::grpc::wire::ModelMetadataResponse;
+use spinwell_protocol::grpc::wire::model_metadata_response::TensorMetadata;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+
+/// Bodies that are made before the run, so that making them is not measured; callers go round them.
+const BODIES: u64 = 64;
+
+/// What is posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An inference request in JSON.
+    Json,
+    /// An inference request with its tensor as bytes, answered in the same way.
+    Binary,
+    /// A batch call of one-window requests.
+    Batch,
+}
+
+/// The bodies of a run and where they go.
+#[derive(Debug)]
+pub(crate) struct Posts {
+    kind: Kind,
+    authority: String,
+    path: String,
+    windows: u64,
+    /// Bodies with the length of their JSON.
+    bodies: Vec<(Bytes, usize)>,
+}
+
+impl Posts {
+    /// Makes the bodies.
+    pub(crate) fn new(kind: Kind, authority: &str, subject: &Subject) -> Arc<Self> {
+        let path = match kind {
+            Kind::Json | Kind::Binary => subject.infer_path(),
+            Kind::Batch => "/v1/predictions".to_owned(),
+        };
+        let bodies = (0..BODIES).map(|number| body(kind, subject, number)).collect();
+        Arc::new(Self {
+            kind,
+            authority: authority.to_owned(),
+            path,
+            windows: subject.windows as u64,
+            bodies,
+        })
+    }
+
+    fn request(&self, number: u64) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let place = usize::try_from(number % BODIES).unwrap_or(0);
+        let (body, json_bytes) = self.bodies[place].clone();
+        let mut request = Request::post(&self.path).header(header::HOST, &self.authority);
+        request = match self.kind {
+            Kind::Binary => request
+                .header(header::CONTENT_TYPE, "application/octet-stream")
+                .header("inference-header-content-length", json_bytes),
+            Kind::Json | Kind::Batch => request.header(header::CONTENT_TYPE, "application/json"),
+        };
+        request.body(Full::new(body))
+    }
+}
+
+fn body(kind: Kind, subject: &Subject, number: u64) -> (Bytes, usize) {
+    let shape = [subject.windows, subject.rows, subject.channels];
+    let input = |key: &str, value: Value| json!({"name": subject.input, "shape": shape, "datatype": "FP32", key: value});
+    let values = subject.values(number, subject.windows);
+    let mut bytes = match kind {
+        Kind::Json => json!({"inputs": [input("data", json!(values))]}).to_string(),
+        Kind::Binary => {
+            let size = json!({"binary_data_size": values.len() * size_of::<f32>()});
+            json!({"parameters": {"binary_data_output": true}, "inputs": [input("parameters", size)]})
+                .to_string()
+        }
+        Kind::Batch => {
+            let window =
+                |values: &[f32]| values.chunks(subject.channels).map(<[f32]>::to_vec).collect::<Vec<_>>();
+            let windows = values.chunks(subject.rows * subject.channels).enumerate();
+            let one = |(index, values): (usize, &[f32])| {
+                let mut one =
+                    json!({"id": index.to_string(), "model": subject.name, "series": window(values)});
+                if let Some(version) = subject.version {
+                    one["version"] = json!(version.to_string());
+                }
+                one
+            };
+            json!({"requests": windows.map(one).collect::<Vec<_>>()}).to_string()
+        }
+    }
+    .into_bytes();
+    let json_bytes = bytes.len();
+    if kind == Kind::Binary {
+        bytes.extend(little_endian(&values));
+    }
+    (bytes.into(), json_bytes)
+}
+
+/// What the server says of a model.
+///
+/// # Errors
+/// The server's own fault, or [`Code::Unreachable`].
+pub(crate) async fn metadata(
+    authority: &str,
+    name: &str,
+    version: Option<u32>,
+) -> Result<ModelMetadataResponse, Fault> {
+    let version = version.map(|version| format!("/versions/{version}")).unwrap_or_default();
+    let page = page(authority, &format!("/v2/models/{name}{version}")).await?;
+    let document: Value = serde_json::from_str(&page)
+        .map_err(|error| Fault::new(Code::Unreachable, format!("{authority} answers no JSON: {error}")))?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let inputs = document["inputs"].as_array().into_iter().flatten().map(|input| TensorMetadata {
+        name: text(&input["name"]),
+        datatype: text(&input["datatype"]),
+        shape: input["shape"].as_array().into_iter().flatten().filter_map(Value::as_i64).collect(),
+    });
+    let properties = document["properties"].as_object().into_iter().flatten();
+    Ok(ModelMetadataResponse {
+        name: text(&document["name"]),
+        inputs: inputs.collect(),
+        properties: properties.map(|(key, value)| (key.clone(), text(value))).collect(),
+        ..ModelMetadataResponse::default()
+    })
+}
+
+/// Gets a page.
+///
+/// # Errors
+/// The server's own fault, or [`Code::Unreachable`].
+pub(crate) async fn page(authority: &str, path: &str) -> Result<String, Fault> {
+    let unreachable =
+        |why: &str| Fault::new(Code::Unreachable, format!("{authority} cannot be reached: {why}"));
+    let mut connection = connect(authority).await.map_err(unreachable)?;
+    let request = Request::get(path).header(header::HOST, authority).body(Full::default());
+    let request = request.map_err(|_| {
+        Fault::new(Code::OptionInvalid, format!("{path:?} cannot be asked for: is the model's name right?"))
+    })?;
+    let response = connection.send_request(request).await.map_err(|error| unreachable(&error.to_string()))?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| unreachable(&error.to_string()))?;
+    let body = body.to_bytes();
+    if status != StatusCode::OK {
+        return Err(crate::client::fault_of(status.as_u16(), &body));
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, &'static str> {
+    let stream = TcpStream::connect(authority).await.map_err(|_| "client-connect")?;
+    stream.set_nodelay(true).map_err(|_| "client-connect")?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| "client-connect")?;
+    // Ends with the connection; a caller sees its end as that of a request.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// A caller with a connection, which is opened again where the server closes it.
+#[derive(Debug)]
+pub(crate) struct HttpCaller {
+    posts: Arc<Posts>,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl HttpCaller {
+    pub(crate) fn new(posts: Arc<Posts>) -> Self {
+        Self { posts, connection: None }
+    }
+
+    /// Sends a request and reads its whole answer.
+    pub(crate) async fn call(&mut self, number: u64) -> Ended {
+        match self.exchange(number).await {
+            Ok((StatusCode::OK, body)) => self.answered(&body),
+            Ok((status, body)) => Ended::Failed(code_of(status, &body)),
+            Err(what) => {
+                self.connection = None;
+                Ended::Failed(what.to_owned())
+            }
+        }
+    }
+
+    async fn exchange(&mut self, number: u64) -> Result<(StatusCode, Bytes), &'static str> {
+        let request = self.posts.request(number).map_err(|_| "client-request")?;
+        let connection = self.connection().await?;
+        let response = connection.send_request(request).await.map_err(|_| "client-connection-lost")?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|_| "client-answer-cut-off")?;
+        Ok((status, body.to_bytes()))
+    }
+
+    async fn connection(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, &'static str> {
+        if let Some(mut sender) = self.connection.take()
+            && sender.ready().await.is_ok()
+        {
+            return Ok(self.connection.insert(sender));
+        }
+        let sender = connect(&self.posts.authority).await?;
+        Ok(self.connection.insert(sender))
+    }
+
+    fn answered(&self, body: &[u8]) -> Ended {
+        if self.posts.kind != Kind::Batch {
+            return Ended::Answered { predictions: self.posts.windows, refused: Vec::new() };
+        }
+        let Ok(answer) = serde_json::from_slice::<BatchAnswer>(body) else {
+            return Ended::Failed("client-answer-unreadable".to_owned());
+        };
+        let refused: Vec<String> =
+            answer.results.into_iter().filter(|one| one.status != 200).map(|one| one.code).collect();
+        Ended::Answered { predictions: self.posts.windows - refused.len() as u64, refused }
+    }
+}
+
+/// What is read of a batch call's answer.
+#[derive(Deserialize)]
+struct BatchAnswer {
+    results: Vec<BatchResult>,
+}
+
+#[derive(Deserialize)]
+struct BatchResult {
+    status: u16,
+    #[serde(default)]
+    code: String,
+}
+
+/// The server's own code, or its status where it names none.
+fn code_of(status: StatusCode, body: &[u8]) -> String {
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    document["code"].as_str().map_or_else(|| format!("http-{}", status.as_u16()), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::work::example;
+    use super::*;
+
+    #[test]
+    fn bodies_are_what_the_protocol_says() {
+        let subject = example();
+        let (json, json_bytes) = body(Kind::Json, &subject, 1);
+        let document: Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(json_bytes, json.len());
+        assert_eq!(document["inputs"][0]["shape"], json!([4, 3, 2]));
+        assert_eq!(document["inputs"][0]["data"].as_array().unwrap().len(), 24);
+        let (binary, json_bytes) = body(Kind::Binary, &subject, 1);
+        assert_eq!(binary.len() - json_bytes, 24 * 4);
+        let document: Value = serde_json::from_slice(&binary[..json_bytes]).unwrap();
+        assert_eq!(document["inputs"][0]["parameters"]["binary_data_size"], 96);
+        let (batch, _) = body(Kind::Batch, &subject, 1);
+        let document: Value = serde_json::from_slice(&batch).unwrap();
+        assert_eq!(document["requests"].as_array().unwrap().len(), 4);
+        assert_eq!(document["requests"][3]["series"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn the_items_of_a_batch_call_are_counted_one_by_one() {
+        let caller = HttpCaller::new(Posts::new(Kind::Batch, "127.0.0.1:1", &example()));
+        let body = json!({"results": [{"status": 200}, {"status": 503, "code": "SPW-QUEUE-FULL"}, {"status": 200},
+            {"status": 200}]});
+        let wanted = Ended::Answered { predictions: 3, refused: vec!["SPW-QUEUE-FULL".to_owned()] };
+        assert_eq!(caller.answered(body.to_string().as_bytes()), wanted);
+        assert_eq!(code_of(StatusCode::BAD_GATEWAY, b"<html>"), "http-502");
+    }
+}

@@ -1,0 +1,189 @@
+//! What came of the requests.
+//!
+//! A latency is counted from the moment a request should have been sent, not from when it was: a stalled server holds up
+//! the requests behind, and leaving their waiting out (coordinated omission) would flatter it.
+
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The longest latency that is told from longer ones.
+const LATENCY_MAX: Duration = Duration::from_secs(600);
+
+/// What became of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Answered, with so many predictions; of a batch call, and so many refused ones by their codes.
+    Answered {
+        /// Predictions in the answer.
+        predictions: u64,
+        /// Requests of the call that failed, by code.
+        refused: Vec<String>,
+    },
+    /// Refused or failed, with the server's code or what the client saw.
+    Failed(String),
+}
+
+/// One second of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Second {
+    /// Requests answered.
+    pub(crate) answered: u64,
+    /// Requests that failed.
+    pub(crate) failed: u64,
+    /// Latencies of answers, in milliseconds: half are below, 99 % are below, the longest.
+    pub(crate) p50: f64,
+    /// See `p50`.
+    pub(crate) p99: f64,
+    /// See `p50`.
+    pub(crate) max: f64,
+}
+
+/// Latencies of a kind.
+#[derive(Debug, Clone)]
+pub(crate) struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    fn new() -> Self {
+        // Three digits: a latency is known to 0.1 %.
+        let longest = u64::try_from(LATENCY_MAX.as_micros()).unwrap_or(u64::MAX);
+        Self(Histogram::new_with_bounds(1, longest, 3).expect("the bounds are those of the crate"))
+    }
+
+    fn record(&mut self, latency: Duration) {
+        self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1));
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The latency that a share of all does not exceed, in milliseconds.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        self.0.value_at_quantile(share) as f64 / 1e3
+    }
+
+    /// The longest, in milliseconds.
+    pub(crate) fn max(&self) -> f64 {
+        self.0.max() as f64 / 1e3
+    }
+
+    /// The mean, in milliseconds.
+    pub(crate) fn mean(&self) -> f64 {
+        self.0.mean() / 1e3
+    }
+}
+
+/// Everything that was counted of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    from: Instant,
+    second: usize,
+    in_second: (u64, u64, Latencies),
+    /// One after the other.
+    pub(crate) seconds: Vec<Second>,
+    /// Latencies of answered requests, from when they should have been sent.
+    pub(crate) answered: Latencies,
+    /// The same, from when they were sent.
+    pub(crate) service: Latencies,
+    /// Latencies of failed requests, from when they were sent.
+    pub(crate) failed: Latencies,
+    /// Failures by code.
+    pub(crate) failures: BTreeMap<String, u64>,
+    /// Predictions in all answers.
+    pub(crate) predictions: u64,
+    /// Requests of the warm-up, which are in no other figure.
+    pub(crate) warmup: u64,
+    /// Requests of all kinds, the warm-up's too, that were sent and ended.
+    pub(crate) ended: u64,
+}
+
+impl Tally {
+    /// Counts what should be sent from `from` on; what comes earlier is warm-up.
+    pub(crate) fn new(from: Instant) -> Self {
+        Self {
+            from,
+            second: 0,
+            in_second: (0, 0, Latencies::new()),
+            seconds: Vec::new(),
+            answered: Latencies::new(),
+            service: Latencies::new(),
+            failed: Latencies::new(),
+            failures: BTreeMap::new(),
+            predictions: 0,
+            warmup: 0,
+            ended: 0,
+        }
+    }
+
+    /// Counts a request that should have been sent at `intended`, was sent at `sent` and ended at `done`.
+    pub(crate) fn record(&mut self, intended: Instant, sent: Instant, done: Instant, ended: &Ended) {
+        self.ended += 1;
+        if intended < self.from {
+            self.warmup += 1;
+            return;
+        }
+        let second = usize::try_from(done.saturating_duration_since(self.from).as_secs()).unwrap_or(0);
+        while self.second < second {
+            self.end_second();
+        }
+        match ended {
+            Ended::Answered { predictions, refused } => {
+                let latency = done.saturating_duration_since(intended);
+                self.predictions += predictions;
+                self.answered.record(latency);
+                self.service.record(done.saturating_duration_since(sent));
+                self.in_second.0 += 1;
+                self.in_second.2.record(latency);
+                for code in refused {
+                    *self.failures.entry(code.clone()).or_default() += 1;
+                }
+            }
+            Ended::Failed(code) => {
+                self.failed.record(done.saturating_duration_since(sent));
+                self.in_second.1 += 1;
+                *self.failures.entry(code.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Ends the second that is being counted.
+    pub(crate) fn end_second(&mut self) {
+        let (answered, failed, latencies) = std::mem::replace(&mut self.in_second, (0, 0, Latencies::new()));
+        let [p50, p99] = [0.5, 0.99].map(|share| latencies.quantile(share));
+        self.seconds.push(Second { answered, failed, p50, p99, max: latencies.max() });
+        self.second += 1;
+    }
+
+    /// Requests that failed as a whole.
+    pub(crate) fn failed_count(&self) -> u64 {
+        self.failed.count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spinwell_runtime::clock;
+
+    #[test]
+    fn waiting_before_a_request_was_sent_counts_and_the_warm_up_does_not() {
+        let start = clock::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut tally = Tally::new(at(100));
+        let answered = Ended::Answered { predictions: 2, refused: Vec::new() };
+        tally.record(at(50), at(50), at(500), &answered);
+        tally.record(at(100), at(300), at(400), &answered);
+        tally.record(at(200), at(200), at(2250), &Ended::Failed("SPW-QUEUE-FULL".to_owned()));
+        tally.end_second();
+        assert_eq!((tally.ended, tally.warmup, tally.predictions, tally.failed_count()), (3, 1, 2, 1));
+        let near = |got: f64, wanted: f64| assert!((got / wanted - 1.0).abs() < 0.002, "{got} for {wanted}");
+        near(tally.answered.quantile(0.99), 300.0);
+        near(tally.service.quantile(0.5), 100.0);
+        near(tally.failed.max(), 2050.0);
+        let counted: Vec<_> = tally.seconds.iter().map(|second| (second.answered, second.failed)).collect();
+        assert_eq!(counted, [(1, 0), (0, 0), (0, 1)]);
+        assert_eq!(tally.failures["SPW-QUEUE-FULL"], 1);
+    }
+}

@@ -1,0 +1,102 @@
+//! `spinwell bench` against the real server: what it sends is what the server counts, over every protocol.
+
+use crate::support::{Server, models, run, spinwell, text};
+use serde_json::Value;
+
+fn address(address: std::net::SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+/// Runs a load and gives its document.
+fn bench(server: &Server, protocol: &str, extra: &[&str]) -> Value {
+    let url = match protocol {
+        "grpc" | "sequence" => address(server.grpc),
+        _ => address(server.http),
+    };
+    let ops = address(server.ops);
+    let mut arguments =
+        vec!["bench", "--url", &url, "--model", "wave", "--protocol", protocol, "--ops", &ops];
+    arguments.extend(["--window", "64", "--warmup", "0", "--duration", "20", "--json"]);
+    arguments.extend(extra);
+    let output = run(&arguments);
+    assert!(output.status.success(), "{protocol}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_protocol_is_answered_and_counted_the_same_on_both_sides() {
+    let server = Server::start(models(), &[]);
+    for (protocol, extra, predictions, sent) in [
+        ("http", &["--concurrency", "4"][..], 200, 200),
+        ("binary", &["--concurrency", "4", "--windows", "3"], 600, 200),
+        ("grpc", &["--concurrency", "4"], 200, 200),
+        ("batch", &["--concurrency", "2", "--windows", "5"], 1000, 1000),
+        ("sequence", &["--concurrency", "8", "--sequences", "10", "--connections", "2"], 200, 210),
+        ("http", &["--rate", "2000", "--connections", "3"], 200, 200),
+        ("binary", &["--rate", "2000", "--arrivals", "constant"], 200, 200),
+        ("grpc", &["--rate", "2000"], 200, 200),
+        ("sequence", &["--rate", "2000", "--sequences", "10", "--seed", "7"], 200, 210),
+    ] {
+        let document = bench(&server, protocol, &[extra, &["--requests", "200"]].concat());
+        assert_eq!(document["answered"], 200, "{protocol} {extra:?}: {document}");
+        assert_eq!(document["predictions"], predictions, "{protocol} {extra:?}");
+        assert_eq!(
+            (&document["sent"], &document["server_counted"]),
+            (&sent.into(), &sent.into()),
+            "{protocol}"
+        );
+        assert_eq!(document["failures"], serde_json::json!({}), "{protocol}");
+        let latency = |name: &str| document["latency_ms"][name].as_f64().unwrap();
+        assert!(
+            0.0 < latency("p50") && latency("p50") <= latency("p999") && latency("p999") <= latency("max")
+        );
+    }
+}
+
+#[test]
+fn sequences_give_the_same_digest_whenever_they_take_the_same_steps() {
+    let server = Server::start(models(), &[]);
+    let digest = |extra: &[&str]| {
+        let steps = ["--sequences", "12", "--connections", "3", "--requests", "100"];
+        bench(&server, "sequence", &[&steps[..], extra].concat())["answers_digest"].clone()
+    };
+    let one = digest(&["--concurrency", "3"]);
+    assert_eq!(digest(&["--concurrency", "24", "--seed", "5"]), one, "other ids, another pace");
+    assert_ne!(digest(&["--requests", "101"]), one);
+}
+
+#[test]
+fn failures_are_named_and_end_with_1_and_wrong_usage_with_2() {
+    let server = Server::start(models(), &[]);
+    let url = address(server.http);
+    let check = |arguments: &[&str], status: i32, words: &str| {
+        let output =
+            spinwell().arg("bench").args(arguments).args(["--warmup", "0", "--duration", "5"]).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    };
+    check(&["--url", &url, "--model", "none"], 1, "SPW-MODEL-NOT-FOUND");
+    // Too short a window is the caller's fault: every request is refused for good.
+    check(
+        &["--url", &url, "--model", "wave", "--window", "1", "--requests", "5"],
+        1,
+        "5 SPW-WINDOW-TOO-SHORT",
+    );
+    check(&["--url", "http://127.0.0.1:1", "--model", "wave"], 1, "cannot be reached");
+    check(&["--url", "https://127.0.0.1:1", "--model", "wave"], 2, "plain HTTP");
+    check(&["--url", &url, "--model", "wave:new"], 2, "names no version");
+    check(&["--url", &url, "--model", "wave", "--rate", "0"], 2, "a number over 0");
+}
+
+#[test]
+fn the_report_stands_alone_and_holds_the_figures() {
+    let server = Server::start(models(), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("load.html");
+    bench(&server, "http", &["--requests", "100", "--report", text(&path)]);
+    let page = std::fs::read_to_string(path).unwrap();
+    assert!(page.contains("wave over http") && page.contains("99.9 %") && page.contains("<svg"), "{page}");
+    assert!(!page.contains("<script") && !page.contains("src="), "it asks nothing of any host");
+}
