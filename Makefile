@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance bench-w1 accuracy fuzz bench-engine clean
+.PHONY: help demo test lint unit conformance schemathesis bench-w1 accuracy fuzz bench-engine clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -34,9 +34,13 @@ unit:
 	  NODEVICE_SELECT=1 cargo test --workspace --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-conformance:
+conformance: schemathesis
 	@scripts/need.sh build python
 	@scripts/conformance.sh
+
+schemathesis:
+	@scripts/need.sh build schemathesis
+	@scripts/schemathesis.sh
 
 accuracy:
 	@scripts/need.sh build python

@@ -5,6 +5,7 @@
 //! [`Outcome`](spinwell_core::Outcome)**, whichever way it ends. The gateway knows no node and no engine: it
 //! sees only the link.
 
+mod api;
 mod budget;
 #[cfg(test)]
 mod example;
