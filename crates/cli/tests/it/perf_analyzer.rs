@@ -14,8 +14,16 @@ use tonic::transport::Channel;
 
 const ROWS: usize = 64;
 /// The parts of `inference_stats` that are read, all of them, also those of a cache that is not there.
-const STATS: [&str; 8] =
-    ["success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss"];
+const STATS: [&str; 8] = [
+    "success",
+    "fail",
+    "queue",
+    "compute_input",
+    "compute_infer",
+    "compute_output",
+    "cache_hit",
+    "cache_miss",
+];
 
 type Client = GrpcInferenceServiceClient<Channel>;
 
@@ -119,7 +127,9 @@ fn grpc_request(windows: usize, parameters: &[(&str, ParameterChoice)]) -> Model
             ..InferInputTensor::default()
         }],
         parameters: parameters.iter().map(|(name, choice)| ((*name).to_owned(), parameter(choice))).collect(),
-        raw_input_contents: vec![data.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()],
+        raw_input_contents: vec![
+            data.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
+        ],
         ..ModelInferRequest::default()
     }
 }
@@ -128,7 +138,10 @@ fn grpc_request(windows: usize, parameters: &[(&str, ParameterChoice)]) -> Model
 fn the_statistics_count_what_was_sent() {
     let server = Server::start(models(), &[]);
     let (before, counts) = over_http(&server, "/v2/models/wave/stats");
-    assert_eq!((counts, &before["inference_count"], &before["execution_count"]), ([0; 8], &json!(0), &json!(0)));
+    assert_eq!(
+        (counts, &before["inference_count"], &before["execution_count"]),
+        ([0; 8], &json!(0), &json!(0))
+    );
     let body = |windows: usize| {
         let data: Vec<f32> = (0..windows).flat_map(|number| window(ROWS, number as f64)).collect();
         json!({"inputs": [{"name": "series", "shape": [windows, ROWS, 1], "datatype": "FP32", "data": data}]})
@@ -150,8 +163,9 @@ fn the_statistics_count_what_was_sent() {
     let batches = after["batch_stats"].as_array().unwrap();
     let of_batches = |what: &dyn Fn(&Value) -> u64| batches.iter().map(what).sum::<u64>();
     assert_eq!(of_batches(&|batch| batch["compute_infer"]["count"].as_u64().unwrap()), executions);
-    let windows =
-        |batch: &Value| batch["batch_size"].as_u64().unwrap() * batch["compute_infer"]["count"].as_u64().unwrap();
+    let windows = |batch: &Value| {
+        batch["batch_size"].as_u64().unwrap() * batch["compute_infer"]["count"].as_u64().unwrap()
+    };
     assert_eq!(of_batches(&windows), 6, "{after}");
     let ns = |part: &str| after["inference_stats"][part]["ns"].as_u64().unwrap();
     assert!(ns("success") >= ns("queue") + ns("compute_infer"), "{after}");
@@ -183,16 +197,22 @@ fn sequences_are_taken_as_it_sends_them() {
     };
     // Numbers from --sequence-id-range, each sequence begun, gone on with and ended.
     for id in [json!(1), json!(u64::from(u32::MAX)), json!("text-7")] {
-        let steps = [(true, false), (false, false), (false, true)].map(|(start, end)| over_http(id.clone(), start, end));
+        let steps = [(true, false), (false, false), (false, true)]
+            .map(|(start, end)| over_http(id.clone(), start, end));
         assert_eq!(steps, [1, 2, 3], "{id}");
         assert_eq!(over_http(id.clone(), true, true), 1, "ids are used again: {id}");
     }
     with_client(&server, async |mut client| {
         use ParameterChoice::{BoolParam, Int64Param, StringParam, Uint64Param};
         for id in [Int64Param(9), Uint64Param(10), StringParam("text-9".into())] {
-            for (number, (start, end)) in [(true, false), (false, false), (false, true)].into_iter().enumerate() {
-                let parameters =
-                    [("sequence_id", id.clone()), ("sequence_start", BoolParam(start)), ("sequence_end", BoolParam(end))];
+            for (number, (start, end)) in
+                [(true, false), (false, false), (false, true)].into_iter().enumerate()
+            {
+                let parameters = [
+                    ("sequence_id", id.clone()),
+                    ("sequence_start", BoolParam(start)),
+                    ("sequence_end", BoolParam(end)),
+                ];
                 let answer = client.model_infer(grpc_request(1, &parameters)).await.unwrap().into_inner();
                 let step = answer.parameters["sequence_step"].parameter_choice.clone();
                 assert!(

@@ -66,7 +66,8 @@ struct Listed<'d> {
 
 fn operations(document: &Value) -> Vec<Listed<'_>> {
     let of_path = |(path, item)| {
-        let methods = entries(item).filter(|(method, _)| !["parameters", "servers"].contains(&method.as_str()));
+        let methods =
+            entries(item).filter(|(method, _)| !["parameters", "servers"].contains(&method.as_str()));
         methods.map(move |(method, operation)| Listed { path, method, item, operation })
     };
     entries(&document["paths"]).flat_map(of_path).collect()
