@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 source scripts/server.sh
 
 examples=${EXAMPLES:-25}
-cargo build --quiet
+[ -n "${BUILT:-}" ] || cargo build --quiet
 spinwell=$(realpath "${CARGO_TARGET_DIR:-target}/debug/spinwell")
 schemathesis=$PWD/target/venv-schemathesis/bin/schemathesis
 work=$(mktemp -d)
@@ -34,7 +34,7 @@ def no_server_error_but_a_retryable_one(ctx, response, case):
 PY
 
 checks=no_server_error_but_a_retryable_one,status_code_conformance,content_type_conformance
-checks+=,response_headers_conformance,response_schema_conformance
+checks+=,response_headers_conformance,response_schema_conformance,unsupported_method,allow_header_conformance
 
 # run NAME URL OPTION..: what the document at URL says, against that listener.
 run() {
@@ -59,12 +59,17 @@ cat >"$work/right-names.toml" <<'TOML'
 [parameters]
 "path.model" = "taxi"
 "path.version" = "1"
-"path.sequence" = ["stream-7", "stream-8"]
+"path.sequence" = "stream-7"
 "header.Content-Encoding" = "identity"
 TOML
 
+# A sequence whose state can be taken away and forked.
+curl -sf "http://$http/v2/models/taxi/infer" -o /dev/null -d '{"parameters": {"sequence_id": "stream-7", "sequence_start": true},
+  "inputs": [{"name": "series", "shape": [1, 4, 1], "datatype": "FP32", "data": [10844, 8127, 6210, 4656]}]}'
+
 run any-names "http://$http" --exclude-tag "Operations plane"
-run right-names "http://$http" --exclude-tag "Operations plane" --exclude-operation-id repositoryModelUnload
+run right-names "http://$http" --exclude-tag "Operations plane" \
+  --exclude-operation-id repositoryModelUnload --exclude-operation-id sequenceStateDelete
 run operations "http://$ops" --include-tag "Operations plane"
 curl -sf "http://$http/v2/models/taxi/ready" >/dev/null || { echo "schemathesis: the model does not answer any more" >&2; exit 1; }
 stop_server

@@ -18,6 +18,7 @@ mod record;
 mod serve;
 mod statistics;
 
+pub use api::Addresses;
 pub use gateway::{Gateway, Parts};
 pub use grpc::{GrpcEdge, service as grpc_service};
 pub use http::router as http_router;

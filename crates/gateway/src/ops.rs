@@ -3,7 +3,7 @@
 //! It is apart from the inference plane so that it answers while that one is saturated, and so that it can be
 //! closed to those who may only predict.
 
-use crate::api::{self, Content, Operation, Plane, Route, Schema, document_route};
+use crate::api::{self, Addresses, Content, Operation, Plane, Route, Schema, document_route};
 use crate::http::{fault_response, json_response, method_not_allowed, path_not_found};
 use crate::{Gateway, Metrics};
 use axum::Router;
@@ -29,14 +29,14 @@ pub(crate) struct Operations {
 
 /// The operations plane, to be called as a function or served.
 pub fn router(gateway: Gateway, metrics: Arc<Metrics>) -> Router {
-    api::router(routes())
+    api::router(routes(gateway.addresses()))
         .fallback(path_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Operations { gateway, metrics })
 }
 
 /// Every route, with what callers may know of it.
-pub(crate) fn routes() -> Vec<Route<Operations>> {
+pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Operations>> {
     let live = Operation::new("livez", "Whether the process runs")
         .gives(Content::json(Schema::named("Live"), json!({"live": true})));
     let ready_operation = Operation::new("readyz", "Whether the server takes requests")
@@ -53,7 +53,7 @@ pub(crate) fn routes() -> Vec<Route<Operations>> {
         Route::get("/livez", async || json_response(&json!({"live": true})), live),
         Route::get("/readyz", ready, ready_operation),
         Route::get("/metrics", metrics, metrics_operation),
-        document_route(Plane::Operations),
+        document_route(Plane::Operations, addresses),
         Route::get("/docs", docs, docs_operation),
     ]
 }
@@ -77,8 +77,8 @@ async fn metrics(State(Operations { gateway, metrics }): State<Operations>) -> R
     }
 }
 
-async fn docs() -> Response {
-    let mut response = of_type(HTML, api::page());
+async fn docs(State(Operations { gateway, .. }): State<Operations>) -> Response {
+    let mut response = of_type(HTML, api::page(&gateway.addresses()));
     let headers: [(HeaderName, &'static str); 2] =
         [(CONTENT_SECURITY_POLICY, api::SECURITY_POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     for (name, value) in headers {

@@ -1,16 +1,14 @@
 //! The OpenAPI document, made from the tables of routes.
 //!
 //! Both planes serve all of it. Paths of the plane that a document came from are relative to where it came from; those of the
-//! other plane name its usual address, as a server with variables.
+//! other plane name its address, as a server with variables.
 
-use super::{Content, Header, Operation, Plane, Route, Schema, shapes};
+use super::{Addresses, Content, Header, Operation, Plane, Route, Schema, shapes};
 use crate::VERSION;
-use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault, Millis};
 use spinwell_protocol::status;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 const ABOUT: &str = "Predictions of time series from reservoir models, over the Open Inference Protocol V2 with Triton's \
     extensions binary_tensor_data, sequence, schedule_policy, model_repository, model_configuration and statistics. gRPC \
@@ -21,36 +19,17 @@ const OF_EVERY_PATH: [(u16, Code); 3] =
     [(400, Code::FramingInvalid), (404, Code::PathNotFound), (431, Code::RequestInvalid)];
 
 /// The document as one of the planes serves it.
-pub(crate) fn document(plane: Plane) -> &'static Value {
-    static INFERENCE: LazyLock<Value> = LazyLock::new(|| make(Plane::Inference));
-    static OPERATIONS: LazyLock<Value> = LazyLock::new(|| make(Plane::Operations));
-    match plane {
-        Plane::Inference => &INFERENCE,
-        Plane::Operations => &OPERATIONS,
-    }
-}
-
-/// The same as text.
-pub(crate) fn document_json(plane: Plane) -> Bytes {
-    static INFERENCE: LazyLock<Bytes> = LazyLock::new(|| document(Plane::Inference).to_string().into());
-    static OPERATIONS: LazyLock<Bytes> = LazyLock::new(|| document(Plane::Operations).to_string().into());
-    match plane {
-        Plane::Inference => INFERENCE.clone(),
-        Plane::Operations => OPERATIONS.clone(),
-    }
-}
-
-fn make(home: Plane) -> Value {
+pub(crate) fn document(home: Plane, addresses: &Addresses) -> Value {
     let mut paths = Map::new();
     // A path that both planes have is described once, as the document's own plane has it.
     let tables = match home {
-        Plane::Inference => [(home, inference()), (Plane::Operations, operations())],
-        Plane::Operations => [(Plane::Inference, inference()), (home, operations())],
+        Plane::Inference => [(home, inference(addresses)), (Plane::Operations, operations(addresses))],
+        Plane::Operations => [(Plane::Inference, inference(addresses)), (home, operations(addresses))],
     };
     for (plane, table) in tables {
         for (path, method, described) in table {
             let is_shared = is_on_both(&path);
-            let item = paths.entry(path.clone()).or_insert_with(|| item(&path, plane, home));
+            let item = paths.entry(path.clone()).or_insert_with(|| item(&path, plane, home, addresses));
             if item.get(method).is_none() || (is_shared && plane == home) {
                 item[method] = described;
             }
@@ -71,12 +50,12 @@ fn make(home: Plane) -> Value {
     })
 }
 
-fn inference() -> Vec<(String, &'static str, Value)> {
-    described(Plane::Inference, crate::http::routes())
+fn inference(addresses: &Addresses) -> Vec<(String, &'static str, Value)> {
+    described(Plane::Inference, crate::http::routes(*addresses))
 }
 
-fn operations() -> Vec<(String, &'static str, Value)> {
-    described(Plane::Operations, crate::ops::routes())
+fn operations(addresses: &Addresses) -> Vec<(String, &'static str, Value)> {
+    described(Plane::Operations, crate::ops::routes(*addresses))
 }
 
 /// Whether both planes have that path.
@@ -100,15 +79,15 @@ const fn tag(plane: Plane) -> &'static str {
 }
 
 /// What all methods of a path have in common.
-fn item(path: &str, plane: Plane, home: Plane) -> Value {
+fn item(path: &str, plane: Plane, home: Plane, addresses: &Addresses) -> Value {
     let parameters: Vec<Value> = path.split('/').filter_map(path_parameter).collect();
     let mut item = json!({});
     if !parameters.is_empty() {
         item["parameters"] = parameters.into();
     }
     if plane != home && !is_on_both(path) {
-        let variables =
-            json!({"host": {"default": "127.0.0.1"}, "port": {"default": plane.port().to_string()}});
+        let (host, port) = addresses.of(plane);
+        let variables = json!({"host": {"default": host}, "port": {"default": port}});
         item["servers"] =
             json!([{"url": "http://{host}:{port}", "description": tag(plane), "variables": variables}]);
     }
@@ -122,7 +101,11 @@ fn path_parameter(segment: &str) -> Option<Value> {
         "version" => ("The number of one of its versions.", "1"),
         _ => ("What the caller calls the sequence: 1 to 128 bytes of printable text.", "stream-7"),
     };
-    let schema = Schema::text("").with("minLength", 1).into_json();
+    let schema = match name {
+        "sequence" => shapes::printable("", 1),
+        _ => Schema::text("").with("minLength", 1),
+    };
+    let schema = schema.into_json();
     Some(
         json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema, "example": example}),
     )

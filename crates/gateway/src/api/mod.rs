@@ -11,15 +11,18 @@ mod shapes;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use document::{document, document_json};
+pub(crate) use document::document;
 pub(crate) use page::{SECURITY_POLICY, page};
 pub(crate) use schema::Schema;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::handler::Handler;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use serde_json::Value;
 use spinwell_core::Code;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
 /// Where the document is, on both planes.
 pub(crate) const DOCUMENT_PATH: &str = "/openapi.json";
@@ -33,13 +36,35 @@ pub(crate) enum Plane {
     Operations,
 }
 
-impl Plane {
-    /// Its usual port.
-    const fn port(self) -> u16 {
-        match self {
-            Plane::Inference => 8000,
-            Plane::Operations => 8002,
-        }
+/// Where the planes listen, which the description of each tells of the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// The inference plane over HTTP.
+    pub http: SocketAddr,
+    /// The operations plane.
+    pub ops: SocketAddr,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self { http: local(8000), ops: local(8002) }
+    }
+}
+
+impl Addresses {
+    /// Host and port of a plane, as they stand in a URL. Who listens everywhere is found here at least.
+    fn of(&self, plane: Plane) -> (String, String) {
+        let address = match plane {
+            Plane::Inference => self.http,
+            Plane::Operations => self.ops,
+        };
+        let host = match address.ip() {
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        (host, address.port().to_string())
     }
 }
 
@@ -69,9 +94,16 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     }
 }
 
-/// The route of the document itself.
-pub(crate) fn document_route<S: Clone + Send + Sync + 'static>(plane: Plane) -> Route<S> {
-    let answer = move || async move { crate::http::json_text(document_json(plane)) };
+/// The route of the document itself, which is made when it is first asked for.
+pub(crate) fn document_route<S>(plane: Plane, addresses: Addresses) -> Route<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let made: Arc<OnceLock<Bytes>> = Arc::default();
+    let answer = async move || {
+        let text = made.get_or_init(|| document(plane, &addresses).to_string().into());
+        crate::http::json_text(text.clone())
+    };
     let schema = Schema::map(Schema::any(""), "An OpenAPI 3.1 document.");
     let operation = Operation::new("openapi", "This document")
         .about("What both planes offer over HTTP, made from the routes themselves.")

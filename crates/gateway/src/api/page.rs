@@ -3,29 +3,24 @@
 //! Written here and not by a viewer that a browser would fetch: the page works without scripts, without any other host and
 //! behind any firewall. It holds nothing that a stranger wrote.
 
-use super::{Plane, document};
-use axum::body::Bytes;
+use super::{Addresses, Plane, document};
 use serde_json::{Map, Value};
 use spinwell_core::Code;
 use spinwell_protocol::status;
 use std::fmt::{self, Write};
-use std::sync::LazyLock;
 
 const STYLE: &str = include_str!("page.css");
 
 /// What a browser may do with the page: apply the one style sheet in it, which it knows by its hash.
 pub(crate) const SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-d6rreVstUHkONWqTwBWsvdDoyteuUDwYcsxne/ich/4='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The page.
-pub(crate) fn page() -> Bytes {
-    static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
-        let mut html = String::new();
-        // Writing to a string does not fail.
-        let written = write_page(&mut html, document(Plane::Operations));
-        debug_assert!(written.is_ok());
-        html.into()
-    });
-    PAGE.clone()
+/// The page of a server that listens there.
+pub(crate) fn page(addresses: &Addresses) -> String {
+    let mut html = String::new();
+    // Writing to a string does not fail.
+    let written = write_page(&mut html, &document(Plane::Operations, addresses), addresses);
+    debug_assert!(written.is_ok());
+    html
 }
 
 /// Text between tags or in an attribute.
@@ -73,7 +68,7 @@ fn operations(document: &Value) -> Vec<Listed<'_>> {
     entries(&document["paths"]).flat_map(of_path).collect()
 }
 
-fn write_page(html: &mut String, document: &Value) -> fmt::Result {
+fn write_page(html: &mut String, document: &Value, addresses: &Addresses) -> fmt::Result {
     let info = &document["info"];
     write!(
         html,
@@ -113,7 +108,7 @@ fn write_page(html: &mut String, document: &Value) -> fmt::Result {
             text(tag, "name"),
             text(tag, "description")
         )?;
-        of_tag(tag).into_iter().try_for_each(|listed| write_operation(html, listed))?;
+        of_tag(tag).into_iter().try_for_each(|listed| write_operation(html, listed, addresses))?;
         html.push_str("</section>\n");
     }
     write_schemas(html, document)?;
@@ -122,7 +117,7 @@ fn write_page(html: &mut String, document: &Value) -> fmt::Result {
     Ok(())
 }
 
-fn write_operation(html: &mut String, listed: &Listed<'_>) -> fmt::Result {
+fn write_operation(html: &mut String, listed: &Listed<'_>, addresses: &Addresses) -> fmt::Result {
     let Listed { path, method, item, operation } = listed;
     write!(
         html,
@@ -156,7 +151,7 @@ fn write_operation(html: &mut String, listed: &Listed<'_>) -> fmt::Result {
         write_contents(html, &body["content"])?;
     }
     html.push_str("<h4>Example</h4>");
-    write!(html, "<pre>{}</pre>", Escaped(&curl(listed)))?;
+    write!(html, "<pre>{}</pre>", Escaped(&curl(listed, addresses)))?;
     html.push_str("<h4>Answers</h4><table><tr><th>status</th><th>what</th></tr>");
     for (status, response) in entries(&operation["responses"]) {
         let class = if status == "200" { "" } else { " class=\"bad\"" };
@@ -189,14 +184,15 @@ fn write_contents(html: &mut String, contents: &Value) -> fmt::Result {
 }
 
 /// A command that asks for it.
-fn curl(Listed { path, method, item, operation }: &Listed<'_>) -> String {
+fn curl(Listed { path, method, item, operation }: &Listed<'_>, addresses: &Addresses) -> String {
     let mut address = (*path).clone();
     for parameter in items(&item["parameters"]) {
         let (name, example) = (text(parameter, "name").0, text(parameter, "example").0);
         address = address.replace(&format!("{{{name}}}"), example);
     }
-    let port = items(&item["servers"]).find_map(|server| server["variables"]["port"]["default"].as_str());
-    let port = port.map_or_else(|| Plane::Operations.port().to_string(), str::to_owned);
+    // Only paths of the other plane have servers of their own.
+    let plane = if item["servers"].is_array() { Plane::Inference } else { Plane::Operations };
+    let (host, port) = addresses.of(plane);
     let content = &operation["requestBody"]["content"];
     let json = content.get("application/json").and_then(|content| content.get("example"));
     let data = match (json, content.is_object()) {
@@ -210,7 +206,7 @@ fn curl(Listed { path, method, item, operation }: &Listed<'_>) -> String {
         "get" => String::new(),
         other => format!(" -X {}", other.to_uppercase()),
     };
-    format!("curl -s{verb} http://127.0.0.1:{port}{address}{into}{data}")
+    format!("curl -s{verb} http://{host}:{port}{address}{into}{data}")
 }
 
 /// The type of a schema, as a link where it has a name.

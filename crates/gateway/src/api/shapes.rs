@@ -14,6 +14,9 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         .concat()
 }
 
+/// Texts without control characters, as ids of sequences are.
+const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
 type Named = Vec<(&'static str, Schema)>;
 
 fn of_errors() -> Named {
@@ -163,8 +166,13 @@ fn label(about: &str) -> Schema {
     Schema::text(about).length(0, LABEL_BYTES_MAX)
 }
 
+/// The id of a sequence as text. Its length is limited in bytes, which a schema cannot say.
+pub(super) fn printable(about: &str, least: usize) -> Schema {
+    Schema::text(about).length(least, SequenceId::BYTES_MAX).with("pattern", PRINTABLE)
+}
+
 fn sequence_id() -> Schema {
-    let forms = [Schema::whole(0, ""), Schema::text("").length(0, SequenceId::BYTES_MAX)];
+    let forms = [Schema::whole(0, ""), printable("", 0)];
     Schema::any_of(forms, "The sequence that this is a step of; 0 and the empty text are none.")
 }
 
@@ -325,9 +333,6 @@ fn of_sequences() -> Named {
         .field("model", Schema::text(""))
         .field("sequence_id", Schema::text(""))
         .field("sequence_step", Schema::whole(0, "The newest step in its state."));
-    let fork = Schema::object("").field(
-        "to",
-        Schema::text("The id of the sequence that begins there.").length(1, SequenceId::BYTES_MAX),
-    );
+    let fork = Schema::object("").field("to", printable("The id of the sequence that begins there.", 1));
     vec![("SequenceStep", step), ("ForkRequest", fork)]
 }

@@ -1,12 +1,27 @@
 //! The document and the router are held against each other, and every answer of this crate's HTTP tests against the document.
 
-use super::*;
+use super::{Addresses, DOCUMENT_PATH, Plane, Route, SECURITY_POLICY};
 use crate::example::{self, Mood};
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
-use serde_json::json;
+use serde_json::{Value, json};
+use spinwell_core::Code;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use tower::ServiceExt;
+
+/// The document of a server at the usual addresses.
+fn document(plane: Plane) -> &'static Value {
+    static INFERENCE: LazyLock<Value> =
+        LazyLock::new(|| super::document(Plane::Inference, &Addresses::default()));
+    static OPERATIONS: LazyLock<Value> =
+        LazyLock::new(|| super::document(Plane::Operations, &Addresses::default()));
+    match plane {
+        Plane::Inference => &INFERENCE,
+        Plane::Operations => &OPERATIONS,
+    }
+}
 
 /// The description of what stands at that path, with its template's other facts.
 fn found(path: &str, method: &str) -> Option<&'static Value> {
@@ -148,7 +163,10 @@ async fn assert_served(router: Router, table: &Named) {
 #[tokio::test]
 async fn what_is_served_is_described_and_what_is_described_is_served() {
     let (gateway, _) = example::gateway(Mood::Answers);
-    let (inference, operations) = (of_table(&crate::http::routes()), of_table(&crate::ops::routes()));
+    let (inference, operations) = (
+        of_table(&crate::http::routes(Addresses::default())),
+        of_table(&crate::ops::routes(Addresses::default())),
+    );
     assert!(inference.len() > 20 && operations.len() == 5);
     let all: Named = inference.union(&operations).cloned().collect();
     for plane in [Plane::Inference, Plane::Operations] {
@@ -204,8 +222,19 @@ fn paths_of_the_other_plane_name_its_address() {
 }
 
 #[test]
+fn addresses_are_those_that_a_caller_can_use() {
+    let check = |address: &str, wanted: (&str, &str)| {
+        let addresses = Addresses { http: address.parse().unwrap(), ..Addresses::default() };
+        assert_eq!(addresses.of(Plane::Inference), (wanted.0.to_owned(), wanted.1.to_owned()));
+    };
+    check("10.0.0.7:9000", ("10.0.0.7", "9000"));
+    check("0.0.0.0:8000", ("127.0.0.1", "8000"));
+    check("[::1]:8000", ("[::1]", "8000"));
+}
+
+#[test]
 fn the_page_shows_everything_and_asks_nobody_for_anything() {
-    let page = String::from_utf8(page().to_vec()).unwrap();
+    let page = super::page(&Addresses::default());
     for (path, method) in described(Plane::Operations) {
         let operation = &document(Plane::Operations)["paths"][&path][&method];
         let heading = format!("<h3 id={}>", operation["operationId"]);
@@ -230,7 +259,7 @@ fn the_page_shows_everything_and_asks_nobody_for_anything() {
 #[test]
 fn the_style_sheet_is_the_one_that_the_policy_allows() {
     use sha2::Digest;
-    let page = String::from_utf8(page().to_vec()).unwrap();
+    let page = super::page(&Addresses::default());
     let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
     let hash = base64(&sha2::Sha256::digest(style));
     assert!(SECURITY_POLICY.contains(&format!("'sha256-{hash}'")), "the hash in the policy must be {hash}");

@@ -5,7 +5,7 @@ use super::{
     states,
 };
 use crate::Gateway;
-use crate::api::{Content, Header, Operation, Plane, Route, Schema, document_route};
+use crate::api::{Addresses, Content, Header, Operation, Plane, Route, Schema, document_route};
 use serde_json::{Value, json};
 use spinwell_core::Code;
 use spinwell_protocol::{EXTENSIONS, SERVER_NAME};
@@ -52,7 +52,7 @@ const OF_SEQUENCES: &[Code] = &[
 ];
 
 /// Every route.
-pub(crate) fn routes() -> Vec<Route<Gateway>> {
+pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Gateway>> {
     let mut routes = vec![
         Route::get("/v2", server_metadata, server_operation("serverMetadata")),
         Route::get("/v2/", server_metadata, server_operation("serverMetadataSlash")),
@@ -86,7 +86,7 @@ pub(crate) fn routes() -> Vec<Route<Gateway>> {
         Route::put(state, states::put, state_put_operation()),
         Route::delete(state, states::delete, state_delete_operation()),
         Route::post("/v1/models/{model}/sequences/{sequence}/fork", states::fork, fork_operation()),
-        document_route(Plane::Inference),
+        document_route(Plane::Inference, addresses),
     ]);
     routes
 }
