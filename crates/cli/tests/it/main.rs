@@ -9,6 +9,7 @@ mod bad_input;
 mod classify;
 mod devices;
 mod evaluate;
+mod openapi;
 mod perf_analyzer;
 mod sequences;
 mod serving;

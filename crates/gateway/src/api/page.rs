@@ -174,13 +174,35 @@ fn write_contents(html: &mut String, contents: &Value) -> fmt::Result {
         let about = text(&content["schema"], "description");
         write!(html, "<p><code>{}</code> {schema} {about}</p>", Escaped(media_type))?;
         if let Some(example) = content.get("example") {
-            let pretty = serde_json::to_string_pretty(example).unwrap_or_default();
-            // Long lists of short things read better on one line.
-            let shown = if pretty.len() > 600 { example.to_string() } else { pretty };
+            let mut shown = String::new();
+            write_json(&mut shown, example, 0)?;
             write!(html, "<pre>{}</pre>", Escaped(&shown))?;
         }
     }
     Ok(())
+}
+
+/// JSON in lines of readable length: what is short stays on one.
+fn write_json(shown: &mut String, value: &Value, indent: usize) -> fmt::Result {
+    const LINE: usize = 96;
+    let on_one = value.to_string();
+    let parts: Vec<(String, &Value)> = match value {
+        _ if indent + on_one.len() <= LINE => Vec::new(),
+        Value::Array(entries) => entries.iter().map(|entry| (String::new(), entry)).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (format!("\"{name}\": "), value)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let Some(last) = parts.len().checked_sub(1) else { return shown.write_str(&on_one) };
+    let (open, close) = if value.is_array() { ('[', ']') } else { ('{', '}') };
+    shown.write_char(open)?;
+    for (number, (name, part)) in parts.into_iter().enumerate() {
+        write!(shown, "\n{:1$}{name}", "", indent + 2)?;
+        write_json(shown, part, indent + 2)?;
+        shown.write_str(if number == last { "" } else { "," })?;
+    }
+    write!(shown, "\n{:1$}{close}", "", indent)
 }
 
 /// A command that asks for it.

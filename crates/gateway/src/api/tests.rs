@@ -120,7 +120,7 @@ fn check(value: &Value, schema: &Value) -> Result<(), String> {
     for (name, inner) in value.as_object().into_iter().flatten() {
         match (schema["properties"].get(name), schema.get("additionalProperties")) {
             (Some(schema), _) | (None, Some(schema)) => {
-                check(inner, schema).map_err(|why| format!("{name}: {why}"))?
+                check(inner, schema).map_err(|why| format!("{name}: {why}"))?;
             }
             (None, None) if schema["type"] == "object" => return Err(format!("{name} is not described")),
             (None, None) => {}
@@ -250,6 +250,20 @@ fn the_page_shows_everything_and_asks_nobody_for_anything() {
     }
     // The only addresses are those of the examples.
     assert!(page.split("http://").skip(1).all(|rest| rest.starts_with("127.0.0.1:800")));
+    // Examples are the document's own, whatever their lines look like.
+    let infer = &document(Plane::Operations)["paths"]["/v2/models/{model}/infer"]["post"];
+    let shown = page
+        .split("id=\"infer\"")
+        .nth(1)
+        .unwrap()
+        .split("<pre>")
+        .nth(1)
+        .unwrap()
+        .split("</pre>")
+        .next()
+        .unwrap();
+    let shown: Value = serde_json::from_str(&shown.replace("&quot;", "\"")).unwrap();
+    assert_eq!(shown, infer["requestBody"]["content"]["application/json"]["example"]);
     let ids: Vec<&str> = page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     for target in page.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         assert!(ids.contains(&target), "#{target} leads nowhere");
