@@ -3,11 +3,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance bench-w1 bench-serving accuracy fuzz bench-engine clean
+.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving accuracy fuzz bench-engine clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
 	@echo "make test         everything CI runs: format, lints, house rules, tests, docs, protocol conformance"
+	@echo "make schemathesis requests made from /openapi.json, right and wrong, EXAMPLES=25 an operation, against a real server"
 	@echo "make accuracy     every accuracy gate on the data sets of ../shared/data, as docs/results/accuracy.md (resumable)"
 	@echo "make fuzz         fuzz model files and CSV files, FUZZ_SECONDS=60 each; needs nightly Rust and cargo-fuzz"
 	@echo "make bench-engine kernels and training beside ReservoirPy, rclib, numpy and qulacs, as docs/results/engine-speed.md"
@@ -35,9 +36,13 @@ unit:
 	  NODEVICE_SELECT=1 cargo test --workspace --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-conformance:
+conformance: schemathesis
 	@scripts/need.sh build python
 	@scripts/conformance.sh
+
+schemathesis:
+	@scripts/need.sh build schemathesis
+	@scripts/schemathesis.sh
 
 accuracy:
 	@scripts/need.sh build python

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, peers, serving, wrk.
+# Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, schemathesis, peers, serving,
+# wrk.
 # Debian or Ubuntu with apt; elsewhere it says what to install by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +9,7 @@ packages=()
 for topic in "$@"; do
   case $topic in
     build) command -v cc >/dev/null || packages+=(gcc libc6-dev) ;;
-    python|peers|serving)
+    python|schemathesis|peers|serving)
       command -v python3 >/dev/null || packages+=(python3)
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv) ;;
     # A driver that computes on the CPU: what the tests of graphics cards run on.
@@ -45,6 +46,16 @@ for topic in "$@"; do
     mkdir -p target
     python3 -m venv --clear target/venv
     target/venv/bin/pip install --quiet --disable-pip-version-check 'tritonclient[http,grpc]' requests
+  fi
+done
+
+# What makes requests of the OpenAPI document. The version is fixed, so that a seed makes the same requests everywhere.
+for topic in "$@"; do
+  if [ "$topic" = schemathesis ] && ! target/venv-schemathesis/bin/schemathesis --version 2>/dev/null | grep -q '4\.32\.5$'; then
+    echo "installing with pip into target/venv-schemathesis: schemathesis==4.32.5"
+    mkdir -p target
+    python3 -m venv --clear target/venv-schemathesis
+    target/venv-schemathesis/bin/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
   fi
 done
 

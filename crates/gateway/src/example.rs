@@ -1,6 +1,7 @@
 //! Models for this crate's tests, which answer at once, never or not at all, as the test wants. `taxi` predicts the
 //! last value plus 1, 2 and 3; `gait` says `walk` where the last value is positive; `pump` finds it unusual then.
 
+use crate::api::Addresses;
 use crate::record::OutcomeReader;
 use crate::{Gateway, Parts};
 use spinwell_core::{
@@ -220,6 +221,7 @@ pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gat
         health,
         reader: outcomes.clone(),
         statistics: Arc::default(),
+        addresses: Addresses::default(),
     });
     (gateway, outcomes)
 }

@@ -1,5 +1,6 @@
 //! What both wires share: finding the model, keeping the deadline, asking the node.
 
+use crate::api::Addresses;
 use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
@@ -28,6 +29,8 @@ pub struct Parts {
     pub reader: Arc<dyn OutcomeReader>,
     /// What callers may know of past outcomes.
     pub statistics: Arc<Statistics>,
+    /// Where the planes listen.
+    pub addresses: Addresses,
 }
 
 /// A cheap handle on the gateway, shared by all connections.
@@ -46,6 +49,11 @@ impl Gateway {
     pub fn new(parts: Parts) -> Self {
         let bodies = Budget::new(parts.limits.bodies_bytes_max);
         Self { parts: Arc::new(parts), bodies, tenant: TenantId("default".into()) }
+    }
+
+    /// Where the planes listen.
+    pub(crate) fn addresses(&self) -> Addresses {
+        self.parts.addresses
     }
 
     pub(crate) fn limits(&self) -> &Limits {

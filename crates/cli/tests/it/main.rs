@@ -10,6 +10,8 @@ mod bench;
 mod classify;
 mod devices;
 mod evaluate;
+mod openapi;
+mod perf_analyzer;
 mod sequences;
 mod serving;
 mod support;

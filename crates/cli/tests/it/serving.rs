@@ -432,7 +432,11 @@ fn the_operations_plane_is_apart_from_inference() {
         (server.ops, "/livez", 200),
         (server.ops, "/readyz", 200),
         (server.ops, "/metrics", 200),
+        (server.ops, "/openapi.json", 200),
+        (server.ops, "/docs", 200),
         (server.ops, "/v2", 404),
+        (server.http, "/openapi.json", 200),
+        (server.http, "/docs", 404),
         (server.http, "/metrics", 404),
         (server.http, "/v2/health/ready", 200),
     ] {

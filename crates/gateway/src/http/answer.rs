@@ -17,12 +17,18 @@ static SEQUENCE_STEP: HeaderName = HeaderName::from_static("spinwell-sequence-st
 
 /// A 200 with a JSON document.
 pub(crate) fn json_response(document: &serde_json::Value) -> Response {
-    with_body(document.to_string(), JSON.clone())
+    json_text(document.to_string())
+}
+
+/// A 200 with a JSON document that is text already.
+pub(crate) fn json_text(document: impl Into<Body>) -> Response {
+    with_body(document, JSON.clone())
 }
 
 /// A 200 with nothing in it.
 pub(super) fn empty_response() -> Response {
-    with_body(Body::empty(), JSON.clone())
+    // Without a type: no bytes are no JSON.
+    Response::new(Body::empty())
 }
 
 /// A 200 with the state of a sequence.

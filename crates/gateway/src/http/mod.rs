@@ -6,46 +6,24 @@ mod coding;
 mod infer;
 mod predictions;
 mod repository;
+mod routes;
 mod states;
 mod target;
 
-pub(crate) use answer::{fault_response, json_response, method_not_allowed, path_not_found};
+pub(crate) use answer::{fault_response, json_response, json_text, method_not_allowed, path_not_found};
+pub(crate) use routes::routes;
 
-use crate::{Gateway, VERSION};
+use crate::{Gateway, VERSION, api};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde_json::json;
 use spinwell_protocol::rest;
 use target::Target;
 
 /// The inference plane over HTTP, to be called as a function or served.
 pub fn router(gateway: Gateway) -> Router {
-    let mut router = Router::new();
-    for root in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
-        router = router
-            .route(root, get(model_metadata))
-            .route(&format!("{root}/ready"), get(model_ready))
-            .route(&format!("{root}/config"), get(model_config))
-            .route(&format!("{root}/stats"), get(repository::statistics))
-            .route(&format!("{root}/infer"), post(infer::infer));
-    }
-    router
-        .route("/v2/models/stats", get(repository::statistics))
-        .route("/v2/repository/index", post(repository::index))
-        .route("/v2/repository/models/{model}/load", post(repository::load))
-        .route("/v2/repository/models/{model}/unload", post(repository::unload))
-        .route("/v1/predictions", post(predictions::predictions))
-        .route(
-            "/v1/models/{model}/sequences/{sequence}/state",
-            get(states::get).put(states::put).delete(states::delete),
-        )
-        .route("/v1/models/{model}/sequences/{sequence}/fork", post(states::fork))
-        .route("/v2", get(server_metadata))
-        .route("/v2/", get(server_metadata))
-        .route("/v2/health/live", get(live))
-        .route("/v2/health/ready", get(ready))
+    api::router(routes(gateway.addresses()))
         .fallback(path_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(gateway)

@@ -1,5 +1,6 @@
 //! The router called as a function.
 
+use crate::api::tests::assert_documented;
 use crate::example::{self, Mood, Outcomes};
 use crate::http_router;
 use axum::Router;
@@ -38,9 +39,11 @@ impl Answer {
 }
 
 async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let (path, method) = (request.uri().to_string(), request.method().to_string());
     let response: Response<Body> = router.clone().oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
+    assert_documented(&path, &method, head.status.as_u16(), &head.headers, &bytes);
     Answer { status: head.status.as_u16(), headers: head.headers, bytes }
 }
 

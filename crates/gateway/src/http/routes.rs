@@ -1,0 +1,304 @@
+//! The routes of the inference plane, each with what callers may know of it.
+
+use super::{
+    infer, live, model_config, model_metadata, model_ready, predictions, ready, repository, server_metadata,
+    states,
+};
+use crate::Gateway;
+use crate::api::{Addresses, Content, Header, Operation, Plane, Route, Schema, document_route};
+use serde_json::{Value, json};
+use spinwell_core::Code;
+use spinwell_protocol::{EXTENSIONS, SERVER_NAME};
+
+/// What a model can be found with: unknown, or there with a file that cannot be loaded.
+const FINDING: &[Code] = &[
+    Code::ModelNotFound,
+    Code::VersionNotFound,
+    Code::FileForeign,
+    Code::FileTruncated,
+    Code::FileCorrupt,
+    Code::FileFromTheFuture,
+    Code::TaskMismatch,
+    Code::Io,
+    Code::Internal,
+];
+
+/// What a request for predictions can fail with, once it is read.
+const PREDICTING: &[Code] = &[
+    Code::JsonMalformed,
+    Code::RequestInvalid,
+    Code::TensorUnknown,
+    Code::TensorDatatype,
+    Code::TensorShape,
+    Code::TensorEmpty,
+    Code::TensorData,
+    Code::OutputUnknown,
+    Code::NotOffered,
+    Code::TensorNotFinite,
+    Code::WindowTooShort,
+    Code::QueueFull,
+    Code::Stopping,
+    Code::DeadlineExceeded,
+];
+
+/// What any work with a sequence can fail with.
+const OF_SEQUENCES: &[Code] = &[
+    Code::SequenceUnknown,
+    Code::SequenceStep,
+    Code::SequenceModel,
+    Code::SequenceExpired,
+    Code::LogFailed,
+    Code::DatabaseFailed,
+];
+
+/// Every route.
+pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Gateway>> {
+    let mut routes = vec![
+        Route::get("/v2", server_metadata, server_operation("serverMetadata")),
+        Route::get("/v2/", server_metadata, server_operation("serverMetadataSlash")),
+        Route::get("/v2/health/live", live, live_operation()),
+        Route::get("/v2/health/ready", ready, ready_operation()),
+        Route::get(
+            "/v2/models/stats",
+            repository::statistics,
+            statistics_operation("statistics", "Counts of all models"),
+        ),
+    ];
+    for root in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
+        let stats = statistics_operation("modelStatistics", "Counts of a model");
+        routes.extend([
+            Route::get(root, model_metadata, metadata_operation()),
+            Route::get(&format!("{root}/ready"), model_ready, model_ready_operation()),
+            Route::get(&format!("{root}/config"), model_config, config_operation()),
+            Route::get(&format!("{root}/stats"), repository::statistics, stats),
+            Route::post(&format!("{root}/infer"), infer::infer, infer_operation()),
+        ]);
+    }
+    routes.extend([
+        Route::post("/v1/predictions", predictions::predictions, predictions_operation()),
+        Route::post("/v2/repository/index", repository::index, index_operation()),
+        Route::post("/v2/repository/models/{model}/load", repository::load, load_operation()),
+        Route::post("/v2/repository/models/{model}/unload", repository::unload, unload_operation()),
+    ]);
+    let state = "/v1/models/{model}/sequences/{sequence}/state";
+    routes.extend([
+        Route::get(state, states::get, state_get_operation()),
+        Route::put(state, states::put, state_put_operation()),
+        Route::delete(state, states::delete, state_delete_operation()),
+        Route::post("/v1/models/{model}/sequences/{sequence}/fork", states::fork, fork_operation()),
+        document_route(Plane::Inference, addresses),
+    ]);
+    routes
+}
+
+fn server_operation(id: &'static str) -> Operation {
+    let example = json!({"name": SERVER_NAME, "version": crate::VERSION, "extensions": EXTENSIONS});
+    Operation::new(id, "Name, version and extensions of the server")
+        .gives(Content::json(Schema::named("ServerMetadata"), example))
+}
+
+fn live_operation() -> Operation {
+    Operation::new("serverLive", "Whether the process runs")
+        .gives(Content::json(Schema::named("Live"), json!({"live": true})))
+}
+
+fn ready_operation() -> Operation {
+    Operation::new("serverReady", "Whether the server takes requests")
+        .gives(Content::json(Schema::named("Ready"), json!({"ready": true, "live": true})))
+        .fails(&[Code::Stopping])
+}
+
+fn metadata_operation() -> Operation {
+    let tensor = |name: &str, shape: [i32; 3]| json!({"name": name, "datatype": "FP32", "shape": shape});
+    let example = json!({
+        "name": "taxi", "versions": ["1"], "platform": "spinwell_linear",
+        "inputs": [tensor("series", [-1, -1, 1])],
+        "outputs": (["forecast", "lower", "upper"].map(|name| tensor(name, [-1, 48, 1]))),
+        "properties": {"horizon": "48", "season": "336", "window_min": "337", "window_recommended": "337"},
+    });
+    Operation::new("modelMetadata", "Inputs, outputs and properties of a model")
+        .gives(Content::json(Schema::named("ModelMetadata"), example))
+        .fails(FINDING)
+}
+
+fn model_ready_operation() -> Operation {
+    Operation::new("modelReady", "Whether a model answers")
+        .gives(Content::json(Schema::named("ModelReady"), json!({"name": "taxi", "ready": true})))
+        .fails(FINDING)
+}
+
+fn config_operation() -> Operation {
+    let tensor = |name: &str, dims: [i32; 2]| json!({"name": name, "data_type": "TYPE_FP32", "dims": dims});
+    let example = json!({
+        "name": "taxi", "platform": "spinwell_linear", "backend": SERVER_NAME, "max_batch_size": 256,
+        "input": [tensor("series", [-1, 1])],
+        "output": (["forecast", "lower", "upper"].map(|name| tensor(name, [48, 1]))),
+        "dynamic_batching": {}, "parameters": {"horizon": {"string_value": "48"}},
+    });
+    Operation::new("modelConfig", "A model in the terms of Triton's configuration")
+        .gives(Content::json(Schema::named("ModelConfig"), example))
+        .fails(FINDING)
+}
+
+fn statistics_operation(id: &'static str, summary: &'static str) -> Operation {
+    let one = |count: u64, ns: u64| json!({"count": count, "ns": ns});
+    let example = json!({"model_stats": [{
+        "name": "taxi", "version": "1", "last_inference": 1_764_150_000_000_u64,
+        "inference_count": 3, "execution_count": 2,
+        "inference_stats": {
+            "success": one(3, 900_000), "fail": one(0, 0), "queue": one(3, 60_000), "compute_input": one(3, 30_000),
+            "compute_infer": one(3, 700_000), "compute_output": one(3, 30_000),
+            "cache_hit": one(0, 0), "cache_miss": one(0, 0),
+        },
+        "response_stats": {}, "batch_stats": [], "memory_usage": [],
+    }]});
+    Operation::new(id, summary)
+        .about("Since the server started: requests by part of their way, windows, and batches by size.")
+        .gives(Content::json(Schema::named("Statistics"), example))
+        .fails(FINDING)
+}
+
+fn infer_request() -> Value {
+    let data = [10844, 8127, 6210, 4656, 3820, 2873, 2369, 2064];
+    json!({
+        "id": "a",
+        "inputs": [{"name": "series", "shape": [1, data.len(), 1], "datatype": "FP32", "data": data}],
+        "outputs": [{"name": "forecast"}, {"name": "upper"}],
+        "parameters": {"priority": 2, "timeout": 200_000},
+    })
+}
+
+/// Where an answer of the examples comes from.
+fn example_parameters() -> Value {
+    json!({"model_hash": "5f2c…", "profile": "cpu-f32", "node": "local"})
+}
+
+fn infer_operation() -> Operation {
+    let output = |name: &str, data: [f32; 2]| json!({"name": name, "datatype": "FP32", "shape": [1, 2, 1], "data": data});
+    let answer = json!({
+        "model_name": "taxi", "model_version": "1", "id": "a", "parameters": example_parameters(),
+        "outputs": [output("forecast", [2221.5, 2110.25]), output("upper", [2890.0, 3010.5])],
+    });
+    let length =
+        |about| Header { name: "Inference-Header-Content-Length", about, schema: Schema::whole(0, "Bytes.") };
+    Operation::new("infer", "Predictions from windows, or from a step of a sequence")
+        .about(
+            "One input, `series`, of windows × rows × channels: at least the model's window_min rows, better its \
+             window_recommended. With a sequence_id there is one window, whose rows are the next ones of that sequence. \
+             Tensors may travel as little-endian bytes behind the JSON, or as a bare window of FP32 rows.",
+        )
+        .header(length(
+            "How much of the body is JSON; the tensors follow. 0: the body is one window of FP32 rows, without any JSON.",
+        ))
+        .takes(Content::json(Schema::named("InferRequest"), infer_request()))
+        .takes(Content::bytes("JSON and the tensors behind it, or one bare tensor, as Inference-Header-Content-Length says."))
+        .decodes()
+        .gives(Content::json(Schema::named("InferResponse"), answer))
+        .gives(Content::bytes("JSON and the tensors behind it, in the order of the outputs."))
+        .gives_header(length("How much of the answer is JSON, where tensors follow; before any compression."))
+        .fails(FINDING)
+        .fails(PREDICTING)
+        .fails(OF_SEQUENCES)
+}
+
+fn predictions_operation() -> Operation {
+    let request = json!({"priority": "high", "requests": [
+        {"id": "a", "model": "taxi", "series": [[10844], [8127], [6210], [4656]], "deadline_ms": 200},
+        {"id": "b", "model": "nowhere", "series": [1, 2, 3]},
+    ]});
+    let answer = json!({"batch_id": "01935f7e-8a4f-7c3e-9f53-1c2d3e4f5a6b", "results": [
+        {"id": "a", "status": 200, "model": "taxi", "version": "1", "forecast": [[4010.5], [3555.0]],
+            "lower": [[3300.0], [2600.5]], "upper": [[4700.0], [4500.5]], "parameters": example_parameters()},
+        {"id": "b", "status": 404, "error": "no model is named \"nowhere\"", "code": "SPW-MODEL-NOT-FOUND", "retryable": false},
+    ]});
+    Operation::new("predictions", "Many requests in one call")
+        .about(
+            "Requests to any models, each with its own deadline, status and place in the results. Only a body that is no batch \
+             call is refused whole.",
+        )
+        .takes(Content::json(Schema::named("PredictionsRequest"), request))
+        .decodes()
+        .gives(Content::json(Schema::named("PredictionsResponse"), answer))
+        .fails(&[Code::JsonMalformed, Code::RequestInvalid, Code::Internal])
+}
+
+fn index_operation() -> Operation {
+    let entry = |name: &str, state: &str, reason: &str| json!({"name": name, "version": "1", "state": state, "reason": reason});
+    let entries = [entry("taxi", "READY", ""), entry("old", "UNAVAILABLE", "unloaded")];
+    Operation::new("repositoryIndex", "Every version in the models folder, whether it answers or not")
+        .may_take(Content::json(Schema::named("RepositoryIndexRequest"), json!({"ready": false})))
+        .gives(Content::json(Schema::list(Schema::named("RepositoryEntry"), ""), json!(entries)))
+        .fails(&[Code::RequestInvalid, Code::Io, Code::Internal])
+}
+
+fn change_operation(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(id, summary)
+        .may_take(Content::json(Schema::named("RepositoryRequest"), json!({"parameters": {}})))
+        .fails(&[Code::RequestInvalid, Code::NotOffered])
+        .fails(FINDING)
+}
+
+fn load_operation() -> Operation {
+    change_operation("repositoryModelLoad", "Serve a model's files as they are now").about(
+        "New and changed versions are tried out first and take the place of what is served in one step.",
+    )
+}
+
+fn unload_operation() -> Operation {
+    change_operation(
+        "repositoryModelUnload",
+        "Serve no version of a model any more, after the requests under way",
+    )
+}
+
+/// An operation on the state of a sequence.
+fn state_operation(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(id, summary)
+        .fails(&[
+            Code::ModelNotFound,
+            Code::RequestInvalid,
+            Code::NotOffered,
+            Code::QueueFull,
+            Code::Stopping,
+        ])
+        .fails(&[
+            Code::DeadlineExceeded,
+            Code::FileCorrupt,
+            Code::FileForeign,
+            Code::FileTruncated,
+            Code::Internal,
+        ])
+        .fails(&[Code::FileFromTheFuture, Code::TaskMismatch, Code::Io])
+        .fails(OF_SEQUENCES)
+}
+
+fn step(sequence: &str) -> Content {
+    let example = json!({"model": "taxi", "sequence_id": sequence, "sequence_step": 12});
+    Content::json(Schema::named("SequenceStep"), example)
+}
+
+fn state_get_operation() -> Operation {
+    state_operation("sequenceStateGet", "A copy of a sequence's state")
+        .gives(Content::bytes("The state, to be put back here or elsewhere as it is."))
+        .gives_header(Header {
+            name: "Spinwell-Sequence-Step",
+            about: "The newest step in the state.",
+            schema: Schema::whole(0, ""),
+        })
+}
+
+fn state_put_operation() -> Operation {
+    state_operation("sequenceStatePut", "Begin or replace a sequence with a state that was taken away before")
+        .takes(Content::bytes("A state as GET gave it."))
+        .gives(step("stream-7"))
+}
+
+fn state_delete_operation() -> Operation {
+    state_operation("sequenceStateDelete", "Remove a sequence").gives(step("stream-7"))
+}
+
+fn fork_operation() -> Operation {
+    state_operation("sequenceFork", "Begin another sequence with the same state")
+        .takes(Content::json(Schema::named("ForkRequest"), json!({"to": "what-if"})))
+        .gives(step("what-if"))
+}
