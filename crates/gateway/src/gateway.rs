@@ -112,6 +112,11 @@ impl Gateway {
         self.parts.traces.as_ref().map(|traces| traces.of(headers))
     }
 
+    /// Whether requests have places in traces.
+    pub(crate) fn keeps_traces(&self) -> bool {
+        self.parts.traces.is_some()
+    }
+
     /// The place of another request in the same trace.
     pub(crate) fn trace_beside(&self, trace: Option<Trace>) -> Option<Trace> {
         self.parts.traces.as_ref().zip(trace).map(|(traces, trace)| traces.beside(trace))

@@ -114,7 +114,7 @@ impl Service {
 struct OpenStream {
     /// Where what arrives is counted.
     arriving: SharedShare,
-    /// The headers that the stream came with.
+    /// The headers that the stream came with, where traces are kept.
     headers: HeaderMap,
 }
 
@@ -226,7 +226,11 @@ impl GrpcInferenceService for Service {
         let arriving = request.extensions().get::<SharedShare>().cloned();
         let arriving = arriving.unwrap_or_else(|| Arc::new(Mutex::new(self.gateway.body_share())));
         // A server that stops answers what it has read and ends the stream.
-        let stream = OpenStream { arriving, headers: request.metadata().as_ref().clone() };
+        let headers = match self.gateway.keeps_traces() {
+            true => request.metadata().as_ref().clone(),
+            false => HeaderMap::new(),
+        };
+        let stream = OpenStream { arriving, headers };
         let messages = request.into_inner().take_until(self.gateway.health().stopping());
         let answers =
             messages.map(move |message| service.begin_streamed(message, &stream)).buffered(STREAM_REQUESTS);

@@ -4,7 +4,9 @@ use super::lane::{Delivery, SlowReader, When};
 use super::{Complaint, Event, Record};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use spinwell_core::{BatchCall, BatchCallPhase, Code, Fault, ModelName, Outcome, ResultClass, UnixMicros};
+use spinwell_core::{
+    BatchCall, BatchCallPhase, Code, Fault, ModelName, NumericProfile, Outcome, ResultClass, UnixMicros,
+};
 use spinwell_runtime::appended::{Appended, AppendedFile, Refused};
 use spinwell_runtime::hangup::{self, Hangup};
 use spinwell_runtime::options::AccessLog;
@@ -240,7 +242,7 @@ impl<'a> RequestLine<'a> {
             model: outcome.model.as_ref().map(ModelName::as_str),
             version: outcome.version.map(|version| version.0),
             model_hash: outcome.model_hash.map(Shown),
-            profile: outcome.profile.map(|profile| profile.as_str()),
+            profile: outcome.profile.map(NumericProfile::as_str),
             node: outcome.node.as_ref().map(|node| &*node.0),
             windows: outcome.windows,
             batch_windows: outcome.batch.map(|batch| batch.windows),

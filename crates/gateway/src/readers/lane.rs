@@ -133,7 +133,11 @@ impl Stopping {
 }
 
 /// Starts the thread of `reader`.
-pub(super) fn start(spec: Spec, counts: ReaderCounts, reader: impl SlowReader) -> io::Result<(Lane, Worker)> {
+pub(super) fn start(
+    spec: &Spec,
+    counts: ReaderCounts,
+    reader: impl SlowReader,
+) -> io::Result<(Lane, Worker)> {
     let (sender, records) = mpsc::sync_channel(spec.length);
     let (stop, stopped) = mpsc::channel();
     let untold = Arc::new(AtomicU64::new(0));

@@ -89,7 +89,7 @@ impl Readers {
     ) -> Result<(), Fault> {
         let counts = self.metrics.reader(name);
         let (lane, worker) =
-            lane::start(lane::Spec { name, length, takes }, counts, reader).map_err(|error| {
+            lane::start(&lane::Spec { name, length, takes }, counts, reader).map_err(|error| {
                 Fault::new(Code::Io, format!("the thread of {name} cannot be started: {error}"))
             })?;
         self.lanes.push(lane);

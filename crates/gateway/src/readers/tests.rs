@@ -50,7 +50,7 @@ fn a_full_queue_drops_counts_and_tells_and_a_stop_delivers_the_rest() {
     let counts = ReaderCounts::default();
     let reader = Held { let_go: held, told, read: 0, lost: 0 };
     let spec = Spec { name: "held", length: 4, takes: Takes::Sampled };
-    let (lane, worker) = lane::start(spec, counts.clone(), reader).unwrap();
+    let (lane, worker) = lane::start(&spec, counts.clone(), reader).unwrap();
     assert!(lane.takes(Kind::SampledRequest) && !lane.takes(Kind::Request) && !lane.takes(Kind::BatchCall));
     lane.skip();
     let record =
