@@ -7,18 +7,20 @@
 use crate::output::say;
 use anyhow::{Context, Result};
 use clap::Args;
-use spinwell_core::{Code, Fault};
+use spinwell_core::{Code, Fault, Ratio};
 use spinwell_gateway::{
-    Addresses, Gateway, Metrics, Parts, grpc_service, http_router, ops_router, serve_grpc, serve_http,
+    Addresses, Gateway, Metrics, Parts, Readers, Traces, grpc_service, http_router, ops_router, serve_grpc,
+    serve_http,
 };
 use spinwell_node::Node;
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::{Device, Loaded, Options, Override, Sources};
-use spinwell_runtime::{listen, shutdown, telemetry};
+use spinwell_runtime::{clock, entropy, listen, shutdown, telemetry};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 /// Options of `spinwell serve`.
@@ -130,18 +132,39 @@ async fn serve(loaded: Loaded) -> Result<()> {
     let node = start_node(options).await?;
     let health = Health::default();
     let metrics = Arc::new(Metrics::new(&node.models()));
+    let readers = Arc::new(Readers::start(&options.readers, metrics.clone(), &options.node_id)?);
     let gateway = Gateway::new(Parts {
         link: node.clone(),
         limits: options.limits.clone(),
         health: health.clone(),
-        reader: metrics.clone(),
+        reader: readers.clone(),
+        traces: readers.need_traces().then(|| traces(options)),
         statistics: metrics.statistics(),
         addresses: Addresses { http: listeners.http.local_addr()?, ops: listeners.ops.local_addr()? },
     });
     health.advance(Phase::Ready);
     announce(&listeners, &node)?;
-    serve_until_stopped(Serving { options, listeners, node, gateway, metrics, health, asked_to_stop }).await
+    serve_until_stopped(Serving {
+        options,
+        listeners,
+        node,
+        gateway,
+        metrics,
+        readers,
+        health,
+        asked_to_stop,
+    })
+    .await
 }
+
+/// Where requests get their place in a trace. Without a collector no trace that begins here is recorded.
+fn traces(options: &Options) -> Traces {
+    let sampled = options.readers.otlp.as_ref().map_or(Ratio::ZERO, |otlp| otlp.sample_ratio);
+    Traces::new(std::array::from_fn(|_| entropy::seed()), sampled)
+}
+
+/// What the access log, the traces and the operations plane get for their end, also where requests took all the time.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 struct Serving<'a> {
     options: &'a Options,
@@ -149,12 +172,13 @@ struct Serving<'a> {
     node: Arc<Node>,
     gateway: Gateway,
     metrics: Arc<Metrics>,
+    readers: Arc<Readers>,
     health: Health,
     asked_to_stop: shutdown::Shutdown,
 }
 
 async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
-    let Serving { options, listeners, node, gateway, metrics, health, mut asked_to_stop } = serving;
+    let Serving { options, listeners, node, gateway, metrics, readers, health, mut asked_to_stop } = serving;
     let limits = &options.limits;
     let (stop_inference, inference_stops) = shutdown::channel();
     let (stop_operations, operations_stop) = shutdown::channel();
@@ -179,17 +203,19 @@ async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
         operations_stop,
     ));
     asked_to_stop.wait().await;
+    let ends = clock::now() + options.drain_timeout.into();
     health.advance(Phase::Stopping);
     stop_inference.pull();
     let drain = async {
         for plane in inference {
             plane.await?;
         }
-        tokio::task::spawn_blocking(move || node.stop()).await?;
-        stop_operations.pull();
-        operations.await
+        tokio::task::spawn_blocking(move || node.stop()).await
     };
-    match tokio::time::timeout(options.drain_timeout.into(), drain).await {
+    let drained = tokio::time::timeout(options.drain_timeout.into(), drain).await;
+    stop_readers(readers, ends).await;
+    stop_operations.pull();
+    match drained {
         Ok(drained) => drained.context("a part of the server failed while it stopped")?,
         Err(_) => {
             let message = format!(
@@ -199,8 +225,24 @@ async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
             return Err(Fault::new(Code::Stopping, message).into());
         }
     }
+    let rest = ends.saturating_duration_since(clock::now()).max(LAST_WORDS);
+    match tokio::time::timeout(rest, operations).await {
+        Ok(stopped) => stopped.context("the operations plane failed while it stopped")?,
+        Err(_) => tracing::warn!("a caller of the operations plane was not waited for"),
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Delivers the outcomes that wait, after the last request; the metrics can still be asked meanwhile.
+async fn stop_readers(readers: Arc<Readers>, ends: Instant) {
+    let rest = ends.saturating_duration_since(clock::now()).max(LAST_WORDS);
+    let stopped = tokio::task::spawn_blocking(move || readers.stop());
+    if tokio::time::timeout(rest, stopped).await.is_err() {
+        tracing::warn!(
+            "the access log or the collector did not take all outcomes in time (drain.timeout_ms)"
+        );
+    }
 }
 
 fn open(options: &Options) -> Result<Listeners, listen::Error> {

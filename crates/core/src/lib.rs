@@ -17,6 +17,7 @@ mod priority;
 mod rng;
 mod sequence;
 mod series;
+mod trace;
 mod units;
 
 pub use fault::{Blame, Code, Fault};
@@ -28,4 +29,5 @@ pub use priority::{Priority, TenantId};
 pub use rng::Rng;
 pub use sequence::{SequenceId, SequenceKey, StateSource};
 pub use series::{NumericProfile, Samples, Series};
-pub use units::{Micros, Millis, Ratio, UnixMillis};
+pub use trace::{InvalidTraceParent, SpanId, Trace, TraceId, TraceParent};
+pub use units::{Micros, Millis, Ratio, UnixMicros, UnixMillis};

@@ -3,7 +3,7 @@
 //! Metrics, service levels, the audit trail and threat detection are readers of the outcome stream. They
 //! agree because none of them counts for itself. **Each inference request produces exactly one outcome.**
 
-use crate::{Code, Micros, ModelHash, ModelName, ModelVersion, NodeId, NumericProfile};
+use crate::{Code, Micros, ModelHash, ModelName, ModelVersion, NodeId, NumericProfile, Trace};
 use std::sync::Arc;
 
 /// How the request arrived.
@@ -104,8 +104,10 @@ pub struct BatchShare {
 /// What became of one inference request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// The caller's id of the request, empty where none was given.
+    /// The caller's id of the request, cut where it is long, empty where none was given.
     pub request_id: String,
+    /// Where it stands in a trace, where traces are kept.
+    pub trace: Option<Trace>,
     /// How the request arrived.
     pub protocol: Protocol,
     /// The batch call that it came in, where it did.

@@ -49,11 +49,32 @@ impl UnixMillis {
     }
 }
 
+/// A moment of civil time, in microseconds since the start of 1970 (UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct UnixMicros(pub u64);
+
+impl UnixMicros {
+    /// The moment so long before this one.
+    #[must_use]
+    pub fn before(self, span: Micros) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+
+    /// The moment so long after this one.
+    #[must_use]
+    pub fn after(self, span: Micros) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
 /// A share of a whole, in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Ratio(f64);
 
 impl Ratio {
+    /// Nothing of it.
+    pub const ZERO: Self = Self(0.0);
+
     /// The share, or `None` where `value` lies outside [0, 1] or is not a number.
     #[must_use]
     pub fn new(value: f64) -> Option<Self> {

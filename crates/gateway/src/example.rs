@@ -220,6 +220,7 @@ pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gat
         limits,
         health,
         reader: outcomes.clone(),
+        traces: None,
         statistics: Arc::default(),
         addresses: Addresses::default(),
     });
@@ -230,6 +231,7 @@ pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gat
 pub(crate) fn outcome(result: ResultClass) -> Outcome {
     Outcome {
         request_id: String::new(),
+        trace: None,
         protocol: Protocol::Grpc,
         batch_call: None,
         model: "taxi".parse().ok(),

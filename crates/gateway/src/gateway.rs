@@ -4,8 +4,10 @@ use crate::api::Addresses;
 use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
+use crate::traces::Traces;
+use axum::http::HeaderMap;
 use spinwell_core::{
-    BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId,
+    BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
 };
 use spinwell_protocol::{
     Call, Catalogue, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics, NodeLink,
@@ -27,6 +29,8 @@ pub struct Parts {
     pub health: Health,
     /// Who learns of every outcome.
     pub reader: Arc<dyn OutcomeReader>,
+    /// Where requests get their place in a trace, if somebody reads it.
+    pub traces: Option<Traces>,
     /// What callers may know of past outcomes.
     pub statistics: Arc<Statistics>,
     /// Where the planes listen.
@@ -111,8 +115,23 @@ impl Gateway {
         self.parts.link.load()
     }
 
-    pub(crate) fn open_ticket(&self, protocol: Protocol) -> Ticket {
-        Ticket::open(self.parts.reader.clone(), protocol)
+    /// The place in a trace of a request that came with these headers.
+    pub(crate) fn trace(&self, headers: &HeaderMap) -> Option<Trace> {
+        self.parts.traces.as_ref().map(|traces| traces.of(headers))
+    }
+
+    /// Whether requests have places in traces.
+    pub(crate) fn keeps_traces(&self) -> bool {
+        self.parts.traces.is_some()
+    }
+
+    /// The place of another request in the same trace.
+    pub(crate) fn trace_beside(&self, trace: Option<Trace>) -> Option<Trace> {
+        self.parts.traces.as_ref().zip(trace).map(|(traces, trace)| traces.beside(trace))
+    }
+
+    pub(crate) fn open_ticket(&self, protocol: Protocol, trace: Option<Trace>) -> Ticket {
+        Ticket::open(self.parts.reader.clone(), protocol, trace)
     }
 
     pub(crate) fn open_batch_call(&self, id: BatchCallId, requests: usize) -> BatchTicket {

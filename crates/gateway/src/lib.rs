@@ -14,9 +14,11 @@ mod grpc;
 mod http;
 mod metrics;
 mod ops;
+mod readers;
 mod record;
 mod serve;
 mod statistics;
+mod traces;
 
 pub use api::Addresses;
 pub use gateway::{Gateway, Parts};
@@ -24,9 +26,11 @@ pub use grpc::{GrpcEdge, service as grpc_service};
 pub use http::router as http_router;
 pub use metrics::Metrics;
 pub use ops::router as ops_router;
+pub use readers::Readers;
 pub use record::OutcomeReader;
 pub use serve::{serve_grpc, serve_http};
 pub use statistics::Statistics;
+pub use traces::Traces;
 
 /// The version that the server presents.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

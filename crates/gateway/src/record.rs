@@ -6,11 +6,15 @@
 
 use spinwell_core::{
     BatchCall, BatchCallId, BatchCallPhase, Code, Micros, ModelName, Outcome, Protocol, ResultClass, Timings,
+    Trace,
 };
 use spinwell_protocol::{InferReply, ModelDescription};
 use spinwell_runtime::clock;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Bytes of a caller's id that the record keeps: records wait in queues, and an id can be as long as a body.
+const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Whoever wants to know what became of requests. Called on the request's own path: be quick.
 pub trait OutcomeReader: Send + Sync + 'static {
@@ -31,9 +35,10 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// A request that has just been recognised.
-    pub(crate) fn open(reader: Arc<dyn OutcomeReader>, protocol: Protocol) -> Self {
+    pub(crate) fn open(reader: Arc<dyn OutcomeReader>, protocol: Protocol, trace: Option<Trace>) -> Self {
         let outcome = Outcome {
             request_id: String::new(),
+            trace,
             protocol,
             batch_call: None,
             model: None,
@@ -87,7 +92,8 @@ impl Ticket {
 
     /// The request was decoded into `windows` windows.
     pub(crate) fn decoded(&mut self, id: &str, windows: usize) {
-        self.outcome.request_id.push_str(id);
+        let end = id.floor_char_boundary(REQUEST_ID_BYTES_MAX);
+        self.outcome.request_id.push_str(&id[..end]);
         self.outcome.windows = windows;
         self.outcome.timings.decode = clock::since(self.received);
     }
@@ -182,7 +188,7 @@ mod tests {
     fn a_ticket_leaves_exactly_one_outcome_however_it_ends() {
         let check = |end: fn(Ticket), wanted: ResultClass| {
             let seen = Arc::new(Seen::default());
-            end(Ticket::open(seen.clone(), Protocol::Grpc));
+            end(Ticket::open(seen.clone(), Protocol::Grpc, None));
             assert_eq!(*seen.0.lock().unwrap(), [wanted]);
         };
         check(|ticket| ticket.close_answered(Micros(1)), ResultClass::Answered);

@@ -3,7 +3,7 @@
 //! Whatever decides takes `now` as an argument; whatever measures asks here. So a search for `clock::now`
 //! finds every place where time enters.
 
-use spinwell_core::{Micros, UnixMillis};
+use spinwell_core::{Micros, UnixMicros, UnixMillis};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The monotonic time.
@@ -19,6 +19,14 @@ pub fn now() -> Instant {
 pub fn unix() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The civil time, to the microsecond.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "this is the edge that reads the clock")]
+pub fn unix_micros() -> UnixMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// How long ago `start` was.

@@ -1,11 +1,14 @@
 //! What every Spinwell process needs around its work: options, logs, listeners, health, the wish to stop, the
-//! clock, and files written whole.
+//! clock, and files written whole or grown line by line.
 //!
 //! **Only this crate reads the environment and opens listeners.** The services get values and sockets, so
 //! they can be run in a test without either.
 
+pub mod appended;
 pub mod clock;
+pub mod entropy;
 pub mod files;
+pub mod hangup;
 pub mod health;
 pub mod listen;
 pub mod options;

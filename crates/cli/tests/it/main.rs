@@ -15,4 +15,5 @@ mod perf_analyzer;
 mod sequences;
 mod serving;
 mod support;
+mod telemetry;
 mod training;

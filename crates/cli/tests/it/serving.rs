@@ -18,11 +18,11 @@ use tonic::transport::Channel;
 
 const ROWS: usize = 64;
 
-fn json_request(shape: [usize; 3], data: &[f32]) -> Value {
+pub(crate) fn json_request(shape: [usize; 3], data: &[f32]) -> Value {
     json!({"id": "t", "inputs": [{"name": "series", "shape": shape, "datatype": "FP32", "data": data}]})
 }
 
-fn little_endian(values: &[f32]) -> Vec<u8> {
+pub(crate) fn little_endian(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
@@ -44,7 +44,7 @@ fn over_binary(server: &Server, shape: [usize; 3], datatype: &str, tensor: &[u8]
     floats(&answer.body[answer.json_bytes()..])
 }
 
-fn grpc_request(shape: [usize; 3]) -> ModelInferRequest {
+pub(crate) fn grpc_request(shape: [usize; 3]) -> ModelInferRequest {
     ModelInferRequest {
         model_name: "wave".into(),
         inputs: vec![InferInputTensor {
@@ -57,7 +57,7 @@ fn grpc_request(shape: [usize; 3]) -> ModelInferRequest {
     }
 }
 
-async fn grpc_client(server: &Server) -> GrpcInferenceServiceClient<Channel> {
+pub(crate) async fn grpc_client(server: &Server) -> GrpcInferenceServiceClient<Channel> {
     let endpoint = Channel::from_shared(format!("http://{}", server.grpc)).unwrap();
     GrpcInferenceServiceClient::new(endpoint.connect().await.unwrap())
 }

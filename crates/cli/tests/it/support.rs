@@ -140,13 +140,17 @@ impl Server {
 
     /// Kills it where it stands.
     pub(crate) fn kill(&self) {
-        let sent = Command::new("kill").args(["-KILL", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.signal("-KILL");
     }
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal, named as `kill` names it.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 

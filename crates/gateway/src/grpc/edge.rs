@@ -85,8 +85,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let lent = (request.uri().path() == INFER_PATH)
-            .then(|| LentTicket::new(self.gateway.open_ticket(Protocol::Grpc)));
+        let lent = (request.uri().path() == INFER_PATH).then(|| {
+            LentTicket::new(self.gateway.open_ticket(Protocol::Grpc, self.gateway.trace(request.headers())))
+        });
         if let Some(lent) = &lent {
             request.extensions_mut().insert(lent.clone());
         }

@@ -6,9 +6,10 @@ use super::timeout;
 use crate::gateway::{Answered, Begun};
 use crate::record::Ticket;
 use crate::{Gateway, VERSION};
+use axum::http::HeaderMap;
 use futures::{Stream, StreamExt};
 use prost::Message;
-use spinwell_core::{Fault, Micros, Protocol};
+use spinwell_core::{Fault, Micros, Protocol, Trace};
 use spinwell_protocol::grpc::wire::grpc_inference_service_server::GrpcInferenceService;
 use spinwell_protocol::grpc::wire::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
@@ -58,12 +59,12 @@ impl Service {
     fn begin_streamed(
         &self,
         message: Result<ModelInferRequest, Status>,
-        arriving: &SharedShare,
+        stream: &OpenStream,
     ) -> impl Future<Output = Streamed> + use<> {
         let (begun, mut ticket, share, id) = match message {
             Ok(message) => {
-                let mut ticket = self.gateway.open_ticket(Protocol::GrpcStream);
-                let mut arriving = arriving.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut ticket = self.gateway.open_ticket(Protocol::GrpcStream, stream.trace(&self.gateway));
+                let mut arriving = stream.arriving.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut share = std::mem::replace(&mut *arriving, self.gateway.body_share());
                 drop(arriving);
                 let id = message.id.clone();
@@ -75,7 +76,7 @@ impl Service {
             Err(status) => {
                 // A message that cannot be read was a request; a caller who has gone sent none.
                 if !matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) {
-                    let ticket = self.gateway.open_ticket(Protocol::GrpcStream);
+                    let ticket = self.gateway.open_ticket(Protocol::GrpcStream, stream.trace(&self.gateway));
                     ticket.close_failed(status::from_library(status.code()));
                 }
                 (Err(Failed::Stream(status)), None, None, String::new())
@@ -106,6 +107,21 @@ impl Service {
                 Err(Failed::Stream(status)) => Err(status),
             }
         }
+    }
+}
+
+/// What all requests of one stream share.
+struct OpenStream {
+    /// Where what arrives is counted.
+    arriving: SharedShare,
+    /// The headers that the stream came with, where traces are kept.
+    headers: HeaderMap,
+}
+
+impl OpenStream {
+    /// A request's place in a trace: the one that the stream's caller named, or one of its own.
+    fn trace(&self, gateway: &Gateway) -> Option<Trace> {
+        gateway.trace(&self.headers)
     }
 }
 
@@ -177,7 +193,9 @@ impl GrpcInferenceService for Service {
         mut request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
         let lent = request.extensions_mut().remove::<LentTicket>().and_then(|lent| lent.take());
-        let mut ticket = lent.unwrap_or_else(|| self.gateway.open_ticket(Protocol::Grpc));
+        let mut ticket = lent.unwrap_or_else(|| {
+            self.gateway.open_ticket(Protocol::Grpc, self.gateway.trace(request.metadata().as_ref()))
+        });
         let patience = request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
         let patience = patience.and_then(timeout::parse);
         let answered = match self.begin(&mut ticket, request.into_inner(), patience) {
@@ -208,9 +226,14 @@ impl GrpcInferenceService for Service {
         let arriving = request.extensions().get::<SharedShare>().cloned();
         let arriving = arriving.unwrap_or_else(|| Arc::new(Mutex::new(self.gateway.body_share())));
         // A server that stops answers what it has read and ends the stream.
+        let headers = match self.gateway.keeps_traces() {
+            true => request.metadata().as_ref().clone(),
+            false => HeaderMap::new(),
+        };
+        let stream = OpenStream { arriving, headers };
         let messages = request.into_inner().take_until(self.gateway.health().stopping());
         let answers =
-            messages.map(move |message| service.begin_streamed(message, &arriving)).buffered(STREAM_REQUESTS);
+            messages.map(move |message| service.begin_streamed(message, &stream)).buffered(STREAM_REQUESTS);
         Ok(Response::new(Box::pin(answers)))
     }
 

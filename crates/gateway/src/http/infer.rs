@@ -24,7 +24,8 @@ const LARGE_BODY_BYTES: usize = 256 * 1024;
 /// `POST /v2/models/{model}[/versions/{version}]/infer`.
 pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
     let is_binary = request.headers().contains_key(rest::HEADER_LENGTH);
-    let mut ticket = gateway.open_ticket(if is_binary { Protocol::HttpBinary } else { Protocol::HttpJson });
+    let protocol = if is_binary { Protocol::HttpBinary } else { Protocol::HttpJson };
+    let mut ticket = gateway.open_ticket(protocol, gateway.trace(request.headers()));
     let coding = Coding::for_answer(request.headers());
     let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING);
     match answer(&gateway, &mut ticket, &target, request).await {

@@ -15,7 +15,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use futures::future::join_all;
-use spinwell_core::{BatchCallId, Code, Fault, Micros, Priority, Protocol};
+use spinwell_core::{BatchCallId, Code, Fault, Micros, Priority, Protocol, Trace};
 use spinwell_protocol::rest::{self, BatchCall, BatchedAnswer, BatchedRequest};
 use spinwell_protocol::{Call, Catalogue, InferReply, ModelDescription, Outputs};
 use spinwell_runtime::clock;
@@ -33,16 +33,31 @@ struct Prepared {
     call: Result<(Arc<ModelDescription>, Call), Fault>,
 }
 
+/// A call's body as it came.
+struct Arrived {
+    bytes: Bytes,
+    coding: Option<Coding>,
+    /// What it holds of the budget.
+    share: Share,
+    /// When its last byte was here.
+    received: Instant,
+    /// The trace that all its requests belong to.
+    trace: Option<Trace>,
+}
+
 /// The handler.
 pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request) -> Response {
     let coding = Coding::for_answer(request.headers());
     let (head, request_body) = request.into_parts();
     // Stands for the whole call until its requests are known.
-    let mut ticket = gateway.open_ticket(Protocol::HttpBatch);
+    let trace = gateway.trace(&head.headers);
+    let mut ticket = gateway.open_ticket(Protocol::HttpBatch, trace);
     let mut share = gateway.body_share();
     let received = receive(&gateway, &head.headers, request_body, &mut ticket, &mut share).await;
     let prepared = match received {
-        Ok((bytes, coding)) => prepare(&gateway, bytes, coding, share, ticket.received_at()).await,
+        Ok((bytes, coding)) => {
+            prepare(&gateway, Arrived { bytes, coding, share, received: ticket.received_at(), trace }).await
+        }
         Err(fault) => Err(fault),
     };
     match prepared {
@@ -77,13 +92,8 @@ async fn receive(
 }
 
 /// Undoes the coding and reads all requests; apart, where that may take long.
-async fn prepare(
-    gateway: &Gateway,
-    bytes: Bytes,
-    coding: Option<Coding>,
-    mut share: Share,
-    received: Instant,
-) -> Result<(Vec<Prepared>, Share), Fault> {
+async fn prepare(gateway: &Gateway, arrived: Arrived) -> Result<(Vec<Prepared>, Share), Fault> {
+    let Arrived { bytes, coding, mut share, received, trace } = arrived;
     let is_small = coding.is_none() && bytes.len() <= LARGE_BODY_BYTES;
     let gateway = gateway.clone();
     let work = move || {
@@ -95,7 +105,7 @@ async fn prepare(
         let call = BatchCall::read(&bytes, limits.batch_call_requests_max)?;
         let models = gateway.models();
         let one = |raw| {
-            let mut ticket = gateway.open_ticket(Protocol::HttpBatch);
+            let mut ticket = gateway.open_ticket(Protocol::HttpBatch, gateway.trace_beside(trace));
             ticket.received_with(received);
             let call = read(raw, call.priority, &models, &mut ticket);
             let id = call.as_ref().map_or_else(|_| BatchedRequest::id(raw), |(_, call)| call.id.clone());

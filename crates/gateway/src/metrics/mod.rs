@@ -7,11 +7,14 @@
 
 mod gpu;
 mod model;
+mod readers;
 mod triton;
 
 use crate::VERSION;
 use crate::record::OutcomeReader;
 use crate::statistics::Statistics;
+pub(crate) use readers::ReaderCounts;
+
 use gpu::GpuFigures;
 use model::{ModelSeries, RequestLabels};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -21,6 +24,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use readers::ReaderFamilies;
 use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad};
 use std::collections::HashMap;
@@ -43,6 +47,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     batch_calls: Family<BatchCallLabels, Counter>,
     families: model::Families,
+    readers: ReaderFamilies,
     models: RwLock<HashMap<ModelName, Arc<ModelSeries>>>,
     statistics: Arc<Statistics>,
     loaded: Gauge,
@@ -75,6 +80,7 @@ impl Metrics {
             batch_calls.clone(),
         );
         let families = model::Families::register(&mut registry);
+        let readers = ReaderFamilies::register(&mut registry);
         let statistics = Arc::new(Statistics::default());
         registry.register_collector(Box::new(TritonAliases(statistics.clone())));
         let gauge = |registry: &mut Registry, name: &str, help: &str| {
@@ -117,6 +123,7 @@ impl Metrics {
             requests,
             batch_calls,
             families,
+            readers,
             models: RwLock::default(),
             page: Mutex::default(),
             statistics,
@@ -132,6 +139,11 @@ impl Metrics {
     #[must_use]
     pub fn statistics(&self) -> Arc<Statistics> {
         self.statistics.clone()
+    }
+
+    /// Where a reader that is not on the request's path counts.
+    pub(crate) fn reader(&self, name: &'static str) -> ReaderCounts {
+        self.readers.of(name)
     }
 
     /// The metrics as OpenMetrics text.
@@ -188,9 +200,11 @@ impl OutcomeReader for Metrics {
             BatchCallPhase::Completed { .. } => "completed",
         };
         self.batch_calls.get_or_create(&BatchCallLabels { phase }).inc();
+        self.readers.batch_calls.inc();
     }
 
     fn read(&self, outcome: &Outcome) {
+        self.readers.requests.inc();
         match outcome.result {
             ResultClass::Answered => {
                 if let Some(name) = &outcome.model {

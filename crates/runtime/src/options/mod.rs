@@ -9,10 +9,12 @@
 mod device;
 mod error;
 mod sources;
+mod telemetry;
 
 pub use device::Device;
 pub use error::Error;
 pub use sources::{Override, Sources};
+pub use telemetry::{AccessLog, Otlp, OutcomeReaders};
 
 use sources::Layered;
 use spinwell_core::{Millis, NodeId};
@@ -53,6 +55,10 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("drain.timeout_ms", "30000"),
     ("log.level", "info"),
     ("log.format", "text"),
+    ("outcomes.queue_len_max", "8192"),
+    ("access_log.path", ""),
+    ("otlp.endpoint", ""),
+    ("otlp.sample_ratio", "1"),
 ];
 
 /// Who may reach the listeners.
@@ -141,7 +147,7 @@ pub struct Sequences {
 }
 
 /// Everything that can be set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Who may reach the listeners.
     pub exposure: Exposure,
@@ -165,6 +171,8 @@ pub struct Options {
     pub drain_timeout: Millis,
     /// What is logged.
     pub log: LogOptions,
+    /// Who reads outcomes besides the metrics.
+    pub readers: OutcomeReaders,
 }
 
 /// Options, and where each value came from.
@@ -211,6 +219,7 @@ impl Options {
                 },
                 level: layered.text("log.level").to_owned(),
             },
+            readers: telemetry::readers(&layered)?,
         };
         Ok(Loaded { options, layered })
     }
