@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use spinwell_core::{Code, Fault};
 use spinwell_gateway::{
-    Gateway, Metrics, Parts, grpc_service, http_router, ops_router, serve_grpc, serve_http,
+    Gateway, LiveAccuracy, Metrics, Parts, grpc_service, http_router, ops_router, serve_grpc, serve_http,
 };
 use spinwell_node::Node;
 use spinwell_protocol::{NodeLink, Task};
@@ -136,6 +136,7 @@ async fn serve(loaded: Loaded) -> Result<()> {
         health: health.clone(),
         reader: metrics.clone(),
         statistics: metrics.statistics(),
+        accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
     });
     health.advance(Phase::Ready);
     announce(&listeners, &node)?;

@@ -5,6 +5,7 @@
 //! [`Outcome`](spinwell_core::Outcome)**, whichever way it ends. The gateway knows no node and no engine: it
 //! sees only the link.
 
+mod accuracy;
 mod budget;
 #[cfg(test)]
 mod example;
@@ -17,6 +18,7 @@ mod record;
 mod serve;
 mod statistics;
 
+pub use accuracy::LiveAccuracy;
 pub use gateway::{Gateway, Parts};
 pub use grpc::{GrpcEdge, service as grpc_service};
 pub use http::router as http_router;

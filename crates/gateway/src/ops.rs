@@ -44,7 +44,7 @@ async fn ready(State(gateway): State<Gateway>) -> Response {
 }
 
 fn scrape(gateway: &Gateway, metrics: &Metrics) -> Response {
-    match metrics.encode(&gateway.load(), &gateway.models()) {
+    match metrics.encode(&gateway.load(), &gateway.models(), &gateway.live_figures()) {
         Ok(text) => {
             let mut response = Response::new(text.into());
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));

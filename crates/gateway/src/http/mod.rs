@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod coding;
 mod infer;
+mod observations;
 mod predictions;
 mod repository;
 mod states;
@@ -37,6 +38,8 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/v2/repository/models/{model}/load", post(repository::load))
         .route("/v2/repository/models/{model}/unload", post(repository::unload))
         .route("/v1/predictions", post(predictions::predictions))
+        .route("/v1/models/{model}/observations", post(observations::observe))
+        .route("/v1/models/{model}/accuracy", get(observations::accuracy))
         .route(
             "/v1/models/{model}/sequences/{sequence}/state",
             get(states::get).put(states::put).delete(states::delete),
