@@ -9,6 +9,7 @@ mod bad_input;
 mod classify;
 mod devices;
 mod evaluate;
+mod live_accuracy;
 mod sequences;
 mod serving;
 mod support;
