@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use spinwell_core::{Code, Fault, Ratio};
 use spinwell_gateway::{
-    Addresses, Gateway, Metrics, Parts, Readers, Traces, grpc_service, http_router, ops_router, serve_grpc,
-    serve_http,
+    Addresses, Gateway, LiveAccuracy, Metrics, Parts, Readers, Traces, grpc_service, http_router, ops_router,
+    serve_grpc, serve_http,
 };
 use spinwell_node::Node;
 use spinwell_protocol::{NodeLink, Task};
@@ -141,6 +141,7 @@ async fn serve(loaded: Loaded) -> Result<()> {
         traces: readers.need_traces().then(|| traces(options)),
         statistics: metrics.statistics(),
         addresses: Addresses { http: listeners.http.local_addr()?, ops: listeners.ops.local_addr()? },
+        accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
     });
     health.advance(Phase::Ready);
     announce(&listeners, &node)?;

@@ -100,6 +100,10 @@ codes! {
     SequenceStep = "SPW-SEQUENCE-STEP", Client, retryable: false;
     /// The sequence belongs to a model that is not served, or to another one than asked for.
     SequenceModel = "SPW-SEQUENCE-MODEL", Client, retryable: false;
+    /// No forecast is remembered under that key: there was none, or it has been forgotten.
+    ForecastUnknown = "SPW-FORECAST-UNKNOWN", Client, retryable: false;
+    /// Another truth was given before for the same step of a forecast.
+    ObservationContradicts = "SPW-OBSERVATION-CONTRADICTS", Client, retryable: false;
     /// The step log cannot be written, so that no step can be promised.
     LogFailed = "SPW-LOG-FAILED", Service, retryable: true;
     /// The database cannot be read or written.

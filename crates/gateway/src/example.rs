@@ -3,16 +3,17 @@
 
 use crate::api::Addresses;
 use crate::record::OutcomeReader;
-use crate::{Gateway, Parts};
+use crate::{Gateway, LiveAccuracy, Parts};
 use spinwell_core::{
     BatchCall, BatchShare, Code, Fault, Micros, Millis, ModelHash, ModelName, ModelVersion, NodeId,
-    NumericProfile, Outcome, Protocol, ResultClass, SequenceKey, StateSource, Timings,
+    NumericProfile, Outcome, Protocol, ResultClass, SequenceKey, StateSource, TenantId, Timings,
 };
 use spinwell_protocol::{
-    Catalogue, Entry, ForecastFacts, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
+    Call, Catalogue, Entry, ForecastFacts, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
     ModelDescription, ModelFacts, NodeLink, NodeLoad, OutputName, OutputTensor, Predictions, RequestedOutput,
     SequenceReply, StateAnswer, StateRequest, Task, Values,
 };
+use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::{Limits, Options, Sources};
 use std::sync::{Arc, Mutex};
@@ -86,6 +87,14 @@ impl NodeLink for Link {
     fn load(&self) -> NodeLoad {
         NodeLoad::default()
     }
+}
+
+/// What `model` answers to a call.
+pub(crate) fn reply(model: &Arc<ModelDescription>, call: &Call) -> InferReply {
+    let Call { series, outputs, parameters, .. } = call.clone();
+    let (priority, sequence) = (parameters.priority, parameters.sequence);
+    let (model, tenant, deadline) = (model.clone(), TenantId("default".into()), clock::now());
+    predict(&InferRequest { model, series, outputs, deadline, priority, tenant, sequence })
 }
 
 fn predict(request: &InferRequest) -> InferReply {
@@ -212,7 +221,8 @@ pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gat
     let outcomes = Arc::new(Outcomes::default());
     let health = Health::default();
     health.advance(Phase::Ready);
-    let mut limits = Options::load(&Sources::default()).unwrap().options.limits;
+    let options = Options::load(&Sources::default()).unwrap().options;
+    let mut limits = options.limits;
     limits.body_bytes = 4096;
     change(&mut limits);
     let gateway = Gateway::new(Parts {
@@ -223,6 +233,7 @@ pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gat
         traces: None,
         statistics: Arc::default(),
         addresses: Addresses::default(),
+        accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
     });
     (gateway, outcomes)
 }

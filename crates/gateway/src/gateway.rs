@@ -1,5 +1,6 @@
 //! What both wires share: finding the model, keeping the deadline, asking the node.
 
+use crate::accuracy::{Asked, LiveAccuracy, OfVersion};
 use crate::api::Addresses;
 use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
@@ -7,8 +8,11 @@ use crate::statistics::Statistics;
 use crate::traces::Traces;
 use axum::http::HeaderMap;
 use spinwell_core::{
-    BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
+    BatchCallId, Code, Fault, Micros, ModelName, ModelVersion, Protocol, SequenceId, SequenceKey, TenantId,
+    Trace,
 };
+use spinwell_policy::accuracy::{Comparison, Figures};
+use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
     Call, Catalogue, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics, NodeLink,
     NodeLoad, Outputs, quoted,
@@ -35,6 +39,8 @@ pub struct Parts {
     pub statistics: Arc<Statistics>,
     /// Where the planes listen.
     pub addresses: Addresses,
+    /// What is remembered of forecasts until their truth is known.
+    pub accuracy: Arc<LiveAccuracy>,
 }
 
 /// A cheap handle on the gateway, shared by all connections.
@@ -105,6 +111,29 @@ impl Gateway {
         let mut all = models.ready();
         all.retain(|model| model.name == found.name && (version.is_none() || model.version == found.version));
         Ok(all.iter().map(|model| self.parts.statistics.of(model)).collect())
+    }
+
+    /// Takes the truth for an earlier forecast of a model.
+    pub(crate) fn observe(&self, model: &ModelName, observation: Observation) -> Result<Observed, Fault> {
+        self.parts.accuracy.observe(&self.tenant, model, observation)
+    }
+
+    /// The state of a sequence at that step is not the one that its forecasts were made from.
+    pub(crate) fn replaced_state(&self, key: &SequenceKey, step: u64) {
+        self.parts.accuracy.break_at(&key.tenant, &key.model, key.id.clone(), step);
+    }
+
+    /// How right the forecasts of a model's versions turned out to be, and which are better.
+    pub(crate) fn accuracy(
+        &self,
+        model: &ModelName,
+    ) -> Result<(Vec<(ModelVersion, Figures)>, Vec<Comparison>), Fault> {
+        self.parts.accuracy.of(model)
+    }
+
+    /// The same figures of all models.
+    pub(crate) fn live_figures(&self) -> Vec<OfVersion> {
+        self.parts.accuracy.all()
     }
 
     pub(crate) fn models(&self) -> Arc<Catalogue> {
@@ -180,12 +209,13 @@ impl Gateway {
         call: Call,
         patience: Option<Micros>,
     ) -> Begun {
+        let asked = self.parts.accuracy.asked(&self.tenant, &model, &call);
         let Call { id, series, outputs, parameters } = call;
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
         let (priority, tenant, sequence) = (parameters.priority, self.tenant.clone(), parameters.sequence);
         let request = InferRequest { model, series, outputs, deadline, priority, tenant, sequence };
-        Begun { id, outputs, deadline, answer: self.parts.link.infer(request) }
+        Begun { id, outputs, deadline, asked, answer: self.parts.link.infer(request) }
     }
 }
 
@@ -199,6 +229,8 @@ pub(crate) struct Begun {
     id: String,
     outputs: Outputs,
     deadline: std::time::Instant,
+    /// What its answer is remembered under, where it is.
+    asked: Option<Asked>,
     answer: InferFuture,
 }
 
@@ -212,13 +244,16 @@ pub(crate) struct Answered {
 impl Begun {
     /// The answer, before the request's deadline.
     pub(crate) async fn end(self, ticket: &mut Ticket) -> Result<Answered, Fault> {
-        let Self { id, outputs, deadline, answer } = self;
+        let Self { id, outputs, deadline, asked, answer } = self;
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
             let allowed = deadline.saturating_duration_since(ticket.received_at());
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
             Err(Fault::new(Code::DeadlineExceeded, message))
         })?;
         ticket.answered(&reply);
+        if let Some(asked) = asked {
+            asked.answered(&reply);
+        }
         Ok(Answered { id, outputs, reply })
     }
 }

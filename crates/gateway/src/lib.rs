@@ -5,6 +5,7 @@
 //! [`Outcome`](spinwell_core::Outcome)**, whichever way it ends. The gateway knows no node and no engine: it
 //! sees only the link.
 
+mod accuracy;
 mod api;
 mod budget;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod serve;
 mod statistics;
 mod traces;
 
+pub use accuracy::LiveAccuracy;
 pub use api::Addresses;
 pub use gateway::{Gateway, Parts};
 pub use grpc::{GrpcEdge, service as grpc_service};

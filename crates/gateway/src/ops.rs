@@ -67,7 +67,10 @@ async fn ready(State(Operations { gateway, .. }): State<Operations>) -> Response
 
 async fn metrics(State(Operations { gateway, metrics }): State<Operations>) -> Response {
     // Asking a card's driver may take its time, and must not hold up other connections.
-    let page = tokio::task::spawn_blocking(move || metrics.encode(&gateway.load(), &gateway.models())).await;
+    let page = tokio::task::spawn_blocking(move || {
+        metrics.encode(&gateway.load(), &gateway.models(), &gateway.live_figures())
+    })
+    .await;
     match page {
         Ok(Ok(page)) => of_type(OPEN_METRICS, page),
         _ => fault_response(&Fault::new(

@@ -3,5 +3,6 @@
 //! What decides here is a value that is told the time. The same values run in production, in property tests and in
 //! simulations.
 
+pub mod accuracy;
 pub mod batch;
 pub mod sequence;

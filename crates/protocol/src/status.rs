@@ -21,9 +21,13 @@ pub const GRPC_EXPECTED_STEP_KEY: &str = "spinwell-expected-step";
 #[must_use]
 pub const fn http(code: Code) -> u16 {
     match code {
-        Code::ModelNotFound | Code::VersionNotFound | Code::PathNotFound | Code::SequenceUnknown => 404,
+        Code::ModelNotFound
+        | Code::VersionNotFound
+        | Code::PathNotFound
+        | Code::SequenceUnknown
+        | Code::ForecastUnknown => 404,
         Code::MethodNotAllowed => 405,
-        Code::SequenceStep | Code::SequenceModel => 409,
+        Code::SequenceStep | Code::SequenceModel | Code::ObservationContradicts => 409,
         Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
@@ -48,10 +52,14 @@ pub const fn http(code: Code) -> u16 {
 #[must_use]
 pub const fn grpc(code: Code) -> tonic::Code {
     match code {
-        Code::ModelNotFound | Code::VersionNotFound | Code::SequenceUnknown | Code::SequenceExpired => {
-            tonic::Code::NotFound
+        Code::ModelNotFound
+        | Code::VersionNotFound
+        | Code::SequenceUnknown
+        | Code::SequenceExpired
+        | Code::ForecastUnknown => tonic::Code::NotFound,
+        Code::SequenceStep | Code::SequenceModel | Code::ObservationContradicts => {
+            tonic::Code::FailedPrecondition
         }
-        Code::SequenceStep | Code::SequenceModel => tonic::Code::FailedPrecondition,
         Code::PathNotFound | Code::MethodNotAllowed | Code::NotOffered => tonic::Code::Unimplemented,
         // As the gRPC library itself refuses a message over the limit.
         Code::BodyTooLarge => tonic::Code::OutOfRange,

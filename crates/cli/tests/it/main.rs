@@ -12,6 +12,7 @@ mod devices;
 mod evaluate;
 mod openapi;
 mod perf_analyzer;
+mod live_accuracy;
 mod sequences;
 mod serving;
 mod support;

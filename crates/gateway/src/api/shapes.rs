@@ -10,7 +10,7 @@ const LABEL_BYTES_MAX: usize = 128;
 
 /// Every named schema.
 pub(super) fn all() -> Vec<(&'static str, Schema)> {
-    [of_errors(), of_server(), of_models(), of_inference(), of_repository(), of_predictions(), of_sequences()]
+    [of_errors(), of_server(), of_models(), of_inference(), of_repository(), of_predictions(), of_observations(), of_sequences()]
         .concat()
 }
 
@@ -325,6 +325,42 @@ fn of_predictions() -> Named {
         ("PredictionRequest", request),
         ("PredictionsResponse", answer),
         ("PredictionResult", result),
+    ]
+}
+
+fn of_observations() -> Named {
+    let numbers = || Schema::list(Schema::number(""), "");
+    let rows = [numbers(), Schema::list(numbers(), "")];
+    let observation = Schema::object("The truth for a request_id, or for a sequence_id and a sequence_step.")
+        .optional("request_id", Schema::text("The id of the request that was answered."))
+        .optional("window", Schema::whole(0, "Which window of the request, from 0.").with("default", 0))
+        .optional("sequence_id", sequence_id())
+        .optional("sequence_step", sequence_step())
+        .optional("from_step", Schema::whole(1, "How many steps ahead the first row is.").with("default", 1))
+        .field("values", Schema::any_of(rows, "Rows of one value for each target; of one target also flat."));
+    let call = Schema::object("Truths for forecasts of a model.")
+        .field("observations", Schema::list(Schema::named("Observation"), "").with("minItems", 1));
+    let result = Schema::object("What became of one observation.")
+        .field("status", Schema::whole(100, ""))
+        .optional("matched", Schema::whole(0, "Rows that were news."))
+        .optional("repeated", Schema::whole(0, "Rows that were known."))
+        .optional("error", Schema::text("What was wrong, as in Error; and so on with code and retryable."))
+        .optional("code", Schema::text(""))
+        .optional("retryable", Schema::truth(""));
+    let answer =
+        Schema::object("").field("results", Schema::list(Schema::named("ObservationResult"), "In order."));
+    let versions = Schema::list(Schema::map(Schema::any(""), ""), "Figures of each version.");
+    let compared = Schema::list(Schema::map(Schema::any(""), ""), "Versions that forecast the same requests.");
+    let accuracy = Schema::object("Figures in the data's units; null where there are none yet.")
+        .field("model", Schema::text(""))
+        .field("versions", versions)
+        .field("comparisons", compared);
+    vec![
+        ("ObservationsRequest", call),
+        ("Observation", observation),
+        ("ObservationsResponse", answer),
+        ("ObservationResult", result),
+        ("Accuracy", accuracy),
     ]
 }
 

@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod coding;
 mod infer;
+mod observations;
 mod predictions;
 mod repository;
 mod routes;

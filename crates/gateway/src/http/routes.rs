@@ -1,8 +1,8 @@
 //! The routes of the inference plane, each with what callers may know of it.
 
 use super::{
-    infer, live, model_config, model_metadata, model_ready, predictions, ready, repository, server_metadata,
-    states,
+    infer, live, model_config, model_metadata, model_ready, observations, predictions, ready, repository,
+    server_metadata, states,
 };
 use crate::Gateway;
 use crate::api::{Addresses, Content, Header, Operation, Plane, Route, Schema, document_route};
@@ -76,6 +76,8 @@ pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Gateway>> {
     }
     routes.extend([
         Route::post("/v1/predictions", predictions::predictions, predictions_operation()),
+        Route::post("/v1/models/{model}/observations", observations::observe, observations_operation()),
+        Route::get("/v1/models/{model}/accuracy", observations::accuracy, accuracy_operation()),
         Route::post("/v2/repository/index", repository::index, index_operation()),
         Route::post("/v2/repository/models/{model}/load", repository::load, load_operation()),
         Route::post("/v2/repository/models/{model}/unload", repository::unload, unload_operation()),
@@ -220,6 +222,45 @@ fn predictions_operation() -> Operation {
         .decodes()
         .gives(Content::json(Schema::named("PredictionsResponse"), answer))
         .fails(&[Code::JsonMalformed, Code::RequestInvalid, Code::Internal])
+}
+
+fn observations_operation() -> Operation {
+    let request = json!({"observations": [
+        {"request_id": "r-17", "values": [[12345]]},
+        {"sequence_id": "fleet-7", "sequence_step": 12, "from_step": 2, "values": [[12011], [11870]]},
+    ]});
+    let answer = json!({"results": [
+        {"status": 200, "matched": 1, "repeated": 0},
+        {"status": 404, "error": "nothing is remembered", "code": "SPW-FORECAST-UNKNOWN", "retryable": false},
+    ]});
+    Operation::new("observations", "The truth for earlier forecasts")
+        .about(
+            "Each observation names a request by its id, or a step of a sequence, and has its own status and place in the \
+             results. Truths may come in pieces, in any order and more than once.",
+        )
+        .takes(Content::json(Schema::named("ObservationsRequest"), request))
+        .decodes()
+        .gives(Content::json(Schema::named("ObservationsResponse"), answer))
+        .fails(FINDING)
+        .fails(&[Code::JsonMalformed, Code::RequestInvalid, Code::NotOffered])
+}
+
+fn accuracy_operation() -> Operation {
+    let version = json!({
+        "version": "1", "matured_total": 9120, "values": 5000, "mae": 402.1, "rmse": 611.9, "intervals": 5000,
+        "coverage": 0.948, "coverage_wanted": 0.95, "interval_width": 2210.4, "interval_score": 3105.7, "skill": 0.61,
+        "awaiting": 48, "forgotten_total": 0,
+    });
+    let comparison = json!({
+        "version": "2", "against": "1", "requests": 960, "requests_min": 200, "mean_difference": -12.3,
+        "interval": [-19.9, -4.7], "verdict": "better",
+    });
+    let example = json!({"model": "taxi", "versions": [version], "comparisons": [comparison]});
+    Operation::new("accuracy", "How right a model's forecasts turned out to be")
+        .about("Of each version, over its newest 5,000 values whose truth is known; and which of two versions is better.")
+        .gives(Content::json(Schema::named("Accuracy"), example))
+        .fails(FINDING)
+        .fails(&[Code::NotOffered])
 }
 
 fn index_operation() -> Operation {

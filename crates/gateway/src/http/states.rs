@@ -25,7 +25,9 @@ pub(super) async fn put(State(gateway): State<Gateway>, target: Target, request:
     let mut share = gateway.body_share();
     let put = async {
         let bytes = body::read(request, gateway.limits(), &mut share).await?;
-        manage(&gateway, &target, StateRequest::Put(bytes.to_vec())).await
+        let (key, answer) = manage(&gateway, &target, StateRequest::Put(bytes.to_vec())).await?;
+        gateway.replaced_state(&key, answer.step);
+        Ok((key, answer))
     };
     told(put.await)
 }
@@ -48,7 +50,9 @@ pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request
         })?;
         let to = checked_sequence_id(&asked.to)?;
         let (key, answer) = manage(&gateway, &target, StateRequest::Fork { to: to.clone() }).await?;
-        Ok((SequenceKey { id: to, ..key }, answer))
+        let key = SequenceKey { id: to, ..key };
+        gateway.replaced_state(&key, answer.step);
+        Ok((key, answer))
     };
     told(forked.await)
 }

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
 
+mod observations;
+
 const INFER: &str = "/v2/models/taxi/infer";
 
 fn good() -> Value {

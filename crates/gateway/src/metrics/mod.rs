@@ -6,16 +6,19 @@
 //! looked up once and held, because a family's map takes a lock.
 
 mod gpu;
+mod live;
 mod model;
 mod readers;
 mod triton;
 
 use crate::VERSION;
+use crate::accuracy::OfVersion;
 use crate::record::OutcomeReader;
 use crate::statistics::Statistics;
 pub(crate) use readers::ReaderCounts;
 
 use gpu::GpuFigures;
+use live::LiveFigures;
 use model::{ModelSeries, RequestLabels};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -58,6 +61,7 @@ pub struct Metrics {
     sequences_copied: Counter,
     sequences_expired: Counter,
     gpus: GpuFigures,
+    live: LiveFigures,
     /// Held while a page is written: two at a time would count the same twice.
     page: Mutex<()>,
 }
@@ -119,6 +123,7 @@ impl Metrics {
             queue_len_max: gauge(&mut registry, "spinwell_queue_len_max", "Requests that may wait at most"),
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
             gpus: GpuFigures::register(&mut registry),
+            live: LiveFigures::register(&mut registry),
             registry,
             requests,
             batch_calls,
@@ -150,7 +155,12 @@ impl Metrics {
     ///
     /// # Errors
     /// Never: writing to a string does not fail.
-    pub fn encode(&self, load: &NodeLoad, catalogue: &Catalogue) -> Result<String, fmt::Error> {
+    pub(crate) fn encode(
+        &self,
+        load: &NodeLoad,
+        catalogue: &Catalogue,
+        live: &[OfVersion],
+    ) -> Result<String, fmt::Error> {
         let _page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.loaded.set(whole(catalogue.ready().len()));
@@ -161,6 +171,7 @@ impl Metrics {
         self.queue_len_max.set(whole(load.queue_len_max));
         self.batches_executing.set(whole(load.batches_executing));
         self.gpus.set(&load.gpus);
+        self.live.set(live);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

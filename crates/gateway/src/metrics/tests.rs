@@ -8,7 +8,7 @@ use spinwell_protocol::GpuLoad;
 
 fn lines(metrics: &Metrics) -> Vec<String> {
     metrics
-        .encode(&NodeLoad { queue_len: 3, ..NodeLoad::default() }, &catalogue())
+        .encode(&NodeLoad { queue_len: 3, ..NodeLoad::default() }, &catalogue(), &[])
         .unwrap()
         .lines()
         .map(str::to_owned)
@@ -81,7 +81,7 @@ fn cards_show_under_triton_s_names_and_only_where_there_are_any() {
         memory_used_bytes: None,
         power_watts: None,
     };
-    let shown = |load: &NodeLoad| metrics.encode(load, &catalogue()).unwrap();
+    let shown = |load: &NodeLoad| metrics.encode(load, &catalogue(), &[]).unwrap();
     assert!(!shown(&NodeLoad::default()).contains("nv_gpu"));
     let text = shown(&NodeLoad { gpus: vec![gpu, silent], ..NodeLoad::default() });
     for wanted in [

@@ -116,7 +116,7 @@ struct Body<'b> {
 /// A version or a sequence's id, as a number or as text.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum NumberOrText<'b> {
+pub(super) enum NumberOrText<'b> {
     Number(u64),
     Text(#[serde(borrow)] Cow<'b, str>),
 }

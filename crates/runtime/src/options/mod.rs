@@ -52,6 +52,8 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("sequences.idle_expiry_ms", "86400000"),
     ("sequences.snapshot_interval_ms", "60000"),
     ("sequences.memory_bytes", "268435456"),
+    ("accuracy.memory_bytes", "67108864"),
+    ("accuracy.age_max_ms", "604800000"),
     ("drain.timeout_ms", "30000"),
     ("log.level", "info"),
     ("log.format", "text"),
@@ -146,6 +148,15 @@ pub struct Sequences {
     pub memory_bytes: usize,
 }
 
+/// How forecasts are remembered until their truth is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accuracy {
+    /// Bytes of forecasts beyond which the oldest are forgotten; 0 remembers none.
+    pub memory_bytes: usize,
+    /// For how long a truth is waited for.
+    pub age_max: Millis,
+}
+
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -167,6 +178,8 @@ pub struct Options {
     pub device: Device,
     /// How sequences are kept.
     pub sequences: Sequences,
+    /// How forecasts are remembered until their truth is known.
+    pub accuracy: Accuracy,
     /// How long requests in flight are waited for when the process stops.
     pub drain_timeout: Millis,
     /// What is logged.
@@ -210,6 +223,7 @@ impl Options {
             device: (layered.text("node.device").parse())
                 .map_err(|()| layered.invalid("node.device", Device::FORMS))?,
             sequences: sequences(&layered)?,
+            accuracy: accuracy(&layered)?,
             drain_timeout: layered.millis("drain.timeout_ms")?,
             log: LogOptions {
                 format: match layered.text("log.format") {
@@ -274,6 +288,14 @@ fn sequences(layered: &Layered) -> Result<Sequences, Error> {
         idle_expiry: Millis(layered.number("sequences.idle_expiry_ms", 1..=31_536_000_000)? as u64),
         snapshot_interval: layered.millis("sequences.snapshot_interval_ms")?,
         memory_bytes: layered.number("sequences.memory_bytes", 1 << 20..=1 << 40)?,
+    })
+}
+
+fn accuracy(layered: &Layered) -> Result<Accuracy, Error> {
+    Ok(Accuracy {
+        memory_bytes: layered.number("accuracy.memory_bytes", 0..=1 << 40)?,
+        // Ten years: longer than any horizon.
+        age_max: Millis(layered.number("accuracy.age_max_ms", 1..=315_360_000_000)? as u64),
     })
 }
 

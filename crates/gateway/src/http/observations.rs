@@ -1,0 +1,125 @@
+//! The truth for earlier forecasts, and how right they turned out to be.
+
+use super::answer::{compressed_response, fault_response, json_response};
+use super::body;
+use super::coding::Coding;
+use super::target::Target;
+use crate::Gateway;
+use crate::budget::Share;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use spinwell_core::{Code, Fault, ModelName, ModelVersion};
+use spinwell_policy::accuracy::{Comparison, Figures};
+use spinwell_protocol::rest::{self, LiveComparison, LiveVersion, Observation, ObservationCall};
+use spinwell_protocol::{Catalogue, Task};
+
+/// Bodies above this take a millisecond or more to decode.
+const LARGE_BODY_BYTES: usize = 128 * 1024;
+
+/// `POST /v1/models/{model}/observations`.
+pub(super) async fn observe(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
+    let answer_coding = Coding::for_answer(request.headers());
+    let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING);
+    match received(&gateway, &target, request).await {
+        Ok(document) => compressed_response(document, answer_coding),
+        Err(fault) => {
+            let mut response = fault_response(&fault);
+            if is_encoded && fault.code() == Code::NotOffered {
+                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            }
+            response
+        }
+    }
+}
+
+async fn received(gateway: &Gateway, target: &Target, request: Request) -> Result<Vec<u8>, Fault> {
+    let (head, request_body) = request.into_parts();
+    let model = gateway.find(&target.model, None)?.name.clone();
+    // Says so before the body is read.
+    gateway.accuracy(&model)?;
+    let coding = Coding::of_request(&head.headers)?;
+    let mut share = gateway.body_share();
+    let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
+    if coding.is_none() && bytes.len() <= LARGE_BODY_BYTES {
+        return take(gateway, &model, &bytes);
+    }
+    let gateway = gateway.clone();
+    let taken = tokio::task::spawn_blocking(move || {
+        let (bytes, _share) = undone(&gateway, bytes, coding, share)?;
+        take(&gateway, &model, &bytes)
+    });
+    taken.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "decoding failed; the server goes on")))
+}
+
+fn undone(
+    gateway: &Gateway,
+    bytes: Bytes,
+    coding: Option<Coding>,
+    mut share: Share,
+) -> Result<(Bytes, Share), Fault> {
+    match coding {
+        Some(coding) => Ok((coding.undo(&bytes, gateway.limits().body_bytes, &mut share)?, share)),
+        None => Ok((bytes, share)),
+    }
+}
+
+fn take(gateway: &Gateway, model: &ModelName, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    let call = ObservationCall::read(bytes, gateway.limits().batch_call_requests_max)?;
+    let one = |raw| gateway.observe(model, Observation::read(raw)?);
+    Ok(rest::encode_observed(call.observations.into_iter().map(one).collect()))
+}
+
+/// `GET /v1/models/{model}/accuracy`.
+pub(super) async fn accuracy(State(gateway): State<Gateway>, target: Target) -> Response {
+    match shown(&gateway, &target) {
+        Ok(document) => json_response(&document),
+        Err(fault) => fault_response(&fault),
+    }
+}
+
+fn shown(gateway: &Gateway, target: &Target) -> Result<serde_json::Value, Fault> {
+    let models = gateway.models();
+    let model = models.find(&target.model, None)?;
+    let (figures, comparisons) = gateway.accuracy(&model.name)?;
+    let versions: Vec<LiveVersion> =
+        figures.iter().map(|(version, figures)| live(&models, &model.name, *version, figures)).collect();
+    let comparisons: Vec<LiveComparison> = comparisons.iter().map(compared).collect();
+    Ok(rest::live_accuracy(model, &versions, &comparisons))
+}
+
+fn live(models: &Catalogue, name: &ModelName, version: ModelVersion, figures: &Figures) -> LiveVersion {
+    let version = version.to_string();
+    let coverage_wanted = match models.find(name.as_str(), Some(&version)).map(|model| &model.task) {
+        Ok(Task::Forecast(facts)) => Some(facts.coverage),
+        _ => None,
+    };
+    LiveVersion {
+        version,
+        matured_total: figures.matured_total,
+        values: figures.values,
+        mae: figures.mean_absolute_error,
+        rmse: figures.root_mean_squared_error,
+        intervals: figures.intervals,
+        coverage: figures.coverage,
+        coverage_wanted,
+        interval_width: figures.mean_interval_width,
+        interval_score: figures.mean_interval_score,
+        skill: figures.skill,
+        awaiting: figures.awaiting,
+        forgotten_total: figures.forgotten_total,
+    }
+}
+
+fn compared(comparison: &Comparison) -> LiveComparison {
+    LiveComparison {
+        version: comparison.version.to_string(),
+        against: comparison.against.to_string(),
+        requests: comparison.requests,
+        requests_min: comparison.requests_min,
+        mean_difference: comparison.mean_difference,
+        interval: comparison.interval.map(|(lower, upper)| [lower, upper]),
+        verdict: comparison.verdict.as_str(),
+    }
+}
