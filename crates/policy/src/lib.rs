@@ -5,3 +5,4 @@
 
 pub mod batch;
 pub mod sequence;
+pub mod traffic;

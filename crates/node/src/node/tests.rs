@@ -1,7 +1,7 @@
 //! Queue, batches and recovery, with a predictor that does what a test tells it.
 
 use super::*;
-use crate::example::forecaster;
+use crate::example::{forecaster, loaded_in};
 use crate::repository::Repository;
 use crate::{Predicted, Prediction, Predictor};
 use spinwell_core::{ModelVersion, NumericProfile, Priority, Samples, Series, TenantId};
@@ -97,11 +97,11 @@ fn bench(executors: usize, queue_len_max: usize) -> Bench {
     let echo = Arc::new(Echo { gate: AtomicBool::new(false), barrier: Barrier::new(2) });
     let options = options(executors, queue_len_max);
     let queue = Arc::new(Queue::new(limits(&options)));
-    let (description, predictor, lane) = (model.clone(), echo.clone(), queue.open_lane());
-    let loaded = Loaded { description, predictor, stateful: None, state_bytes: 0, lane };
+    let lane = queue.open_lane(&model.name);
+    let loaded = loaded_in(lane, forecaster(1), Arc::new(echo.clone()));
     let repository = Repository { models: vec![Arc::new(loaded)], ..Repository::default() };
     let bounds = Bounds { windows_max: 8, rows_max: 10, rows_in_all_max: 80 };
-    let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), kept: None };
+    let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), executors, kept: None };
     let node = Node::with(Models::new(None, terms, repository), queue, None, &options).unwrap();
     Bench { node: Arc::new(node), echo, model }
 }
@@ -118,8 +118,8 @@ impl Bench {
         let outputs = Outputs::usual(&self.model, Packing::Json);
         let (priority, tenant) = (Priority::Normal, TenantId("t".into()));
         let model = self.model.clone();
-        let sequence = None;
-        self.node.infer(InferRequest { model, series, outputs, deadline, priority, tenant, sequence })
+        let (is_spare, sequence) = (false, None);
+        self.node.infer(InferRequest { model, series, outputs, deadline, priority, is_spare, tenant, sequence })
     }
 
     fn soon(&self, values: &[f32]) -> InferFuture {
