@@ -3,6 +3,7 @@
 use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
+use crate::traffic::{self, Found, Plan, Shadow, Splitter};
 use spinwell_core::{
     BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId,
 };
@@ -36,6 +37,8 @@ pub struct Gateway {
     parts: Arc<Parts>,
     /// What all bodies may hold.
     bodies: Arc<Budget>,
+    /// Sends requests to the versions of their models.
+    splitter: Arc<Splitter>,
     /// Whose all requests are until callers have identities.
     tenant: TenantId,
 }
@@ -45,7 +48,8 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let bodies = Budget::new(parts.limits.bodies_bytes_max);
-        Self { parts: Arc::new(parts), bodies, tenant: TenantId("default".into()) }
+        let splitter = Arc::new(Splitter::new(parts.limits.bodies_bytes_max));
+        Self { parts: Arc::new(parts), bodies, splitter, tenant: TenantId("default".into()) }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -63,6 +67,16 @@ impl Gateway {
     /// Where no model can have that name.
     pub(crate) fn sequence(&self, model: &str, id: SequenceId) -> Result<SequenceKey, Fault> {
         Ok(SequenceKey { tenant: self.tenant.clone(), model: named(model)?, id })
+    }
+
+    /// Whose all requests are.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Who learns of what becomes of requests.
+    pub(crate) fn reader(&self) -> &dyn OutcomeReader {
+        &*self.parts.reader
     }
 
     /// The way to the nodes.
@@ -129,6 +143,11 @@ impl Gateway {
         self.models().find(name, version).cloned()
     }
 
+    /// The model that an inference request asks for, whose requests may be split.
+    pub(crate) fn find_split(&self, name: &str, version: Option<&str>) -> Result<Found, Fault> {
+        Found::among(&self.models(), name, version)
+    }
+
     /// Serves a model's files as they are now.
     pub(crate) async fn load_model(&self, name: &str) -> Result<(), Fault> {
         self.parts.link.load_model(named(name)?).await
@@ -148,17 +167,23 @@ impl Gateway {
     /// Hands a request over to a node, which takes requests of one sequence in the order of these calls.
     pub(crate) fn begin(
         &self,
-        ticket: &Ticket,
-        model: Arc<ModelDescription>,
+        ticket: &mut Ticket,
+        found: Found,
         call: Call,
         patience: Option<Micros>,
     ) -> Begun {
+        let Plan { model, is_canary, shadow } = self.splitter.plan(self, found, &call);
+        if is_canary {
+            ticket.found(&model);
+        }
         let Call { id, series, outputs, parameters } = call;
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
         let (priority, tenant, sequence) = (parameters.priority, self.tenant.clone(), parameters.sequence);
-        let request = InferRequest { model, series, outputs, deadline, priority, tenant, sequence };
-        Begun { id, outputs, deadline, answer: self.parts.link.infer(request) }
+        let canary = is_canary.then(|| (self.clone(), sequence.as_ref().map(|step| step.id.clone())));
+        let is_spare = false;
+        let request = InferRequest { model, series, outputs, deadline, priority, is_spare, tenant, sequence };
+        Begun { id, outputs, deadline, canary, shadow, answer: self.parts.link.infer(request) }
     }
 }
 
@@ -172,6 +197,9 @@ pub(crate) struct Begun {
     id: String,
     outputs: Outputs,
     deadline: std::time::Instant,
+    /// Where a canary answers, and the sequence that it answers.
+    canary: Option<(Gateway, Option<SequenceId>)>,
+    shadow: Option<Shadow>,
     answer: InferFuture,
 }
 
@@ -185,13 +213,17 @@ pub(crate) struct Answered {
 impl Begun {
     /// The answer, before the request's deadline.
     pub(crate) async fn end(self, ticket: &mut Ticket) -> Result<Answered, Fault> {
-        let Self { id, outputs, deadline, answer } = self;
+        let Self { id, outputs, deadline, canary, shadow, answer } = self;
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
             let allowed = deadline.saturating_duration_since(ticket.received_at());
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
             Err(Fault::new(Code::DeadlineExceeded, message))
         })?;
         ticket.answered(&reply);
+        if let Some((gateway, sequence)) = canary {
+            traffic::canary_answered(&gateway, &id, sequence.as_ref(), &reply);
+        }
+        ticket.shadowed_by(shadow.map(|shadow| shadow.compared_with(&reply)));
         Ok(Answered { id, outputs, reply })
     }
 }

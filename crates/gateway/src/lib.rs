@@ -16,6 +16,7 @@ mod ops;
 mod record;
 mod serve;
 mod statistics;
+mod traffic;
 
 pub use gateway::{Gateway, Parts};
 pub use grpc::{GrpcEdge, service as grpc_service};
@@ -25,6 +26,7 @@ pub use ops::router as ops_router;
 pub use record::OutcomeReader;
 pub use serve::{serve_grpc, serve_http};
 pub use statistics::Statistics;
+pub use traffic::{Difference, Missing, Role, SplitAnswer};
 
 /// The version that the server presents.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

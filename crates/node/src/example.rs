@@ -1,8 +1,8 @@
 //! A model's description for this crate's tests.
 
 use crate::Predictor;
-use crate::models::Models;
 use crate::executor::Job;
+use crate::models::Models;
 use crate::queue::{Lane, Queue};
 use crate::repository::{Bounds, Loaded, Repository, Terms};
 use spinwell_core::{ModelHash, ModelVersion, NumericProfile};
@@ -74,6 +74,12 @@ pub(crate) fn spiking_forecaster() -> ModelDescription {
 /// No models, and nowhere to load any from.
 pub(crate) fn no_models() -> Models {
     let bounds = Bounds { windows_max: 8, rows_max: 10, rows_in_all_max: 80 };
-    let terms = Terms { bounds, cards: Arc::default(), queue: Arc::new(Queue::new(LIMITS)), executors: 1, kept: None };
+    let terms = Terms {
+        bounds,
+        cards: Arc::default(),
+        queue: Arc::new(Queue::new(LIMITS)),
+        executors: 1,
+        kept: None,
+    };
     Models::new(None, terms, Repository::default())
 }

@@ -261,7 +261,8 @@ impl Inner {
         match refusal {
             Refusal::Policy(batch::Refusal::ModelFull { waiting }) => {
                 let name = &model.description.name;
-                let message = format!("the queue of model {name} is full: {waiting} of its requests wait; try again");
+                let message =
+                    format!("the queue of model {name} is full: {waiting} of its requests wait; try again");
                 Fault::new(Code::QueueFull, message).retry_after(RETRY_AFTER)
             }
             Refusal::Policy(batch::Refusal::Full) => {

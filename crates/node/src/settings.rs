@@ -58,7 +58,8 @@ impl Settings {
             limits.allow(&["concurrency_max", "queue_len_max", "memory_bytes_max"])?;
             settings.limits.concurrency_max =
                 limits.whole("concurrency_max", CONCURRENCY)?.map(|most| most as usize);
-            settings.limits.queue_len_max = limits.whole("queue_len_max", QUEUE_LEN)?.map(|most| most as usize);
+            settings.limits.queue_len_max =
+                limits.whole("queue_len_max", QUEUE_LEN)?.map(|most| most as usize);
             settings.memory_bytes_max = limits.whole("memory_bytes_max", 1..=i64::MAX)?;
         }
         if let Some(traffic) = file.section("traffic")? {
@@ -83,7 +84,10 @@ impl Settings {
             versions.iter().find(|model| model.version == version).cloned().ok_or_else(|| {
                 let all: Vec<String> = versions.iter().map(|model| model.version.to_string()).collect();
                 let all = all.join(", ");
-                invalid(name, format!("has traffic.{key} = {version}, which cannot be served; use one of {all}"))
+                invalid(
+                    name,
+                    format!("has traffic.{key} = {version}, which cannot be served; use one of {all}"),
+                )
             })
         };
         let default = match self.default {
@@ -205,7 +209,10 @@ impl<'t> Section<'t> {
         let Some(part) = self.section(key)? else { return Ok(None) };
         part.allow(&["version", "share"])?;
         let missing = |what: &str| {
-            invalid(self.model, format!("has {}{key} without {what}; write {key} = {{version = 2, share = 0.05}}", self.name))
+            invalid(
+                self.model,
+                format!("has {}{key} without {what}; write {key} = {{version = 2, share = 0.05}}", self.name),
+            )
         };
         let version = part.version("version")?.ok_or_else(|| missing("version"))?;
         let value = part.table.get("share").ok_or_else(|| missing("share"))?;
@@ -293,11 +300,12 @@ mod tests {
 
     #[test]
     fn memory_bounds_how_many_windows_step_side_by_side() {
-        let check = |most: Option<u64>, concurrency_max: Option<usize>, stream: u64, wanted: Option<usize>| {
-            let limits = ModelLimits { concurrency_max, queue_len_max: None };
-            let settings = Settings { limits, memory_bytes_max: most, ..Settings::default() };
-            assert_eq!(settings.windows_max(&name(), 1000, stream, 4).ok(), wanted, "{most:?}");
-        };
+        let check =
+            |most: Option<u64>, concurrency_max: Option<usize>, stream: u64, wanted: Option<usize>| {
+                let limits = ModelLimits { concurrency_max, queue_len_max: None };
+                let settings = Settings { limits, memory_bytes_max: most, ..Settings::default() };
+                assert_eq!(settings.windows_max(&name(), 1000, stream, 4).ok(), wanted, "{most:?}");
+            };
         check(None, None, 100, Some(usize::MAX));
         check(Some(999), None, 0, None);
         check(Some(1000), None, 0, Some(usize::MAX));

@@ -12,4 +12,5 @@ mod evaluate;
 mod sequences;
 mod serving;
 mod support;
+mod traffic;
 mod training;

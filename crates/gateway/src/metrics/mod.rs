@@ -7,11 +7,13 @@
 
 mod gpu;
 mod model;
+mod split;
 mod triton;
 
 use crate::VERSION;
 use crate::record::OutcomeReader;
 use crate::statistics::Statistics;
+use crate::traffic::SplitAnswer;
 use gpu::GpuFigures;
 use model::{ModelSeries, RequestLabels};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -23,6 +25,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad};
+use split::SplitFigures;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -53,6 +56,7 @@ pub struct Metrics {
     sequences_copied: Counter,
     sequences_expired: Counter,
     gpus: GpuFigures,
+    splits: SplitFigures,
     /// Held while a page is written: two at a time would count the same twice.
     page: Mutex<()>,
 }
@@ -113,6 +117,7 @@ impl Metrics {
             queue_len_max: gauge(&mut registry, "spinwell_queue_len_max", "Requests that may wait at most"),
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
             gpus: GpuFigures::register(&mut registry),
+            splits: SplitFigures::register(&mut registry),
             registry,
             requests,
             batch_calls,
@@ -182,6 +187,10 @@ fn set(counter: &Counter, counted: u64) {
 }
 
 impl OutcomeReader for Metrics {
+    fn read_split(&self, answer: &SplitAnswer<'_>) {
+        self.splits.count(answer);
+    }
+
     fn read_batch_call(&self, call: &BatchCall) {
         let phase = match call.phase {
             BatchCallPhase::Started => "started",

@@ -234,8 +234,7 @@ impl<T> Queue<T> {
     /// has its own backlog as well, and its own executors to divide it among.
     fn backlog_before(&self, model: usize, priority: Priority, now: Instant) -> Duration {
         let executors = self.executors();
-        let among =
-            |total: Duration, executors: usize| total / u32::try_from(executors).unwrap_or(u32::MAX);
+        let among = |total: Duration, executors: usize| total / u32::try_from(executors).unwrap_or(u32::MAX);
         let running = |of: Option<usize>, executors: usize| -> Duration {
             let running = self.running.iter().filter(|running| of.is_none_or(|model| running.model == model));
             let is_busy = running.clone().count() >= executors;

@@ -50,7 +50,8 @@ impl Class {
         let mut passed = Vec::new();
         let mut found = None;
         for (time, tenant) in &self.order {
-            found = self.tenants.get(tenant).and_then(|own| own.next(may_run)).map(|arrival| (*time, arrival));
+            found =
+                self.tenants.get(tenant).and_then(|own| own.next(may_run)).map(|arrival| (*time, arrival));
             if found.is_some() {
                 break;
             }
