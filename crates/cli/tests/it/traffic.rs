@@ -13,7 +13,11 @@ const ROWS: usize = 64;
 fn two_versions() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     train_small_model(folder.path(), "wave", &["--target", "value"]);
-    let csv = folder.path().join("wave.csv");
+    // Another rhythm, so that the versions forecast different values.
+    let rows = (0..300)
+        .map(|row| format!("{}\n", 10.0 + 3.0 * (f64::from(row) * 0.9).sin() + f64::from(row % 5) / 20.0));
+    let csv = folder.path().join("other.csv");
+    std::fs::write(&csv, format!("value\n{}", rows.collect::<String>())).unwrap();
     let trained = spinwell()
         .args(["train", text(&csv), "--target", "value", "--family", "linear", "--season", "1"])
         .args(["--horizon", "3", "--trials", "2", "--name", "wave", "--models", text(folder.path())])
@@ -131,9 +135,16 @@ fn a_shadow_hears_what_callers_are_answered_and_counts_for_itself() {
     assert!(heard("answered") > 0.0 && heard("failed") == 0.0);
     let compared = server.metric("spinwell_shadow_compared_values_total", &["version=\"2\""]);
     assert_eq!(compared, 3.0 * heard("answered"));
-    assert!(server.metric("spinwell_shadow_absolute_difference_total", &["version=\"2\""]) > 0.0);
     // Callers asked for this much and no more.
     assert_eq!(server.metric("spinwell_requests_total", &["model=\"wave\""]), f64::from(count));
+    let forecast = |version: u32| {
+        let path = format!("/v2/models/wave/versions/{version}/infer");
+        send(server.http, &Request::post(&path, request("", json!({})).to_string())).numbers("forecast")
+    };
+    let apart: f64 =
+        forecast(1).iter().zip(forecast(2)).map(|(a, b)| (f64::from(*a) - f64::from(b)).abs()).sum();
+    let counted = server.metric("spinwell_shadow_absolute_difference_total", &["version=\"2\""]);
+    assert!(apart > 0.01 && (counted / heard("answered") - apart).abs() < 1e-3 * apart, "{counted} {apart}");
 }
 
 #[test]
