@@ -323,11 +323,11 @@ pub(crate) mod tests {
         check("taxi", Some("11"), Err(Code::FileCorrupt));
         check("bad", None, Err(Code::FileTruncated));
         check("none", None, Err(Code::ModelNotFound));
-        catalogue.split(&name, Traffic { default: Some(ModelVersion(9)), ..Traffic::default() });
-        check("taxi", None, Ok(9));
-        check("taxi", Some("10"), Ok(10));
         assert_eq!(catalogue.versions("taxi"), ["2", "9", "10"]);
         assert_eq!(catalogue.ready().len(), 3);
+        catalogue.split(&name, Traffic { default: Some(ModelVersion(9)), ..Traffic::default() });
+        let found = |version| catalogue.find("taxi", version).map(|model| model.version.0).ok();
+        assert_eq!((found(None), found(Some("10"))), (Some(9), Some(10)));
     }
 
     #[test]
