@@ -94,7 +94,7 @@ pub(crate) fn reply(model: &Arc<ModelDescription>, call: &Call) -> InferReply {
     let Call { series, outputs, parameters, .. } = call.clone();
     let (priority, sequence) = (parameters.priority, parameters.sequence);
     let (model, tenant, deadline) = (model.clone(), TenantId("default".into()), clock::now());
-    predict(&InferRequest { model, series, outputs, deadline, priority, tenant, sequence })
+    predict(&InferRequest { model, series, outputs, deadline, priority, is_spare: false, tenant, sequence })
 }
 
 fn predict(request: &InferRequest) -> InferReply {

@@ -6,6 +6,7 @@ use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
 use crate::traces::Traces;
+use crate::traffic::{self, Found, Plan, Shadow, Splitter};
 use axum::http::HeaderMap;
 use spinwell_core::{
     BatchCallId, Code, Fault, Micros, ModelName, ModelVersion, Protocol, SequenceId, SequenceKey, TenantId,
@@ -49,6 +50,8 @@ pub struct Gateway {
     parts: Arc<Parts>,
     /// What all bodies may hold.
     bodies: Arc<Budget>,
+    /// Sends requests to the versions of their models.
+    splitter: Arc<Splitter>,
     /// Whose all requests are until callers have identities.
     tenant: TenantId,
 }
@@ -58,7 +61,8 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let bodies = Budget::new(parts.limits.bodies_bytes_max);
-        Self { parts: Arc::new(parts), bodies, tenant: TenantId("default".into()) }
+        let splitter = Arc::new(Splitter::new(parts.limits.bodies_bytes_max));
+        Self { parts: Arc::new(parts), bodies, splitter, tenant: TenantId("default".into()) }
     }
 
     /// Where the planes listen.
@@ -81,6 +85,16 @@ impl Gateway {
     /// Where no model can have that name.
     pub(crate) fn sequence(&self, model: &str, id: SequenceId) -> Result<SequenceKey, Fault> {
         Ok(SequenceKey { tenant: self.tenant.clone(), model: named(model)?, id })
+    }
+
+    /// Whose all requests are.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Who learns of what becomes of requests.
+    pub(crate) fn reader(&self) -> &dyn OutcomeReader {
+        &*self.parts.reader
     }
 
     /// The way to the nodes.
@@ -185,6 +199,11 @@ impl Gateway {
         self.models().find(name, version).cloned()
     }
 
+    /// The model that an inference request asks for, whose requests may be split.
+    pub(crate) fn find_split(&self, name: &str, version: Option<&str>) -> Result<Found, Fault> {
+        Found::among(&self.models(), name, version)
+    }
+
     /// Serves a model's files as they are now.
     pub(crate) async fn load_model(&self, name: &str) -> Result<(), Fault> {
         self.parts.link.load_model(named(name)?).await
@@ -204,18 +223,25 @@ impl Gateway {
     /// Hands a request over to a node, which takes requests of one sequence in the order of these calls.
     pub(crate) fn begin(
         &self,
-        ticket: &Ticket,
-        model: Arc<ModelDescription>,
+        ticket: &mut Ticket,
+        found: Found,
         call: Call,
         patience: Option<Micros>,
     ) -> Begun {
+        let Plan { model, is_canary, shadow } = self.splitter.plan(self, found, &call);
+        if is_canary {
+            ticket.found(&model);
+        }
         let asked = self.parts.accuracy.asked(&self.tenant, &model, &call);
+        let shadow = shadow.map(|shadow| shadow.remembered(asked.clone()));
         let Call { id, series, outputs, parameters } = call;
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
         let (priority, tenant, sequence) = (parameters.priority, self.tenant.clone(), parameters.sequence);
-        let request = InferRequest { model, series, outputs, deadline, priority, tenant, sequence };
-        Begun { id, outputs, deadline, asked, answer: self.parts.link.infer(request) }
+        let canary = is_canary.then(|| (self.clone(), sequence.as_ref().map(|step| step.id.clone())));
+        let is_spare = false;
+        let request = InferRequest { model, series, outputs, deadline, priority, is_spare, tenant, sequence };
+        Begun { id, outputs, deadline, asked, canary, shadow, answer: self.parts.link.infer(request) }
     }
 }
 
@@ -231,6 +257,9 @@ pub(crate) struct Begun {
     deadline: std::time::Instant,
     /// What its answer is remembered under, where it is.
     asked: Option<Asked>,
+    /// Where a canary answers, and the sequence that it answers.
+    canary: Option<(Gateway, Option<SequenceId>)>,
+    shadow: Option<Shadow>,
     answer: InferFuture,
 }
 
@@ -244,7 +273,7 @@ pub(crate) struct Answered {
 impl Begun {
     /// The answer, before the request's deadline.
     pub(crate) async fn end(self, ticket: &mut Ticket) -> Result<Answered, Fault> {
-        let Self { id, outputs, deadline, asked, answer } = self;
+        let Self { id, outputs, deadline, asked, canary, shadow, answer } = self;
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
             let allowed = deadline.saturating_duration_since(ticket.received_at());
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
@@ -254,6 +283,10 @@ impl Begun {
         if let Some(asked) = asked {
             asked.answered(&reply);
         }
+        if let Some((gateway, sequence)) = canary {
+            traffic::canary_answered(&gateway, &id, sequence.as_ref(), &reply);
+        }
+        ticket.shadowed_by(shadow.map(|shadow| shadow.compared_with(&reply)));
         Ok(Answered { id, outputs, reply })
     }
 }

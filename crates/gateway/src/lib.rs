@@ -20,6 +20,7 @@ mod record;
 mod serve;
 mod statistics;
 mod traces;
+mod traffic;
 
 pub use accuracy::LiveAccuracy;
 pub use api::Addresses;
@@ -33,6 +34,7 @@ pub use record::OutcomeReader;
 pub use serve::{serve_grpc, serve_http};
 pub use statistics::Statistics;
 pub use traces::Traces;
+pub use traffic::{Difference, Missing, Role, SplitAnswer};
 
 /// The version that the server presents.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -4,6 +4,7 @@
 //! the ticket, so it cannot happen twice; a ticket that is dropped unclosed (the caller hung up, the task was
 //! cancelled, a handler panicked) says so. There is no path on which a request leaves no outcome.
 
+use crate::traffic::{Shadow, SplitAnswer};
 use spinwell_core::{
     BatchCall, BatchCallId, BatchCallPhase, Code, Micros, ModelName, Outcome, Protocol, ResultClass, Timings,
     Trace,
@@ -23,6 +24,9 @@ pub trait OutcomeReader: Send + Sync + 'static {
 
     /// A batch call has begun or is over.
     fn read_batch_call(&self, call: &BatchCall);
+
+    /// A canary or a shadow has answered, or not. This is no outcome: what the caller of a canary got is one of its own.
+    fn read_split(&self, _: &SplitAnswer<'_>) {}
 }
 
 /// An inference request whose end is not known yet.
@@ -30,6 +34,8 @@ pub(crate) struct Ticket {
     reader: Arc<dyn OutcomeReader>,
     outcome: Outcome,
     received: Instant,
+    /// Who hears the request when it has been answered.
+    shadow: Option<Shadow>,
     is_closed: bool,
 }
 
@@ -51,7 +57,7 @@ impl Ticket {
             timings: Timings::default(),
             result: ResultClass::Cancelled,
         };
-        Self { reader, outcome, received: clock::now(), is_closed: false }
+        Self { reader, outcome, received: clock::now(), shadow: None, is_closed: false }
     }
 
     /// The last byte of the request is here: the time that it takes starts now.
@@ -98,6 +104,11 @@ impl Ticket {
         self.outcome.timings.decode = clock::since(self.received);
     }
 
+    /// Another version is to hear the request when it has been answered.
+    pub(crate) fn shadowed_by(&mut self, shadow: Option<Shadow>) {
+        self.shadow = shadow;
+    }
+
     /// A node has answered.
     pub(crate) fn answered(&mut self, reply: &InferReply) {
         let outcome = &mut self.outcome;
@@ -115,6 +126,9 @@ impl Ticket {
         self.outcome.timings.encode = encode;
         self.outcome.result = ResultClass::Answered;
         self.close();
+        if let Some(shadow) = self.shadow.take() {
+            shadow.start();
+        }
     }
 
     /// The caller is told of `code` instead of getting an answer.

@@ -41,14 +41,17 @@ pub(crate) struct Place {
 pub(crate) struct Batch {
     /// Those that are still wanted, in order of arrival.
     pub(crate) parts: Vec<Part>,
+    /// Windows of a group at most, so that their states fit the model's memory.
+    windows_max: usize,
     /// Windows that the engine has run, of all requests that were ever part of the batch.
     pub(crate) windows_run: usize,
 }
 
 impl Batch {
-    pub(crate) fn of(jobs: Vec<Job>) -> Self {
+    /// Requests that run together, in groups of so many windows at most.
+    pub(crate) fn of(jobs: Vec<Job>, windows_max: usize) -> Self {
         let parts = jobs.into_iter().map(|job| Part { job, results: Vec::new(), profile: None }).collect();
-        Self { parts, windows_run: 0 }
+        Self { parts, windows_max: windows_max.max(1), windows_run: 0 }
     }
 
     /// The windows to run next, after refusing what is late and dropping what nobody waits for. `None` where
@@ -61,7 +64,7 @@ impl Batch {
         });
         let mut group = Vec::new();
         let mut rows = 0_usize;
-        for (place, more) in left {
+        for (place, more) in left.take(self.windows_max) {
             rows = rows.saturating_add(more);
             if rows > GROUP_ROWS && !group.is_empty() {
                 if group.len() > SIDE_BY_SIDE {
@@ -148,22 +151,25 @@ mod tests {
 
     #[test]
     fn groups_hold_a_bounded_number_of_rows_and_few_windows_over() {
-        let check = |requests: &[(usize, usize)], wanted: &[usize]| {
+        let check_with = |windows_max: usize, requests: &[(usize, usize)], wanted: &[usize]| {
             let now = clock::now();
             let later = now + Duration::from_secs(1);
             let (jobs, _answers): (Vec<_>, Vec<_>) =
                 requests.iter().map(|&(windows, rows)| job(windows, rows, later)).unzip();
-            let mut batch = Batch::of(jobs);
+            let mut batch = Batch::of(jobs, windows_max);
             let groups: Vec<usize> = std::iter::from_fn(|| run_next(&mut batch, now)).collect();
             assert_eq!(groups, wanted, "{requests:?}");
             assert!(batch.parts.iter().all(Part::is_finished));
         };
+        let check = |requests: &[_], wanted: &[_]| check_with(usize::MAX, requests, wanted);
         check(&[(1, 10)], &[1]);
         check(&[(7, 100), (1, 200)], &[8]);
         check(&[(3, GROUP_ROWS)], &[1, 1, 1]);
         check(&[(2, GROUP_ROWS + 1), (1, 1)], &[1, 1, 1]);
         check(&[(70, GROUP_ROWS / 35)], &[32, 32, 6]);
         check(&[(5, GROUP_ROWS / 3)], &[3, 2]);
+        check_with(3, &[(7, 10), (1, 10)], &[3, 3, 2]);
+        check_with(0, &[(2, 10)], &[1, 1]);
     }
 
     #[test]
@@ -173,7 +179,7 @@ mod tests {
         let (late, mut late_answer) = job(2, GROUP_ROWS, soon);
         let (gone, gone_answer) = job(2, GROUP_ROWS, later);
         let (good, mut good_answer) = job(1, 1, later);
-        let mut batch = Batch::of(vec![late, gone, good]);
+        let mut batch = Batch::of(vec![late, gone, good], usize::MAX);
         assert_eq!(run_next(&mut batch, now), Some(1));
         drop(gone_answer);
         assert_eq!(run_next(&mut batch, soon), Some(1));

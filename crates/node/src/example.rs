@@ -1,13 +1,15 @@
 //! A model's description for this crate's tests.
 
 use crate::Predictor;
+use crate::executor::Job;
 use crate::models::Models;
-use crate::queue::Queue;
+use crate::queue::{Lane, Queue};
 use crate::repository::{Bounds, Loaded, Repository, Terms};
 use spinwell_core::{ModelHash, ModelVersion, NumericProfile};
 use spinwell_policy::batch::{Cost, Limits};
 use spinwell_protocol::{ForecastFacts, ModelDescription, ModelFacts, Task};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// Limits of a queue that never has to use them.
@@ -21,8 +23,18 @@ pub(crate) const LIMITS: Limits = Limits {
 
 /// A loaded model of that description that predicts so.
 pub(crate) fn loaded(description: ModelDescription, predictor: Arc<dyn Predictor>) -> Arc<Loaded> {
-    let lane = Arc::new(Queue::new(LIMITS)).open_lane();
-    Arc::new(Loaded { description: Arc::new(description), predictor, stateful: None, state_bytes: 0, lane })
+    let lane = Arc::new(Queue::new(LIMITS)).open_lane(&description.name);
+    Arc::new(loaded_in(lane, description, predictor))
+}
+
+/// The same in a lane.
+pub(crate) fn loaded_in(
+    lane: Lane<Job>,
+    description: ModelDescription,
+    predictor: Arc<dyn Predictor>,
+) -> Loaded {
+    let (description, windows_max) = (Arc::new(description), AtomicUsize::new(usize::MAX));
+    Loaded { description, predictor, stateful: None, state_bytes: 0, file_bytes: 0, windows_max, lane }
 }
 
 /// A model of one channel that does this task.
@@ -62,6 +74,12 @@ pub(crate) fn spiking_forecaster() -> ModelDescription {
 /// No models, and nowhere to load any from.
 pub(crate) fn no_models() -> Models {
     let bounds = Bounds { windows_max: 8, rows_max: 10, rows_in_all_max: 80 };
-    let terms = Terms { bounds, cards: Arc::default(), queue: Arc::new(Queue::new(LIMITS)), kept: None };
+    let terms = Terms {
+        bounds,
+        cards: Arc::default(),
+        queue: Arc::new(Queue::new(LIMITS)),
+        executors: 1,
+        kept: None,
+    };
     Models::new(None, terms, Repository::default())
 }

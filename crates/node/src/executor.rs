@@ -70,7 +70,7 @@ pub(crate) fn run(sequences: &Sequences, node: &NodeId, mut jobs: Vec<Job>) {
 /// Runs the requests together and answers each.
 fn run_windows(model: &Loaded, node: &NodeId, jobs: Vec<Job>) {
     let started = clock::now();
-    let mut batch = Batch::of(jobs);
+    let mut batch = Batch::of(jobs, model.windows_max());
     while let Some(group) = batch.next_group(clock::now()) {
         if let Some(predicted) = predict(model, &batch, &group) {
             batch.add(&group, predicted);

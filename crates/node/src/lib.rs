@@ -20,6 +20,7 @@ mod predictor;
 mod queue;
 mod repository;
 mod sequences;
+mod settings;
 mod trial;
 
 pub use cards::{Cards, CardsError};

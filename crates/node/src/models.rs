@@ -5,13 +5,14 @@
 //! it, and for a short while for requests that were checked against it and have not arrived.
 
 use crate::kept;
-use crate::repository::{self, Loaded, Problem, Repository, Terms};
+use crate::repository::{self, Loaded, Problem, Repository, Served, Terms};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion};
 use spinwell_engine::AnyModel;
 use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription};
 use spinwell_runtime::clock;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ struct Shelf {
     served: BTreeMap<(ModelName, ModelVersion), Arc<Loaded>>,
     broken: BTreeMap<(ModelName, ModelVersion), Problem>,
     retired: Vec<(Instant, Arc<Loaded>)>,
+    /// How the models are served.
+    ways: BTreeMap<ModelName, Served>,
 }
 
 impl Shelf {
@@ -50,6 +53,9 @@ impl Shelf {
         for ((name, version), loaded) in &self.served {
             catalogue.insert(name, *version, Entry::Ready(loaded.description.clone()));
         }
+        for (name, way) in &self.ways {
+            catalogue.split(name, way.traffic.clone());
+        }
         self.catalogue = Arc::new(catalogue);
         self
     }
@@ -60,6 +66,7 @@ impl Shelf {
         let gone = shelf.served.extract_if(.., |key, _| key.0 == *name).map(|(_, loaded)| (now, loaded));
         shelf.retired.extend(gone);
         shelf.broken.retain(|key, _| key.0 != *name);
+        shelf.ways.remove(name);
         shelf
     }
 
@@ -70,6 +77,7 @@ impl Shelf {
             served: self.served.clone(),
             broken: self.broken.clone(),
             retired: self.retired.clone(),
+            ways: self.ways.clone(),
         };
         shelf.retired.retain(|(at, _)| now.saturating_duration_since(*at) < GRACE);
         shelf
@@ -83,6 +91,18 @@ impl Shelf {
         for (name, version, problem) in repository.broken {
             self.broken.insert((name, version), problem);
         }
+        self.ways.extend(repository.served);
+    }
+
+    /// Lets the limits of these models hold.
+    fn apply_limits(&self, terms: &Terms) {
+        for (name, way) in &self.ways {
+            terms.queue.set_limits(name, way.settings.limits);
+        }
+        for ((name, _), loaded) in &self.served {
+            let windows_max = self.ways.get(name).map_or(usize::MAX, |way| way.windows_max);
+            loaded.windows_max.store(windows_max, Ordering::Relaxed);
+        }
     }
 }
 
@@ -91,6 +111,7 @@ impl Models {
     pub(crate) fn new(folder: Option<PathBuf>, terms: Terms, repository: Repository) -> Self {
         let mut shelf = Shelf::default();
         shelf.add(repository);
+        shelf.apply_limits(&terms);
         Self(Arc::new(Inner {
             folder,
             terms,
@@ -138,7 +159,7 @@ impl Models {
         let model = AnyModel::from_bytes(&bytes).ok().filter(|model| model.hash() == *hash)?;
         // Sequences step on the CPU: it needs no card.
         let terms = Terms { cards: Arc::default(), ..self.0.terms.clone() };
-        let loaded = Arc::new(repository::place(model, name, version, &terms));
+        let loaded = Arc::new(repository::place(model, bytes.len(), name, version, &terms));
         all.retain(|_, loaded| loaded.strong_count() > 0);
         all.insert(key, Arc::downgrade(&loaded));
         Some(loaded)
@@ -147,7 +168,7 @@ impl Models {
     /// Serves a model's files as they are now.
     ///
     /// # Errors
-    /// Where it has none, or none of them can be served; what is served then stays.
+    /// Where it has none, none of them can be served, or its `serving.toml` cannot be followed; what is served then stays.
     pub(crate) fn load(&self, name: &ModelName) -> Result<(), Fault> {
         let folder = self
             .0
@@ -237,6 +258,7 @@ impl Models {
     }
 
     fn put(&self, shelf: Shelf) {
+        shelf.apply_limits(&self.0.terms);
         let shelf = Arc::new(shelf.with_catalogue());
         let before =
             std::mem::replace(&mut *self.0.shelf.write().unwrap_or_else(PoisonError::into_inner), shelf);

@@ -134,6 +134,7 @@ impl Node {
             },
             cards: cards.clone(),
             queue: queue.clone(),
+            executors: options.executors,
             kept: options.data.as_ref().map(|own| own.join("sequences/models")),
         };
         let repository = repository::scan(folder, &terms)?;
@@ -245,19 +246,25 @@ impl Inner {
         step: Option<Step>,
     ) -> Result<(oneshot::Receiver<Answer>, Place), Fault> {
         let (answer, receiver) = oneshot::channel();
-        let InferRequest { series, outputs, deadline, priority, tenant, .. } = request;
+        let InferRequest { series, outputs, deadline, priority, is_spare, tenant, .. } = request;
         let cost = Cost { windows: series.batch(), rows: series.batch().saturating_mul(series.rows()) };
         let lane = model.lane.number();
         // Until the queue is unlocked: a request that it refuses may hold the last of a model, whose end locks it again.
-        let _held = model.clone();
+        let held = model.clone();
         let work = Job { series, outputs, arrived: clock::now(), deadline, model, step, answer };
-        let request = Request { lane, priority, tenant, cost, deadline, work };
-        let slot = self.queue.push(request).map_err(|refusal| self.refused(refusal))?;
+        let request = Request { lane, priority, is_spare, tenant, cost, deadline, work };
+        let slot = self.queue.push(request).map_err(|refusal| self.refused(refusal, &held))?;
         Ok((receiver, Place { inner: self.clone(), slot }))
     }
 
-    fn refused(&self, refusal: Refusal) -> Fault {
+    fn refused(&self, refusal: Refusal, model: &Loaded) -> Fault {
         match refusal {
+            Refusal::Policy(batch::Refusal::ModelFull { waiting }) => {
+                let name = &model.description.name;
+                let message =
+                    format!("the queue of model {name} is full: {waiting} of its requests wait; try again");
+                Fault::new(Code::QueueFull, message).retry_after(RETRY_AFTER)
+            }
             Refusal::Policy(batch::Refusal::Full) => {
                 let waiting = self.queue.len_max();
                 let message = format!("the queue is full: {waiting} requests wait; try again");

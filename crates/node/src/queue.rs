@@ -4,7 +4,8 @@
 //! those, because an idle executor should cost nothing, and one for the thread that watches deadlines, which would
 //! otherwise pass unnoticed while all executors are busy.
 
-use spinwell_policy::batch::{self, Batch, Cost, Limits, Request, Slot};
+use spinwell_core::ModelName;
+use spinwell_policy::batch::{self, Batch, Cost, Limits, ModelLimits, Request, Slot};
 use spinwell_runtime::clock;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -44,9 +45,16 @@ impl<T> Queue<T> {
         }
     }
 
-    /// A lane for a model, until it is dropped.
-    pub(crate) fn open_lane(self: &Arc<Self>) -> Lane<T> {
-        Lane { number: self.lock().waiting.open_lane(), queue: Arc::downgrade(self) }
+    /// A lane for a version of a model, until it is dropped.
+    pub(crate) fn open_lane(self: &Arc<Self>, model: &ModelName) -> Lane<T> {
+        Lane { number: self.lock().waiting.open_lane(model), queue: Arc::downgrade(self) }
+    }
+
+    /// Holds a model that has lanes to these limits from now on.
+    pub(crate) fn set_limits(&self, model: &ModelName, limits: ModelLimits) {
+        self.lock().waiting.set_limits(model, limits);
+        // Requests that waited for their model may run now.
+        self.arrived.notify_all();
     }
 
     /// How many requests wait.
@@ -83,14 +91,16 @@ impl<T> Queue<T> {
         let _gone = self.lock().waiting.leave(slot);
     }
 
-    /// The next batch, waiting for one. `None` once the queue is stopped and empty.
+    /// The next batch, waiting for one that may run. `None` once the queue is stopped and empty.
     pub(crate) fn take(&self) -> Option<Batch<T>> {
         let mut state = self.lock();
         loop {
             if let Some(batch) = state.waiting.take(clock::now()) {
                 return Some(batch);
             }
-            if state.is_stopping {
+            if state.is_stopping && state.waiting.is_empty() {
+                // The others wait for batches of their models to end, of which this was the last.
+                self.arrived.notify_all();
                 return None;
             }
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +109,15 @@ impl<T> Queue<T> {
 
     /// Tells what a batch took, so that the next ones are known better.
     pub(crate) fn observe(&self, lane: usize, cost: Cost, took: Duration) {
-        self.lock().waiting.observe(lane, cost, took, clock::now());
+        let mut state = self.lock();
+        state.waiting.observe(lane, cost, took, clock::now());
+        let others_wait = !state.waiting.is_empty();
+        drop(state);
+        // Somebody may have waited for this batch to end, because its model was at its limit; whoever ran it may be given
+        // another one.
+        if others_wait {
+            self.arrived.notify_one();
+        }
     }
 
     /// The requests whose deadlines have passed, waiting for some. `None` once the queue is stopped.
@@ -178,10 +196,15 @@ mod tests {
         interval: Duration::from_secs(600),
     };
 
+    fn model() -> ModelName {
+        "m".parse().unwrap()
+    }
+
     fn request(work: u32, deadline: Instant) -> Request<u32> {
         Request {
             lane: 0,
             priority: Priority::Normal,
+            is_spare: false,
             tenant: TenantId("t".into()),
             cost: Cost { windows: 1, rows: 1 },
             deadline,
@@ -196,7 +219,7 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_and_a_stopped_one_finishes() {
         let queue = Arc::new(Queue::new(LIMITS));
-        let _lane = queue.open_lane();
+        let _lane = queue.open_lane(&model());
         assert!(queue.push(request(1, later())).is_ok() && queue.push(request(2, later())).is_ok());
         assert_eq!(queue.push(request(3, later())), Err(Refusal::Policy(batch::Refusal::Full)));
         queue.stop();
@@ -208,7 +231,7 @@ mod tests {
     #[test]
     fn an_idle_executor_wakes_for_work_and_for_the_end() {
         let queue = Arc::new(Queue::new(LIMITS));
-        let _lane = queue.open_lane();
+        let _lane = queue.open_lane(&model());
         let executor = std::thread::spawn({
             let queue = queue.clone();
             move || std::iter::from_fn(|| queue.take()).flat_map(|batch| batch.ready).collect::<Vec<_>>()
@@ -219,9 +242,36 @@ mod tests {
     }
 
     #[test]
+    fn executors_wait_for_a_model_at_its_limit_also_at_the_end() {
+        let limits = Limits { len_max: 100, executors: 2, batch_max: Cost { windows: 1, rows: 1 }, ..LIMITS };
+        let queue = Arc::new(Queue::new(limits));
+        let _lane = queue.open_lane(&model());
+        queue.set_limits(&model(), ModelLimits { concurrency_max: Some(1), queue_len_max: None });
+        (0..50).for_each(|work| assert!(queue.push(request(work, later())).is_ok()));
+        let running = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let executor = || {
+            let (queue, running) = (queue.clone(), running.clone());
+            std::thread::spawn(move || {
+                let mut done = 0;
+                while let Some(batch) = queue.take() {
+                    assert_eq!(running.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                    std::thread::yield_now();
+                    running.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                    done += batch.ready.len();
+                    queue.observe(batch.lane, batch.cost, Duration::ZERO);
+                }
+                done
+            })
+        };
+        let executors = [executor(), executor()];
+        queue.stop();
+        assert_eq!(executors.map(|executor| executor.join().unwrap()).iter().sum::<usize>(), 50);
+    }
+
+    #[test]
     fn deadlines_pass_while_no_executor_is_free() {
         let queue = Arc::new(Queue::new(LIMITS));
-        let _lane = queue.open_lane();
+        let _lane = queue.open_lane(&model());
         let watch = std::thread::spawn({
             let queue = queue.clone();
             move || std::iter::from_fn(|| queue.expired()).flatten().next()

@@ -2,22 +2,25 @@
 //!
 //! A file that cannot be loaded does not stop the others: it is reported with its code and path, kept in the
 //! catalogue as broken so that callers are told the truth, and skipped. So is a model's folder that cannot be
-//! read, except that nobody knows then which versions it has. Whatever is not named like a model
+//! read, except that nobody knows then which versions it has. Beside the versions may lie the file that says how the model is
+//! served; where that is wrong, none of its versions is. Whatever is not named like a model
 //! and a version is no model and is left alone.
 
 use crate::cards::{CPU, Cards, Placed};
 use crate::executor::Job;
 use crate::queue::{Lane, Queue};
 use crate::sequences::Stateful;
+use crate::settings::{self, Settings};
 use crate::{Predictor, kept, trial};
 use spinwell_core::{Code, Fault, ModelName, ModelVersion};
 use spinwell_engine::AnyModel;
-use spinwell_protocol::{ForecastFacts, ModelDescription, ModelFacts, Task};
+use spinwell_protocol::{ForecastFacts, ModelDescription, ModelFacts, Task, Traffic};
 use spinwell_runtime::telemetry;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The name of a model's file.
 const FILE_NAME: &str = "model.spinwell";
@@ -65,8 +68,30 @@ pub(crate) struct Loaded {
     pub(crate) stateful: Option<Arc<dyn Stateful>>,
     /// About what a sequence's state takes in memory.
     pub(crate) state_bytes: usize,
+    /// What its file takes, and about as much its weights in memory.
+    pub(crate) file_bytes: usize,
+    /// How many windows may step side by side in a batch, so that their states fit the model's memory.
+    pub(crate) windows_max: AtomicUsize,
     /// Its lane in the queue.
     pub(crate) lane: Lane<Job>,
+}
+
+impl Loaded {
+    /// How many windows may step side by side in a batch.
+    pub(crate) fn windows_max(&self) -> usize {
+        self.windows_max.load(Ordering::Relaxed)
+    }
+}
+
+/// How a model is served whose file says so.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    /// What its file says.
+    pub(crate) settings: Settings,
+    /// Windows that may step side by side in a batch.
+    pub(crate) windows_max: usize,
+    /// How requests are split between its versions.
+    pub(crate) traffic: Traffic,
 }
 
 /// What a folder of models holds.
@@ -77,6 +102,8 @@ pub(crate) struct Repository {
     /// Files that were not loaded.
     pub(crate) problems: Vec<Problem>,
     pub(crate) broken: Vec<(ModelName, ModelVersion, Problem)>,
+    /// How the models that answer are served.
+    pub(crate) served: Vec<(ModelName, Served)>,
 }
 
 /// What the node allows callers to ask of any model.
@@ -96,6 +123,8 @@ pub(crate) struct Terms {
     pub(crate) bounds: Bounds,
     pub(crate) cards: Arc<Cards>,
     pub(crate) queue: Arc<Queue<Job>>,
+    /// Threads that run models.
+    pub(crate) executors: usize,
     /// Where the files of models with sequences are kept, so that their states outlive them.
     pub(crate) kept: Option<PathBuf>,
 }
@@ -120,7 +149,13 @@ fn scan_with(
         let Ok(model) = name.parse::<ModelName>() else { continue };
         let model_folder = folder.join(&name);
         match list(&model_folder) {
-            Ok(versions) => repository.load_all(&model_folder, &model, &versions, &[], terms),
+            Ok(versions) => {
+                let versions = versions_of(&versions);
+                match Repository::of_model(&model_folder, &model, &versions, &[], terms) {
+                    Ok(own) => repository.add(own),
+                    Err(fault) => repository.refuse(&model_folder, &model, &versions, &fault),
+                }
+            }
             Err(error) => repository.report(&model_folder, Code::Io, telemetry::chain(&error)),
         }
     }
@@ -130,7 +165,8 @@ fn scan_with(
 /// Loads every version of one model; versions of `before` whose files have not changed are taken over as they are.
 ///
 /// # Errors
-/// [`Code::ModelNotFound`] where it has no folder.
+/// [`Code::ModelNotFound`] where it has no folder; [`Code::ConfigInvalid`] where its versions cannot be served as its
+/// `serving.toml` says.
 pub(crate) fn scan_model(
     folder: &Path,
     name: &ModelName,
@@ -145,9 +181,14 @@ pub(crate) fn scan_model(
         }
         _ => Fault::new(Code::Io, format!("the folder of model {name} cannot be read: {error}")),
     })?;
-    let mut repository = Repository::default();
-    repository.load_all(&own, name, &versions, before, terms);
-    Ok(repository)
+    Repository::of_model(&own, name, &versions_of(&versions), before, terms)
+}
+
+/// The versions among the names of folders, lowest first.
+fn versions_of(folders: &[String]) -> Vec<ModelVersion> {
+    let mut versions: Vec<_> = folders.iter().filter_map(|text| ModelVersion::of_folder(text)).collect();
+    versions.sort_unstable();
+    versions
 }
 
 /// The models under `folder` by name and version, without loading any.
@@ -163,17 +204,59 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<(ModelName, ModelVersion)>, Scan
 }
 
 impl Repository {
+    /// Every version of one model, and how they are served.
+    fn of_model(
+        folder: &Path,
+        name: &ModelName,
+        versions: &[ModelVersion],
+        before: &[Arc<Loaded>],
+        terms: &Terms,
+    ) -> Result<Self, Fault> {
+        let settings = Settings::read(folder, name)?;
+        // Before anything is loaded: what is too large for its limit is not to take the room that others need.
+        let file = |version: &ModelVersion| folder.join(version.to_string()).join(FILE_NAME);
+        let on_disk = versions.iter().filter_map(|version| fs::metadata(file(version)).ok());
+        let weights = on_disk.map(|file| file.len()).fold(0, u64::saturating_add);
+        settings.windows_max(name, weights, 0, terms.executors)?;
+        let mut own = Self::default();
+        own.load_all(folder, name, versions, before, terms);
+        if own.models.is_empty() {
+            return Ok(own);
+        }
+        let weights = own.models.iter().map(|loaded| loaded.file_bytes as u64).sum();
+        // Beside the state that a stream keeps, its numbers may stand in the lanes of a cohort.
+        let stream = own.models.iter().map(|loaded| 2 * loaded.state_bytes as u64).max().unwrap_or(0);
+        let windows_max = settings.windows_max(name, weights, stream, terms.executors)?;
+        let descriptions: Vec<_> = own.models.iter().map(|loaded| loaded.description.clone()).collect();
+        let traffic = settings.traffic(name, &descriptions)?;
+        own.served.push((name.clone(), Served { settings, windows_max, traffic }));
+        Ok(own)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.models.extend(other.models);
+        self.problems.extend(other.problems);
+        self.broken.extend(other.broken);
+        self.served.extend(other.served);
+    }
+
+    /// Serves none of a model's versions, because of what its file says.
+    fn refuse(&mut self, folder: &Path, name: &ModelName, versions: &[ModelVersion], fault: &Fault) {
+        let path = folder.join(settings::FILE_NAME);
+        let problem = Problem { path: path.clone(), code: fault.code(), message: fault.message().to_owned() };
+        self.broken.extend(versions.iter().map(|&version| (name.clone(), version, problem.clone())));
+        self.report(&path, fault.code(), problem.message);
+    }
+
     fn load_all(
         &mut self,
         folder: &Path,
         name: &ModelName,
-        versions: &[String],
+        versions: &[ModelVersion],
         before: &[Arc<Loaded>],
         terms: &Terms,
     ) {
-        let mut versions: Vec<_> = versions.iter().filter_map(|text| ModelVersion::of_folder(text)).collect();
-        versions.sort_unstable();
-        for version in versions {
+        for &version in versions {
             let before = before.iter().find(|loaded| loaded.description.version == version);
             let path = folder.join(version.to_string()).join(FILE_NAME);
             match load(&path, name, version, before, terms) {
@@ -206,7 +289,7 @@ fn load(
     if let Some(before) = before.filter(|before| before.description.hash == model.hash()) {
         return Ok(before.clone());
     }
-    let loaded = place(model, name, version, terms);
+    let loaded = place(model, bytes.len(), name, version, terms);
     trial::check(&loaded).map_err(|why| (Code::Internal, why))?;
     if let (Some(folder), Some(_)) = (&terms.kept, &loaded.stateful) {
         let kept = kept::keep(folder, &loaded.description, &bytes);
@@ -218,7 +301,13 @@ fn load(
 }
 
 /// Brings a model to where it answers.
-pub(crate) fn place(model: AnyModel, name: &ModelName, version: ModelVersion, terms: &Terms) -> Loaded {
+pub(crate) fn place(
+    model: AnyModel,
+    file_bytes: usize,
+    name: &ModelName,
+    version: ModelVersion,
+    terms: &Terms,
+) -> Loaded {
     let mut facts = facts(&model, name, version, terms.bounds);
     let (predictor, stateful): (Arc<dyn Predictor>, Option<Arc<dyn Stateful>>) = match model {
         AnyModel::Forecaster(model) => {
@@ -234,8 +323,9 @@ pub(crate) fn place(model: AnyModel, name: &ModelName, version: ModelVersion, te
         }
     };
     let state_bytes = stateful.as_ref().map_or(0, |model| model.save(&model.fresh()).len());
-    let lane = terms.queue.open_lane();
-    Loaded { description: Arc::new(ModelDescription::new(facts)), predictor, stateful, state_bytes, lane }
+    let (lane, windows_max) = (terms.queue.open_lane(name), AtomicUsize::new(usize::MAX));
+    let description = Arc::new(ModelDescription::new(facts));
+    Loaded { description, predictor, stateful, state_bytes, file_bytes, windows_max, lane }
 }
 
 /// The names of the folders in a folder, in order.
@@ -296,7 +386,7 @@ mod tests {
     fn terms() -> Terms {
         let bounds = Bounds { windows_max: 8, rows_max: 1000, rows_in_all_max: 4000 };
         let queue = Arc::new(Queue::new(crate::example::LIMITS));
-        Terms { bounds, cards: Arc::default(), queue, kept: None }
+        Terms { bounds, cards: Arc::default(), queue, executors: 1, kept: None }
     }
 
     fn folder_with(files: &[(&str, &[u8])]) -> tempfile::TempDir {

@@ -6,3 +6,4 @@
 pub mod accuracy;
 pub mod batch;
 pub mod sequence;
+pub mod traffic;

@@ -4,7 +4,7 @@
 //! no hop. A catalogue never changes: a node that loads another model publishes another catalogue, and a
 //! request keeps the one that it started with.
 
-use crate::{OutputFacts, OutputName, Task, quoted, separated};
+use crate::{OutputFacts, OutputName, Task, Traffic, quoted, separated};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion, NumericProfile};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
@@ -133,6 +133,7 @@ pub enum Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     models: HashMap<String, BTreeMap<ModelVersion, Entry>>,
+    traffic: HashMap<String, Arc<Traffic>>,
 }
 
 impl Catalogue {
@@ -141,7 +142,19 @@ impl Catalogue {
         self.models.entry(name.as_str().to_owned()).or_default().insert(version, entry);
     }
 
-    /// The model of that name, in the version asked for or, where none is, the highest that is ready.
+    /// Splits the requests for a model that name no version.
+    pub fn split(&mut self, name: &ModelName, traffic: Traffic) {
+        self.traffic.insert(name.as_str().to_owned(), Arc::new(traffic));
+    }
+
+    /// How the requests for a model are split that name no version.
+    #[must_use]
+    pub fn traffic(&self, name: &str) -> Option<&Arc<Traffic>> {
+        self.traffic.get(name)
+    }
+
+    /// The model of that name, in the version asked for or, where none is, in its default version: the one that its traffic
+    /// says, otherwise the highest that is ready.
     ///
     /// # Errors
     /// [`Code::ModelNotFound`], [`Code::VersionNotFound`], or the code of the file that could not be loaded.
@@ -149,9 +162,11 @@ impl Catalogue {
         let versions = self.models.get(name).ok_or_else(|| self.no_model(name))?;
         let entry = match version.filter(|text| !text.is_empty()) {
             Some(text) => asked_version(versions, text).ok_or_else(|| no_version(name, text, versions))?,
-            None => versions
-                .values()
-                .rev()
+            None => self
+                .default_of(name)
+                .and_then(|version| versions.get(&version))
+                .into_iter()
+                .chain(versions.values().rev())
                 .find(|entry| matches!(entry, Entry::Ready(_)))
                 .or_else(|| versions.values().next_back())
                 .ok_or_else(|| self.no_model(name))?,
@@ -192,6 +207,10 @@ impl Catalogue {
             .collect();
         all.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
         all
+    }
+
+    fn default_of(&self, name: &str) -> Option<ModelVersion> {
+        self.traffic.get(name)?.default
     }
 
     fn no_model(&self, name: &str) -> Fault {
@@ -306,6 +325,9 @@ pub(crate) mod tests {
         check("none", None, Err(Code::ModelNotFound));
         assert_eq!(catalogue.versions("taxi"), ["2", "9", "10"]);
         assert_eq!(catalogue.ready().len(), 3);
+        catalogue.split(&name, Traffic { default: Some(ModelVersion(9)), ..Traffic::default() });
+        let found = |version| catalogue.find("taxi", version).map(|model| model.version.0).ok();
+        assert_eq!((found(None), found(Some("10"))), (Some(9), Some(10)));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod statistics;
 pub mod status;
 mod task;
 mod tensor;
+mod traffic;
 mod values;
 
 pub use call::Call;
@@ -38,6 +39,7 @@ pub use sequence::{
 pub use statistics::{Counts, Durations, ModelStatistics};
 pub use task::{ForecastFacts, OutputFacts, Task};
 pub use tensor::Datatype;
+pub use traffic::{Part, Traffic};
 pub use values::{OutputDatatype, Values};
 
 /// The name under which this server presents itself.

@@ -92,6 +92,8 @@ pub struct InferRequest {
     pub deadline: Instant,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether nobody waits for the answer, so that it runs only in time that nobody else wants.
+    pub is_spare: bool,
     /// Whose it is.
     pub tenant: TenantId,
     /// The sequence that it is a step of; then there is one window, and its rows are fed to the sequence's state.

@@ -40,6 +40,7 @@ pub const fn http(code: Code) -> u16 {
         | Code::FileCorrupt
         | Code::FileFromTheFuture
         | Code::TaskMismatch
+        | Code::ConfigInvalid
         | Code::Io => 503,
         other => match other.blame() {
             Blame::Client => 400,
@@ -72,6 +73,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::FileCorrupt
         | Code::FileFromTheFuture
         | Code::TaskMismatch
+        | Code::ConfigInvalid
         | Code::Io => tonic::Code::Unavailable,
         other => match other.blame() {
             Blame::Client => tonic::Code::InvalidArgument,

@@ -10,8 +10,17 @@ const LABEL_BYTES_MAX: usize = 128;
 
 /// Every named schema.
 pub(super) fn all() -> Vec<(&'static str, Schema)> {
-    [of_errors(), of_server(), of_models(), of_inference(), of_repository(), of_predictions(), of_observations(), of_sequences()]
-        .concat()
+    [
+        of_errors(),
+        of_server(),
+        of_models(),
+        of_inference(),
+        of_repository(),
+        of_predictions(),
+        of_observations(),
+        of_sequences(),
+    ]
+    .concat()
 }
 
 /// Texts without control characters, as ids of sequences are.
@@ -350,7 +359,8 @@ fn of_observations() -> Named {
     let answer =
         Schema::object("").field("results", Schema::list(Schema::named("ObservationResult"), "In order."));
     let versions = Schema::list(Schema::map(Schema::any(""), ""), "Figures of each version.");
-    let compared = Schema::list(Schema::map(Schema::any(""), ""), "Versions that forecast the same requests.");
+    let compared =
+        Schema::list(Schema::map(Schema::any(""), ""), "Versions that forecast the same requests.");
     let accuracy = Schema::object("Figures in the data's units; null where there are none yet.")
         .field("model", Schema::text(""))
         .field("versions", versions)

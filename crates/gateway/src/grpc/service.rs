@@ -48,11 +48,11 @@ impl Service {
     ) -> Result<Begun, Fault> {
         ticket.received();
         ticket.asked_for(&message.model_name);
-        let model = self.gateway.find(&message.model_name, Some(&message.model_version))?;
-        ticket.found(&model);
-        let call = grpc::decode(message, &model)?;
+        let found = self.gateway.find_split(&message.model_name, Some(&message.model_version))?;
+        ticket.found(&found.model);
+        let call = grpc::decode(message, &found.model)?;
         ticket.decoded(&call.id, call.series.batch());
-        Ok(self.gateway.begin(ticket, model, call, patience))
+        Ok(self.gateway.begin(ticket, found, call, patience))
     }
 
     /// Hands the request in a message of a stream over, and comes with the message that answers it.

@@ -54,17 +54,17 @@ async fn answer(
 ) -> Result<rest::Encoded, Fault> {
     ticket.asked_for(&target.model);
     let (head, request_body) = request.into_parts();
-    let model = gateway.find(&target.model, target.version.as_deref())?;
-    ticket.found(&model);
+    let found = gateway.find_split(&target.model, target.version.as_deref())?;
+    ticket.found(&found.model);
     let coding = Coding::of_request(&head.headers)?;
     let framing = Framing::from_header(head.headers.get(rest::HEADER_LENGTH).map(HeaderValue::as_bytes))?;
     // Held until the answer: what was decoded from the body takes the place of its bytes.
     let mut share = gateway.body_share();
     let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
     ticket.received();
-    let (call, _share) = decode(Received { bytes, coding, framing, share }, gateway, &model).await?;
+    let (call, _share) = decode(Received { bytes, coding, framing, share }, gateway, &found.model).await?;
     ticket.decoded(&call.id, call.series.batch());
-    let Answered { id, outputs, reply } = gateway.begin(ticket, model, call, None).end(ticket).await?;
+    let Answered { id, outputs, reply } = gateway.begin(ticket, found, call, None).end(ticket).await?;
     Ok(rest::encode(&id, &outputs, &reply))
 }
 

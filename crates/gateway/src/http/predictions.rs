@@ -10,6 +10,7 @@ use crate::Gateway;
 use crate::budget::Share;
 use crate::gateway::Answered;
 use crate::record::{BatchTicket, Ticket};
+use crate::traffic::Found;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -17,7 +18,7 @@ use axum::response::Response;
 use futures::future::join_all;
 use spinwell_core::{BatchCallId, Code, Fault, Micros, Priority, Protocol, Trace};
 use spinwell_protocol::rest::{self, BatchCall, BatchedAnswer, BatchedRequest};
-use spinwell_protocol::{Call, Catalogue, InferReply, ModelDescription, Outputs};
+use spinwell_protocol::{Call, Catalogue, InferReply, Outputs};
 use spinwell_runtime::clock;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +31,7 @@ const LARGE_BODY_BYTES: usize = 128 * 1024;
 struct Prepared {
     ticket: Ticket,
     id: String,
-    call: Result<(Arc<ModelDescription>, Call), Fault>,
+    call: Result<(Found, Call), Fault>,
 }
 
 /// A call's body as it came.
@@ -127,13 +128,13 @@ fn read(
     priority: Priority,
     models: &Catalogue,
     ticket: &mut Ticket,
-) -> Result<(Arc<ModelDescription>, Call), Fault> {
+) -> Result<(Found, Call), Fault> {
     let request = BatchedRequest::read(raw)?;
     ticket.asked_for(request.model());
-    let model = models.find(request.model(), request.version().as_deref())?.clone();
-    ticket.found(&model);
-    let call = request.into_call(priority, &model)?;
-    Ok((model, call))
+    let found = Found::among(models, request.model(), request.version().as_deref())?;
+    ticket.found(&found.model);
+    let call = request.into_call(priority, &found.model)?;
+    Ok((found, call))
 }
 
 /// Asks for all of them at once and answers when the last is there.
@@ -154,7 +155,7 @@ async fn infer(gateway: &Gateway, batch: &BatchTicket, prepared: Prepared) -> (T
     let Prepared { mut ticket, id, call } = prepared;
     ticket.belongs_to(batch);
     let result = match call {
-        Ok((model, call)) => ask(gateway, &mut ticket, model, call).await,
+        Ok((found, call)) => ask(gateway, &mut ticket, found, call).await,
         Err(fault) => Err(fault),
     };
     (ticket, BatchedAnswer { id, result })
@@ -163,10 +164,10 @@ async fn infer(gateway: &Gateway, batch: &BatchTicket, prepared: Prepared) -> (T
 async fn ask(
     gateway: &Gateway,
     ticket: &mut Ticket,
-    model: Arc<ModelDescription>,
+    found: Found,
     call: Call,
 ) -> Result<(Outputs, InferReply), Fault> {
-    let Answered { outputs, reply, .. } = gateway.begin(ticket, model, call, None).end(ticket).await?;
+    let Answered { outputs, reply, .. } = gateway.begin(ticket, found, call, None).end(ticket).await?;
     Ok((outputs, reply))
 }
 

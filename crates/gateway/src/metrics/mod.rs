@@ -9,6 +9,7 @@ mod gpu;
 mod live;
 mod model;
 mod readers;
+mod split;
 mod triton;
 
 use crate::VERSION;
@@ -17,6 +18,7 @@ use crate::record::OutcomeReader;
 use crate::statistics::Statistics;
 pub(crate) use readers::ReaderCounts;
 
+use crate::traffic::SplitAnswer;
 use gpu::GpuFigures;
 use live::LiveFigures;
 use model::{ModelSeries, RequestLabels};
@@ -30,6 +32,7 @@ use prometheus_client::registry::Registry;
 use readers::ReaderFamilies;
 use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad};
+use split::SplitFigures;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -62,6 +65,7 @@ pub struct Metrics {
     sequences_expired: Counter,
     gpus: GpuFigures,
     live: LiveFigures,
+    splits: SplitFigures,
     /// Held while a page is written: two at a time would count the same twice.
     page: Mutex<()>,
 }
@@ -124,6 +128,7 @@ impl Metrics {
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
             gpus: GpuFigures::register(&mut registry),
             live: LiveFigures::register(&mut registry),
+            splits: SplitFigures::register(&mut registry),
             registry,
             requests,
             batch_calls,
@@ -205,6 +210,10 @@ fn set(counter: &Counter, counted: u64) {
 }
 
 impl OutcomeReader for Metrics {
+    fn read_split(&self, answer: &SplitAnswer<'_>) {
+        self.splits.count(answer);
+    }
+
     fn read_batch_call(&self, call: &BatchCall) {
         let phase = match call.phase {
             BatchCallPhase::Started => "started",

@@ -12,6 +12,7 @@ mod spans;
 
 use crate::metrics::Metrics;
 use crate::record::OutcomeReader;
+use crate::traffic::SplitAnswer;
 use access_log::AccessLogReader;
 use lane::{Kind, Lane, Worker};
 use otlp::OtlpReader;
@@ -116,6 +117,10 @@ impl OutcomeReader for Readers {
         let is_sampled = outcome.trace.is_some_and(|trace| trace.is_sampled);
         let kind = if is_sampled { Kind::SampledRequest } else { Kind::Request };
         self.pass_on(kind, || Event::Request(outcome.clone()));
+    }
+
+    fn read_split(&self, answer: &SplitAnswer<'_>) {
+        self.metrics.read_split(answer);
     }
 
     fn read_batch_call(&self, call: &BatchCall) {

@@ -85,9 +85,9 @@ async fn bench(data: Option<&Path>) -> Bench {
             options.data.as_ref().map(|own| (Durable::open(own, &runtime).unwrap(), runtime.clone()));
         let queue = Arc::new(Queue::new(limits(&options)));
         let bounds = Bounds { windows_max: 8, rows_max: 100, rows_in_all_max: 800 };
-        let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), kept: None };
+        let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), executors: 1, kept: None };
         let any = AnyModel::Forecaster(trained());
-        let mut loaded = repository::place(any, &"m".parse().unwrap(), ModelVersion(1), &terms);
+        let mut loaded = repository::place(any, 0, &"m".parse().unwrap(), ModelVersion(1), &terms);
         let fragile = Arc::new(Fragile(Arc::new(trained())));
         loaded.predictor = fragile.clone();
         loaded.stateful = Some(fragile);
@@ -108,6 +108,7 @@ impl Bench {
             series,
             outputs: Outputs::usual(&self.model, Packing::Json),
             deadline: clock::now() + Duration::from_secs(600),
+            is_spare: false,
             priority: Priority::Normal,
             tenant: TenantId("t".into()),
             sequence: Some(SequenceCall { id, starts: step == 1, ends: false, step: Some(step) }),

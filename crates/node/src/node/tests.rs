@@ -1,12 +1,15 @@
 //! Queue, batches and recovery, with a predictor that does what a test tells it.
 
 use super::*;
-use crate::example::forecaster;
+use crate::example::{forecaster, loaded_in};
 use crate::repository::Repository;
 use crate::{Predicted, Prediction, Predictor};
 use spinwell_core::{ModelVersion, NumericProfile, Priority, Samples, Series, TenantId};
 use spinwell_engine::{Forecast, Window};
-use spinwell_protocol::{Entry as CatalogueEntry, ModelDescription, OutputName, Outputs, Packing, Values};
+use spinwell_policy::batch::ModelLimits;
+use spinwell_protocol::{
+    Entry as CatalogueEntry, ModelDescription, ModelFacts, OutputName, Outputs, Packing, Values,
+};
 use spinwell_runtime::options::Device;
 use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
@@ -75,6 +78,12 @@ struct Bench {
     model: Arc<ModelDescription>,
 }
 
+impl Echo {
+    fn closed() -> Self {
+        Self { gate: AtomicBool::new(false), barrier: Barrier::new(2) }
+    }
+}
+
 /// What a test's node is allowed.
 pub(super) fn options(executors: usize, queue_len_max: usize) -> Options {
     Options {
@@ -94,14 +103,14 @@ pub(super) fn options(executors: usize, queue_len_max: usize) -> Options {
 
 fn bench(executors: usize, queue_len_max: usize) -> Bench {
     let model = Arc::new(forecaster(1));
-    let echo = Arc::new(Echo { gate: AtomicBool::new(false), barrier: Barrier::new(2) });
+    let echo = Arc::new(Echo::closed());
     let options = options(executors, queue_len_max);
     let queue = Arc::new(Queue::new(limits(&options)));
-    let (description, predictor, lane) = (model.clone(), echo.clone(), queue.open_lane());
-    let loaded = Loaded { description, predictor, stateful: None, state_bytes: 0, lane };
+    let lane = queue.open_lane(&model.name);
+    let loaded = loaded_in(lane, forecaster(1), Arc::new(echo.clone()));
     let repository = Repository { models: vec![Arc::new(loaded)], ..Repository::default() };
     let bounds = Bounds { windows_max: 8, rows_max: 10, rows_in_all_max: 80 };
-    let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), kept: None };
+    let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), executors, kept: None };
     let node = Node::with(Models::new(None, terms, repository), queue, None, &options).unwrap();
     Bench { node: Arc::new(node), echo, model }
 }
@@ -118,8 +127,17 @@ impl Bench {
         let outputs = Outputs::usual(&self.model, Packing::Json);
         let (priority, tenant) = (Priority::Normal, TenantId("t".into()));
         let model = self.model.clone();
-        let sequence = None;
-        self.node.infer(InferRequest { model, series, outputs, deadline, priority, tenant, sequence })
+        let (is_spare, sequence) = (false, None);
+        self.node.infer(InferRequest {
+            model,
+            series,
+            outputs,
+            deadline,
+            priority,
+            is_spare,
+            tenant,
+            sequence,
+        })
     }
 
     fn soon(&self, values: &[f32]) -> InferFuture {
@@ -232,6 +250,42 @@ async fn the_expired_are_refused_and_the_abandoned_skipped() {
     first.await.unwrap();
     assert_eq!(code(expired.await), Code::DeadlineExceeded);
     assert_eq!(wanted.await.unwrap().batch.windows, 1);
+    bench.node.stop();
+}
+
+#[tokio::test]
+async fn a_model_at_its_limit_waits_and_another_is_answered() {
+    let (options, echo) = (options(2, 100), Arc::new(Echo::closed()));
+    let queue = Arc::new(Queue::new(limits(&options)));
+    let other =
+        ModelDescription::new(ModelFacts { name: "other".parse().unwrap(), ..(*forecaster(1)).clone() });
+    let other_echo = Arc::new(Echo::closed());
+    let models = [(forecaster(1), echo.clone()), (other.clone(), other_echo)].map(|(model, echo)| {
+        let lane = queue.open_lane(&model.name);
+        Arc::new(loaded_in(lane, model, Arc::new(echo)))
+    });
+    let repository = Repository { models: models.to_vec(), ..Repository::default() };
+    let bounds = Bounds { windows_max: 8, rows_max: 10, rows_in_all_max: 80 };
+    let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), executors: 2, kept: None };
+    let limits = ModelLimits { concurrency_max: Some(1), queue_len_max: Some(1) };
+    queue.set_limits(&forecaster(1).name, limits);
+    let node = Node::with(Models::new(None, terms, repository), queue, None, &options).unwrap();
+    let bench = Bench { node: Arc::new(node), echo, model: Arc::new(forecaster(1)) };
+    let others = Bench { node: bench.node.clone(), echo: bench.echo.clone(), model: Arc::new(other) };
+    let first = bench.occupied();
+    let waits = bench.soon(&[1.0]);
+    let refused = bench.soon(&[2.0]).await.unwrap_err();
+    assert_eq!((refused.code(), refused.retry_after_hint()), (Code::QueueFull, Some(RETRY_AFTER)));
+    assert!(refused.message().contains("the queue of model echo is full"), "{refused}");
+    for value in [3.0, 4.0, 5.0] {
+        assert_eq!(forecasts(&others.soon(&[value]).await.unwrap()), [value]);
+    }
+    // A panic of the other model is its own affair as well.
+    assert_eq!(code(others.soon(&[13.0]).await), Code::Internal);
+    assert_eq!(bench.node.load().queue_len, 1, "an executor is idle, and the model may not have it");
+    bench.open();
+    first.await.unwrap();
+    assert_eq!(forecasts(&waits.await.unwrap()), [1.0]);
     bench.node.stop();
 }
 

@@ -10,9 +10,14 @@
 //!   finish any more is refused when its turn comes; and where the oldest request stays old, the lowest class is shed
 //!   (`shedding`).
 //!
+//! A model may be held to fewer executors than there are and to fewer requests that wait (`models`); one that is at its limit
+//! is passed over, and the others are served as if it were not there. Requests that nobody waits for run in time that
+//! nobody else wants.
+//!
 //! What a request will take is estimated from what batches of its model took (`speed`); nothing is refused on an
 //! estimate that nobody has measured.
 
+mod models;
 mod queue;
 mod shedding;
 mod speed;
@@ -20,5 +25,6 @@ mod speed;
 mod tests;
 mod turns;
 
+pub use models::ModelLimits;
 pub use queue::{Batch, Limits, Queue, Refusal, Request, Slot};
 pub use speed::Cost;

@@ -1,11 +1,16 @@
 //! The queue itself: requests, their indices, and what is done when a batch is taken.
 
+use super::models::{ModelLimits, Models, Running};
 use super::shedding::Shedding;
 use super::speed::{Cost, Speed};
 use super::turns::Turns;
-use spinwell_core::{Priority, TenantId};
+use spinwell_core::{ModelName, Priority, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+
+/// Requests that may wait for time that nobody else wants. They are nobody's loss where they do not fit, and each holds its
+/// input.
+const SPARE_LEN_MAX: usize = 64;
 
 /// What a queue is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +30,13 @@ pub struct Limits {
 /// A request on its way into the queue.
 #[derive(Debug)]
 pub struct Request<T> {
-    /// The model, by its lane.
+    /// The model's version, by its lane.
     pub lane: usize,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether it runs only in time that nobody else wants. Then its priority means nothing, it is in no backlog, and it
+    /// takes an executor only while no other request can run, of several executors never the last.
+    pub is_spare: bool,
     /// Whose it is.
     pub tenant: TenantId,
     /// What it asks of an executor.
@@ -48,6 +56,11 @@ pub struct Slot(u64);
 pub enum Refusal {
     /// As many wait as may.
     Full,
+    /// As many of this model wait as its limits allow.
+    ModelFull {
+        /// How many that is.
+        waiting: usize,
+    },
     /// What waits already will not let it finish before its deadline, or is too much for a queue that does not drain.
     Backlog {
         /// How long that will take.
@@ -89,12 +102,13 @@ pub struct Queue<T> {
     lanes: Vec<BTreeSet<(Priority, Instant, u64)>>,
     deadlines: BTreeSet<(Instant, u64)>,
     speeds: Vec<Speed>,
+    models: Models,
+    /// Requests for time that nobody else wants, by arrival.
+    spare: BTreeMap<u64, Item<T>>,
     /// Lanes that are of no model any more, to be used again.
     closed: Vec<usize>,
-    /// What waits is expected to take, by class.
-    backlog: [Duration; Priority::COUNT],
-    /// The batches that run, by lane, with when each is expected to end.
-    running: Vec<(usize, Instant)>,
+    running: Vec<Running>,
+    /// For the models that do not live apart.
     shedding: Shedding,
     arrivals: u64,
 }
@@ -103,6 +117,7 @@ impl<T> Queue<T> {
     /// A queue in which nobody waits, of no lanes yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        let shedding = Shedding::new(limits.target, limits.interval);
         Self {
             limits,
             items: BTreeMap::new(),
@@ -110,42 +125,50 @@ impl<T> Queue<T> {
             lanes: Vec::new(),
             deadlines: BTreeSet::new(),
             speeds: Vec::new(),
+            models: Models::new(shedding),
+            spare: BTreeMap::new(),
             closed: Vec::new(),
-            backlog: [Duration::ZERO; Priority::COUNT],
             running: Vec::new(),
-            shedding: Shedding::new(limits.target, limits.interval),
+            shedding,
             arrivals: 0,
         }
     }
 
-    /// A lane for a model.
-    pub fn open_lane(&mut self) -> usize {
-        if let Some(lane) = self.closed.pop() {
-            self.speeds[lane] = Speed::default();
-            return lane;
+    /// A lane for a version of a model.
+    pub fn open_lane(&mut self, model: &ModelName) -> usize {
+        let lane = self.closed.pop().unwrap_or(self.lanes.len());
+        if lane == self.lanes.len() {
+            self.lanes.push(BTreeSet::new());
+            self.speeds.push(Speed::default());
         }
-        self.lanes.push(BTreeSet::new());
-        self.speeds.push(Speed::default());
-        self.lanes.len() - 1
+        self.speeds[lane] = Speed::default();
+        self.models.open(lane, model);
+        lane
     }
 
-    /// A lane whose model is gone, and for which nobody waits and nothing runs.
+    /// A lane whose version is gone, and for which nobody waits and nothing runs.
     pub fn close_lane(&mut self, lane: usize) {
         if self.lanes.get(lane).is_some_and(BTreeSet::is_empty) && !self.closed.contains(&lane) {
             self.closed.push(lane);
+            self.models.close(lane);
         }
     }
 
-    /// How many requests wait.
+    /// Holds a model that has lanes to these limits from now on. What runs and waits already stays.
+    pub fn set_limits(&mut self, model: &ModelName, limits: ModelLimits) {
+        self.models.set_limits(model, limits);
+    }
+
+    /// How many requests wait, but for those that run only in time that nobody else wants.
     #[must_use]
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether nobody waits.
+    /// Whether nobody waits, not even for time that nobody else wants.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && self.spare.is_empty()
     }
 
     /// Lets a request wait.
@@ -156,35 +179,76 @@ impl<T> Queue<T> {
     /// # Panics
     /// Where there is no such lane.
     pub fn push(&mut self, request: Request<T>, now: Instant) -> Result<Slot, Refusal> {
+        if request.is_spare {
+            return self.push_spare(request, now);
+        }
+        let (number, executors) = (self.models.of_lane(request.lane), self.executors());
+        let model = self.models.get(number);
+        let waiting = model.waiting.len();
+        if model.limits.queue_len_max.is_some_and(|most| waiting >= most) {
+            return Err(Refusal::ModelFull { waiting });
+        }
         if self.items.len() >= self.limits.len_max {
             return Err(Refusal::Full);
         }
         let expected = self.speeds[request.lane].estimate(request.cost, now);
-        let backlog = self.backlog_before(request.priority, now);
+        let backlog = self.backlog_before(number, request.priority, now);
         let is_hopeless = now + backlog + expected > request.deadline && backlog > Duration::ZERO;
-        if is_hopeless || self.shedding.is_on() && backlog > self.limits.target {
+        let shedding = if model.is_apart(executors) { &model.shedding } else { &self.shedding };
+        if is_hopeless || shedding.is_on() && backlog > self.limits.target {
             return Err(Refusal::Backlog { takes: backlog });
         }
-        let arrival = self.arrivals;
-        self.arrivals += 1;
+        let arrival = self.next_arrival();
         let Request { lane, priority, deadline, .. } = request;
-        self.turns.enter(priority, &request.tenant, (deadline, arrival));
+        self.turns.enter(priority, &request.tenant, number, (deadline, arrival));
         self.lanes[lane].insert((priority, deadline, arrival));
         self.deadlines.insert((deadline, arrival));
-        self.backlog[priority as usize] += expected;
+        let model = self.models.get_mut(number);
+        model.waiting.insert(arrival);
+        model.backlog[priority as usize] += expected;
         self.items.insert(arrival, Item { request, arrived: now, expected });
         Ok(Slot(arrival))
     }
 
-    /// What runs and what waits and goes before a request of that class, divided among the executors. Of lower classes only
-    /// their share goes before it, which is left out.
-    fn backlog_before(&self, priority: Priority, now: Instant) -> Duration {
-        let executors = self.limits.executors.max(1);
-        let waiting: Duration = self.backlog[..=priority as usize].iter().sum();
-        let is_busy = self.running.len() >= executors;
-        let running = self.running.iter().map(|&(_, end)| end.saturating_duration_since(now));
-        let running: Duration = running.filter(|_| is_busy).sum();
-        (waiting + running) / u32::try_from(executors).unwrap_or(u32::MAX)
+    fn push_spare(&mut self, request: Request<T>, now: Instant) -> Result<Slot, Refusal> {
+        if self.spare.len() >= SPARE_LEN_MAX {
+            return Err(Refusal::Full);
+        }
+        let arrival = self.next_arrival();
+        self.deadlines.insert((request.deadline, arrival));
+        self.spare.insert(arrival, Item { request, arrived: now, expected: Duration::ZERO });
+        Ok(Slot(arrival))
+    }
+
+    fn next_arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals - 1
+    }
+
+    fn executors(&self) -> usize {
+        self.limits.executors.max(1)
+    }
+
+    /// What runs and what waits and goes before a request of that model and class, divided among the executors. Of lower
+    /// classes only their share goes before it, which is left out, and so is what lives apart. A model that lives apart
+    /// has its own backlog as well, and its own executors to divide it among.
+    fn backlog_before(&self, model: usize, priority: Priority, now: Instant) -> Duration {
+        let executors = self.executors();
+        let among = |total: Duration, executors: usize| total / u32::try_from(executors).unwrap_or(u32::MAX);
+        let running = |of: Option<usize>, executors: usize| -> Duration {
+            let running = self.running.iter().filter(|running| of.is_none_or(|model| running.model == model));
+            let is_busy = running.clone().count() >= executors;
+            running.map(|running| running.end.saturating_duration_since(now)).filter(|_| is_busy).sum()
+        };
+        let together = self.models.iter().filter(|model| !model.is_apart(executors));
+        let together: Duration = together.map(|model| model.backlog_to(priority)).sum();
+        let together = among(together + running(None, executors), executors);
+        let own = self.models.get(model);
+        if !own.is_apart(executors) {
+            return together;
+        }
+        let concurrency = own.concurrency();
+        together.max(among(own.backlog_to(priority) + running(Some(model), concurrency), concurrency))
     }
 
     /// A request leaves, because its caller has.
@@ -216,15 +280,19 @@ impl<T> Queue<T> {
     /// Where there is no such lane.
     pub fn observe(&mut self, lane: usize, cost: Cost, took: Duration, now: Instant) {
         self.speeds[lane].observe(cost, took, now);
-        let ended = self.running.iter().position(|&(running, _)| running == lane);
+        let ended = self.running.iter().position(|running| running.lane == lane);
         ended.map(|place| self.running.swap_remove(place));
     }
 
-    /// Takes the next batch, and with it the requests that are to be refused. `None` where nobody waits.
+    /// Takes the next batch, and with it the requests that are to be refused. `None` where nobody waits who may run.
     pub fn take(&mut self, now: Instant) -> Option<Batch<T>> {
         let mut late = Vec::new();
         let shed = self.shed(now);
-        while let Some(arrival) = self.turns.next() {
+        let is_free = |models: &Models, running: &[Running], model: usize| {
+            let own = running.iter().filter(|running| running.model == model).count();
+            own < models.get(model).concurrency()
+        };
+        while let Some(arrival) = self.turns.next(|model| is_free(&self.models, &self.running, model)) {
             let Some(item) = self.items.get(&arrival) else { break };
             let Request { lane, cost, deadline, .. } = item.request;
             if now + self.speeds[lane].estimate(cost, now) >= deadline {
@@ -232,11 +300,34 @@ impl<T> Queue<T> {
                 continue;
             }
             let (ready, cost) = self.fill(lane, arrival, now);
-            self.running.push((lane, now + self.speeds[lane].estimate(cost, now)));
+            self.start(lane, cost, now, false);
             return Some(Batch { lane, ready, cost, late, shed });
         }
         let nothing = late.is_empty() && shed.is_empty();
-        (!nothing).then_some(Batch { lane: 0, ready: Vec::new(), cost: Cost::default(), late, shed })
+        if nothing {
+            let mut spare = self.spare.iter();
+            let next = spare.find(|(_, item)| {
+                is_free(&self.models, &self.running, self.models.of_lane(item.request.lane))
+            });
+            return next.map(|(&arrival, _)| arrival).and_then(|arrival| self.take_spare(arrival, now));
+        }
+        Some(Batch { lane: 0, ready: Vec::new(), cost: Cost::default(), late, shed })
+    }
+
+    /// A request for time that nobody else wants, alone, unless as many run as may.
+    fn take_spare(&mut self, arrival: u64, now: Instant) -> Option<Batch<T>> {
+        let running = self.running.iter().filter(|running| running.is_spare).count();
+        if running >= (self.executors() - 1).max(1) {
+            return None;
+        }
+        let Request { lane, cost, work, .. } = self.remove(arrival)?;
+        self.start(lane, cost, now, true);
+        Some(Batch { lane, ready: vec![work], cost, late: Vec::new(), shed: Vec::new() })
+    }
+
+    fn start(&mut self, lane: usize, cost: Cost, now: Instant, is_spare: bool) {
+        let end = now + self.speeds[lane].estimate(cost, now);
+        self.running.push(Running { lane, model: self.models.of_lane(lane), end, is_spare });
     }
 
     /// The request `first` and whoever rides along.
@@ -271,29 +362,63 @@ impl<T> Queue<T> {
         (ready, cost)
     }
 
-    /// Sheds from the lowest class, the newest first: who has waited longest is nearest to an answer.
+    /// Sheds where the queue does not drain: of all models that live together, and of each that lives apart.
     fn shed(&mut self, now: Instant) -> Vec<T> {
+        let executors = self.executors();
         let mut shed = Vec::new();
-        while let Some(oldest) = self.items.values().next() {
-            let age = now.saturating_duration_since(oldest.arrived);
-            if !self.shedding.is_due(age, now) {
-                break;
-            }
-            let lowest = self.items.values().map(|item| item.request.priority).max();
-            let newest = self.items.iter().rev().find(|(_, item)| Some(item.request.priority) == lowest);
-            let Some(arrival) = newest.map(|(&arrival, _)| arrival) else { break };
-            shed.extend(self.remove(arrival).map(|request| request.work));
+        for model in self.models.apart(executors) {
+            self.shed_of(Some(model), now, &mut shed);
         }
+        self.shed_of(None, now, &mut shed);
         shed
     }
 
+    /// Sheds from the lowest class, the newest first: who has waited longest is nearest to an answer.
+    fn shed_of(&mut self, apart: Option<usize>, now: Instant, shed: &mut Vec<T>) {
+        let executors = self.executors();
+        loop {
+            let oldest = match apart {
+                Some(model) => self.models.get(model).waiting.first().copied(),
+                None => {
+                    let together = self.models.iter().filter(|model| !model.is_apart(executors));
+                    together.filter_map(|model| model.waiting.first().copied()).min()
+                }
+            };
+            let Some(oldest) = oldest.and_then(|oldest| self.items.get(&oldest)) else { return };
+            let age = now.saturating_duration_since(oldest.arrived);
+            let is_due = match apart {
+                Some(model) => self.models.get_mut(model).shedding.is_due(age, now),
+                None => self.shedding.is_due(age, now),
+            };
+            if !is_due {
+                return;
+            }
+            let is_of_these = |item: &Item<T>| match apart {
+                Some(model) => self.models.of_lane(item.request.lane) == model,
+                None => !self.models.get(self.models.of_lane(item.request.lane)).is_apart(executors),
+            };
+            let these = self.items.iter().filter(|(_, item)| is_of_these(item));
+            let lowest = these.clone().map(|(_, item)| item.request.priority).max();
+            let newest = these.rev().find(|(_, item)| Some(item.request.priority) == lowest);
+            let Some(arrival) = newest.map(|(&arrival, _)| arrival) else { return };
+            shed.extend(self.remove(arrival).map(|request| request.work));
+        }
+    }
+
     fn remove(&mut self, arrival: u64) -> Option<Request<T>> {
+        if let Some(Item { request, .. }) = self.spare.remove(&arrival) {
+            self.deadlines.remove(&(request.deadline, arrival));
+            return Some(request);
+        }
         let Item { request, expected, .. } = self.items.remove(&arrival)?;
         let Request { lane, priority, deadline, .. } = request;
-        self.turns.leave(priority, &request.tenant, (deadline, arrival));
+        let number = self.models.of_lane(lane);
+        self.turns.leave(priority, &request.tenant, number, (deadline, arrival));
         self.lanes[lane].remove(&(priority, deadline, arrival));
         self.deadlines.remove(&(deadline, arrival));
-        let backlog = &mut self.backlog[priority as usize];
+        let model = self.models.get_mut(number);
+        model.waiting.remove(&arrival);
+        let backlog = &mut model.backlog[priority as usize];
         *backlog = backlog.saturating_sub(expected);
         Some(request)
     }
@@ -301,11 +426,13 @@ impl<T> Queue<T> {
     /// Whether nothing is left of requests that are gone.
     #[cfg(test)]
     pub(super) fn is_clean(&self) -> bool {
-        let backlog = self.backlog.iter().all(Duration::is_zero);
-        self.items.is_empty()
+        let is_without = |model: &super::models::Model| {
+            model.waiting.is_empty() && model.backlog.iter().all(Duration::is_zero)
+        };
+        self.is_empty()
             && self.deadlines.is_empty()
             && self.lanes.iter().all(BTreeSet::is_empty)
-            && backlog
+            && self.models.iter().all(is_without)
     }
 
     /// Tenants that are remembered.

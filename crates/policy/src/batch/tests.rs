@@ -1,8 +1,10 @@
 //! Stories of the queue, told in milliseconds from a zero.
 
+mod models;
+
 use super::*;
 use proptest::prelude::*;
-use spinwell_core::{Priority, TenantId};
+use spinwell_core::{ModelName, Priority, TenantId};
 use std::time::{Duration, Instant};
 
 const LIMITS: Limits = Limits {
@@ -12,6 +14,11 @@ const LIMITS: Limits = Limits {
     target: Duration::from_millis(50),
     interval: Duration::from_millis(100),
 };
+
+/// The model of a lane.
+fn model(lane: usize) -> ModelName {
+    format!("m{lane}").parse().unwrap()
+}
 
 struct Story {
     zero: Instant,
@@ -23,20 +30,28 @@ struct Story {
 struct Ask {
     lane: usize,
     priority: Priority,
+    is_spare: bool,
     tenant: &'static str,
     windows: usize,
     rows: usize,
     deadline: u64,
 }
 
-const ASK: Ask =
-    Ask { lane: 0, priority: Priority::Normal, tenant: "default", windows: 1, rows: 1, deadline: 10_000 };
+const ASK: Ask = Ask {
+    lane: 0,
+    priority: Priority::Normal,
+    is_spare: false,
+    tenant: "default",
+    windows: 1,
+    rows: 1,
+    deadline: 10_000,
+};
 
 impl Story {
     #[allow(clippy::disallowed_methods, reason = "any instant will do as the tests' zero")]
     fn with(limits: Limits) -> Self {
         let mut queue = Queue::new(limits);
-        (0..3).for_each(|lane| assert_eq!(queue.open_lane(), lane));
+        (0..3).for_each(|lane| assert_eq!(queue.open_lane(&model(lane)), lane));
         Self { zero: Instant::now(), queue }
     }
 
@@ -45,10 +60,11 @@ impl Story {
     }
 
     fn push(&mut self, work: usize, ask: Ask, ms: u64) -> Result<Slot, Refusal> {
-        let Ask { lane, priority, tenant, windows, rows, deadline } = ask;
+        let Ask { lane, priority, is_spare, tenant, windows, rows, deadline } = ask;
         let request = Request {
             lane,
             priority,
+            is_spare,
             tenant: TenantId(tenant.into()),
             cost: Cost { windows, rows },
             deadline: self.at(deadline),
@@ -252,6 +268,7 @@ proptest! {
                 windows,
                 rows: windows,
                 deadline,
+                is_spare: false,
             };
             match story.push(work, ask, ms) {
                 Ok(slot) => slots.push((work, slot, leaves)),
@@ -287,8 +304,8 @@ fn a_lane_is_used_again_when_its_model_is_gone_and_nobody_waits_for_it() {
     let mut story = Story::with(LIMITS);
     story.push(1, Ask { lane: 1, ..ASK }, 0).unwrap();
     story.queue.close_lane(1);
-    assert_eq!(story.queue.open_lane(), 3);
+    assert_eq!(story.queue.open_lane(&model(3)), 3);
     story.queue.close_lane(2);
     story.queue.close_lane(2);
-    assert_eq!((story.queue.open_lane(), story.queue.open_lane()), (2, 4));
+    assert_eq!((story.queue.open_lane(&model(3)), story.queue.open_lane(&model(4))), (2, 4));
 }

@@ -20,7 +20,8 @@ type Place = (Instant, u64);
 #[derive(Debug, Default)]
 struct Tenant {
     time: u64,
-    waiting: BTreeSet<Place>,
+    /// By model, so that models which may not run now are passed over at once.
+    waiting: BTreeMap<usize, BTreeSet<Place>>,
 }
 
 /// One class.
@@ -34,6 +35,40 @@ struct Class {
     order: BTreeSet<(u64, TenantId)>,
 }
 
+impl Tenant {
+    /// The request whose deadline is nearest, of those whose models may run.
+    fn next(&self, may_run: impl Fn(usize) -> bool) -> Option<u64> {
+        let first = |waiting: &BTreeSet<Place>| waiting.first().copied();
+        let may_run = self.waiting.iter().filter(|(model, _)| may_run(**model));
+        may_run.filter_map(|(_, waiting)| first(waiting)).min().map(|(_, arrival)| arrival)
+    }
+}
+
+impl Class {
+    /// The request whose turn it is in this class.
+    fn next(&mut self, may_run: &impl Fn(usize) -> bool) -> Option<u64> {
+        let mut passed = Vec::new();
+        let mut found = None;
+        for (time, tenant) in &self.order {
+            found =
+                self.tenants.get(tenant).and_then(|own| own.next(may_run)).map(|arrival| (*time, arrival));
+            if found.is_some() {
+                break;
+            }
+            passed.push((*time, tenant.clone()));
+        }
+        let (time, arrival) = found?;
+        for (before, tenant) in passed {
+            if let Some(own) = self.tenants.get_mut(&tenant) {
+                own.time = time;
+                self.order.remove(&(before, tenant.clone()));
+                self.order.insert((time, tenant));
+            }
+        }
+        Some(arrival)
+    }
+}
+
 /// Whose turn it is.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
@@ -43,7 +78,7 @@ pub(super) struct Turns {
 
 impl Turns {
     /// A request waits from now on.
-    pub(super) fn enter(&mut self, class: Priority, tenant: &TenantId, place: Place) {
+    pub(super) fn enter(&mut self, class: Priority, tenant: &TenantId, model: usize, place: Place) {
         let clock = self.clock;
         let class = &mut self.classes[class as usize];
         if class.order.is_empty() {
@@ -57,14 +92,19 @@ impl Turns {
             own.time = own.time.max(class.clock);
             class.order.insert((own.time, tenant.clone()));
         }
-        own.waiting.insert(place);
+        own.waiting.entry(model).or_default().insert(place);
     }
 
     /// A request no longer waits.
-    pub(super) fn leave(&mut self, class: Priority, tenant: &TenantId, place: Place) {
+    pub(super) fn leave(&mut self, class: Priority, tenant: &TenantId, model: usize, place: Place) {
         let class = &mut self.classes[class as usize];
         let Some(own) = class.tenants.get_mut(tenant) else { return };
-        own.waiting.remove(&place);
+        if let Some(waiting) = own.waiting.get_mut(&model) {
+            waiting.remove(&place);
+            if waiting.is_empty() {
+                own.waiting.remove(&model);
+            }
+        }
         if own.waiting.is_empty() {
             class.order.remove(&(own.time, tenant.clone()));
             // One that is not ahead of the others would start from the same time if it were new.
@@ -78,12 +118,21 @@ impl Turns {
         }
     }
 
-    /// The arrival number of the request whose turn it is.
-    pub(super) fn next(&self) -> Option<u64> {
-        let waiting = self.classes.iter().filter(|class| !class.order.is_empty());
-        let class = waiting.min_by_key(|class| class.time)?;
-        let (_, tenant) = class.order.first()?;
-        class.tenants.get(tenant)?.waiting.first().map(|&(_, arrival)| arrival)
+    /// The arrival number of the request whose turn it is, of those whose models may run. Whoever is passed over because
+    /// none of his may saves nothing up, as if he had not been there.
+    pub(super) fn next(&mut self, may_run: impl Fn(usize) -> bool) -> Option<u64> {
+        let mut order: Vec<usize> =
+            (0..Priority::COUNT).filter(|&class| !self.classes[class].order.is_empty()).collect();
+        order.sort_by_key(|&class| self.classes[class].time);
+        for (passed, &class) in order.iter().enumerate() {
+            let Some(arrival) = self.classes[class].next(&may_run) else { continue };
+            let time = self.classes[class].time;
+            for &passed in &order[..passed] {
+                self.classes[passed].time = time;
+            }
+            return Some(arrival);
+        }
+        None
     }
 
     /// A request of so many rows is about to run; it must still wait.
