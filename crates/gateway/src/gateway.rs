@@ -1,13 +1,12 @@
 //! What both wires share: finding the model, keeping the deadline, asking the node.
 
-use crate::accuracy::{Asked, LiveAccuracy, OfVersion};
+use crate::accuracy::{Asked, LiveAccuracy, OfModel, OfVersion};
 use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
 use spinwell_core::{
-    BatchCallId, Code, Fault, Micros, ModelName, ModelVersion, Protocol, SequenceId, SequenceKey, TenantId,
+    BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId,
 };
-use spinwell_policy::accuracy::{Comparison, Figures};
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
     Call, Catalogue, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics, NodeLink,
@@ -111,10 +110,7 @@ impl Gateway {
     }
 
     /// How right the forecasts of a model's versions turned out to be, and which are better.
-    pub(crate) fn accuracy(
-        &self,
-        model: &ModelName,
-    ) -> Result<(Vec<(ModelVersion, Figures)>, Vec<Comparison>), Fault> {
+    pub(crate) fn accuracy(&self, model: &ModelName) -> Result<OfModel, Fault> {
         self.parts.accuracy.of(model)
     }
 
