@@ -29,6 +29,14 @@ pub struct LiveAccuracy {
 /// The figures of one version.
 pub(crate) type OfVersion = (ModelName, ModelVersion, Figures);
 
+/// The figures of one model.
+pub(crate) struct OfModel {
+    /// Those of its versions, by version.
+    pub(crate) versions: Vec<(ModelVersion, Figures)>,
+    /// How those compare that forecast the same.
+    pub(crate) comparisons: Vec<Comparison>,
+}
+
 impl LiveAccuracy {
     /// A memory of nothing yet.
     #[must_use]
@@ -100,12 +108,9 @@ impl LiveAccuracy {
     }
 
     /// The figures of a model's versions, and how those compare that forecast the same.
-    pub(crate) fn of(
-        &self,
-        model: &ModelName,
-    ) -> Result<(Vec<(ModelVersion, Figures)>, Vec<Comparison>), Fault> {
+    pub(crate) fn of(&self, model: &ModelName) -> Result<OfModel, Fault> {
         let memory = self.memory()?;
-        Ok((memory.figures(model), memory.comparisons(model)))
+        Ok(OfModel { versions: memory.figures(model), comparisons: memory.comparisons(model) })
     }
 
     /// The figures of every version.
@@ -274,8 +279,8 @@ mod tests {
             let truth = Observation { place, from_step: 1, targets: 1, values: vec![truth] };
             assert_eq!(accuracy.observe(&tenant, &model.name, truth).map(|found| found.matched), Ok(1));
         }
-        let (figures, comparisons) = accuracy.of(&model.name).unwrap();
-        let errors: Vec<_> = figures.iter().map(|(_, figures)| figures.mean_absolute_error).collect();
+        let OfModel { versions, comparisons } = accuracy.of(&model.name).unwrap();
+        let errors: Vec<_> = versions.iter().map(|(_, figures)| figures.mean_absolute_error).collect();
         assert_eq!(errors, [Some(0.0), Some(10.0)]);
         assert_eq!((comparisons[0].requests, comparisons[0].mean_difference), (2, Some(10.0)));
     }

@@ -1,6 +1,6 @@
 //! What both wires share: finding the model, keeping the deadline, asking the node.
 
-use crate::accuracy::{Asked, LiveAccuracy, OfVersion};
+use crate::accuracy::{Asked, LiveAccuracy, OfModel, OfVersion};
 use crate::api::Addresses;
 use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
@@ -9,10 +9,9 @@ use crate::traces::Traces;
 use crate::traffic::{self, Found, Plan, Shadow, Splitter};
 use axum::http::HeaderMap;
 use spinwell_core::{
-    BatchCallId, Code, Fault, Micros, ModelName, ModelVersion, Protocol, SequenceId, SequenceKey, TenantId,
+    BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId,
     Trace,
 };
-use spinwell_policy::accuracy::{Comparison, Figures};
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
     Call, Catalogue, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics, NodeLink,
@@ -138,10 +137,7 @@ impl Gateway {
     }
 
     /// How right the forecasts of a model's versions turned out to be, and which are better.
-    pub(crate) fn accuracy(
-        &self,
-        model: &ModelName,
-    ) -> Result<(Vec<(ModelVersion, Figures)>, Vec<Comparison>), Fault> {
+    pub(crate) fn accuracy(&self, model: &ModelName) -> Result<OfModel, Fault> {
         self.parts.accuracy.of(model)
     }
 

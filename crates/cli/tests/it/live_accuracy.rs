@@ -4,7 +4,7 @@ use crate::support::{Request, Server, said, send, text};
 use serde_json::{Value, json};
 use std::path::Path;
 
-const ROWS: usize = 300;
+const ROWS: usize = 700;
 const HORIZON: usize = 3;
 const REQUESTS: usize = 205;
 
@@ -107,7 +107,7 @@ fn forecasts_of_a_real_series_are_judged_and_versions_compared() {
     let mut judged = [Vec::new(), Vec::new()];
     let (mut later, mut first) = (Vec::new(), Vec::new());
     for request in 0..REQUESTS {
-        let (window, truth) = series[1_500 + request..].split_at(ROWS);
+        let (window, truth) = series[1_300 + request..].split_at(ROWS);
         let (truth, id) = (&truth[..HORIZON], format!("r{request}"));
         for (version, judged) in (1..).zip(&mut judged) {
             judged.push(infer(&server, version, &id, window, truth));

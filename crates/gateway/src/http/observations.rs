@@ -5,6 +5,7 @@ use super::body;
 use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
+use crate::accuracy::OfModel;
 use crate::budget::Share;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -82,9 +83,9 @@ pub(super) async fn accuracy(State(gateway): State<Gateway>, target: Target) -> 
 fn shown(gateway: &Gateway, target: &Target) -> Result<serde_json::Value, Fault> {
     let models = gateway.models();
     let model = models.find(&target.model, None)?;
-    let (figures, comparisons) = gateway.accuracy(&model.name)?;
+    let OfModel { versions, comparisons } = gateway.accuracy(&model.name)?;
     let versions: Vec<LiveVersion> =
-        figures.iter().map(|(version, figures)| live(&models, &model.name, *version, figures)).collect();
+        versions.iter().map(|(version, figures)| live(&models, &model.name, *version, figures)).collect();
     let comparisons: Vec<LiveComparison> = comparisons.iter().map(compared).collect();
     Ok(rest::live_accuracy(model, &versions, &comparisons))
 }

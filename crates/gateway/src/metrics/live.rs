@@ -90,8 +90,8 @@ impl LiveFigures {
             &self.skill,
             &self.awaiting,
         ];
-        figures.into_iter().for_each(|figure| figure.clear());
-        [&self.matured, &self.forgotten].into_iter().for_each(|count| count.clear());
+        figures.into_iter().for_each(Figure::clear);
+        [&self.matured, &self.forgotten].into_iter().for_each(Count::clear);
         for (model, version, figures) in all {
             let labels = VersionLabels { model: model.as_str().to_owned(), version: version.0 };
             for (figure, value) in [
