@@ -9,7 +9,7 @@ help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
 	@echo "make test         everything CI runs: format, lints, house rules, tests, docs, protocol conformance"
 	@echo "make accuracy     every accuracy gate on the data sets of ../shared/data, as docs/results/accuracy.md (resumable)"
-	@echo "make fuzz         fuzz model files and CSV files, FUZZ_SECONDS=60 each; needs nightly Rust and cargo-fuzz"
+	@echo "make fuzz         fuzz files, requests and states, FUZZ_SECONDS=60 a target; needs nightly Rust and cargo-fuzz"
 	@echo "make bench-engine kernels and training beside ReservoirPy, rclib, numpy and qulacs, as docs/results/engine-speed.md"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 

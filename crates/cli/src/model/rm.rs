@@ -83,10 +83,11 @@ fn show(args: &Args, name: &ModelName, versions: &[ModelVersion]) {
     let numbers: Vec<u32> = versions.iter().map(|version| version.0).collect();
     if args.json {
         let removed = json!({"name": name.as_str(), "versions": numbers, "url": args.url});
-        return output::document(&json!({"removed": removed}));
+        output::document(&json!({"removed": removed}));
+    } else {
+        let list: Vec<String> = numbers.iter().map(|number| format!("{name}:{number}")).collect();
+        say(&format!("removed {}", list.join(", ")));
     }
-    let list: Vec<String> = numbers.iter().map(|number| format!("{name}:{number}")).collect();
-    say(&format!("removed {}", list.join(", ")));
     remark(match args.url {
         Some(_) => {
             "note: sequences that were begun with it go on: the server keeps its file under <data>/sequences/models"

@@ -9,6 +9,7 @@ mod bad_input;
 mod classify;
 mod devices;
 mod evaluate;
+mod forged_states;
 mod model;
 mod sequences;
 mod serving;

@@ -7,6 +7,7 @@ mod metadata;
 pub(crate) mod numbers;
 mod predictions;
 
+pub(crate) use body::ENTRIES_MAX;
 pub use decode::{Framing, HEADER_LENGTH, decode};
 #[cfg(test)]
 pub(crate) use encode::tests::{asked, reply};
