@@ -10,7 +10,7 @@ help:
 	@echo "make test         everything CI runs: format, lints, house rules, tests, docs, protocol conformance"
 	@echo "make schemathesis requests made from /openapi.json, right and wrong, EXAMPLES=25 an operation, against a real server"
 	@echo "make accuracy     every accuracy gate on the data sets of ../shared/data, as docs/results/accuracy.md (resumable)"
-	@echo "make fuzz         fuzz model files and CSV files, FUZZ_SECONDS=60 each; needs nightly Rust and cargo-fuzz"
+	@echo "make fuzz         fuzz files, requests and states, FUZZ_SECONDS=60 a target; needs nightly Rust and cargo-fuzz"
 	@echo "make bench-engine kernels and training beside ReservoirPy, rclib, numpy and qulacs, as docs/results/engine-speed.md"
 	@echo "make bench-serving  serving beside tritonserver, pytriton and MLServer, as docs/results/serving.md (about 15 minutes)"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"

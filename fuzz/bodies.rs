@@ -4,6 +4,7 @@
 use sha2::{Digest, Sha256};
 use spinwell_core::{Samples, Series};
 use spinwell_engine::data::{Columns, read_csv};
+use spinwell_engine::detect::Detector;
 use spinwell_engine::{Model, Scratch, Window, season};
 
 /// Where the payload of a model file begins: after kind, version, length and checksum.
@@ -42,6 +43,50 @@ pub(crate) fn model_file(bytes: &[u8]) -> bool {
         model.step(&mut restored, &values[..channels], &mut scratch);
         let _ = model.forecast(&restored, &mut scratch);
     }
+    true
+}
+
+/// Reads bytes as the state of one of the model's streams, goes on with it and forecasts. Says whether it was one.
+pub(crate) fn state(model: &Model, bytes: &[u8]) -> bool {
+    let Ok(mut stream) = model.restore_state(bytes) else { return false };
+    let saved = model.save_state(&stream);
+    assert!(
+        saved.len() <= bytes.len().max(model.save_state(&model.stream()).len()),
+        "a state grows by being read"
+    );
+    let again = model.restore_state(&saved).expect("what was restored can be saved and restored again");
+    assert!(model.save_state(&again) == saved, "saving and restoring change nothing");
+    let (mut scratch, channels) = (Scratch::default(), model.channels().len());
+    let _ = model.forecast_at_any_age(&stream, &mut scratch);
+    for at in 0..4 {
+        let row: Vec<f64> = (0..channels).map(|channel| (at * 7 + channel) as f64 / 3.0).collect();
+        model.step(&mut stream, &row, &mut scratch);
+        let (forecast, _) = model.forecast_at_any_age(&stream, &mut scratch);
+        assert!(forecast.forecast.iter().all(|value| value.is_finite()), "{:?}", forecast.forecast);
+        for (at, middle) in forecast.forecast.iter().enumerate() {
+            assert!(forecast.lower[at] <= *middle && *middle <= forecast.upper[at], "{forecast:?}");
+        }
+    }
+    let _ = model.activity(&stream);
+    // Numbers near the end of their range may have left it: such a state is refused then, and must not panic.
+    let _ = model.restore_state(&model.save_state(&stream));
+    true
+}
+
+/// Reads bytes as the state of a detector's watch and goes on with it. Says whether it was one.
+pub(crate) fn watch(detector: &Detector, bytes: &[u8]) -> bool {
+    let Ok(mut watch) = detector.restore_state(bytes) else { return false };
+    let saved = detector.save_state(&watch);
+    let again = detector.restore_state(&saved).expect("what was restored can be saved and restored again");
+    assert!(detector.save_state(&again) == saved, "saving and restoring change nothing");
+    let (mut scratch, channels) = (Scratch::default(), detector.forecaster().channels().len());
+    for at in 0..4 {
+        let row: Vec<f64> = (0..channels).map(|channel| (at * 7 + channel) as f64 / 3.0).collect();
+        if let Some(verdict) = detector.step(&mut watch, &row, &mut scratch) {
+            assert!(verdict.score >= 0.0 && !verdict.score.is_nan(), "{verdict:?}");
+        }
+    }
+    let _ = detector.restore_state(&detector.save_state(&watch));
     true
 }
 

@@ -1,23 +1,53 @@
-//! Writes the corpora that the fuzz targets start from, into the folder named: the smallest model of every family, which
-//! is never out of date because it has just been trained, and CSV files of different makes.
+//! Writes the corpora that the fuzz targets start from, into the folder named: the smallest model of every family and a state
+//! of each, which are never out of date because they have just been trained; CSV files of different makes; requests of
+//! every wire.
 
+#[path = "requests.rs"]
+mod requests;
 #[allow(dead_code, reason = "only what makes seeds is used here, the rest by the engine's tests")]
 #[path = "../crates/engine/tests/it/support.rs"]
 mod support;
 
-use spinwell_engine::Family;
-use std::path::PathBuf;
+use spinwell_engine::{Family, Model};
+use std::io::Result;
+use std::path::{Path, PathBuf};
 
-fn main() -> std::io::Result<()> {
+/// What stands in front of a state's values, and is put there by the target itself.
+const HEADER: usize = 40;
+
+fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).unwrap_or_else(|| "corpus".into()));
-    let (models, tables) = (folder.join("model_file"), folder.join("csv"));
-    std::fs::create_dir_all(&models)?;
-    std::fs::create_dir_all(&tables)?;
-    for family in Family::ALL {
-        std::fs::write(models.join(family.as_str()), support::smallest(family))?;
-    }
-    for (index, text) in support::TABLES.iter().enumerate() {
-        std::fs::write(tables.join(format!("table-{index}")), text)?;
-    }
-    Ok(())
+    let models: Vec<Vec<u8>> = Family::ALL.into_iter().map(support::smallest).collect();
+    write(&folder, "state", &states(&models))?;
+    write(&folder, "model_file", &models)?;
+    write(&folder, "csv", &support::TABLES)?;
+    write(&folder, "json_body", &requests::JSON)?;
+    write(&folder, "binary_body", &requests::binary())?;
+    write(&folder, "batch_call", &requests::BATCH)?;
+    write(&folder, "grpc_message", &requests::messages())?;
+    // Words that a fuzzer would take long to find.
+    let quoted = |word: &&[u8]| word.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let words: Vec<String> = requests::WORDS.iter().map(|word| format!("\"{}\"\n", quoted(word))).collect();
+    std::fs::write(folder.join("words.dict"), words.concat())
+}
+
+fn write(folder: &Path, target: &str, seeds: &[impl AsRef<[u8]>]) -> Result<()> {
+    let folder = folder.join(target);
+    std::fs::create_dir_all(&folder)?;
+    let one = |(index, seed): (usize, &_)| {
+        std::fs::write(folder.join(format!("seed-{index}")), AsRef::<[u8]>::as_ref(seed))
+    };
+    seeds.iter().enumerate().try_for_each(one)
+}
+
+/// A state of each model after some rows, behind the number of the model.
+fn states(models: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let waves = support::waves(60);
+    let state = |(index, file): (usize, &Vec<u8>)| {
+        let model = Model::from_bytes(file).expect("a model just trained");
+        let mut stream = model.stream();
+        support::feed(&model, &mut stream, &waves, 0..60);
+        [&[index as u8][..], &model.save_state(&stream)[HEADER..]].concat()
+    };
+    models.iter().enumerate().map(state).collect()
 }

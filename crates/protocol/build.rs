@@ -8,6 +8,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Tensors stay views of the buffer that they arrived in.
         .bytes(".inference.ModelInferRequest.raw_input_contents")
         .bytes(".inference.ModelInferResponse.raw_output_contents")
+        // Counts the lists of a request before anything is made of them.
+        .codec_path("crate::grpc::CountingCodec")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,12 +1,14 @@
-//! A small client of the inference protocol, for `spinwell predict --url`.
+//! A small client of the inference protocol, for commands with `--url`.
 //!
 //! It speaks HTTP with binary tensors, which keep every bit of a value, and reads either kind of answer. It
 //! turns every error body into a [`Fault`] that names the server's own code, so that the user reads the same
 //! message wherever the model runs.
 
 mod answer;
+mod repository;
 
 use answer::{RemoteClass, RemoteForecast, RemoteVerdict, decode_class, decode_forecast, decode_verdict};
+pub(crate) use repository::Indexed;
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Samples, Series};
 use spinwell_protocol::split_names;

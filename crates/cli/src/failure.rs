@@ -38,6 +38,7 @@ fn hint(code: Code) -> Option<&'static str> {
         Code::ModelNotFound | Code::VersionNotFound => {
             "`spinwell train --models DIR` puts models where --models looks"
         }
+        Code::VersionExists => "leave --version out to take the next number",
         Code::ListenRefused => "choose another address with --http, --grpc and --ops",
         Code::Unreachable => "is `spinwell serve` running, and is the address right?",
         _ => return None,
@@ -51,5 +52,10 @@ pub(crate) fn fault(code: Code, error: impl std::fmt::Display) -> anyhow::Error 
 
 /// A failure of reading or writing `path`.
 pub(crate) fn io(path: &Path, doing: &str, error: &std::io::Error) -> anyhow::Error {
-    Fault::new(Code::Io, format!("{doing} {}: {error}", path.display())).into()
+    io_fault(path, doing, error).into()
+}
+
+/// The same as a fault that may be kept.
+pub(crate) fn io_fault(path: &Path, doing: &str, error: &std::io::Error) -> Fault {
+    Fault::new(Code::Io, format!("{doing} {}: {error}", path.display()))
 }

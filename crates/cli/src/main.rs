@@ -11,6 +11,7 @@ mod client;
 mod detect;
 mod evaluate;
 mod failure;
+mod model;
 mod models;
 mod output;
 mod pictures;
@@ -64,6 +65,8 @@ enum Command {
     /// Forecast the rows that follow a CSV, name its class, or say whether its last row is an anomaly, with a model file
     /// or through a running server.
     Predict(predict::Args),
+    /// List, show, add and remove models, in a folder or of a running server.
+    Model(model::Args),
     /// Serve models over HTTP and gRPC (Open Inference Protocol V2).
     Serve(serve::ServeArgs),
     /// Put a server under load and say what its users would have seen: latencies, throughput, failures.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Adapt(args) => adapt::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Model(args) => model::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Bench(args) => bench::run(&args),
     };

@@ -120,6 +120,8 @@ codes! {
     FileFromTheFuture = "SPW-FILE-FROM-THE-FUTURE", Operator, retryable: false;
     /// The model is of another task than what was asked of it.
     TaskMismatch = "SPW-TASK-MISMATCH", Operator, retryable: false;
+    /// A version of that number is there already, with another model in it.
+    VersionExists = "SPW-VERSION-EXISTS", Operator, retryable: false;
     /// A file or folder could not be read or written.
     Io = "SPW-IO", Operator, retryable: false;
     /// The file is not readable as CSV with a header row.

@@ -9,8 +9,7 @@ use crate::traces::Traces;
 use crate::traffic::{self, Found, Plan, Shadow, Splitter};
 use axum::http::HeaderMap;
 use spinwell_core::{
-    BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId,
-    Trace,
+    BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
 };
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{

@@ -66,3 +66,14 @@ pub fn quoted(text: &str) -> String {
         None => format!("{text:?}"),
     }
 }
+
+/// The reason that a library gives, shortened: it may repeat the whole of what a caller wrote.
+#[must_use]
+pub fn reason(error: &dyn std::fmt::Display) -> String {
+    const LONGEST: usize = 256;
+    let text = error.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}

@@ -32,6 +32,32 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Gives a folder another name beside its own, and returns when that is on the disk.
+///
+/// # Errors
+/// Where `from` is not there, or something that is not an empty folder has the name `to`.
+pub fn rename_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    File::open(to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+        .sync_all()
+}
+
+/// Takes a folder out of sight: under a name that begins with a dot, beside its own, which it returns. Whoever reads the
+/// folder above never sees it half removed. [`fs::remove_dir_all`] may then take its time, [`rename_folder`] brings it back.
+///
+/// # Errors
+/// Where the folder is not there or may not be renamed; it is then as it was.
+pub fn hide_folder(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no folder"))?
+        .to_string_lossy();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let hidden = path.with_file_name(format!(".{name}.{}-{number}.removed", std::process::id()));
+    rename_folder(path, &hidden)?;
+    Ok(hidden)
+}
+
 fn temporary_beside(path: &Path, folder: &Path) -> io::Result<PathBuf> {
     let name = path
         .file_name()
@@ -71,5 +97,22 @@ mod tests {
         assert!(write_atomically(&taken, b"a file cannot replace a folder").is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write_atomically(&folder.path().join("missing/model"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_hidden_folder_is_out_of_sight_and_comes_back_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let version = folder.path().join("3");
+        fs::create_dir(&version).unwrap();
+        write_atomically(&version.join("model"), b"model").unwrap();
+        let hidden = hide_folder(&version).unwrap();
+        assert!(!version.exists() && hidden.file_name().unwrap().to_str().unwrap().starts_with('.'));
+        assert!(hide_folder(&version).is_err());
+        rename_folder(&hidden, &version).unwrap();
+        assert_eq!(fs::read(version.join("model")).unwrap(), b"model");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // Nothing that holds something is replaced.
+        fs::create_dir(folder.path().join("4")).unwrap();
+        assert!(rename_folder(&folder.path().join("4"), &version).is_err());
     }
 }

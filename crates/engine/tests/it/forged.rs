@@ -1,10 +1,11 @@
-//! Forged model files and mangled CSV files, through the bodies of the fuzz targets.
+//! Forged model files and states, and mangled CSV files, through the bodies of the fuzz targets.
 
+use crate::batches::detectors;
 use crate::bodies;
-use crate::support::{TABLES, samples, smallest};
+use crate::support::{TABLES, feed, samples, smallest, waves};
 use rayon::prelude::*;
 use spinwell_core::Rng;
-use spinwell_engine::Family;
+use spinwell_engine::{Family, Scratch};
 
 /// Where the payload begins, behind the checksum that the body makes right again.
 const PAYLOAD: usize = 52;
@@ -43,6 +44,64 @@ fn mutated_model_files_never_panic() {
         })
         .sum();
     assert!(read > 200 && read < 3800, "{read} of 4000 were models");
+}
+
+/// Where the values of a state begin, behind its kind, version and the model's hash.
+const STATE: usize = 40;
+
+/// Every byte of a state behind its header is changed, in four ways, and thousands of states in several places.
+#[test]
+fn forged_states_are_refused_or_go_on() {
+    let waves = waves(320);
+    let (mut all, mut read) = (0, 0);
+    for sample in samples() {
+        let model = &sample.model;
+        let mut stream = model.stream();
+        feed(model, &mut stream, &waves, 0..60);
+        let state = model.save_state(&stream);
+        assert!(bodies::state(model, &state), "{}", sample.name());
+        let (tried, taken) = forge(&state, |forged| bodies::state(model, forged));
+        (all, read) = (all + tried, read + taken);
+    }
+    assert!(read > all / 10 && read < all, "{read} of {all} were states");
+}
+
+#[test]
+fn forged_states_of_detectors_are_refused_or_go_on() {
+    let waves = waves(320);
+    for detector in detectors() {
+        let (mut watch, mut scratch) = (detector.watch(), Scratch::default());
+        let channels = detector.forecaster().channels().len();
+        for at in 0..60 {
+            let row: Vec<f64> = waves.columns[..channels].iter().map(|column| column[at]).collect();
+            detector.step(&mut watch, &row, &mut scratch);
+        }
+        let state = detector.save_state(&watch);
+        assert!(bodies::watch(detector, &state));
+        let (all, read) = forge(&state, |forged| bodies::watch(detector, forged));
+        assert!(read > all / 10 && read < all, "{read} of {all} were states");
+    }
+}
+
+/// Forgeries of a state: how many were tried, and how many were taken for states.
+fn forge(state: &[u8], body: impl Fn(&[u8]) -> bool + Sync) -> (usize, usize) {
+    let places: Vec<usize> = (STATE..state.len()).step_by((state.len() / 300).max(1)).collect();
+    let one_place = |at: &usize| {
+        let forged = |change: u8| {
+            let mut forged = state.to_vec();
+            forged[*at] ^= change;
+            usize::from(body(&forged))
+        };
+        [0x80, 0x01, 0xff, 0x12].map(forged).iter().sum::<usize>()
+    };
+    let several = |seed: u64| {
+        let (mut rng, mut forged) = (Rng::seeded(seed), state.to_vec());
+        mutate(&mut rng, &mut forged, STATE, &[]);
+        usize::from(body(&forged))
+    };
+    let read = places.par_iter().map(one_place).sum::<usize>()
+        + (0..300u64).into_par_iter().map(several).sum::<usize>();
+    (4 * places.len() + 300, read)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 use spinwell_core::{Code, Fault, SequenceKey};
-use spinwell_protocol::{StateAnswer, StateRequest, checked_sequence_id};
+use spinwell_protocol::{StateAnswer, StateRequest, checked_sequence_id, reason};
 
 /// `GET /v1/models/{model}/sequences/{sequence}/state`.
 pub(super) async fn get(State(gateway): State<Gateway>, target: Target) -> Response {
@@ -46,7 +46,8 @@ pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request
     let forked = async {
         let bytes = body::read(request, gateway.limits(), &mut gateway.body_share()).await?;
         let asked: Asked = serde_json::from_slice(&bytes).map_err(|error| {
-            Fault::new(Code::RequestInvalid, format!("the body must be {{\"to\": \"ID\"}}: {error}"))
+            let why = reason(&error);
+            Fault::new(Code::RequestInvalid, format!("the body must be {{\"to\": \"ID\"}}: {why}"))
         })?;
         let to = checked_sequence_id(&asked.to)?;
         let (key, answer) = manage(&gateway, &target, StateRequest::Fork { to: to.clone() }).await?;

@@ -87,7 +87,7 @@ fn apply(
             let rows = rows.series().ok_or_else(|| broken("a step has no rows"))?;
             let (model, state) = match (begins, before) {
                 (Some(hash), _) => (model_of(hash)?, None),
-                (None, Some(resident)) if *step == resident.known.step + 1 => {
+                (None, Some(resident)) if Some(*step) == resident.known.step.checked_add(1) => {
                     (resident.model, resident.state)
                 }
                 (None, Some(_)) => return Err(broken("steps are missing")),

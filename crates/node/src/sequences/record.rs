@@ -6,6 +6,9 @@ use spinwell_policy::sequence::Phase;
 use std::borrow::Cow;
 use std::hash::Hasher;
 
+/// The highest step that a state may be brought back with: a sequence must have numbers left to go on with.
+const STEP_MAX: u64 = u64::MAX / 2;
+
 /// Layout of the records; one of another layout is not read.
 const LAYOUT: u8 = 1;
 
@@ -153,7 +156,8 @@ impl<'r> Portable<'r> {
     /// The state in these bytes, where they are one; nothing may follow it.
     pub(crate) fn read(bytes: &'r [u8]) -> Option<Self> {
         let (portable, []) = postcard::take_from_bytes::<Self>(bytes).ok()? else { return None };
-        (portable.magic == MAGIC && portable.layout == LAYOUT && portable.step > 0).then_some(portable)
+        let is_ours = portable.magic == MAGIC && portable.layout == LAYOUT;
+        (is_ours && (1..=STEP_MAX).contains(&portable.step)).then_some(portable)
     }
 }
 
@@ -252,6 +256,14 @@ mod tests {
         assert!((0..all.len()).all(|a| (0..a).all(|b| all[a] != all[b])), "{all:?}");
         // It stands in files: it may never change.
         assert_eq!(of(1, 1, &[1.0]), 0x034f_d3bb_6953_7a78);
+    }
+
+    #[test]
+    fn a_state_brought_back_has_steps_before_it_and_after_it() {
+        let read =
+            |step| Portable::read(&Portable::new(ModelHash([7; 32]), step, 3, b"state").to_bytes()).is_some();
+        assert_eq!([1, STEP_MAX].map(read), [true, true]);
+        assert_eq!([0, STEP_MAX + 1, u64::MAX].map(read), [false; 3]);
     }
 
     proptest! {

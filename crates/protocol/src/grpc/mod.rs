@@ -1,5 +1,6 @@
 //! The protocol over gRPC.
 
+mod codec;
 mod convert;
 mod metadata;
 
@@ -19,5 +20,6 @@ pub mod wire {
     tonic::include_proto!("inference");
 }
 
+pub use codec::{CountingCodec, CountingDecoder, read_request};
 pub use convert::{decode, encode, streamed_error};
 pub use metadata::{checked_repository_parameters, config, index, model, server, statistics};

@@ -13,7 +13,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// Entries of any list or map in a request's JSON. The largest real request has five outputs.
-const ENTRIES_MAX: usize = 64;
+pub(crate) const ENTRIES_MAX: usize = 64;
 
 /// The request.
 #[derive(Deserialize)]

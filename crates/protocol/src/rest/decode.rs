@@ -6,7 +6,7 @@ use crate::outputs::Outputs;
 use crate::parameters::{RequestParameters, input_binary_size, output_packing};
 use crate::sequence::Feeds;
 use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
-use crate::{Call, ModelDescription, Packing, quoted};
+use crate::{Call, ModelDescription, Packing, quoted, reason};
 use spinwell_core::{Code, Fault, Series};
 
 /// The header that says how much of a body is JSON.
@@ -152,7 +152,7 @@ fn parse(json: &[u8]) -> Result<InferBody<'_>, Fault> {
     }
     serde_json::from_slice(json).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
-            Fault::new(Code::RequestInvalid, format!("the body is no inference request: {error}"))
+            Fault::new(Code::RequestInvalid, format!("the body is no inference request: {}", reason(&error)))
         }
         _ if is_at_a_non_finite_word(json, &error) => Fault::new(
             Code::TensorNotFinite,

@@ -2,7 +2,9 @@
 
 use crate::statistics::{Durations, ModelStatistics};
 use crate::tensor::INPUT_NAME;
-use crate::{Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME};
+use crate::{
+    Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME, reason,
+};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
 
@@ -118,7 +120,7 @@ pub fn read_index_request(body: &[u8]) -> Result<bool, Fault> {
     serde_json::from_slice::<Asked>(body).map(|asked| asked.ready).map_err(|error| {
         Fault::new(
             Code::RequestInvalid,
-            format!("the body must be empty or {{\"ready\": true|false}}: {error}"),
+            format!("the body must be empty or {{\"ready\": true|false}}: {}", reason(&error)),
         )
     })
 }
@@ -139,7 +141,7 @@ pub fn read_repository_request(body: &[u8]) -> Result<(), Fault> {
     let asked: Asked = serde_json::from_slice(body).map_err(|error| {
         Fault::new(
             Code::RequestInvalid,
-            format!("the body must be empty or {{\"parameters\": {{..}}}}: {error}"),
+            format!("the body must be empty or {{\"parameters\": {{..}}}}: {}", reason(&error)),
         )
     })?;
     asked.parameters.keys().try_for_each(|name| crate::link::checked_repository_parameter(name))

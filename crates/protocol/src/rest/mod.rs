@@ -8,6 +8,7 @@ pub(crate) mod numbers;
 mod observations;
 mod predictions;
 
+pub(crate) use body::ENTRIES_MAX;
 pub use decode::{Framing, HEADER_LENGTH, decode};
 #[cfg(test)]
 pub(crate) use encode::tests::{asked, reply};

@@ -11,7 +11,7 @@ use crate::parameters::{LABEL_BYTES_MAX, label_fault};
 use crate::sequence::{self, Feeds, Gathered};
 use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
 use crate::{Call, InferReply, ModelDescription, Outputs, Packing, ParameterValue, RequestParameters};
-use crate::{Values, status};
+use crate::{Values, reason, status};
 use serde::de::{DeserializeSeed, Deserializer};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
@@ -68,7 +68,7 @@ impl<'b> BatchCall<'b> {
         let call: Self = serde_json::from_slice(body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Fault::new(
                 Code::RequestInvalid,
-                format!("the body is no batch call, {{\"requests\": [...]}}: {error}"),
+                format!("the body is no batch call, {{\"requests\": [...]}}: {}", reason(&error)),
             ),
             _ => Fault::new(Code::JsonMalformed, format!("the body is not JSON: {error}")),
         })?;
@@ -156,7 +156,8 @@ impl<'b> BatchedRequest<'b> {
         let body: Body<'b> = serde_json::from_str(raw.get()).map_err(|error| {
             // The place would be one within this request, which nobody sees.
             let why = error.to_string();
-            let why = why.split(" at line ").next().unwrap_or_default();
+            // The last one: a caller may have written the same words.
+            let why = reason(&why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why));
             Fault::new(Code::RequestInvalid, format!("this is no request of a batch call: {why}"))
         })?;
         Ok(Self(body))

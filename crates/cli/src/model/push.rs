@@ -1,0 +1,214 @@
+//! `spinwell model push`: a model file into a models folder, and from there into a running server.
+
+use super::entry::{Card, Entry, placed, short, trouble};
+use crate::client::{Client, ModelRef};
+use crate::models::{self, Place, Saved};
+use crate::output::{self, remark, say};
+use serde_json::{Map, Value, json};
+use spinwell_core::{Code, Fault, ModelName, ModelVersion};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Options of `spinwell model push`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The file is read and checked first; it and the card.json beside it then appear as a whole version or not at all.
+Pushing what is there already changes nothing and says so. With --url, a server whose models folder this is loads the
+model; a push over the network, into a folder of another machine, needs identities and is not there yet.
+
+Examples:
+  spinwell model push taxi.spinwell --name taxi
+  spinwell model push taxi:2 --models /srv/models --url http://127.0.0.1:8000
+  spinwell model push ./spinwell-data/models/taxi/2/model.spinwell --models /srv/models --version 7 --json")]
+pub(super) struct Args {
+    /// Model to push: the path of a model file, or NAME or NAME:VERSION in the folder of --from.
+    model: String,
+    /// Name to push it under [default: its own name, or the file's stem].
+    #[arg(long, value_name = "NAME")]
+    name: Option<ModelName>,
+    /// Folder of models to push into.
+    #[arg(long, value_name = "DIR", default_value = "./spinwell-data/models")]
+    models: PathBuf,
+    /// Folder of models to take NAME or NAME:VERSION from.
+    #[arg(long, value_name = "DIR", default_value = "./spinwell-data/models")]
+    from: PathBuf,
+    /// Version to push it as [default: the next one].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    version: Option<u32>,
+    /// Have the server there load the model, such as http://127.0.0.1:8000.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of the file.
+struct Pushed {
+    saved: Saved,
+    /// The version was there before, with the same bytes.
+    was_there: bool,
+    has_card: bool,
+}
+
+/// Checks, puts, and perhaps has a server load.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let located = models::locate(&args.model, &args.from)?;
+    let entry = Entry::read(&located.path);
+    let (Some(hash), Some(bytes)) = (entry.hash(), &entry.bytes) else {
+        let fault = entry.model.err();
+        return Err(fault.unwrap_or_else(|| Fault::new(Code::Internal, "a model without bytes")).into());
+    };
+    let name = match args.name.clone().or(located.name.map(|(name, _)| name)) {
+        Some(name) => name,
+        None => own_name(&entry)?,
+    };
+    let card = card(&entry);
+    let pushed = put(args, &name, bytes, &hash, card)?;
+    let (version, path) = (pushed.saved.version, pushed.saved.path.display().to_string());
+    let outcome = args.url.as_ref().map(|url| load(url, &name, version, &hash));
+    if args.json {
+        let server = outcome.as_ref().map(|outcome| match outcome {
+            Ok(()) => json!({"url": args.url, "loaded": true, "trouble": null}),
+            Err(fault) => json!({"url": args.url, "loaded": false, "trouble": trouble(fault)}),
+        });
+        output::document(&json!({
+            "name": name.as_str(),
+            "version": version.0,
+            "path": path,
+            "model_hash": hash,
+            "size_bytes": bytes.len(),
+            "already_there": pushed.was_there,
+            "card": pushed.has_card,
+            "server": server,
+        }));
+    } else if pushed.was_there {
+        say(&format!(
+            "{name}:{version} is there already with these very bytes ({path}); nothing was written"
+        ));
+    } else {
+        let card = if pushed.has_card { "with its card" } else { "without a card" };
+        say(&format!("pushed {name}:{version} as {path}, {card}"));
+    }
+    match outcome {
+        None => Ok(()),
+        Some(Ok(())) => {
+            if !args.json {
+                say(&format!(
+                    "{} serves {name}:{version} ({})",
+                    args.url.as_deref().unwrap_or_default(),
+                    short(&hash)
+                ));
+            }
+            Ok(())
+        }
+        Some(Err(fault)) => {
+            let text = format!("{name}:{version} is in the folder and not served: {}", fault.message());
+            Err(Fault::new(fault.code(), text).into())
+        }
+    }
+}
+
+/// A file's own name: that of its card, of its place in a models folder, or its stem.
+fn own_name(entry: &Entry) -> anyhow::Result<ModelName> {
+    let of_card = if entry.card_is_of_it() == Some(true) { entry.card.get("name").as_str() } else { None };
+    if let Some(name) = of_card.and_then(|name| name.parse().ok()) {
+        return Ok(name);
+    }
+    // A path such as `model.spinwell` says more once it is whole.
+    let whole = fs::canonicalize(&entry.path).unwrap_or_else(|_| entry.path.clone());
+    if let Some((_, name, _)) = placed(&whole) {
+        return Ok(name);
+    }
+    let stem = entry.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    stem.parse().map_err(|error: spinwell_core::InvalidName| {
+        Fault::new(Code::OptionInvalid, format!("say what to call the model with --name: {error}")).into()
+    })
+}
+
+/// The card to push along, which must be of this very model.
+fn card(entry: &Entry) -> Option<&Map<String, Value>> {
+    match (&entry.card, entry.card_is_of_it()) {
+        (Card::Read(card), Some(true)) => Some(card),
+        (Card::Read(_), Some(false)) => {
+            remark("note: the card.json beside the file is of another model, and is left behind");
+            None
+        }
+        (Card::Read(_), None) => {
+            remark("note: the card.json beside the file names no model_hash, and is left behind");
+            None
+        }
+        (Card::Unreadable(why), _) => {
+            remark(&format!("note: {why}; it is left behind"));
+            None
+        }
+        (Card::None, _) => None,
+    }
+}
+
+fn put(
+    args: &Args,
+    name: &ModelName,
+    bytes: &[u8],
+    hash: &str,
+    card: Option<&Map<String, Value>>,
+) -> anyhow::Result<Pushed> {
+    let home = args.models.join(name.as_str());
+    let newest = models::versions(&home).into_iter().max();
+    let at = |version: ModelVersion| home.join(version.to_string()).join(models::FILE);
+    // What is newest already need not become newer still.
+    let version = args.version.map(ModelVersion).or(newest);
+    if let Some(version) = version.filter(|version| holds(&at(*version), bytes)) {
+        let has_card = at(version).with_file_name(models::CARD).is_file();
+        return Ok(Pushed { saved: Saved { version, path: at(version) }, was_there: true, has_card });
+    }
+    let place = args.version.map_or(Place::Next, |version| Place::Exactly(ModelVersion(version)));
+    if let Place::Exactly(version) = place
+        && let Some(other) = Entry::read(&at(version)).hash()
+    {
+        let text = format!(
+            "{name}:{version} is there already and is another model ({}, this one is {}); nothing was written",
+            short(&other),
+            short(hash)
+        );
+        return Err(Fault::new(Code::VersionExists, text).into());
+    }
+    let text = |version: ModelVersion, path: &Path| {
+        let mut card = card?.clone();
+        card.insert("name".to_owned(), json!(name.as_str()));
+        card.insert("version".to_owned(), json!(version.0));
+        card.insert("path".to_owned(), json!(path.display().to_string()));
+        serde_json::to_string_pretty(&card).ok()
+    };
+    let saved = models::save_at(&args.models, name, place, bytes, text)?;
+    Ok(Pushed { saved, was_there: false, has_card: card.is_some() })
+}
+
+/// Whether a file has these very bytes.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    let same_length = fs::metadata(path).is_ok_and(|file| file.len() == bytes.len() as u64);
+    same_length && fs::read(path).is_ok_and(|there| there == bytes)
+}
+
+/// Has the server load the model, and makes sure that what it then serves is what was pushed.
+fn load(url: &str, name: &ModelName, version: ModelVersion, hash: &str) -> Result<(), Fault> {
+    let client = Client::new(url)?;
+    client.load(name.as_str())?;
+    let number = version.to_string();
+    let index = client.index()?;
+    let served = index.iter().find(|entry| entry.name == name.as_str() && entry.version == number);
+    let elsewhere = || {
+        let text = format!("the server at {url} has another models folder than --models");
+        Fault::new(Code::VersionNotFound, text)
+    };
+    let served = served.ok_or_else(elsewhere)?;
+    if !served.is_ready() {
+        let named = Code::ALL.iter().find(|code| served.reason.starts_with(code.as_str()));
+        return Err(Fault::new(named.copied().unwrap_or(Code::Internal), served.reason.clone()));
+    }
+    let remote = client.metadata(&ModelRef { name: name.as_str(), version: Some(version.0) })?;
+    if remote.properties.get("model_hash").is_some_and(|served| served != hash) {
+        return Err(elsewhere());
+    }
+    Ok(())
+}

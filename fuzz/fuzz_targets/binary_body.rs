@@ -1,0 +1,10 @@
+//! Bytes as a header and a body with binary tensors.
+
+#![no_main]
+
+#[path = "../wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    wire::binary_body(bytes);
+});

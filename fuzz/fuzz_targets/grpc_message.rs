@@ -1,0 +1,10 @@
+//! Bytes as the message of an inference request over gRPC.
+
+#![no_main]
+
+#[path = "../wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    wire::grpc_message(bytes);
+});

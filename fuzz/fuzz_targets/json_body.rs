@@ -1,0 +1,10 @@
+//! Bytes as the JSON body of an inference request.
+
+#![no_main]
+
+#[path = "../wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    wire::json_body(bytes);
+});
