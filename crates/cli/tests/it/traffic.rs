@@ -34,7 +34,7 @@ fn serving(models: &Path, name: &str, text: &str) {
     std::fs::write(models.join(name).join("serving.toml"), text).unwrap();
 }
 
-fn request(id: &str, parameters: Value) -> Value {
+fn request(id: &str, parameters: &Value) -> Value {
     let series =
         json!({"name": "series", "shape": [1, ROWS, 1], "datatype": "FP32", "data": window(ROWS, 0.3)});
     json!({"id": id, "parameters": parameters, "inputs": [series]})
