@@ -47,6 +47,7 @@ pub(crate) fn model_file(bytes: &[u8]) -> bool {
 }
 
 /// Reads bytes as the state of one of the model's streams, goes on with it and forecasts. Says whether it was one.
+#[allow(dead_code, reason = "run by the fuzz target alone")]
 pub(crate) fn state(model: &Model, bytes: &[u8]) -> bool {
     let Ok(mut stream) = model.restore_state(bytes) else { return false };
     let saved = model.save_state(&stream);
