@@ -353,7 +353,10 @@ impl Liquid {
         for (list, late) in [(&row.fired, 0), (&row.fired_before, 1)] {
             for &source in list {
                 let source = source as usize;
-                let starts = &weights.synapse_starts[2 * source + late..];
+                // A forged state may make the padding fire, which has no synapses.
+                let Some(starts) = weights.synapse_starts.get(2 * source + late..2 * source + late + 2) else {
+                    continue;
+                };
                 let range = starts[0] as usize..starts[1] as usize;
                 let currents = if source < weights.excitatory { &mut *excitation } else { &mut *inhibition };
                 if weights.is_dynamic() {
