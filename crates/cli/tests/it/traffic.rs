@@ -51,7 +51,7 @@ fn version(answer: &Answer) -> String {
 }
 
 fn versions(server: &Server, ids: impl Iterator<Item = String>) -> Vec<String> {
-    ids.map(|id| version(&server.infer("wave", &request(&id, json!({}))))).collect()
+    ids.map(|id| version(&server.infer("wave", &request(&id, &json!({}))))).collect()
 }
 
 #[test]
@@ -72,13 +72,13 @@ fn traffic_is_split_by_name_and_follows_the_file_when_the_model_is_loaded_again(
     // Who names a version gets it; a sequence stays where it began.
     let named = send(
         server.http,
-        &Request::post("/v2/models/wave/versions/2/infer", request("r0", json!({})).to_string()),
+        &Request::post("/v2/models/wave/versions/2/infer", request("r0", &json!({})).to_string()),
     );
     assert_eq!(version(&named), "2");
     for sequence in ["a", "b", "c", "d", "e", "f"] {
         let step = |start: bool| {
             let parameters = json!({"sequence_id": sequence, "sequence_start": start});
-            version(&server.infer("wave", &request("", parameters)))
+            version(&server.infer("wave", &request("", &parameters)))
         };
         let began = step(true);
         assert_eq!([step(false), step(false)], [began.clone(), began]);
@@ -119,7 +119,7 @@ fn a_shadow_hears_what_callers_are_answered_and_counts_for_itself() {
     let server = Server::start(folder.path(), &[]);
     let count = 40;
     for id in 0..count {
-        assert_eq!(version(&server.infer("wave", &request(&format!("s{id}"), json!({})))), "1");
+        assert_eq!(version(&server.infer("wave", &request(&format!("s{id}"), &json!({})))), "1");
     }
     let heard = |result: &str| {
         server.metric(
@@ -139,7 +139,7 @@ fn a_shadow_hears_what_callers_are_answered_and_counts_for_itself() {
     assert_eq!(server.metric("spinwell_requests_total", &["model=\"wave\""]), f64::from(count));
     let forecast = |version: u32| {
         let path = format!("/v2/models/wave/versions/{version}/infer");
-        send(server.http, &Request::post(&path, request("", json!({})).to_string())).numbers("forecast")
+        send(server.http, &Request::post(&path, request("", &json!({})).to_string())).numbers("forecast")
     };
     let apart: f64 =
         forecast(1).iter().zip(forecast(2)).map(|(a, b)| (f64::from(*a) - f64::from(b)).abs()).sum();

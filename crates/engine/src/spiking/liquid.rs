@@ -354,7 +354,8 @@ impl Liquid {
             for &source in list {
                 let source = source as usize;
                 // A forged state may make the padding fire, which has no synapses.
-                let Some(starts) = weights.synapse_starts.get(2 * source + late..2 * source + late + 2) else {
+                let Some(starts) = weights.synapse_starts.get(2 * source + late..2 * source + late + 2)
+                else {
                     continue;
                 };
                 let range = starts[0] as usize..starts[1] as usize;
