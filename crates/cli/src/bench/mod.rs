@@ -125,7 +125,7 @@ pub(crate) struct Args {
     /// Live sequences.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     sequences: u32,
-    /// Of sequences: seconds for which a lost connection is tried again, and what was not answered sent again.
+    /// Of sequences: seconds for which a lost connection is tried again; what was not answered, or refused for now, is sent again.
     #[arg(long, value_name = "S", default_value = "0", value_parser = seconds)]
     reconnect: Duration,
     /// Of an open loop: how requests follow each other.

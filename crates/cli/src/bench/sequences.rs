@@ -8,7 +8,7 @@ use super::drive::{Dispatcher, Record};
 use super::grpc::{self, Client};
 use super::tally::Ended;
 use super::work::Subject;
-use spinwell_core::Fault;
+use spinwell_core::{Code, Fault};
 use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
 use spinwell_protocol::grpc::wire::{InferParameter, ModelInferRequest, ModelStreamInferResponse};
 use spinwell_runtime::clock;
@@ -21,6 +21,9 @@ use tonic::{Status, Streaming};
 
 /// How long to wait before a lost connection is tried again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
+
+/// How long to wait before a step is sent again that a busy server refused.
+const REFUSED_AFTER: Duration = Duration::from_millis(20);
 
 /// What one stream does.
 #[derive(Debug, Clone)]
@@ -39,7 +42,7 @@ pub(crate) struct Lane {
     pub(crate) in_flight: usize,
     /// What the ids of this run's sequences begin with.
     pub(crate) prefix: String,
-    /// For how long a lost connection is tried again.
+    /// For how long a lost connection is tried again; then steps that are refused for now are sent again as well.
     pub(crate) reconnect: Duration,
 }
 
@@ -48,7 +51,7 @@ pub(crate) struct Lane {
 pub(crate) struct LaneReport {
     /// A number that depends on all answers and not on their order.
     pub(crate) digest: u64,
-    /// Steps that were sent again after a connection was lost.
+    /// Steps that were sent again, after a connection was lost or a refusal that said so.
     pub(crate) sent_again: u64,
 }
 
@@ -108,6 +111,10 @@ impl Stream {
         let answer = self.open.answers.message().await;
         match self.answered(answer) {
             Ok((_, Ended::Answered { .. })) => Ok(()),
+            Ok((step, Ended::Failed(code))) if says_again(&code) => {
+                self.send_again(step).await;
+                Ok(())
+            }
             Ok((_, Ended::Failed(code))) => Err(failed(&format!("a sequence could not begin: {code}"))),
             Err(status) => Err(failed(&format!("the stream ended: {}", status.message()))),
         }
@@ -121,6 +128,9 @@ impl Stream {
             tokio::select! {
                 biased;
                 answer = self.open.answers.message(), if !self.waiting.is_empty() => match self.answered(answer) {
+                    Ok((step, Ended::Failed(code))) if !self.lane.reconnect.is_zero() && says_again(&code) => {
+                        self.send_again(step).await;
+                    }
                     Ok((step, ended)) => record.end(step.intended, step.sent, &ended),
                     Err(_) => if !self.come_back().await {
                         let lost = Ended::Failed("client-connection-lost".to_owned());
@@ -144,6 +154,14 @@ impl Stream {
         self.next = (self.next + 1) % self.steps.len();
         self.waiting.push_back(step);
         // Where the connection is lost, the answers say so, and the step is sent again.
+        let _ = self.open.requests.send(self.message(step)).await;
+    }
+
+    /// Sends a step again that was refused for now. Its sequence waits for it: the others are many more than are under way.
+    async fn send_again(&mut self, step: Step) {
+        tokio::time::sleep(REFUSED_AFTER).await;
+        self.report.sent_again += 1;
+        self.waiting.push_back(step);
         let _ = self.open.requests.send(self.message(step)).await;
     }
 
@@ -222,8 +240,13 @@ impl Stream {
     }
 }
 
+/// Whether a code says to try again.
+fn says_again(code: &str) -> bool {
+    Code::ALL.iter().any(|known| known.as_str() == code && known.retryable())
+}
+
 fn failed(message: &str) -> Fault {
-    Fault::new(spinwell_core::Code::Unreachable, message)
+    Fault::new(Code::Unreachable, message)
 }
 
 async fn open(lane: &Lane) -> Result<Open, Fault> {

@@ -106,7 +106,10 @@ pub(crate) fn table(run: &Run) -> Vec<String> {
             .push(format!("lost      {unanswered} sent and not answered in time, {left} due and never sent"));
     }
     if run.driven.lanes.sent_again > 0 {
-        lines.push(format!("again     {} steps, after a connection was lost", run.driven.lanes.sent_again));
+        lines.push(format!(
+            "again     {} steps were sent again, after a lost connection or a refusal for now",
+            run.driven.lanes.sent_again
+        ));
     }
     lines.push(String::new());
     if answered > 0 {
