@@ -137,6 +137,18 @@ fn a_shadow_hears_what_callers_are_answered_and_counts_for_itself() {
     assert_eq!(compared, 3.0 * heard("answered"));
     // Callers asked for this much and no more.
     assert_eq!(server.metric("spinwell_requests_total", &["model=\"wave\""]), f64::from(count));
+    // The truth judges what callers got and what the shadow answered alike.
+    let truths: Vec<Value> = (0..count)
+        .map(|id| json!({"request_id": format!("s{id}"), "values": [[10.0], [10.0], [10.0]]}))
+        .collect();
+    let body = json!({"observations": truths}).to_string();
+    let told = send(server.http, &Request::post("/v1/models/wave/observations", body));
+    assert_eq!(told.status, 200, "{}", told.text());
+    let judged = server.get("/v1/models/wave/accuracy").json();
+    let values = |place: usize| judged["versions"][place]["values"].as_f64().unwrap();
+    assert_eq!((values(0), values(1)), (3.0 * f64::from(count), 3.0 * heard("answered")), "{judged}");
+    assert_ne!(judged["versions"][0]["mae"], judged["versions"][1]["mae"]);
+    assert_eq!(judged["comparisons"][0]["requests"].as_f64(), Some(heard("answered")), "{judged}");
     let forecast = |version: u32| {
         let path = format!("/v2/models/wave/versions/{version}/infer");
         send(server.http, &Request::post(&path, request("", &json!({})).to_string())).numbers("forecast")
