@@ -4,7 +4,8 @@ use super::show::{PROMISES, Run};
 use super::tally::Latencies;
 use crate::failure;
 use crate::output::figure as number;
-use crate::plot::{Axis, Chart, Mark, Ticks, Tone, escaped};
+use crate::plot::{Axis, Chart, Mark, Ticks, Tone};
+use crate::report::Page;
 use crate::report::figure::{Card, Figure, Grade, Key, facts};
 use spinwell_runtime::files::write_atomically;
 use std::path::Path;
@@ -26,26 +27,16 @@ fn page(run: &Run) -> String {
         ("time", "Over time", over_time(run)),
         ("run", "Run", facts(&facts_of(run))),
     ];
-    let links: String =
-        sections.iter().map(|(id, name, _)| format!("<a href=\"#{id}\">{name}</a>\n")).collect();
-    let body: String = sections
-        .iter()
-        .map(|(id, name, body)| format!("<section id=\"{id}\">\n<h2>{name}</h2>\n{body}</section>\n"))
-        .collect();
-    format!(
-        include_str!("../report/page.html"),
-        brand = "spinwell bench",
-        title = escaped(&title),
-        style = include_str!("../report/style.css"),
-        heading = escaped(&title),
-        subtitle = escaped(&format!("{}; {}", run.offered(), run.request())),
-        links = links,
-        summary = escaped(&summary(run)),
-        notices = String::new(),
-        cards = cards(run).iter().map(Card::markup).collect::<String>(),
-        body = body,
-        version = env!("CARGO_PKG_VERSION"),
-    )
+    Page {
+        brand: "spinwell bench",
+        title: &title,
+        subtitle: &format!("{}; {}", run.offered(), run.request()),
+        notices: String::new(),
+        summary: &summary(run),
+        cards: &cards(run),
+        sections: &sections,
+    }
+    .markup()
 }
 
 fn summary(run: &Run) -> String {

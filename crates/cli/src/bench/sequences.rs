@@ -6,7 +6,7 @@
 
 use super::drive::{Dispatcher, Record};
 use super::grpc::{self, Client};
-use super::tally::Ended;
+use super::tally::{Ended, says_again};
 use super::work::Subject;
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
@@ -238,11 +238,6 @@ impl Stream {
         }
         false
     }
-}
-
-/// Whether a code says to try again.
-fn says_again(code: &str) -> bool {
-    Code::ALL.iter().any(|known| known.as_str() == code && known.retryable())
 }
 
 fn failed(message: &str) -> Fault {

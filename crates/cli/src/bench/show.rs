@@ -1,8 +1,10 @@
 //! What a run was and what came of it: as lines, as JSON, and as a verdict.
 
+use super::Protocol;
+use super::load::Driven;
 use super::tally::Tally;
+use super::tally::says_again;
 use super::work::Subject;
-use super::{Driven, Protocol};
 use crate::output::{aligned, figure, percent};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
@@ -187,17 +189,16 @@ pub(crate) fn json(run: &Run) -> Value {
 /// Whether the run was what it should be.
 ///
 /// # Errors
-/// Where a request failed for a reason other than a refusal that says to try again, or was not answered, or where the
-/// server has not counted what was sent.
+/// Where a request failed for a reason other than a refusal that says to try again, was not answered or never sent, or where
+/// the server has not counted what was sent.
 pub(crate) fn verdict(run: &Run) -> Result<(), Fault> {
-    let is_refusal = |code: &str| Code::ALL.iter().any(|known| known.as_str() == code && known.retryable());
-    let failures = run.tally.failures.iter().filter(|(code, _)| !is_refusal(code));
+    let failures = run.tally.failures.iter().filter(|(code, _)| !says_again(code));
     let failed: u64 = failures.map(|(_, count)| count).sum();
-    if failed + run.unanswered() > 0 {
-        let answered = run.tally.answered.count();
-        let all = answered + run.tally.failed_count() + run.unanswered();
-        let share = percent((failed + run.unanswered()) as f64 / all.max(1) as f64);
-        let message = format!("{} of {all} requests failed ({share})", failed + run.unanswered());
+    let lost = failed + run.unanswered() + run.driven.left;
+    if lost > 0 {
+        let all = run.tally.answered.count() + run.tally.failed_count() + run.unanswered() + run.driven.left;
+        let share = percent(lost as f64 / all.max(1) as f64);
+        let message = format!("{lost} of {all} requests failed or were never sent ({share})");
         return Err(Fault::new(Code::Unreachable, message));
     }
     match run.server_counted {

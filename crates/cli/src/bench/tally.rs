@@ -4,6 +4,7 @@
 //! the requests behind, and leaving their waiting out (coordinated omission) would flatter it.
 
 use hdrhistogram::Histogram;
+use spinwell_core::Code;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,8 @@ impl Latencies {
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
     from: Instant,
+    /// When the newest request ended: until then was measured, however long ago the last was due.
+    pub(crate) last: Instant,
     second: usize,
     in_second: (u64, u64, Latencies),
     /// One after the other.
@@ -104,6 +107,7 @@ impl Tally {
     pub(crate) fn new(from: Instant) -> Self {
         Self {
             from,
+            last: from,
             second: 0,
             in_second: (0, 0, Latencies::new()),
             seconds: Vec::new(),
@@ -120,6 +124,7 @@ impl Tally {
     /// Counts a request that should have been sent at `intended`, was sent at `sent` and ended at `done`.
     pub(crate) fn record(&mut self, intended: Instant, sent: Instant, done: Instant, ended: &Ended) {
         self.ended += 1;
+        self.last = self.last.max(done);
         if intended < self.from {
             self.warmup += 1;
             return;
@@ -162,6 +167,11 @@ impl Tally {
     }
 }
 
+/// Whether a code says to try again.
+pub(crate) fn says_again(code: &str) -> bool {
+    Code::ALL.iter().any(|known| known.as_str() == code && known.retryable())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,5 +195,6 @@ mod tests {
         let counted: Vec<_> = tally.seconds.iter().map(|second| (second.answered, second.failed)).collect();
         assert_eq!(counted, [(1, 0), (0, 0), (0, 1)]);
         assert_eq!(tally.failures["SPW-QUEUE-FULL"], 1);
+        assert_eq!(tally.last, at(2250));
     }
 }

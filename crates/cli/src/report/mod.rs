@@ -109,26 +109,59 @@ fn page(case: &Case, diagnosis: &Diagnosis) -> String {
         ("targets", "Figures", targets(case, diagnosis)),
         ("model", "Model", figure::facts(&words::model(case))),
     ];
-    let links: String =
-        sections.iter().map(|(id, name, _)| format!("<a href=\"#{id}\">{name}</a>\n")).collect();
-    let body: String = sections
-        .iter()
-        .map(|(id, name, body)| format!("<section id=\"{id}\">\n<h2>{name}</h2>\n{body}</section>\n"))
-        .collect();
-    format!(
-        include_str!("page.html"),
-        brand = "spinwell evaluation",
-        title = escaped(&title),
-        style = include_str!("style.css"),
-        heading = escaped(&title),
-        subtitle = escaped(&words::subtitle(case)),
-        links = links,
-        summary = escaped(&words::summary(case, diagnosis)),
-        notices = notices(case),
-        cards = words::cards(case, diagnosis).iter().map(figure::Card::markup).collect::<String>(),
-        body = body,
-        version = env!("CARGO_PKG_VERSION"),
-    )
+    Page {
+        brand: "spinwell evaluation",
+        title: &title,
+        subtitle: &words::subtitle(case),
+        notices: notices(case),
+        summary: &words::summary(case, diagnosis),
+        cards: &words::cards(case, diagnosis),
+        sections: &sections,
+    }
+    .markup()
+}
+
+/// A report that stands alone: what it is, what came out in a sentence and in cards, and sections with charts.
+pub(crate) struct Page<'p> {
+    /// What kind of report it is.
+    pub(crate) brand: &'p str,
+    /// What it is of.
+    pub(crate) title: &'p str,
+    /// What else was given.
+    pub(crate) subtitle: &'p str,
+    /// What must be known first, as markup.
+    pub(crate) notices: String,
+    /// What came out.
+    pub(crate) summary: &'p str,
+    /// The figures that matter most.
+    pub(crate) cards: &'p [figure::Card],
+    /// Anchor, heading and markup of each section.
+    pub(crate) sections: &'p [(&'p str, &'p str, String)],
+}
+
+impl Page<'_> {
+    /// The page as HTML.
+    pub(crate) fn markup(&self) -> String {
+        let links: String =
+            self.sections.iter().map(|(id, name, _)| format!("<a href=\"#{id}\">{name}</a>\n")).collect();
+        let section = |(id, name, body): &(&str, &str, String)| {
+            format!("<section id=\"{id}\">\n<h2>{name}</h2>\n{body}</section>\n")
+        };
+        format!(
+            include_str!("page.html"),
+            brand = self.brand,
+            title = escaped(self.title),
+            style = include_str!("style.css"),
+            heading = escaped(self.title),
+            subtitle = escaped(self.subtitle),
+            links = links,
+            summary = escaped(self.summary),
+            notices = self.notices,
+            cards = self.cards.iter().map(figure::Card::markup).collect::<String>(),
+            body = self.sections.iter().map(section).collect::<String>(),
+            version = env!("CARGO_PKG_VERSION"),
+        )
+    }
 }
 
 fn notices(case: &Case) -> String {

@@ -4,6 +4,7 @@
 //! limit. Memory grows with the bytes that arrive, never with the length that was declared, and all
 //! bodies share one budget.
 
+use super::coding::Coding;
 use crate::budget::Share;
 use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
@@ -23,6 +24,47 @@ pub(super) async fn read(body: Body, limits: &Limits, share: &mut Share) -> Resu
         let message = format!("the body did not arrive within {}", limits.body_timeout);
         Err(Fault::new(Code::FramingInvalid, message))
     })
+}
+
+/// Bodies above this take about a millisecond to decode as JSON.
+const LARGE_BODY_BYTES: usize = 128 * 1024;
+
+/// A body as it came.
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    pub(super) coding: Option<Coding>,
+    /// What it holds of the budget of all bodies.
+    pub(super) share: Share,
+}
+
+impl Received {
+    /// Undoes the coding and reads what is inside: apart, where that may take long, so that it does not hold up the other
+    /// connections of this thread. Nobody knows how long a compressed body takes.
+    pub(super) async fn read_by<T: Send + 'static>(
+        self,
+        bytes_max: usize,
+        read: impl FnOnce(Bytes) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<(T, Share), Fault> {
+        let Self { bytes, coding, mut share } = self;
+        let Some(coding) = coding else {
+            if bytes.len() <= LARGE_BODY_BYTES {
+                return Ok((read(bytes)?, share));
+            }
+            return apart(move || Ok((read(bytes)?, share))).await;
+        };
+        apart(move || {
+            let bytes = coding.undo(&bytes, bytes_max, &mut share)?;
+            Ok((read(bytes)?, share))
+        })
+        .await
+    }
+}
+
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let done = tokio::task::spawn_blocking(work);
+    done.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "decoding failed; the server goes on")))
 }
 
 async fn collect(mut body: Body, bytes_max: usize, share: &mut Share) -> Result<Bytes, Fault> {

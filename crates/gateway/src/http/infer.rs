@@ -1,11 +1,10 @@
 //! An inference request over HTTP, from its head to its outcome.
 
 use super::answer::{fault_response, inference_response};
-use super::body;
+use super::body::{self, Received};
 use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
-use crate::budget::Share;
 use crate::gateway::Answered;
 use crate::record::Ticket;
 use axum::body::Bytes;
@@ -14,12 +13,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use spinwell_core::{Code, Fault, Protocol};
 use spinwell_protocol::rest::{self, Framing};
-use spinwell_protocol::{Call, ModelDescription};
 use spinwell_runtime::clock;
-use std::sync::Arc;
-
-/// Bodies above this take a millisecond or more to decode as JSON.
-const LARGE_BODY_BYTES: usize = 256 * 1024;
 
 /// `POST /v2/models/{model}[/versions/{version}]/infer`.
 pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
@@ -62,42 +56,10 @@ async fn answer(
     let mut share = gateway.body_share();
     let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
     ticket.received();
-    let (call, _share) = decode(Received { bytes, coding, framing, share }, gateway, &found.model).await?;
+    let model = found.model.clone();
+    let read = move |bytes: Bytes| rest::decode(&bytes, framing, &model);
+    let (call, _share) = Received { bytes, coding, share }.read_by(gateway.limits().body_bytes, read).await?;
     ticket.decoded(&call.id, call.series.batch());
     let Answered { id, outputs, reply } = gateway.begin(ticket, found, call, None).end(ticket).await?;
     Ok(rest::encode(&id, &outputs, &reply))
-}
-
-/// A body as it came, and what it holds of the budget.
-struct Received {
-    bytes: Bytes,
-    coding: Option<Coding>,
-    framing: Framing,
-    share: Share,
-}
-
-impl Received {
-    fn decode(self, bytes_max: usize, model: &ModelDescription) -> Result<(Call, Share), Fault> {
-        let Self { mut bytes, coding, framing, mut share } = self;
-        if let Some(coding) = coding {
-            bytes = coding.undo(&bytes, bytes_max, &mut share)?;
-        }
-        Ok((rest::decode(&bytes, framing, model)?, share))
-    }
-}
-
-/// Decodes a body; one that takes long apart, so that it does not hold up the other connections of this thread. Nobody
-/// knows how long a compressed one takes.
-async fn decode(
-    received: Received,
-    gateway: &Gateway,
-    model: &Arc<ModelDescription>,
-) -> Result<(Call, Share), Fault> {
-    let bytes_max = gateway.limits().body_bytes;
-    if received.coding.is_none() && received.bytes.len() <= LARGE_BODY_BYTES {
-        return received.decode(bytes_max, model);
-    }
-    let model = model.clone();
-    let decoded = tokio::task::spawn_blocking(move || received.decode(bytes_max, &model));
-    decoded.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "decoding failed; the server goes on")))
 }

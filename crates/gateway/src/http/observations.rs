@@ -1,13 +1,11 @@
 //! The truth for earlier forecasts, and how right they turned out to be.
 
 use super::answer::{compressed_response, fault_response, json_response};
-use super::body;
+use super::body::{self, Received};
 use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
 use crate::accuracy::OfModel;
-use crate::budget::Share;
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
@@ -15,9 +13,6 @@ use spinwell_core::{Code, Fault, ModelName, ModelVersion};
 use spinwell_policy::accuracy::{Comparison, Figures};
 use spinwell_protocol::rest::{self, LiveComparison, LiveVersion, Observation, ObservationCall};
 use spinwell_protocol::{Catalogue, Task};
-
-/// Bodies above this take a millisecond or more to decode.
-const LARGE_BODY_BYTES: usize = 128 * 1024;
 
 /// `POST /v1/models/{model}/observations`.
 pub(super) async fn observe(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
@@ -43,27 +38,11 @@ async fn received(gateway: &Gateway, target: &Target, request: Request) -> Resul
     let coding = Coding::of_request(&head.headers)?;
     let mut share = gateway.body_share();
     let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
-    if coding.is_none() && bytes.len() <= LARGE_BODY_BYTES {
-        return take(gateway, &model, &bytes);
-    }
+    let bytes_max = gateway.limits().body_bytes;
     let gateway = gateway.clone();
-    let taken = tokio::task::spawn_blocking(move || {
-        let (bytes, _share) = undone(&gateway, bytes, coding, share)?;
-        take(&gateway, &model, &bytes)
-    });
-    taken.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "decoding failed; the server goes on")))
-}
-
-fn undone(
-    gateway: &Gateway,
-    bytes: Bytes,
-    coding: Option<Coding>,
-    mut share: Share,
-) -> Result<(Bytes, Share), Fault> {
-    match coding {
-        Some(coding) => Ok((coding.undo(&bytes, gateway.limits().body_bytes, &mut share)?, share)),
-        None => Ok((bytes, share)),
-    }
+    let body = Received { bytes, coding, share };
+    let (answer, _share) = body.read_by(bytes_max, move |bytes| take(&gateway, &model, &bytes)).await?;
+    Ok(answer)
 }
 
 fn take(gateway: &Gateway, model: &ModelName, bytes: &[u8]) -> Result<Vec<u8>, Fault> {

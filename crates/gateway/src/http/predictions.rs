@@ -4,7 +4,7 @@
 //! Nothing has been delivered before the whole answer is, so a caller who goes away leaves all of them cancelled.
 
 use super::answer::{compressed_response, fault_response};
-use super::body;
+use super::body::{self, Received};
 use super::coding::Coding;
 use crate::Gateway;
 use crate::budget::Share;
@@ -24,26 +24,11 @@ use std::sync::Arc;
 use std::time::Instant;
 use uuid::Uuid;
 
-/// Bodies above this take a millisecond or more to decode.
-const LARGE_BODY_BYTES: usize = 128 * 1024;
-
 /// A request whose answer is asked for or already known not to come.
 struct Prepared {
     ticket: Ticket,
     id: String,
     call: Result<(Found, Call), Fault>,
-}
-
-/// A call's body as it came.
-struct Arrived {
-    bytes: Bytes,
-    coding: Option<Coding>,
-    /// What it holds of the budget.
-    share: Share,
-    /// When its last byte was here.
-    received: Instant,
-    /// The trace that all its requests belong to.
-    trace: Option<Trace>,
 }
 
 /// The handler.
@@ -53,12 +38,9 @@ pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request
     // Stands for the whole call until its requests are known.
     let trace = gateway.trace(&head.headers);
     let mut ticket = gateway.open_ticket(Protocol::HttpBatch, trace);
-    let mut share = gateway.body_share();
-    let received = receive(&gateway, &head.headers, request_body, &mut ticket, &mut share).await;
+    let received = receive(&gateway, &head.headers, request_body, &mut ticket).await;
     let prepared = match received {
-        Ok((bytes, coding)) => {
-            prepare(&gateway, Arrived { bytes, coding, share, received: ticket.received_at(), trace }).await
-        }
+        Ok(body) => prepare(&gateway, body, ticket.received_at(), trace).await,
         Err(fault) => Err(fault),
     };
     match prepared {
@@ -84,43 +66,38 @@ async fn receive(
     headers: &HeaderMap,
     request_body: axum::body::Body,
     ticket: &mut Ticket,
-    share: &mut Share,
-) -> Result<(Bytes, Option<Coding>), Fault> {
+) -> Result<Received, Fault> {
     let coding = Coding::of_request(headers)?;
-    let bytes = body::read(request_body, gateway.limits(), share).await?;
+    let mut share = gateway.body_share();
+    let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
     ticket.received();
-    Ok((bytes, coding))
+    Ok(Received { bytes, coding, share })
 }
 
-/// Undoes the coding and reads all requests; apart, where that may take long.
-async fn prepare(gateway: &Gateway, arrived: Arrived) -> Result<(Vec<Prepared>, Share), Fault> {
-    let Arrived { bytes, coding, mut share, received, trace } = arrived;
-    let is_small = coding.is_none() && bytes.len() <= LARGE_BODY_BYTES;
+/// Reads all requests of a call that arrived at that time.
+async fn prepare(
+    gateway: &Gateway,
+    body: Received,
+    arrived: Instant,
+    trace: Option<Trace>,
+) -> Result<(Vec<Prepared>, Share), Fault> {
+    let bytes_max = gateway.limits().body_bytes;
     let gateway = gateway.clone();
-    let work = move || {
-        let limits = gateway.limits();
-        let bytes = match coding {
-            Some(coding) => coding.undo(&bytes, limits.body_bytes, &mut share)?,
-            None => bytes,
-        };
-        let call = BatchCall::read(&bytes, limits.batch_call_requests_max)?;
+    let read_all = move |bytes: Bytes| {
+        let call = BatchCall::read(&bytes, gateway.limits().batch_call_requests_max)?;
         let models = gateway.models();
         let one = |raw| {
             let mut ticket = gateway.open_ticket(Protocol::HttpBatch, gateway.trace_beside(trace));
-            ticket.received_with(received);
+            ticket.received_with(arrived);
             let call = read(raw, call.priority, &models, &mut ticket);
             let id = call.as_ref().map_or_else(|_| BatchedRequest::id(raw), |(_, call)| call.id.clone());
             let windows = call.as_ref().map_or(0, |(_, call)| call.series.batch());
             ticket.decoded(&id, windows);
             Prepared { ticket, id, call }
         };
-        Ok((call.requests.iter().copied().map(one).collect(), share))
+        Ok(call.requests.iter().copied().map(one).collect())
     };
-    if is_small {
-        return work();
-    }
-    let decoded = tokio::task::spawn_blocking(work);
-    decoded.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "decoding failed; the server goes on")))
+    body.read_by(bytes_max, read_all).await
 }
 
 fn read(
