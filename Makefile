@@ -28,6 +28,7 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo clippy --package spinwell-cli --no-default-features --quiet -- -D warnings
+	cargo clippy --package spinwell-engine --features bench --all-targets --quiet -- -D warnings
 	cargo xtask tidy
 
 unit:

@@ -148,7 +148,7 @@ def targets(sets, own, others, limits):
         cells = [name, wanted]
         for which in sets:
             met, told, factor = judged(target, own[name, which], others, limits[which])
-            cells += [told, "yes" if met else f"**no**, by {1 / factor:.1f} x"]
+            cells += [told, "yes" if met else f"**no**, by {1 / factor:.2f} x"]
             if not met:
                 missed[which].append(f"{name} ({wanted}): {told}")
         rows.append(row(cells))

@@ -2,7 +2,7 @@
 //!
 //! A cost is computed from what a model is made of and from constants, never from a clock: the same model has the same
 //! cost wherever it is asked for. The obvious other way, a stop-watch while training, would say how busy the training
-//! machine was. The constants are those of the machine of `docs/results/engine-speed.md` with AVX-512: they were fitted to
+//! machine was. The constants are those of the machine of `docs/results/engine-speed-epyc.md` with AVX-512: they were fitted to
 //! its kernels and to the whole models that `engine_speed --cost` measures, entered here by hand, and that command shows
 //! how far they are off (see `docs/performance.md`). Another machine is not slower by one factor: without AVX-512 the same
 //! processor takes four to six times as long for a sparse reservoir of one stream, and from a twentieth more to twice as

@@ -1,4 +1,4 @@
-//! Costs against the figures of `docs/results/engine-speed.md`, and what must hold of every cost.
+//! Costs against the figures of `docs/results/engine-speed-epyc.md`, and what must hold of every cost.
 
 use super::*;
 use crate::data::Table;

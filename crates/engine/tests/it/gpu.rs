@@ -81,7 +81,8 @@ fn answers_are_the_cpu_s_to_1e_4_and_do_not_depend_on_the_batch() {
 #[test]
 fn banks_of_every_shape_agree() {
     let Some(gpu) = card().map(Arc::new) else { return };
-    let shapes: [&[&str]; 3] = [
+    let shapes: [&[&str]; 4] = [
+        &["qubits=3", "reservoirs=2"],
         &["qubits=6", "reservoirs=1"],
         &["qubits=8", "reservoirs=1", "substeps=2"],
         &["qubits=4", "reservoirs=2", "dissipation=0.1"],

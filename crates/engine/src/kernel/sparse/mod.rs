@@ -58,13 +58,14 @@ impl<R: Real> Sparse<R> {
         self.joint.width.next_power_of_two().max(32)
     }
 
-    /// From how many streams on lanes are faster than one stream after the other. A register of 16 lanes costs as much as
-    /// 9 to 15 streams by permutations, and as much as 2 where values are loaded one by one (docs/results/engine-speed.md,
-    /// the rows `echo-*-sparse-1` and `-16`).
+    /// From how many streams on lanes are faster than one stream after the other; `usize::MAX` where they never are. By
+    /// permutations, a window of one of n streams in lanes costs what 10 to 17 windows alone cost divided by n, its scores
+    /// included, and a ring, whose rows have one entry, gains nothing; where values are loaded one by one, a register of
+    /// 16 lanes costs as much as 2 streams (docs/results, the rows `echo-*-sparse-1` and `-16`, and whole models).
     pub(crate) fn lanes_from(&self) -> usize {
         #[cfg(target_arch = "x86_64")]
         if super::avx512().is_some() && self.permuted.is_some() {
-            return 11;
+            return if self.joint.values.len() < 3 * self.joint.rows() { usize::MAX } else { 14 };
         }
         3
     }
@@ -133,14 +134,14 @@ mod tests {
         let joint = joint::<R>(rows, inputs, density, &mut rng);
         let sparse = Sparse::pack(joint.clone());
         let length = rows + inputs + 1;
-        for streams in [16, 32, 48, 64] {
+        for (streams, active) in [(16, 16), (32, 16), (32, 32), (48, 48), (64, 64)] {
             let vectors: Vec<Vec<R>> =
                 (0..streams).map(|_| (0..length).map(|_| R::narrow(rng.normal())).collect()).collect();
             let lanes: Vec<R> = (0..length * streams).map(|i| vectors[i % streams][i / streams]).collect();
             let mut outputs = vec![R::ONE; rows * streams];
-            let width = Width { stride: streams, active: streams };
+            let width = Width { stride: streams, active };
             sparse.multiply_lanes(&lanes, width, &mut outputs);
-            for (stream, vector) in vectors.iter().enumerate() {
+            for (stream, vector) in vectors.iter().enumerate().take(active) {
                 let exact = exact(&joint, vector);
                 let (mut padded, mut alone) =
                     (vec![R::ZERO; sparse.padded_columns()], vec![R::ONE; sparse.padded_rows()]);
@@ -150,6 +151,22 @@ mod tests {
                 assert_eq!(exact, lane, "{rows} rows, {streams} streams, density {density}");
             }
         }
+    }
+
+    #[test]
+    fn streams_take_lanes_from_where_these_are_faster() {
+        let mut rng = Rng::seeded(1);
+        let (usual, ring) =
+            (joint::<f32>(300, 1, 0.1, &mut rng), joint::<f32>(300, 1, 1.0 / 300.0, &mut rng));
+        let (usual, ring) = (Sparse::pack(usual), Sparse::pack(ring));
+        let wide = Sparse::pack(joint::<f64>(300, 1, 0.1, &mut rng));
+        crate::kernel::with_each(|| {
+            let has_permutations =
+                crate::kernel::InstructionSet::in_use() == crate::kernel::InstructionSet::Avx512;
+            assert_eq!(usual.lanes_from(), if has_permutations { 14 } else { 3 });
+            assert_eq!(ring.lanes_from(), if has_permutations { usize::MAX } else { 3 });
+            assert_eq!(wide.lanes_from(), 3);
+        });
     }
 
     #[test]
