@@ -115,25 +115,35 @@ impl LiveAccuracy {
 
     /// The figures of every version.
     pub(crate) fn all(&self) -> Vec<OfVersion> {
-        let Ok(memory) = self.memory() else { return Vec::new() };
+        let models = self.memory().map(|memory| memory.models()).unwrap_or_default();
+        // Answers wait for the lock: it is held for one model at a time.
         let of = |model: ModelName| {
-            let figures = memory.figures(&model);
+            let figures = self.memory().map(|memory| memory.figures(&model)).unwrap_or_default();
             figures.into_iter().map(move |(version, figures)| (model.clone(), version, figures))
         };
-        memory.models().into_iter().flat_map(of).collect()
+        models.into_iter().flat_map(of).collect()
+    }
+
+    /// Whether anything is remembered.
+    ///
+    /// # Errors
+    /// Where it is switched off.
+    pub(crate) fn is_on(&self) -> Result<(), Fault> {
+        self.memory.as_ref().map(|_| ()).ok_or_else(switched_off)
     }
 
     fn memory(&self) -> Result<MutexGuard<'_, Memory>, Fault> {
-        let memory = self.memory.as_ref().ok_or_else(|| {
-            let message = "no forecasts are remembered here: accuracy.memory_bytes is 0";
-            Fault::new(Code::NotOffered, message)
-        })?;
+        let memory = self.memory.as_ref().ok_or_else(switched_off)?;
         Ok(memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn now(&self) -> Millis {
         Millis(clock::since(self.started).0 / 1000)
     }
+}
+
+fn switched_off() -> Fault {
+    Fault::new(Code::NotOffered, "no forecasts are remembered here: accuracy.memory_bytes is 0")
 }
 
 /// What a caller calls what he asked for.
@@ -156,8 +166,17 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Remembers what a version answered.
+    /// Remembers what a version answered its caller.
     pub(crate) fn answered(&self, reply: &InferReply) {
+        self.remember(reply, Memory::remember);
+    }
+
+    /// Remembers what a version answered beside, where what the caller got is still remembered.
+    pub(crate) fn answered_beside(&self, reply: &InferReply) {
+        self.remember(reply, Memory::remember_beside);
+    }
+
+    fn remember(&self, reply: &InferReply, remember: fn(&mut Memory, &Key, ModelVersion, Forecast, Millis)) {
         let Task::Forecast(facts) = &reply.model.task else { return };
         let is_warming_up = reply.sequence.is_some_and(|sequence| sequence.warming_up);
         let forecasts = if is_warming_up { Vec::new() } else { self.forecasts(facts, reply) };
@@ -168,7 +187,7 @@ impl Asked {
             (Named::Step(sequence), Some(answered)) => {
                 let key = key(Place::Step { sequence: sequence.clone(), step: answered.step });
                 match forecasts.into_iter().next() {
-                    Some(forecast) => memory.remember(&key, reply.model.version, forecast, now),
+                    Some(forecast) => remember(&mut memory, &key, reply.model.version, forecast, now),
                     // Whatever stands there is of a sequence that was begun anew since.
                     None => memory.break_at(&key),
                 }
@@ -177,7 +196,7 @@ impl Asked {
             (Named::Request(id), _) => {
                 for (window, forecast) in forecasts.into_iter().enumerate() {
                     let key = key(Place::Request { id: id.clone(), window });
-                    memory.remember(&key, reply.model.version, forecast, now);
+                    remember(&mut memory, &key, reply.model.version, forecast, now);
                 }
             }
         }

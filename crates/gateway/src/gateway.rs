@@ -135,6 +135,11 @@ impl Gateway {
         self.parts.accuracy.break_at(&key.tenant, &key.model, key.id.clone(), step);
     }
 
+    /// Whether forecasts are remembered.
+    pub(crate) fn remembers(&self) -> Result<(), Fault> {
+        self.parts.accuracy.is_on()
+    }
+
     /// How right the forecasts of a model's versions turned out to be, and which are better.
     pub(crate) fn accuracy(&self, model: &ModelName) -> Result<OfModel, Fault> {
         self.parts.accuracy.of(model)

@@ -249,7 +249,7 @@ impl Shadow {
         let reply =
             reply.unwrap_or_else(|_| Err(Fault::new(Code::DeadlineExceeded, "nobody had time for it")));
         if let (Some(asked), Ok(reply)) = (&asked, &reply) {
-            asked.answered(reply);
+            asked.answered_beside(reply);
         }
         let missing = |fault: &Fault| match fault.code() {
             // It waited for spare time in vain, or the server stops.

@@ -376,7 +376,7 @@ impl Inner {
             executor::run(&self.sequences, &self.id, batch.ready);
             self.executing.fetch_sub(1, Ordering::Relaxed);
             let took = clock::now().saturating_duration_since(started);
-            self.queue.observe(batch.lane, batch.cost, took);
+            self.queue.observe(batch.lane, batch.cost, batch.is_spare, took);
         }
     }
 

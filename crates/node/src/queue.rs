@@ -108,9 +108,9 @@ impl<T> Queue<T> {
     }
 
     /// Tells what a batch took, so that the next ones are known better.
-    pub(crate) fn observe(&self, lane: usize, cost: Cost, took: Duration) {
+    pub(crate) fn observe(&self, lane: usize, cost: Cost, is_spare: bool, took: Duration) {
         let mut state = self.lock();
-        state.waiting.observe(lane, cost, took, clock::now());
+        state.waiting.observe(lane, cost, is_spare, took, clock::now());
         let others_wait = !state.waiting.is_empty();
         drop(state);
         // Somebody may have waited for this batch to end, because its model was at its limit; whoever ran it may be given
@@ -258,7 +258,7 @@ mod tests {
                     std::thread::yield_now();
                     running.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
                     done += batch.ready.len();
-                    queue.observe(batch.lane, batch.cost, Duration::ZERO);
+                    queue.observe(batch.lane, batch.cost, batch.is_spare, Duration::ZERO);
                 }
                 done
             })

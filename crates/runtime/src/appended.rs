@@ -83,7 +83,10 @@ impl AppendedFile {
     /// # Errors
     /// Where it cannot be opened for writing; lines go on to the old one.
     pub fn reopen(&mut self) -> io::Result<()> {
-        self.lines = Appended::new(open(&self.path)?);
+        let file = open(&self.path)?;
+        // Without a rename it is the same file, and may end in half a line.
+        let is_torn = self.lines.is_torn && file.metadata()?.len() > 0;
+        self.lines = Appended { is_torn, ..Appended::new(file) };
         Ok(())
     }
 

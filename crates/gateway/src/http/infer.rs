@@ -9,7 +9,7 @@ use crate::gateway::Answered;
 use crate::record::Ticket;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use spinwell_core::{Code, Fault, Protocol};
 use spinwell_protocol::rest::{self, Framing};
@@ -21,7 +21,7 @@ pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, reques
     let protocol = if is_binary { Protocol::HttpBinary } else { Protocol::HttpJson };
     let mut ticket = gateway.open_ticket(protocol, gateway.trace(request.headers()));
     let coding = Coding::for_answer(request.headers());
-    let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING);
+    let is_unknown_coding = Coding::of_request(request.headers()).is_err();
     match answer(&gateway, &mut ticket, &target, request).await {
         Ok(encoded) => {
             let started = clock::now();
@@ -32,7 +32,7 @@ pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, reques
         Err(fault) => {
             ticket.close_failed(fault.code());
             let mut response = fault_response(&fault);
-            if is_encoded && fault.code() == Code::NotOffered {
+            if is_unknown_coding && fault.code() == Code::NotOffered {
                 *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             }
             response

@@ -7,7 +7,7 @@ use super::target::Target;
 use crate::Gateway;
 use crate::accuracy::OfModel;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use spinwell_core::{Code, Fault, ModelName, ModelVersion};
 use spinwell_policy::accuracy::{Comparison, Figures};
@@ -17,12 +17,12 @@ use spinwell_protocol::{Catalogue, Task};
 /// `POST /v1/models/{model}/observations`.
 pub(super) async fn observe(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
     let answer_coding = Coding::for_answer(request.headers());
-    let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING);
+    let is_unknown_coding = Coding::of_request(request.headers()).is_err();
     match received(&gateway, &target, request).await {
         Ok(document) => compressed_response(document, answer_coding),
         Err(fault) => {
             let mut response = fault_response(&fault);
-            if is_encoded && fault.code() == Code::NotOffered {
+            if is_unknown_coding && fault.code() == Code::NotOffered {
                 *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             }
             response
@@ -34,7 +34,7 @@ async fn received(gateway: &Gateway, target: &Target, request: Request) -> Resul
     let (head, request_body) = request.into_parts();
     let model = gateway.find(&target.model, None)?.name.clone();
     // Says so before the body is read.
-    gateway.accuracy(&model)?;
+    gateway.remembers()?;
     let coding = Coding::of_request(&head.headers)?;
     let mut share = gateway.body_share();
     let bytes = body::read(request_body, gateway.limits(), &mut share).await?;

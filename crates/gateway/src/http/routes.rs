@@ -19,6 +19,7 @@ const FINDING: &[Code] = &[
     Code::FileCorrupt,
     Code::FileFromTheFuture,
     Code::TaskMismatch,
+    Code::ConfigInvalid,
     Code::Io,
     Code::Internal,
 ];

@@ -197,6 +197,15 @@ impl Memory {
         while self.bytes > self.limits.memory_bytes && self.forget_oldest() {}
     }
 
+    /// The same of a version that answered beside, late perhaps: it stands with what was forecast from the same rows, and never
+    /// begins an entry or takes the place of one, which may be of another request by then.
+    pub fn remember_beside(&mut self, key: &Key, version: ModelVersion, forecast: Forecast, now: Millis) {
+        let known = self.ordinals.get(key).and_then(|ordinal| self.entries.get(ordinal));
+        if known.is_some_and(|entry| entry.relation(version, &forecast) == Relation::Joins) {
+            self.remember(key, version, forecast, now);
+        }
+    }
+
     /// A new entry, behind the step of its sequence that comes before it.
     fn begin(&mut self, key: &Key, forecast: &Forecast, now: Millis) -> u64 {
         let rows_end = forecast.fed().map_or(0, |fed| self.follow(key, fed));

@@ -148,6 +148,21 @@ fn a_version_that_comes_late_is_judged_on_what_is_known() {
 }
 
 #[test]
+fn what_is_answered_beside_joins_its_own_request_and_no_other() {
+    let mut memory = memory(1 << 20);
+    memory.remember_beside(&request("a"), V2, forecast(&[1.0]), Millis(0));
+    assert_eq!(figures(&memory, V2).awaiting, 0, "nobody remembers what the caller got");
+    memory.remember(&request("a"), V1, forecast(&[1.0]), Millis(0));
+    memory.remember_beside(&request("a"), V2, forecast(&[2.0]), Millis(0));
+    assert_eq!(figures(&memory, V2).awaiting, 1);
+    // The id is used again, and the answer beside the first comes late.
+    memory.remember(&request("a"), V1, forecast(&[5.0]).after(vec![4.0]), Millis(1));
+    memory.remember_beside(&request("a"), V2, forecast(&[2.0]), Millis(2));
+    assert_eq!(memory.observe(&request("a"), 1, &[5.0], 1, Millis(3)).unwrap().matched, 1);
+    assert_eq!((figures(&memory, V1).values, figures(&memory, V2).values), (1, 0));
+}
+
+#[test]
 fn the_rows_of_a_step_are_the_truth_for_those_before_it() {
     let mut memory = memory(1 << 20);
     memory.remember(&step(1), V1, fed(&[1.0, 2.0], &[3.0, 4.0, 5.0]), Millis(0));

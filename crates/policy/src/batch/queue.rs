@@ -77,6 +77,8 @@ pub struct Batch<T> {
     pub ready: Vec<T>,
     /// What those ask of the executor.
     pub cost: Cost,
+    /// Whether it runs in time that nobody else wants.
+    pub is_spare: bool,
     /// To be refused: they cannot finish before their deadlines.
     pub late: Vec<T>,
     /// To be refused: the queue does not drain.
@@ -274,13 +276,14 @@ impl<T> Queue<T> {
         expired
     }
 
-    /// A batch of that model and cost has ended; it took so long.
+    /// A batch of that model and cost has ended, which ran in spare time or not; it took so long.
     ///
     /// # Panics
     /// Where there is no such lane.
-    pub fn observe(&mut self, lane: usize, cost: Cost, took: Duration, now: Instant) {
+    pub fn observe(&mut self, lane: usize, cost: Cost, is_spare: bool, took: Duration, now: Instant) {
         self.speeds[lane].observe(cost, took, now);
-        let ended = self.running.iter().position(|running| running.lane == lane);
+        let ended =
+            self.running.iter().position(|running| running.lane == lane && running.is_spare == is_spare);
         ended.map(|place| self.running.swap_remove(place));
     }
 
@@ -301,7 +304,7 @@ impl<T> Queue<T> {
             }
             let (ready, cost) = self.fill(lane, arrival, now);
             self.start(lane, cost, now, false);
-            return Some(Batch { lane, ready, cost, late, shed });
+            return Some(Batch { lane, ready, cost, is_spare: false, late, shed });
         }
         let nothing = late.is_empty() && shed.is_empty();
         if nothing {
@@ -311,7 +314,7 @@ impl<T> Queue<T> {
             });
             return next.map(|(&arrival, _)| arrival).and_then(|arrival| self.take_spare(arrival, now));
         }
-        Some(Batch { lane: 0, ready: Vec::new(), cost: Cost::default(), late, shed })
+        Some(Batch { lane: 0, ready: Vec::new(), cost: Cost::default(), is_spare: false, late, shed })
     }
 
     /// A request for time that nobody else wants, alone, unless as many run as may.
@@ -322,7 +325,7 @@ impl<T> Queue<T> {
         }
         let Request { lane, cost, work, .. } = self.remove(arrival)?;
         self.start(lane, cost, now, true);
-        Some(Batch { lane, ready: vec![work], cost, late: Vec::new(), shed: Vec::new() })
+        Some(Batch { lane, ready: vec![work], cost, is_spare: true, late: Vec::new(), shed: Vec::new() })
     }
 
     fn start(&mut self, lane: usize, cost: Cost, now: Instant, is_spare: bool) {

@@ -82,7 +82,7 @@ impl Story {
     /// Lets a batch of lane 0 take so many milliseconds for so many rows.
     fn observe(&mut self, rows: usize, took: u64, ms: u64) {
         let now = self.at(ms);
-        self.queue.observe(0, Cost { windows: 1, rows }, Duration::from_millis(took), now);
+        self.queue.observe(0, Cost { windows: 1, rows }, false, Duration::from_millis(took), now);
     }
 }
 

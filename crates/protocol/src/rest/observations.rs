@@ -8,7 +8,7 @@ use super::numbers::{Numbers, NumbersSeed, Trouble};
 use super::predictions::NumberOrText;
 use crate::call::checked_id;
 use crate::tensor::Datatype;
-use crate::{ModelDescription, ParameterValue, sequence, status};
+use crate::{ModelDescription, ParameterValue, reason, sequence, status};
 use serde::de::{DeserializeSeed, Deserializer};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ impl<'b> ObservationCall<'b> {
         let call: Self = serde_json::from_slice(body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Fault::new(
                 Code::RequestInvalid,
-                format!("the body holds no observations, {{\"observations\": [...]}}: {error}"),
+                format!("the body holds no observations, {{\"observations\": [...]}}: {}", reason(&error)),
             ),
             _ => Fault::new(Code::JsonMalformed, format!("the body is not JSON: {error}")),
         })?;
@@ -121,7 +121,8 @@ impl Observation {
         let body: Body<'_> = serde_json::from_str(raw.get()).map_err(|error| {
             // The place would be one within this observation, which nobody sees.
             let why = error.to_string();
-            let why = why.split(" at line ").next().unwrap_or_default();
+            // The last one: a caller may have written the same words.
+            let why = reason(&why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why));
             Fault::new(Code::RequestInvalid, format!("this is no observation: {why}"))
         })?;
         if body.from_step == 0 {
@@ -322,6 +323,10 @@ mod tests {
             assert_eq!(read(text).map(|_| ()), Err(wanted), "{text}");
         };
         check("7", Code::RequestInvalid);
+        let long =
+            format!(r#"{{"request_id": "a", "from_step": "{}", "values": [1]}}"#, "x at line 1".repeat(9999));
+        let fault = Observation::read(serde_json::from_str(&long).unwrap()).unwrap_err();
+        assert!(fault.message().len() < 400 && fault.message().contains("x at line 1x"), "{fault}");
         check(r#"{"request_id": "a"}"#, Code::RequestInvalid);
         check(r#"{"values": [1]}"#, Code::RequestInvalid);
         check(r#"{"request_id": "", "values": [1]}"#, Code::RequestInvalid);

@@ -47,7 +47,7 @@ fn versions_share_the_limits_of_their_model() {
     story.observe(1, 1, 2);
     assert_eq!(taken(&mut story, 2), Some((other, vec![1])));
     // The limits go with the last version.
-    story.queue.observe(other, Cost { windows: 1, rows: 1 }, Duration::ZERO, story.zero);
+    story.queue.observe(other, Cost { windows: 1, rows: 1 }, false, Duration::ZERO, story.zero);
     story.queue.close_lane(0);
     story.queue.close_lane(other);
     let lanes = [story.queue.open_lane(&model(0)), story.queue.open_lane(&model(0))];
@@ -156,20 +156,27 @@ proptest! {
             waiting[lane] += usize::from(may_wait && !is_spare);
             allowed += usize::from(may_wait);
         }
-        let mut running: Vec<usize> = Vec::new();
+        let mut running: Vec<(usize, bool)> = Vec::new();
         for ms in 0..1000 {
             while running.len() < executors {
                 let Some(batch) = story.take(ms) else { break };
                 done += batch.ready.len();
-                running.push(batch.lane);
+                running.push((batch.lane, batch.is_spare));
+                let spare = running.iter().filter(|(_, is_spare)| *is_spare).count();
+                prop_assert!(spare <= (executors - 1).max(1), "{running:?}");
                 for (lane, &(most, _)) in limits.iter().enumerate() {
-                    let now = running.iter().filter(|&&running| running == lane).count();
+                    let now = running.iter().filter(|running| running.0 == lane).count();
                     prop_assert!(most.is_none_or(|most| now <= most), "{running:?}");
                 }
             }
-            let Some(lane) = running.pop() else { break };
+            if running.is_empty() {
+                break;
+            }
+            // Normal ones first, so that spare ones run on beside the next of their lane.
+            let ended = running.iter().position(|(_, is_spare)| !is_spare).unwrap_or(0);
+            let (lane, is_spare) = running.remove(ended);
             let now = story.at(ms);
-            story.queue.observe(lane, Cost { windows: 1, rows: 1 }, Duration::ZERO, now);
+            story.queue.observe(lane, Cost { windows: 1, rows: 1 }, is_spare, Duration::ZERO, now);
         }
         prop_assert_eq!(done, allowed);
         prop_assert!(story.queue.is_clean() && story.take(2000).is_none());
