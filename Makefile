@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving crash accuracy fuzz bench-engine clean
+.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving request-cost crash accuracy fuzz bench-engine clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -13,6 +13,7 @@ help:
 	@echo "make fuzz         fuzz files, requests and states, FUZZ_SECONDS=60 a target; needs nightly Rust and cargo-fuzz"
 	@echo "make bench-engine kernels and training beside ReservoirPy, rclib, numpy and qulacs, as docs/results/engine-speed.md"
 	@echo "make bench-serving  serving beside tritonserver, pytriton and MLServer, as docs/results/serving.md (about 15 minutes)"
+	@echo "make request-cost   what a request costs stage by stage, in time and allocations, as docs/results/request-cost.md"
 	@echo "make crash        live sequences under load while the server is killed: no step lost or doubled, answers equal to the bit"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
@@ -59,6 +60,11 @@ bench-serving:
 	@scripts/need.sh build wrk serving
 	cargo build --release --quiet
 	@python3 scripts/bench-serving.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" --venv target/venv-serving $${OUT:+--out "$$OUT"}
+
+request-cost:
+	@scripts/need.sh build
+	cargo build --release --quiet --package spinwell-cli --bin spinwell --example request_cost
+	@scripts/request-cost.sh
 
 crash:
 	@scripts/need.sh build python

@@ -175,7 +175,11 @@ impl Node {
         let (problems, devices, threads) = (Vec::new(), Vec::new(), Mutex::default());
         let node = Self { inner, problems, devices, restored, keeper, threads };
         for number in 0..options.executors {
-            node.spawn(format!("executor-{number}"), Inner::execute)?;
+            let work = |inner: &Inner| {
+                give_way();
+                inner.execute();
+            };
+            node.spawn(format!("executor-{number}"), work)?;
         }
         node.spawn("deadlines".to_owned(), Inner::watch_deadlines)?;
         Ok(node)
@@ -224,6 +228,23 @@ impl Node {
 
     fn lock_threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells the scheduler that this thread computes: when it wakes it does not displace one that runs, so that connections are
+/// read to their end before the next batch is formed of what they brought.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::{
+            NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityOsValue, ThreadSchedulePolicy,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+        let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+        let usual = ThreadPriority::Os(ThreadPriorityOsValue::default());
+        if let Err(error) = set_thread_priority_and_policy(thread_native_id(), usual, policy) {
+            tracing::debug!(?error, "executors are scheduled like other threads");
+        }
     }
 }
 

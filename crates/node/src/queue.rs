@@ -30,13 +30,15 @@ pub(crate) struct Queue<T> {
 
 struct State<T> {
     waiting: batch::Queue<T>,
+    /// When whoever watches deadlines looks again; `None` where it waits to be called.
+    looks_at: Option<Instant>,
     is_stopping: bool,
 }
 
 impl<T> Queue<T> {
     /// An empty queue, of no lanes yet.
     pub(crate) fn new(limits: Limits) -> Self {
-        let state = State { waiting: batch::Queue::new(limits), is_stopping: false };
+        let state = State { waiting: batch::Queue::new(limits), looks_at: None, is_stopping: false };
         Self {
             state: Mutex::new(state),
             arrived: Condvar::new(),
@@ -74,9 +76,12 @@ impl<T> Queue<T> {
         if state.is_stopping {
             return Err(Refusal::Stopping);
         }
-        let before = state.waiting.next_deadline();
         let slot = state.waiting.push(request, now).map_err(Refusal::Policy)?;
-        let is_earlier = state.waiting.next_deadline() != before;
+        // A look too many is cheaper than a call for each request that comes while nothing waits.
+        let is_earlier = match (state.waiting.next_deadline(), state.looks_at) {
+            (Some(next), Some(looks_at)) => next < looks_at,
+            (next, _) => next.is_some(),
+        };
         drop(state);
         self.arrived.notify_one();
         if is_earlier {
@@ -132,7 +137,9 @@ impl<T> Queue<T> {
             if !expired.is_empty() {
                 return Some(expired);
             }
-            state = match state.waiting.next_deadline() {
+            let next = state.waiting.next_deadline();
+            state.looks_at = next;
+            state = match next {
                 None => self.deadline.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(next) => self.wait_until(state, next, now),
             };

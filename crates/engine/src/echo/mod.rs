@@ -15,7 +15,7 @@ mod weights;
 
 pub(crate) use weights::{Recurrent, Weights};
 
-use crate::kernel::{Joint, LANES, Panels, Real, Sparse, States, Width, dispatch, room, tanh_in_place};
+use crate::kernel::{self, Joint, LANES, Panels, Real, Sparse, States, Width, dispatch, room, tanh_in_place};
 use crate::spec::EchoSettings;
 
 /// Inputs are clipped to this many standard deviations: beyond it a unit is saturated anyway.
@@ -129,11 +129,17 @@ impl<R: Real> Echo<R> {
                 }
             }
             Kernel::Sparse(sparse) => {
+                let most = streams.min(kernel::SPARSE_STREAMS);
+                let length = sparse.padded_rows();
                 let (padded, drives) =
-                    (room(padded, sparse.padded_columns()), room(drives, sparse.padded_rows()));
-                for stream in 0..streams {
-                    sparse.multiply(vectors.get(stream), padded, drives);
-                    self.renew(&mut vectors.get_mut(stream)[..units], drives);
+                    (room(padded, most * sparse.padded_columns()), room(drives, most * length));
+                for first in (0..streams).step_by(kernel::SPARSE_STREAMS) {
+                    let some = most.min(streams - first);
+                    let shared = &*vectors;
+                    sparse.multiply(some, |stream| shared.get(first + stream), padded, drives);
+                    for (stream, drives) in drives.chunks_exact_mut(length).take(some).enumerate() {
+                        self.renew(&mut vectors.get_mut(first + stream)[..units], drives);
+                    }
                 }
             }
         }

@@ -28,7 +28,7 @@ use arch::with_each;
 pub(crate) use dense::Panels;
 pub(crate) use dot::dot;
 pub(crate) use real::Real;
-pub(crate) use sparse::{Joint, ROWS_MAX, Sparse, SparseRows};
+pub(crate) use sparse::{Joint, ROWS_MAX, STREAMS as SPARSE_STREAMS, Sparse, SparseRows};
 pub(crate) use streams::{One, States, Width, room};
 pub(crate) use tanh::tanh_in_place;
 

@@ -18,7 +18,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// Batches that the promise is tried with.
 ///
 /// 17 and 33 stand in lanes with any instruction set, in registers that are partly empty.
-const BATCHES: [usize; 6] = [1, 2, 7, 17, 33, 64];
+const BATCHES: [usize; 6] = [1, 2, 7, 17, 50, 64];
 
 /// Models whose kernels have shapes that the small samples lack: more units than a register has lanes, sparse weights in
 /// several forms, networks of qubits in both of theirs.

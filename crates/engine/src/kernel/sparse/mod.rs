@@ -3,8 +3,8 @@
 //! A row's sum runs over the inputs, the bias, then the recurrent entries in column order, on every path:
 //! * *many streams*: one stream per lane, so that an entry is one broadcast and a fused multiply-add for 16 streams
 //!   ([`lanes`]);
-//! * *one stream, AVX-512*: 16 rows per register, and the values they need, 32 columns at a time, by permutation of two
-//!   registers instead of 16 loads ([`permuted`]);
+//! * *a few streams, AVX-512*: 16 rows per register, and the values they need, 32 columns at a time, by permutation of two
+//!   registers instead of 16 loads ([`permuted`]), for up to four streams while the weights are at hand;
 //! * *one stream otherwise*, and where permuting would mostly permute padding: 16 rows side by side, lane by lane
 //!   ([`panels`]).
 //!
@@ -23,6 +23,9 @@ pub(crate) use rows::{Joint, SparseRows};
 use super::{Real, Width};
 use panels::Panels;
 use std::sync::OnceLock;
+
+/// Streams that one product takes.
+pub(crate) const STREAMS: usize = 4;
 
 /// Largest number of rows: what a model file may ask for.
 pub(crate) const ROWS_MAX: usize = 4096;
@@ -58,35 +61,51 @@ impl<R: Real> Sparse<R> {
         self.joint.width.next_power_of_two().max(32)
     }
 
-    /// From how many streams on lanes are faster than one stream after the other; `usize::MAX` where they never are. By
-    /// permutations, a window of one of n streams in lanes costs what 10 to 17 windows alone cost divided by n, its scores
-    /// included, and a ring, whose rows have one entry, gains nothing; where values are loaded one by one, a register of
-    /// 16 lanes costs as much as 2 streams (docs/results, the rows `echo-*-sparse-1` and `-16`, and whole models).
+    /// From how many streams on lanes are faster than streams one after the other, or by permutations in fours;
+    /// `usize::MAX` where they never are. In lanes 64 windows cost together what 45 cost in fours, and fewer cost hardly less,
+    /// since registers of lanes are not filled; a ring, whose rows have one entry, gains nothing from lanes. Where values are
+    /// loaded one by one, a register of 16 lanes costs as much as 2 streams.
     pub(crate) fn lanes_from(&self) -> usize {
         #[cfg(target_arch = "x86_64")]
         if super::avx512().is_some() && self.permuted.is_some() {
-            return if self.joint.values.len() < 3 * self.joint.rows() { usize::MAX } else { 14 };
+            return if self.joint.values.len() < 3 * self.joint.rows() { usize::MAX } else { 49 };
         }
         3
     }
 
-    /// `output = matrix · vector`. `padded` has room for a copy of the vector.
+    /// `output = matrix · vector` for up to [`STREAMS`] streams. `padded` has room for copies of the vectors, and `outputs`
+    /// for [`Sparse::padded_rows`] numbers of each.
     ///
     /// # Panics
-    /// Where one of the slices is too short.
-    pub(crate) fn multiply(&self, vector: &[R], padded: &mut [R], output: &mut [R]) {
-        let padded = &mut padded[..self.padded_columns()];
-        padded[..vector.len()].copy_from_slice(vector);
+    /// Where there are more streams, or one of the slices is too short.
+    pub(crate) fn multiply<'v>(
+        &self,
+        streams: usize,
+        vector: impl Fn(usize) -> &'v [R],
+        padded: &mut [R],
+        outputs: &mut [R],
+    ) {
+        assert!(streams <= STREAMS);
+        let (columns, rows) = (self.padded_columns(), self.padded_rows());
+        let (padded, outputs) = (&mut padded[..streams * columns], &mut outputs[..streams * rows]);
+        for (stream, padded) in padded.chunks_exact_mut(columns).enumerate() {
+            let vector = vector(stream);
+            padded[..vector.len()].copy_from_slice(vector);
+        }
         #[cfg(target_arch = "x86_64")]
         if let (Some(simd), Some(permuted)) = (super::avx512(), &self.permuted)
-            && let (Some(padded), Some(output)) = (R::as_narrow(padded), R::as_narrow_mut(output))
+            && let (Some(padded), Some(outputs)) = (R::as_narrow(padded), R::as_narrow_mut(outputs))
         {
-            return permuted.multiply(simd, padded, output);
+            return permuted.multiply(simd, streams, padded, outputs);
         }
         let panels = self.panels.get_or_init(|| Panels::pack(&self.joint));
         super::dispatch(
             #[inline(always)]
-            || panels.multiply(padded, output),
+            || {
+                for (padded, output) in padded.chunks_exact(columns).zip(outputs.chunks_exact_mut(rows)) {
+                    panels.multiply(padded, output);
+                }
+            },
         );
     }
 
@@ -143,10 +162,15 @@ mod tests {
             sparse.multiply_lanes(&lanes, width, &mut outputs);
             for (stream, vector) in vectors.iter().enumerate().take(active) {
                 let exact = exact(&joint, vector);
-                let (mut padded, mut alone) =
-                    (vec![R::ZERO; sparse.padded_columns()], vec![R::ONE; sparse.padded_rows()]);
-                sparse.multiply(vector, &mut padded, &mut alone);
-                assert_eq!(exact, alone[..rows], "{rows} rows, density {density}");
+                for some in 1..=STREAMS.min(active - stream) {
+                    let mut padded = vec![R::ZERO; some * sparse.padded_columns()];
+                    let mut apart = vec![R::ONE; some * sparse.padded_rows()];
+                    // The last of some is the one looked at.
+                    let of = |place: usize| &*vectors[stream + some - 1 - place];
+                    sparse.multiply(some, of, &mut padded, &mut apart);
+                    let own = &apart[(some - 1) * sparse.padded_rows()..][..rows];
+                    assert_eq!(exact, own, "{rows} rows, {some} streams, density {density}");
+                }
                 let lane: Vec<R> = (0..rows).map(|row| outputs[row * streams + stream]).collect();
                 assert_eq!(exact, lane, "{rows} rows, {streams} streams, density {density}");
             }
@@ -163,7 +187,7 @@ mod tests {
         crate::kernel::with_each(|| {
             let has_permutations =
                 crate::kernel::InstructionSet::in_use() == crate::kernel::InstructionSet::Avx512;
-            assert_eq!(usual.lanes_from(), if has_permutations { 14 } else { 3 });
+            assert_eq!(usual.lanes_from(), if has_permutations { 49 } else { 3 });
             assert_eq!(ring.lanes_from(), if has_permutations { usize::MAX } else { 3 });
             assert_eq!(wide.lanes_from(), 3);
         });

@@ -5,14 +5,17 @@
 //! block than others are padded with zero weights. Two panels of 16 rows go together, so that one's multiply-add does
 //! not wait for the other's. At a density of 10 % about half of what is permuted is padding, and it is still four times
 //! faster than loading the values one by one.
+//!
+//! What limits one stream is reading the weights. Up to four streams therefore go through the slots together.
 
 use super::super::aligned::Aligned;
 use super::super::{LANES, Real};
-use super::Joint;
+use super::{Joint, STREAMS};
 use pulp::NullaryFnOnce;
 use pulp::bytemuck::cast;
 use pulp::x86::V4;
 use pulp::{Simd, f32x16, u8x16};
+use std::arch::x86_64::__m512;
 
 /// Numbers of a block: what one permutation can choose from.
 const BLOCK: usize = 2 * LANES;
@@ -89,10 +92,40 @@ impl Permuted {
         })
     }
 
-    /// `output = matrix · vector`; the vector is padded to whole blocks, the output to whole panels.
-    pub(super) fn multiply(&self, simd: V4, vector: &[f32], output: &mut [f32]) {
-        let output = &mut output[..self.rows.next_multiple_of(LANES)];
-        simd.vectorize(Product { simd, matrix: self, vector, output });
+    /// `output = matrix · vector` for up to [`STREAMS`] streams; vectors follow each other, padded to whole blocks, and so do
+    /// outputs, padded to whole panels.
+    ///
+    /// # Panics
+    /// Where there are more streams, or one of the slices is too short.
+    pub(super) fn multiply(&self, simd: V4, streams: usize, vectors: &[f32], outputs: &mut [f32]) {
+        assert!(streams <= STREAMS);
+        let columns = vectors.len() / streams.max(1);
+        let rows = self.rows.next_multiple_of(LANES);
+        let mut first = 0;
+        while first < streams {
+            let (vectors, outputs) = (&vectors[first * columns..], &mut outputs[first * rows..]);
+            first += match streams - first {
+                1 => self.some::<1>(simd, columns, vectors, outputs),
+                2 | 3 => self.some::<2>(simd, columns, vectors, outputs),
+                _ => self.some::<STREAMS>(simd, columns, vectors, outputs),
+            };
+        }
+    }
+
+    /// The product for `COUNT` streams.
+    #[inline(always)]
+    fn some<const COUNT: usize>(
+        &self,
+        simd: V4,
+        columns: usize,
+        vectors: &[f32],
+        outputs: &mut [f32],
+    ) -> usize {
+        let rows = self.rows.next_multiple_of(LANES);
+        let vectors: [&[f32]; COUNT] = std::array::from_fn(|stream| &vectors[stream * columns..][..columns]);
+        let outputs = &mut outputs[..COUNT * rows];
+        simd.vectorize(Product { simd, matrix: self, vectors, outputs, rows });
+        COUNT
     }
 }
 
@@ -107,42 +140,51 @@ fn entries<'j, R: Real>(
     columns.zip(values[entries].iter().copied())
 }
 
-struct Product<'p> {
+struct Product<'p, const COUNT: usize> {
     simd: V4,
     matrix: &'p Permuted,
-    vector: &'p [f32],
-    output: &'p mut [f32],
+    vectors: [&'p [f32]; COUNT],
+    outputs: &'p mut [f32],
+    /// Numbers of an output.
+    rows: usize,
 }
 
-impl NullaryFnOnce for Product<'_> {
+impl<const COUNT: usize> NullaryFnOnce for Product<'_, COUNT> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { simd, matrix, vector, output } = self;
-        let (blocks, _) = V4::as_simd_f32s(vector).0.as_chunks::<2>();
+        let Self { simd, matrix, vectors, outputs, rows } = self;
+        let vectors = vectors.map(|vector| V4::as_simd_f32s(vector).0.as_chunks::<2>().0);
         let (weights, _) = V4::as_simd_f32s(&matrix.weights).0.as_chunks::<2>();
         let (places, _) = matrix.places.as_chunks::<LANES>().0.as_chunks::<2>();
         let mut segments = matrix.segments.iter();
         let (mut slot, mut before) = (0, 0);
-        for (&end, output) in matrix.groups.iter().zip(output.chunks_mut(ROWS)) {
-            let mut sums = [simd.splat_f32x16(0.0); 2];
+        for (group, &end) in matrix.groups.iter().enumerate() {
+            let mut sums = [[simd.splat_f32x16(0.0); 2]; COUNT];
             for segment in segments.by_ref().take(end - before) {
-                let [low, high] = blocks[segment.block as usize].map(cast);
+                let block: [[__m512; 2]; COUNT] =
+                    std::array::from_fn(|stream| vectors[stream][segment.block as usize].map(cast));
                 let range = slot..segment.end as usize;
                 slot = segment.end as usize;
                 for (weights, places) in weights[range.clone()].iter().zip(&places[range]) {
                     for half in 0..2 {
                         let places: u8x16 = cast(places[half]);
                         let places = cast(simd.convert_u8x16_to_u32x16(places));
-                        let values: f32x16 = cast(simd.avx512f._mm512_permutex2var_ps(low, places, high));
-                        sums[half] = simd.mul_add_f32x16(weights[half], values, sums[half]);
+                        for stream in 0..COUNT {
+                            let [low, high] = block[stream];
+                            let values: f32x16 = cast(simd.avx512f._mm512_permutex2var_ps(low, places, high));
+                            sums[stream][half] =
+                                simd.mul_add_f32x16(weights[half], values, sums[stream][half]);
+                        }
                     }
                 }
             }
             before = end;
-            for (output, sum) in output.chunks_exact_mut(LANES).zip(sums) {
-                output.copy_from_slice(&cast::<f32x16, [f32; LANES]>(sum));
+            for (output, sums) in outputs.chunks_exact_mut(rows).zip(sums) {
+                for (output, sum) in output[group * ROWS..].chunks_exact_mut(LANES).zip(sums) {
+                    output.copy_from_slice(&cast::<f32x16, [f32; LANES]>(sum));
+                }
             }
         }
     }
