@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         match &roles {
             Ok(roles) => say(&format!("{}{}", roles.effect(version, &versions), when(&outcome))),
             Err(fault) => {
-                remark(&format!("note: no server loads the model as it stands: {}", fault.message()))
+                remark(&format!("note: no server loads the model as it stands: {}", fault.message()));
             }
         }
     }
