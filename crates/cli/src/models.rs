@@ -95,10 +95,9 @@ fn publish(
     }
 }
 
-/// The versions in a model's folder, in no order.
+/// The versions in a model's folder that a server would look at, lowest first.
 pub(crate) fn versions(home: &Path) -> Vec<ModelVersion> {
-    let entries = fs::read_dir(home).into_iter().flatten().flatten();
-    entries.filter_map(|entry| ModelVersion::of_folder(entry.file_name().to_str()?)).collect()
+    spinwell_node::versions_in(home).unwrap_or_default()
 }
 
 /// A model that was asked for by name, name and version, or path.
@@ -153,8 +152,6 @@ pub(crate) fn locate(reference: &str, models: &Path) -> anyhow::Result<Located> 
 
 /// The fault of who asks for a version that a model has not.
 pub(crate) fn no_version(name: &ModelName, present: &[ModelVersion]) -> Fault {
-    let mut present = present.to_vec();
-    present.sort_unstable();
     let list = present.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     Fault::new(Code::VersionNotFound, format!("model {name} has no such version; there are {list}"))
 }
@@ -200,6 +197,20 @@ mod tests {
             assert_eq!(card, format!("{{\"version\":{wanted}}}"));
         }
         assert_eq!(fs::read_dir(folder.path().join("taxi")).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_file_that_is_named_like_a_version_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, name) = (folder.path().join("taxi"), "taxi".parse().unwrap());
+        save(folder.path(), &name, b"model", |_, _| String::new()).unwrap();
+        write_atomically(&home.join("2"), b"notes").unwrap();
+        write_atomically(&home.join("9"), b"notes").unwrap();
+        assert_eq!(versions(&home), [ModelVersion(1)]);
+        assert_eq!(locate("taxi", folder.path()).unwrap().title, "taxi:1");
+        // Nor is it written over.
+        let saved = save(folder.path(), &name, b"model", |_, _| String::new()).unwrap();
+        assert_eq!((saved.version, versions(&home).len()), (ModelVersion(3), 2));
     }
 
     #[test]

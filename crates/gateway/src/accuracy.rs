@@ -78,7 +78,28 @@ impl LiveAccuracy {
             }
             _ => None,
         };
+        if let (Named::Step(sequence), Some(true)) =
+            (&named, call.parameters.sequence.as_ref().map(|step| step.starts))
+        {
+            // Before it is known whether there will be an answer: a node may take a step whose answer comes too late.
+            self.begin_run(tenant, &model.name, sequence.clone());
+        }
         Some(Asked { accuracy: self.clone(), tenant: tenant.clone(), named, last, fed })
+    }
+
+    /// What a sequence has forecast until now is of an earlier run.
+    fn begin_run(&self, tenant: &TenantId, model: &ModelName, sequence: SequenceId) {
+        if let Ok(mut memory) = self.memory() {
+            let place = Place::Step { sequence, step: 1 };
+            memory.begin_run(&Key { tenant: tenant.clone(), model: model.clone(), place });
+        }
+    }
+
+    /// Counts a request that a version failed.
+    pub(crate) fn failed(&self, model: &ModelDescription) {
+        if let (Task::Forecast(_), Ok(mut memory)) = (&model.task, self.memory()) {
+            memory.count_failed(&model.name, model.version);
+        }
     }
 
     /// Takes the truth for a forecast of a model.
@@ -103,7 +124,9 @@ impl LiveAccuracy {
     pub(crate) fn break_at(&self, tenant: &TenantId, model: &ModelName, sequence: SequenceId, step: u64) {
         if let Ok(mut memory) = self.memory() {
             let place = Place::Step { sequence, step };
-            memory.break_at(&Key { tenant: tenant.clone(), model: model.clone(), place });
+            let key = Key { tenant: tenant.clone(), model: model.clone(), place };
+            memory.break_at(&key);
+            memory.begin_run(&key);
         }
     }
 
@@ -186,6 +209,10 @@ impl Asked {
         match (&self.named, reply.sequence) {
             (Named::Step(sequence), Some(answered)) => {
                 let key = key(Place::Step { sequence: sequence.clone(), step: answered.step });
+                if answered.step == 1 {
+                    // Also what a step of the earlier run was answered since this one was asked.
+                    memory.begin_run(&key);
+                }
                 match forecasts.into_iter().next() {
                     Some(forecast) => remember(&mut memory, &key, reply.model.version, forecast, now),
                     // Whatever stands there is of a sequence that was begun anew since.

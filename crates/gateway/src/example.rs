@@ -3,6 +3,7 @@
 
 use crate::api::Addresses;
 use crate::record::OutcomeReader;
+use crate::traffic::{Missing, Role, SplitAnswer};
 use crate::{Gateway, LiveAccuracy, Parts};
 use spinwell_core::{
     BatchCall, BatchShare, Code, Fault, Micros, Millis, ModelHash, ModelName, ModelVersion, NodeId,
@@ -27,6 +28,8 @@ pub(crate) enum Mood {
     Answers,
     NeverAnswers,
     IsFull,
+    /// It fails every request, of whichever version.
+    Fails,
 }
 
 struct Link {
@@ -43,6 +46,7 @@ impl NodeLink for Link {
         match self.mood {
             Mood::Answers => Box::pin(async move { Ok(predict(&request)) }),
             Mood::NeverAnswers => Box::pin(std::future::pending()),
+            Mood::Fails => Box::pin(async { Err(Fault::new(Code::Internal, "it panicked")) }),
             Mood::IsFull => Box::pin(async {
                 Err(Fault::new(Code::QueueFull, "the queue is full").retry_after(Millis(100)))
             }),
@@ -147,7 +151,7 @@ fn values(name: OutputName, last: &[f32]) -> Values {
 
 /// Keeps every outcome.
 #[derive(Default)]
-pub(crate) struct Outcomes(Mutex<Vec<Outcome>>, Mutex<Vec<BatchCall>>);
+pub(crate) struct Outcomes(Mutex<Vec<Outcome>>, Mutex<Vec<BatchCall>>, Mutex<Vec<Option<Missing>>>);
 
 impl Outcomes {
     pub(crate) fn take(&self) -> Vec<Outcome> {
@@ -157,6 +161,11 @@ impl Outcomes {
     /// The batch calls that have begun or ended.
     pub(crate) fn batch_calls(&self) -> Vec<BatchCall> {
         std::mem::take(&mut self.1.lock().unwrap())
+    }
+
+    /// What canaries answered, or why they did not.
+    pub(crate) fn canaries(&self) -> Vec<Option<Missing>> {
+        std::mem::take(&mut self.2.lock().unwrap())
     }
 
     pub(crate) fn results(&self) -> Vec<ResultClass> {
@@ -172,9 +181,16 @@ impl OutcomeReader for Outcomes {
     fn read_batch_call(&self, call: &BatchCall) {
         self.1.lock().unwrap().push(call.clone());
     }
+
+    fn read_split(&self, answer: &SplitAnswer<'_>) {
+        if answer.role == Role::Canary {
+            self.2.lock().unwrap().push(answer.result.err());
+        }
+    }
 }
 
-/// Three models that answer, `taxi`, `gait` and `pump`, and one whose file is broken, `broken`.
+/// Three models that answer, `taxi`, `gait` and `pump`, one whose file is broken, `broken`, and one whose
+/// `serving.toml` is, `misled`.
 pub(crate) fn catalogue() -> Catalogue {
     let mut catalogue = Catalogue::default();
     let targets = vec!["value".into()];
@@ -189,6 +205,7 @@ pub(crate) fn catalogue() -> Catalogue {
         catalogue.insert(&model.name, ModelVersion(1), Entry::Ready(model.clone()));
     }
     catalogue.insert(&"broken".parse().unwrap(), ModelVersion(1), Entry::Broken(Code::FileCorrupt));
+    catalogue.insert(&"misled".parse().unwrap(), ModelVersion(1), Entry::Broken(Code::ConfigInvalid));
     catalogue
 }
 

@@ -6,7 +6,7 @@ use crate::budget::{Budget, Share};
 use crate::record::{BatchTicket, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
 use crate::traces::Traces;
-use crate::traffic::{self, Found, Plan, Shadow, Splitter};
+use crate::traffic::{self, Canary, Found, Plan, Shadow, Splitter};
 use axum::http::HeaderMap;
 use spinwell_core::{
     BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
@@ -135,6 +135,11 @@ impl Gateway {
         self.parts.accuracy.break_at(&key.tenant, &key.model, key.id.clone(), step);
     }
 
+    /// Counts a request that a version failed.
+    pub(crate) fn count_failed(&self, model: &ModelDescription) {
+        self.parts.accuracy.failed(model);
+    }
+
     /// Whether forecasts are remembered.
     pub(crate) fn remembers(&self) -> Result<(), Fault> {
         self.parts.accuracy.is_on()
@@ -238,10 +243,17 @@ impl Gateway {
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
         let (priority, tenant, sequence) = (parameters.priority, self.tenant.clone(), parameters.sequence);
-        let canary = is_canary.then(|| (self.clone(), sequence.as_ref().map(|step| step.id.clone())));
+        let canary = is_canary.then(|| Canary {
+            gateway: self.clone(),
+            model: model.clone(),
+            sequence: sequence.as_ref().map(|step| step.id.clone()),
+        });
+        // A later step goes to whichever version its sequence was begun with.
+        let failing = sequence.as_ref().is_none_or(|step| step.starts).then(|| (self.clone(), model.clone()));
         let is_spare = false;
         let request = InferRequest { model, series, outputs, deadline, priority, is_spare, tenant, sequence };
-        Begun { id, outputs, deadline, asked, canary, shadow, answer: self.parts.link.infer(request) }
+        let answer = self.parts.link.infer(request);
+        Begun { id, outputs, deadline, asked, canary, failing, shadow, answer }
     }
 }
 
@@ -257,8 +269,10 @@ pub(crate) struct Begun {
     deadline: std::time::Instant,
     /// What its answer is remembered under, where it is.
     asked: Option<Asked>,
-    /// Where a canary answers, and the sequence that it answers.
-    canary: Option<(Gateway, Option<SequenceId>)>,
+    /// Where a canary is asked.
+    canary: Option<Canary>,
+    /// The version that fails where there is no answer, where that is known.
+    failing: Option<(Gateway, Arc<ModelDescription>)>,
     shadow: Option<Shadow>,
     answer: InferFuture,
 }
@@ -273,18 +287,24 @@ pub(crate) struct Answered {
 impl Begun {
     /// The answer, before the request's deadline.
     pub(crate) async fn end(self, ticket: &mut Ticket) -> Result<Answered, Fault> {
-        let Self { id, outputs, deadline, asked, canary, shadow, answer } = self;
+        let Self { id, outputs, deadline, asked, canary, failing, shadow, answer } = self;
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
             let allowed = deadline.saturating_duration_since(ticket.received_at());
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
             Err(Fault::new(Code::DeadlineExceeded, message))
-        })?;
+        });
+        if let Some(canary) = canary {
+            canary.record(&id, reply.as_ref(), failing.is_some());
+        }
+        if let (Some((gateway, model)), Err(fault)) = (failing, &reply)
+            && traffic::fails(fault)
+        {
+            gateway.count_failed(&model);
+        }
+        let reply = reply?;
         ticket.answered(&reply);
         if let Some(asked) = asked {
             asked.answered(&reply);
-        }
-        if let Some((gateway, sequence)) = canary {
-            traffic::canary_answered(&gateway, &id, sequence.as_ref(), &reply);
         }
         ticket.shadowed_by(shadow.map(|shadow| shadow.compared_with(&reply)));
         Ok(Answered { id, outputs, reply })

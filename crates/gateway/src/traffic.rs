@@ -9,7 +9,7 @@ use crate::accuracy::Asked;
 use crate::budget::{Budget, Share};
 use crate::gateway::Gateway;
 use crate::record::OutcomeReader;
-use spinwell_core::{Code, Fault, Priority, SequenceId, Series, TenantId};
+use spinwell_core::{Blame, Code, Fault, Priority, SequenceId, Series, TenantId};
 use spinwell_policy::traffic::{Draw, Route, Split, route};
 use spinwell_protocol::{
     Call, Catalogue, InferReply, InferRequest, ModelDescription, OutputName, Outputs, Packing, Predictions,
@@ -181,24 +181,41 @@ impl Splitter {
     }
 }
 
-/// A canary has answered its caller.
-pub(crate) fn canary_answered(
-    gateway: &Gateway,
-    id: &str,
-    sequence: Option<&SequenceId>,
-    reply: &InferReply,
-) {
-    let answer = SplitAnswer {
-        // A sequence that was begun with another version is answered by that one.
-        model: &reply.model,
-        role: Role::Canary,
-        tenant: gateway.tenant(),
-        id,
-        sequence,
-        result: Ok(reply),
-        difference: None,
-    };
-    record(gateway.reader(), &answer);
+/// A request that was sent to a canary.
+pub(crate) struct Canary {
+    pub(crate) gateway: Gateway,
+    pub(crate) model: Arc<ModelDescription>,
+    pub(crate) sequence: Option<SequenceId>,
+}
+
+impl Canary {
+    /// The request has an answer, or none. A step of a sequence that another version has answered is no canary's; of one
+    /// that nobody has, the version is not known unless the sequence begins with it, so `fault` comes with `is_its_own`.
+    pub(crate) fn record(&self, id: &str, result: Result<&InferReply, &Fault>, is_its_own: bool) {
+        let is_its_own = match result {
+            Ok(reply) => reply.model.version == self.model.version,
+            Err(_) => is_its_own,
+        };
+        if !is_its_own {
+            return;
+        }
+        let answer = SplitAnswer {
+            model: &self.model,
+            role: Role::Canary,
+            tenant: self.gateway.tenant(),
+            id,
+            sequence: self.sequence.as_ref(),
+            result: result.map_err(|fault| if fails(fault) { Missing::Failed } else { Missing::Dropped }),
+            difference: None,
+        };
+        record(self.gateway.reader(), &answer);
+    }
+}
+
+/// Whether a fault is one of the version that was asked: not the caller's, and not one of a server that is full or stops. That
+/// somebody waits in vain for a version that he was sent to is one.
+pub(crate) fn fails(fault: &Fault) -> bool {
+    fault.code().blame() != Blame::Client && !matches!(fault.code(), Code::QueueFull | Code::Stopping)
 }
 
 /// A request that another version hears when it has been answered. Dropped before, it never was.
@@ -256,6 +273,9 @@ impl Shadow {
             Code::QueueFull | Code::DeadlineExceeded | Code::Stopping => Missing::Dropped,
             _ => Missing::Failed,
         };
+        if reply.as_ref().is_err_and(|fault| missing(fault) == Missing::Failed) {
+            gateway.count_failed(&model);
+        }
         let own = reply.as_ref().ok().and_then(|reply| compared(&reply.predictions));
         let difference = own.zip(answered.as_deref()).and_then(|(own, other)| difference(own, other));
         let answer = SplitAnswer {
@@ -338,6 +358,54 @@ mod tests {
         check(versions(1.0, 1.0), call("a", 101, None), (1, false));
         check(versions(1.0, 1.0), call("a", 1, Some("s")), (2, false));
         check(versions(0.0, 1.0), call("a", 1, Some("s")), (1, false));
+    }
+
+    /// What the reader is told of a request to the canary, and how many requests version 2 is said to have failed.
+    async fn asked(mood: Mood, call: Call) -> (Vec<Option<Missing>>, u64) {
+        let (gateway, outcomes) = gateway_with(mood, |limits| limits.deadline = spinwell_core::Millis(1));
+        let mut ticket = gateway.open_ticket(spinwell_core::Protocol::Grpc, None);
+        let begun = gateway.begin(&mut ticket, versions(1.0, 0.0), call, None);
+        let _ = begun.end(&mut ticket).await;
+        let figures = gateway.accuracy(&"taxi".parse().unwrap()).unwrap().versions;
+        let failed =
+            figures.iter().find(|(version, _)| version.0 == 2).map_or(0, |(_, one)| one.failed_total);
+        (outcomes.canaries(), failed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_canary_that_fails_is_not_idle() {
+        let (failed, dropped) = (Some(Missing::Failed), Some(Missing::Dropped));
+        let step = |starts: bool| {
+            let mut call = call("a", 1, Some("s"));
+            call.parameters.sequence.as_mut().unwrap().starts = starts;
+            call
+        };
+        assert_eq!(asked(Mood::Answers, call("a", 4, None)).await, (vec![None], 0));
+        assert_eq!(asked(Mood::Fails, call("a", 4, None)).await, (vec![failed], 1));
+        assert_eq!(asked(Mood::NeverAnswers, call("", 4, None)).await, (vec![failed], 1));
+        assert_eq!(asked(Mood::IsFull, call("a", 4, None)).await, (vec![dropped], 0));
+        assert_eq!(asked(Mood::Fails, step(true)).await, (vec![failed], 1));
+        // Nobody knows which version a later step went to.
+        assert_eq!(asked(Mood::Fails, step(false)).await, (vec![], 0));
+    }
+
+    #[test]
+    fn a_step_that_another_version_answers_is_no_canary_s() {
+        let (gateway, outcomes) = gateway_with(Mood::Answers, |_| {});
+        let call = call("", 1, Some("s"));
+        let model = splitter_model(&gateway, &call);
+        let default = crate::example::catalogue().find("taxi", None).unwrap().clone();
+        let sequence = SequenceId::of_text("s");
+        let canary = Canary { gateway, model: model.clone(), sequence };
+        canary.record("", Ok(&crate::example::reply(&default, &call)), true);
+        assert_eq!(outcomes.canaries(), []);
+        canary.record("", Ok(&crate::example::reply(&model, &call)), true);
+        assert_eq!(outcomes.canaries(), [None]);
+    }
+
+    /// The version that the canary is.
+    fn splitter_model(gateway: &Gateway, call: &Call) -> Arc<ModelDescription> {
+        Splitter::new(1 << 20).plan(gateway, versions(1.0, 0.0), call).model
     }
 
     #[test]

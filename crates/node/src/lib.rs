@@ -26,4 +26,5 @@ mod trial;
 pub use cards::{Cards, CardsError};
 pub use node::{Node, Options, StartError};
 pub use predictor::{Predicted, Prediction, Predictor};
-pub use repository::{Problem, ScanError};
+pub use repository::{Problem, ScanError, versions_in};
+pub use settings::{FILE_NAME as SETTINGS_FILE, Settings};

@@ -10,7 +10,7 @@ use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion};
 use spinwell_engine::AnyModel;
 use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription};
 use spinwell_runtime::clock;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -165,6 +165,23 @@ impl Models {
         Some(loaded)
     }
 
+    /// Removes the files that are kept for sequences and that neither these sequences nor what is served needs.
+    pub(crate) fn clean_kept(&self, of_sequences: &HashSet<(String, ModelHash)>) {
+        let Some(folder) = &self.0.terms.kept else { return };
+        let shelf = self.shelf();
+        let served = shelf.served.values().map(|loaded| &loaded.description);
+        let served = served.map(|model| (model.name.as_str(), model.hash_text().to_owned()));
+        let of_sequences = of_sequences.iter().map(|(name, hash)| (name.as_str(), hash.to_string()));
+        let needed: HashSet<(&str, String)> = of_sequences.chain(served).collect();
+        match kept::clean(folder, |name, hash| needed.contains(&(name.as_str(), hash.to_owned()))) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "files of models removed that no sequence needs any more"),
+            Err(error) => {
+                tracing::warn!(%error, folder = %folder.display(), "kept files of models were not cleaned up");
+            }
+        }
+    }
+
     /// Serves a model's files as they are now.
     ///
     /// # Errors
@@ -201,14 +218,14 @@ impl Models {
         Ok(())
     }
 
-    /// Serves no version of a model any more.
+    /// Serves no version of a model any more, and forgets those that could not be served.
     ///
     /// # Errors
-    /// Where none is served.
+    /// Where there is none of either.
     pub(crate) fn unload(&self, name: &ModelName) -> Result<(), Fault> {
         let _changing = lock(&self.0.changing);
         let before = self.shelf();
-        if !before.served.keys().any(|key| key.0 == *name) {
+        if !before.served.keys().chain(before.broken.keys()).any(|key| key.0 == *name) {
             return Err(before
                 .catalogue
                 .find(name.as_str(), None)
@@ -246,6 +263,13 @@ impl Models {
                 .map(|(key, problem)| (key.clone(), format!("{}: {}", problem.code, problem.message))),
         );
         all.extend(shelf.served.keys().map(|key| (key.clone(), String::new())));
+        // Said where its requests go.
+        for (name, way) in shelf.ways.iter().filter(|(_, way)| !way.off.is_empty()) {
+            if let Ok(model) = shelf.catalogue.find(name.as_str(), None) {
+                let why: Vec<String> = way.off.iter().map(ToString::to_string).collect();
+                all.insert((name.clone(), model.version), format!("it answers alone: {}", why.join("; ")));
+            }
+        }
         let entry = |((name, version), reason): ((ModelName, ModelVersion), String)| {
             let is_ready = shelf.served.contains_key(&(name.clone(), version));
             IndexEntry { name, version, is_ready, reason }

@@ -157,8 +157,10 @@ impl Node {
         let mut restored = 0;
         let keeper = match durable {
             Some((durable, runtime)) => {
-                restored = sequences::restore(&sequences, &durable, &models, &runtime)
+                let found = sequences::restore(&sequences, &durable, &models, &runtime)
                     .map_err(StartError::Sequences)?;
+                models.clean_kept(&found.models);
+                restored = found.sequences;
                 Some(Keeper::start(sequences.clone(), durable, runtime).map_err(StartError::Thread)?)
             }
             None => None,

@@ -92,6 +92,8 @@ pub(crate) struct Served {
     pub(crate) windows_max: usize,
     /// How requests are split between its versions.
     pub(crate) traffic: Traffic,
+    /// Why a canary or a shadow that the file names is left out of that.
+    pub(crate) off: Vec<Fault>,
 }
 
 /// What a folder of models holds.
@@ -152,7 +154,10 @@ fn scan_with(
             Ok(versions) => {
                 let versions = versions_of(&versions);
                 match Repository::of_model(&model_folder, &model, &versions, &[], terms) {
-                    Ok(own) => repository.add(own),
+                    Ok(mut own) => {
+                        own.report_parts_off(&model_folder);
+                        repository.add(own);
+                    }
                     Err(fault) => repository.refuse(&model_folder, &model, &versions, &fault),
                 }
             }
@@ -166,7 +171,7 @@ fn scan_with(
 ///
 /// # Errors
 /// [`Code::ModelNotFound`] where it has no folder; [`Code::ConfigInvalid`] where its versions cannot be served as its
-/// `serving.toml` says.
+/// `serving.toml` says, a canary and a shadow included: whoever has it loaded is there to mend it, and what is served stays.
 pub(crate) fn scan_model(
     folder: &Path,
     name: &ModelName,
@@ -181,7 +186,17 @@ pub(crate) fn scan_model(
         }
         _ => Fault::new(Code::Io, format!("the folder of model {name} cannot be read: {error}")),
     })?;
-    Repository::of_model(&own, name, &versions_of(&versions), before, terms)
+    let repository = Repository::of_model(&own, name, &versions_of(&versions), before, terms)?;
+    let off = repository.served.iter().find_map(|(_, served)| served.off.first().cloned());
+    off.map_or(Ok(repository), Err)
+}
+
+/// The versions in a model's folder that a server would look at, lowest first: the folders that are named like one.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn versions_in(home: &Path) -> io::Result<Vec<ModelVersion>> {
+    Ok(versions_of(&folders_in(home)?))
 }
 
 /// The versions among the names of folders, lowest first.
@@ -197,8 +212,8 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<(ModelName, ModelVersion)>, Scan
     let mut all = Vec::new();
     for name in folders_in(folder).map_err(in_folder)? {
         let Ok(model) = name.parse::<ModelName>() else { continue };
-        let versions = folders_in(&folder.join(&name)).unwrap_or_default();
-        all.extend(versions.iter().filter_map(|text| Some((model.clone(), ModelVersion::of_folder(text)?))));
+        let versions = versions_in(&folder.join(&name)).unwrap_or_default();
+        all.extend(versions.into_iter().map(|version| (model.clone(), version)));
     }
     Ok(all)
 }
@@ -228,8 +243,12 @@ impl Repository {
         let stream = own.models.iter().map(|loaded| 2 * loaded.state_bytes as u64).max().unwrap_or(0);
         let windows_max = settings.windows_max(name, weights, stream, terms.executors)?;
         let descriptions: Vec<_> = own.models.iter().map(|loaded| loaded.description.clone()).collect();
-        let traffic = settings.traffic(name, &descriptions)?;
-        own.served.push((name.clone(), Served { settings, windows_max, traffic }));
+        let cause = |version| {
+            let broken = own.broken.iter().find(|(_, broken, _)| *broken == version);
+            broken.map(|(.., problem)| format!("{}: {}", problem.code, problem.message))
+        };
+        let (traffic, off) = settings.traffic(name, &descriptions, cause)?;
+        own.served.push((name.clone(), Served { settings, windows_max, traffic, off }));
         Ok(own)
     }
 
@@ -267,6 +286,16 @@ impl Repository {
                     self.report(&path, code, message);
                 }
             }
+        }
+    }
+
+    /// Tells of canaries and shadows that are off, though the default version serves.
+    fn report_parts_off(&mut self, folder: &Path) {
+        let path = folder.join(settings::FILE_NAME);
+        for fault in self.served.iter().flat_map(|(_, served)| &served.off) {
+            let (code, message) = (fault.code(), fault.message().to_owned());
+            tracing::error!(%code, path = %path.display(), message, "a part of the traffic is off");
+            self.problems.push(Problem { path: path.clone(), code, message });
         }
     }
 

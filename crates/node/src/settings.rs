@@ -1,7 +1,8 @@
 //! How one model is served: `<models>/<name>/serving.toml`, where there is one.
 //!
 //! Everything in it is optional, and nothing is guessed: an unknown key or a value out of range refuses the whole file, because
-//! a limit that is misspelt would be no limit.
+//! a limit that is misspelt would be no limit. Only a canary or a shadow that cannot be served is told apart from the rest: the
+//! default version can do without it.
 
 use spinwell_core::{Code, Fault, ModelName, ModelVersion, Ratio};
 use spinwell_policy::batch::ModelLimits;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use std::{fs, io};
 use toml::{Table, Value};
 
-/// The file's name.
-pub(crate) const FILE_NAME: &str = "serving.toml";
+/// The name of the file that says how a model is served.
+pub const FILE_NAME: &str = "serving.toml";
 
 /// Executors and requests beyond these are no limits but slips of the pen.
 const CONCURRENCY: RangeInclusive<i64> = 1..=1024;
@@ -23,15 +24,17 @@ const VERSIONS: RangeInclusive<i64> = 1..=u32::MAX as i64;
 
 /// How one model is served.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// What it may have in the queue and the executors.
     pub(crate) limits: ModelLimits,
     /// What its weights and the states of its batches may take, in bytes.
     pub(crate) memory_bytes_max: Option<u64>,
-    /// The version that answers where none is named.
-    default: Option<ModelVersion>,
-    canary: Option<(ModelVersion, Ratio)>,
-    shadow: Option<(ModelVersion, Ratio)>,
+    /// The version that answers where none is named; the highest, where it is not said.
+    pub default: Option<ModelVersion>,
+    /// The version that answers a share of those requests instead.
+    pub canary: Option<(ModelVersion, Ratio)>,
+    /// The version that hears a share of them beside.
+    pub shadow: Option<(ModelVersion, Ratio)>,
 }
 
 impl Settings {
@@ -39,7 +42,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`Code::ConfigInvalid`] where it cannot be understood, [`Code::Io`] where it cannot be read.
-    pub(crate) fn read(folder: &Path, name: &ModelName) -> Result<Self, Fault> {
+    pub fn read(folder: &Path, name: &ModelName) -> Result<Self, Fault> {
         match fs::read_to_string(folder.join(FILE_NAME)) {
             Ok(text) => Self::parse(&text, name),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -71,22 +74,25 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The split between the versions that can be served.
+    /// The split between the versions that can be served, and why a canary or a shadow is left out of it: its version is not
+    /// there, cannot be served for the reason that `cause` gives, or cannot take the place of the default one.
     ///
     /// # Errors
-    /// [`Code::ConfigInvalid`] where a version is named that is not there, or cannot take the place of the default one.
+    /// [`Code::ConfigInvalid`] where the default version cannot be served.
     pub(crate) fn traffic(
         &self,
         name: &ModelName,
         versions: &[Arc<ModelDescription>],
-    ) -> Result<Traffic, Fault> {
+        cause: impl Fn(ModelVersion) -> Option<String>,
+    ) -> Result<(Traffic, Vec<Fault>), Fault> {
         let find = |key: &str, version: ModelVersion| {
             versions.iter().find(|model| model.version == version).cloned().ok_or_else(|| {
                 let all: Vec<String> = versions.iter().map(|model| model.version.to_string()).collect();
                 let all = all.join(", ");
+                let why = cause(version).map_or_else(String::new, |why| format!(" ({why})"));
                 invalid(
                     name,
-                    format!("has traffic.{key} = {version}, which cannot be served; use one of {all}"),
+                    format!("has traffic.{key} = {version}, which cannot be served{why}; use one of {all}"),
                 )
             })
         };
@@ -116,11 +122,15 @@ impl Settings {
             })?;
             Ok(Some(Part { model, share }))
         };
-        Ok(Traffic {
-            default: self.default,
-            canary: part("canary", self.canary)?,
-            shadow: part("shadow", self.shadow)?,
-        })
+        let mut off = Vec::new();
+        let mut part = |key, named| {
+            part(key, named).unwrap_or_else(|fault| {
+                off.push(fault);
+                None
+            })
+        };
+        let (canary, shadow) = (part("canary", self.canary), part("shadow", self.shadow));
+        Ok((Traffic { default: self.default, canary, shadow }, off))
     }
 
     /// How many windows may step side by side in one batch, where the versions of a model take `weights` bytes and a
@@ -280,10 +290,17 @@ mod tests {
         let versions = [version(1, 3), version(2, 3), version(5, 1)];
         let check = |text: &str, wanted: Result<(Option<u32>, Option<u32>), &str>| {
             let settings = Settings::parse(&format!("[traffic]\n{text}"), &name()).unwrap();
-            match (settings.traffic(&name(), &versions), wanted) {
-                (Ok(traffic), Ok(wanted)) => {
-                    let version = |part: &Option<Part>| part.as_ref().map(|part| part.model.version.0);
+            let cause = |version| (version == ModelVersion(7)).then(|| "SPW-FILE-CORRUPT: torn".to_owned());
+            let found = settings.traffic(&name(), &versions, cause);
+            let version = |part: &Option<Part>| part.as_ref().map(|part| part.model.version.0);
+            match (found, wanted) {
+                (Ok((traffic, off)), Ok(wanted)) => {
                     assert_eq!((version(&traffic.canary), version(&traffic.shadow)), wanted, "{text}");
+                    assert_eq!(off, [], "{text}");
+                }
+                (Ok((traffic, off)), Err(wanted)) => {
+                    assert!(off.len() == 1 && off[0].message().contains(wanted), "{off:?}");
+                    assert!(traffic.canary.is_none() && traffic.default == settings.default, "{text}");
                 }
                 (Err(fault), Err(wanted)) => assert!(fault.message().contains(wanted), "{fault}"),
                 (traffic, _) => panic!("{text}: {traffic:?}"),
@@ -296,6 +313,9 @@ mod tests {
         check("canary = {version = 5, share = 1.0}", Err("traffic.canary.version = 5, which is the version"));
         check("canary = {version = 2, share = 1.0}", Err("which has another task"));
         check("default = 1\nshadow = {version = 4, share = 1.0}", Err("traffic.shadow.version = 4"));
+        let torn = "which cannot be served (SPW-FILE-CORRUPT: torn); use one of 1, 2, 5";
+        check("default = 1\ncanary = {version = 7, share = 1.0}", Err(torn));
+        check("default = 7\ncanary = {version = 2, share = 1.0}", Err(torn));
     }
 
     #[test]

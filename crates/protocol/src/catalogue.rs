@@ -173,13 +173,15 @@ impl Catalogue {
         };
         match entry {
             Entry::Ready(model) => Ok(model),
-            Entry::Broken(code) => Err(Fault::new(
-                *code,
-                format!(
-                    "model {} is not ready: its file could not be loaded, the server's log says why",
-                    quoted(name)
-                ),
-            )),
+            Entry::Broken(code) => {
+                let what = match code {
+                    Code::ConfigInvalid => "its serving.toml could not be followed",
+                    _ => "its file could not be loaded",
+                };
+                let message =
+                    format!("model {} is not ready: {what}, the server's log says why", quoted(name));
+                Err(Fault::new(*code, message))
+            }
         }
     }
 

@@ -42,7 +42,7 @@ pub fn rename_folder(from: &Path, to: &Path) -> io::Result<()> {
         .sync_all()
 }
 
-/// Takes a folder out of sight: under a name that begins with a dot, beside its own, which it returns. Whoever reads the
+/// Takes a folder, or a file, out of sight: under a name that begins with a dot, beside its own, which it returns. Whoever reads the
 /// folder above never sees it half removed. [`fs::remove_dir_all`] may then take its time, [`rename_folder`] brings it back.
 ///
 /// # Errors

@@ -165,6 +165,16 @@ impl Database {
         Ok(Position(row.try_get::<i64, _>(0)?.cast_unsigned()))
     }
 
+    /// The models that states of sequences are kept of, by name and hash.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn models_of_sequences(&self) -> Result<Vec<(String, ModelHash)>, DatabaseError> {
+        let rows = sqlx::query("SELECT DISTINCT hash, model FROM sequences").fetch_all(&self.pool).await?;
+        let one = |row: &SqliteRow| Ok((row.try_get(1)?, hash(row)?));
+        rows.iter().map(one).collect::<Result<_, sqlx::Error>>().map_err(DatabaseError::from)
+    }
+
     /// How many sequences are kept that go on.
     ///
     /// # Errors
@@ -177,20 +187,24 @@ impl Database {
 
 fn read(key: &SequenceKey, row: &SqliteRow) -> Result<SequenceRow, sqlx::Error> {
     let number = |column: usize| row.try_get::<i64, _>(column);
-    let hash: Vec<u8> = row.try_get(0)?;
-    let hash = <[u8; 32]>::try_from(hash).map_err(|_| sqlx::Error::ColumnDecode {
-        index: "hash".to_owned(),
-        source: "it is not 32 bytes".into(),
-    })?;
     Ok(SequenceRow {
         key: key.clone(),
-        hash: ModelHash(hash),
+        hash: hash(row)?,
         step: number(1)?.cast_unsigned(),
         digest: number(2)?.cast_unsigned(),
         position: Position(number(3)?.cast_unsigned()),
         used: UnixMillis(number(4)?.cast_unsigned()),
         phase: SequencePhase::of_number(number(5)?),
         state: row.try_get(6)?,
+    })
+}
+
+/// The hash in the first column.
+fn hash(row: &SqliteRow) -> Result<ModelHash, sqlx::Error> {
+    let hash = <[u8; 32]>::try_from(row.try_get::<Vec<u8>, _>(0)?);
+    hash.map(ModelHash).map_err(|_| sqlx::Error::ColumnDecode {
+        index: "hash".to_owned(),
+        source: "it is not 32 bytes".into(),
     })
 }
 
@@ -232,6 +246,8 @@ mod tests {
         database.keep_sequences(&[row(own.clone(), 7, SequencePhase::Live)]).await.unwrap();
         assert_eq!(database.sequence(&other).await.unwrap(), None);
         assert_eq!(database.newest_position().await.unwrap(), Position(5));
+        let models = database.models_of_sequences().await.unwrap();
+        assert_eq!(models, [("taxi".to_owned(), ModelHash([9; 32]))]);
         assert!(database.force().await.unwrap());
         database.close().await;
         let database = open(&folder).await;

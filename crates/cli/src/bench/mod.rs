@@ -11,8 +11,7 @@ mod show;
 mod tally;
 mod work;
 
-use crate::failure;
-use crate::output;
+use crate::{failure, models, output};
 use anyhow::Result;
 use drive::Record;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -213,14 +212,8 @@ async fn measure(args: &Args) -> Result<Run> {
 
 /// Asks the server what the model looks like.
 async fn subject(args: &Args, authority: &str) -> Result<Subject> {
-    let (name, version) = match args.model.split_once(':') {
-        None => (args.model.as_str(), None),
-        Some((name, version)) => {
-            let wrong = || format!("{:?} names no version: write NAME:VERSION, such as demand:2", args.model);
-            let version = version.parse().map_err(|_| Fault::new(Code::OptionInvalid, wrong()))?;
-            (name, Some(version))
-        }
-    };
+    let (name, version) = models::named(&args.model)?;
+    let (name, version) = (name.as_str(), version.map(|version| version.0));
     let metadata = match args.protocol {
         Protocol::Http | Protocol::Binary | Protocol::Batch => {
             http::metadata(authority, name, version).await?

@@ -1,6 +1,7 @@
 //! `spinwell model list`.
 
-use super::entry::{Entry, held_out_text, short, size};
+use super::entry::{Entry, held_out_text, short, size, trouble};
+use super::roles::{Role, Roles};
 use crate::client::Client;
 use crate::output::{self, remark, say};
 use crate::{failure, models};
@@ -12,7 +13,8 @@ use std::path::{Path, PathBuf};
 /// Options of `spinwell model list`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every file is read and checked, as a server would. With --url the server says what it serves, what it does not and
+Every file is read and checked, as a server would; `serving` says what a model's serving.toml makes of its versions.
+With --url the server says what it serves, what it does not and
 why, and how many requests it has answered since it started.
 
 Examples:
@@ -56,6 +58,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             remark(&format!("{name}:{version} cannot be loaded [{code}]: {why}"));
         }
     }
+    let mut troubles: Vec<&Value> = listed.iter().filter_map(|row| row.get("serving_trouble")).collect();
+    troubles.dedup();
+    for trouble in troubles.into_iter().filter(|trouble| !trouble.is_null()) {
+        let (code, why) = (text(&trouble["code"]), text(&trouble["error"]));
+        remark(&format!("no server follows this as it stands [{code}]: {why}"));
+    }
     Ok(())
 }
 
@@ -76,11 +84,62 @@ fn present(folder: &Path) -> anyhow::Result<Vec<(ModelName, ModelVersion)>> {
 
 /// One file after the other is in memory, however many there are.
 fn of_folder(folder: &Path) -> anyhow::Result<Vec<Map<String, Value>>> {
-    let one = |(name, version): (ModelName, ModelVersion)| {
+    let one = |(name, version): &(ModelName, ModelVersion)| {
         let path = folder.join(name.as_str()).join(version.to_string()).join(models::FILE);
-        Entry::read(&path).summary(&name, version)
+        Entry::read(&path).summary(name, *version)
     };
-    Ok(present(folder)?.into_iter().map(one).collect())
+    let mut all = Vec::new();
+    for own in present(folder)?.chunk_by(|one, next| one.0 == next.0) {
+        let mut rows: Vec<_> = own.iter().map(one).collect();
+        if let Some((name, _)) = own.first() {
+            add_roles(&mut rows, own, &folder.join(name.as_str()), name);
+        }
+        all.extend(rows);
+    }
+    Ok(all)
+}
+
+/// Says of each version of a model what its `serving.toml` makes of it, or what is wrong with the file.
+fn add_roles(
+    rows: &mut [Map<String, Value>],
+    own: &[(ModelName, ModelVersion)],
+    home: &Path,
+    name: &ModelName,
+) {
+    let loadable = |row: &Map<String, Value>| row.get("loadable") == Some(&Value::Bool(true));
+    let versions: Vec<ModelVersion> = own
+        .iter()
+        .zip(rows.iter())
+        .filter(|(_, row)| loadable(row))
+        .map(|((_, version), _)| *version)
+        .collect();
+    let (roles, wrong) = match Roles::read(home, name) {
+        Ok(roles) => {
+            let wrong = roles.missing(&versions);
+            (Some(roles), wrong)
+        }
+        Err(fault) => (None, Some(fault)),
+    };
+    let wrong = json!(wrong.as_ref().map(trouble));
+    for ((_, version), row) in own.iter().zip(rows) {
+        let own: Option<Vec<Value>> =
+            roles.as_ref().map(|roles| roles.of(*version, &versions).into_iter().map(Role::json).collect());
+        row.insert("serving".to_owned(), json!(own));
+        row.insert("serving_trouble".to_owned(), wrong.clone());
+    }
+}
+
+/// What a version does for requests that name none, as a cell.
+fn serving_text(serving: &Value) -> String {
+    let one = |role: &Value| {
+        let share = role.get("share").map(|share| format!(" {share}")).unwrap_or_default();
+        format!("{}{share}", text(&role["role"]))
+    };
+    match serving.as_array().map(Vec::as_slice) {
+        None => "?".to_owned(),
+        Some([]) => "-".to_owned(),
+        Some(roles) => roles.iter().map(one).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn of_server(url: &str) -> anyhow::Result<Vec<Map<String, Value>>> {
@@ -114,7 +173,18 @@ fn text(value: &Value) -> String {
 }
 
 fn folder_table(listed: &[Map<String, Value>]) -> Vec<Vec<String>> {
-    let heads = ["model", "task", "family", "horizon", "window", "held-out error", "size", "hash", "loads"];
+    let heads = [
+        "model",
+        "task",
+        "family",
+        "horizon",
+        "window",
+        "held-out error",
+        "size",
+        "hash",
+        "loads",
+        "serving",
+    ];
     let row = |row: &Map<String, Value>| {
         let window = match (&row["window_min"], &row["window_recommended"]) {
             (Value::Null, _) => "-".to_owned(),
@@ -131,6 +201,7 @@ fn folder_table(listed: &[Map<String, Value>]) -> Vec<Vec<String>> {
             row["size_bytes"].as_u64().map_or_else(|| "-".to_owned(), size),
             row["model_hash"].as_str().map_or_else(|| "-".to_owned(), |hash| short(hash).to_owned()),
             if row["loadable"] == true { "yes".to_owned() } else { text(&row["trouble"]["code"]) },
+            serving_text(&row["serving"]),
         ]
     };
     let heads = heads.map(str::to_owned).to_vec();

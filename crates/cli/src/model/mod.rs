@@ -4,6 +4,7 @@ mod entry;
 mod list;
 mod push;
 mod rm;
+mod roles;
 mod show;
 
 use clap::Subcommand;

@@ -1,6 +1,7 @@
 //! `spinwell model push`: a model file into a models folder, and from there into a running server.
 
 use super::entry::{Card, Entry, placed, short, trouble};
+use super::roles::{Role, Roles};
 use crate::client::{Client, ModelRef};
 use crate::models::{self, Place, Saved};
 use crate::output::{self, remark, say};
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The file is read and checked first; it and the card.json beside it then appear as a whole version or not at all.
-Pushing what is there already changes nothing and says so. With --url, a server whose models folder this is loads the
+Pushing what is there already changes nothing and says so. What serving.toml makes of the version is said as well: whether
+it answers requests that name none, or a share of them, or only those that name it. With --url, a server whose models folder this is loads the
 model; a push over the network, into a folder of another machine, needs identities and is not there yet.
 
 Examples:
@@ -66,6 +68,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let card = card(&entry);
     let pushed = put(args, &name, bytes, &hash, card)?;
     let (version, path) = (pushed.saved.version, pushed.saved.path.display().to_string());
+    let home = args.models.join(name.as_str());
+    let (versions, roles) = (models::versions(&home), Roles::read(&home, &name));
     let outcome = args.url.as_ref().map(|url| load(url, &name, version, &hash));
     if args.json {
         let server = outcome.as_ref().map(|outcome| match outcome {
@@ -80,6 +84,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             "size_bytes": bytes.len(),
             "already_there": pushed.was_there,
             "card": pushed.has_card,
+            "serving": roles.as_ref().ok().map(|roles| {
+                roles.of(version, &versions).into_iter().map(Role::json).collect::<Vec<_>>()
+            }),
+            "serving_trouble": roles.as_ref().err().map(trouble),
             "server": server,
         }));
     } else if pushed.was_there {
@@ -89,6 +97,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         let card = if pushed.has_card { "with its card" } else { "without a card" };
         say(&format!("pushed {name}:{version} as {path}, {card}"));
+    }
+    if !args.json {
+        match &roles {
+            Ok(roles) => say(&format!("{}{}", roles.effect(version, &versions), when(&outcome))),
+            Err(fault) => {
+                remark(&format!("note: no server loads the model as it stands: {}", fault.message()));
+            }
+        }
     }
     match outcome {
         None => Ok(()),
@@ -106,6 +122,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let text = format!("{name}:{version} is in the folder and not served: {}", fault.message());
             Err(Fault::new(fault.code(), text).into())
         }
+    }
+}
+
+/// From when what stands in the folder holds.
+fn when(outcome: &Option<Result<(), Fault>>) -> &'static str {
+    match outcome {
+        Some(Ok(())) => "",
+        Some(Err(_)) | None => ", once a server has loaded the model",
     }
 }
 

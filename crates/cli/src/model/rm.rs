@@ -2,13 +2,16 @@
 //!
 //! A version is first given a name that nobody reads, which can be undone, then the server reads the folder again, and
 //! only when it has let go is anything deleted. So a server never serves what is gone, and a failure leaves all as it was.
+//! A version that `serving.toml` names is not removed: the next start of a server would find a file that it cannot follow.
 
 use super::entry::{Entry, placed, short, size};
+use super::roles::Roles;
 use crate::client::Client;
 use crate::output::{self, remark, say};
 use crate::{failure, models};
 use serde_json::json;
 use spinwell_core::{Code, Fault, ModelName, ModelVersion};
+use spinwell_node::SETTINGS_FILE;
 use spinwell_runtime::files::{hide_folder, rename_folder};
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
@@ -19,6 +22,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Without --url, a running server goes on with what it has loaded until it is told to load again. Sequences live on either
 way: the server keeps the files of models that sequences were begun with under <data>/sequences/models.
+A version that serving.toml names as default, canary or shadow is not removed; --all removes serving.toml as well.
 
 Examples:
   spinwell model rm taxi:1
@@ -44,7 +48,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// A version that is out of sight and can be brought back.
+/// A version, or the file beside them, that is out of sight and can be brought back.
 struct Hidden {
     from: PathBuf,
     to: PathBuf,
@@ -55,8 +59,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (folder, name, version) = named(args)?;
     let home = folder.join(name.as_str());
     let versions = chosen(args, &home, &folder, &name, version)?;
+    let settings = home.join(SETTINGS_FILE);
+    // A link to nothing as well.
+    let settings = (args.all && fs::symlink_metadata(&settings).is_ok()).then_some(settings);
+    if !args.all {
+        Roles::read(&home, &name)?.allow_removal(&versions, &models::versions(&home))?;
+    }
     for version in &versions {
         remark(&format!("removes {}", described(&home, &name, *version)));
+    }
+    if let Some(settings) = &settings {
+        remark(&format!("removes {}", settings.display()));
     }
     if !args.yes && !confirmed(&name, versions.len())? {
         if args.json {
@@ -66,7 +79,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let hidden = hide(&home, &versions)?;
+    let paths = versions.iter().map(|version| home.join(version.to_string())).chain(settings);
+    let hidden = hide(paths)?;
     if let Some(url) = &args.url {
         release(url, &name, &versions)
             .inspect_err(|_| restore(&hidden))
@@ -123,8 +137,7 @@ fn chosen(
 ) -> anyhow::Result<Vec<ModelVersion>> {
     // Told apart from a folder without the model.
     fs::read_dir(folder).map_err(|error| failure::io(folder, "reading", &error))?;
-    let mut present = models::versions(home);
-    present.sort_unstable();
+    let present = models::versions(home);
     let text = |text: String| Err(Fault::new(Code::OptionInvalid, text).into());
     match (version, args.all) {
         _ if present.is_empty() => {
@@ -173,11 +186,10 @@ fn confirmed(name: &ModelName, count: usize) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Takes the versions out of sight, all or none.
-fn hide(home: &Path, versions: &[ModelVersion]) -> anyhow::Result<Vec<Hidden>> {
-    let mut hidden = Vec::with_capacity(versions.len());
-    for version in versions {
-        let from = home.join(version.to_string());
+/// Takes these out of sight, all or none.
+fn hide(paths: impl Iterator<Item = PathBuf>) -> anyhow::Result<Vec<Hidden>> {
+    let mut hidden = Vec::new();
+    for from in paths {
         match hide_folder(&from) {
             Ok(to) => hidden.push(Hidden { from, to }),
             Err(error) => {
@@ -190,7 +202,8 @@ fn hide(home: &Path, versions: &[ModelVersion]) -> anyhow::Result<Vec<Hidden>> {
 }
 
 fn restore(hidden: &[Hidden]) {
-    for Hidden { from, to } in hidden {
+    // How versions are served comes back before they do.
+    for Hidden { from, to } in hidden.iter().rev() {
         if let Err(error) = rename_folder(to, from) {
             remark(&format!("{} could not be brought back from {}: {error}", from.display(), to.display()));
         }
@@ -199,7 +212,9 @@ fn restore(hidden: &[Hidden]) {
 
 fn delete(hidden: &[Hidden]) -> anyhow::Result<()> {
     for Hidden { to, .. } in hidden {
-        fs::remove_dir_all(to).map_err(|error| failure::io(to, "deleting", &error))?;
+        let is_folder = fs::symlink_metadata(to).is_ok_and(|found| found.is_dir());
+        let deleted = if is_folder { fs::remove_dir_all(to) } else { fs::remove_file(to) };
+        deleted.map_err(|error| failure::io(to, "deleting", &error))?;
     }
     Ok(())
 }

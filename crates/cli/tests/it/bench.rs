@@ -86,7 +86,9 @@ fn failures_are_named_and_end_with_1_and_wrong_usage_with_2() {
     );
     check(&["--url", "http://127.0.0.1:1", "--model", "wave"], 1, "cannot be reached");
     check(&["--url", "https://127.0.0.1:1", "--model", "wave"], 2, "plain HTTP");
-    check(&["--url", &url, "--model", "wave:new"], 2, "names no version");
+    for wrong in ["wave:new", "wave:0"] {
+        check(&["--url", &url, "--model", wrong], 1, "is not a version number");
+    }
     check(&["--url", &url, "--model", "wave", "--rate", "0"], 2, "a number over 0");
 }
 

@@ -284,6 +284,116 @@ fn a_server_loads_what_is_pushed_and_lets_go_of_what_is_removed() {
     assert!(tree(folder).is_empty(), "{:?}", tree(folder));
 }
 
+/// Writes how `wave` is served.
+fn serving(models: &Path, text: &str) {
+    fs::write(models.join("wave/serving.toml"), text).unwrap();
+}
+
+#[test]
+fn a_version_that_is_named_is_not_removed_and_all_of_them_go_with_the_file() {
+    let (_folder, models) = two_versions();
+    let place = text(&models);
+    let rm = |what: &'static str| {
+        let mut all = vec!["model", "rm", "--yes", "--models", place];
+        all.extend(what.split(' '));
+        all
+    };
+    let refused = |what: &'static str, wanted: &str| {
+        let before = tree(&models);
+        let (exit, said) = fails(&rm(what));
+        assert!(exit == 2 && said.contains("SPW-OPTION-INVALID") && said.contains(wanted), "{said}");
+        assert_eq!(tree(&models), before);
+    };
+    serving(&models, "[traffic]\ndefault = 1\n");
+    refused("wave:1", "names wave:1 as traffic.default");
+    serving(&models, "[traffic]\ndefault = 1\ncanary = {version = 2, share = 0.1}\n");
+    refused("wave:2", "names wave:2 as traffic.canary");
+    serving(&models, "[traffic]\nshadow = {version = 1, share = 0.1}\n");
+    refused("wave:1", "names wave:1 as traffic.shadow");
+    refused("wave:2", "wave:1 would be the highest version");
+    serving(&models, "[traffic");
+    let before = tree(&models);
+    check_fails(&rm("wave:1"), 1, "SPW-CONFIG-INVALID");
+    assert_eq!(tree(&models), before);
+    // A file that nobody can read names nothing that stays.
+    assert!(run(&rm("wave --all")).status.success());
+    assert!(tree(&models).is_empty(), "{:?}", tree(&models));
+}
+
+#[test]
+fn a_broken_file_keeps_no_server_from_letting_go_of_all_versions() {
+    let (_folder, models) = two_versions();
+    let body = json!({"inputs": [
+        {"name": "series", "shape": [1, 64, 1], "datatype": "FP32", "data": window(64, 0.5)}]});
+    for at_start in ["", "[traffic"] {
+        let folder = tempfile::tempdir().unwrap();
+        let served = folder.path();
+        let source = models.join("wave/1/model.spinwell");
+        assert!(run(&["model", "push", text(&source), "--models", text(served)]).status.success());
+        serving(served, at_start);
+        let server = Server::start(served, &[]);
+        let url = format!("http://{}", server.http);
+        serving(served, "[traffic");
+        let all = ["model", "rm", "wave", "--all", "--yes", "--models", text(served), "--url", url.as_str()];
+        // A failure brings the file back as well.
+        let before = tree(served);
+        let away = [&all[..8], &["http://127.0.0.1:1"]].concat();
+        check_fails(&away, 1, "SPW-UNREACHABLE");
+        assert_eq!(tree(served), before);
+        said(&all);
+        assert!(tree(served).is_empty(), "{:?}", tree(served));
+        assert_eq!(
+            (states(&server, "wave"), server.infer("wave", &body).code()),
+            (vec![], "SPW-MODEL-NOT-FOUND".into())
+        );
+    }
+}
+
+#[test]
+fn lists_and_pushes_say_what_becomes_of_traffic() {
+    let (_folder, models) = two_versions();
+    let place = text(&models);
+    fs::write(models.join("wave/7"), "no version").unwrap();
+    let serving_of = || {
+        let listed = json(&["model", "list", "--models", place, "--json"]);
+        let all = listed["models"].as_array().unwrap().clone();
+        all.iter().map(|row| row["serving"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(serving_of(), [json!([]), json!([{"role": "default"}])]);
+    serving(&models, "[traffic]\ndefault = 1\ncanary = {version = 2, share = 0.25}\n");
+    assert_eq!(serving_of(), [json!([{"role": "default"}]), json!([{"role": "canary", "share": 0.25}])]);
+    let table = said(&["model", "list", "--models", place]);
+    assert!(table.contains("serving") && table.contains("canary 0.25"), "{table}");
+
+    let source = models.join("wave/1/model.spinwell");
+    let push = |extra: &'static str| {
+        let mut all = vec!["model", "push", text(&source), "--models", place];
+        all.extend(extra.split_whitespace());
+        all
+    };
+    let pushed = said(&push("--version 2 --name other"));
+    assert!(pushed.contains("other:2 answers requests that name no version"), "{pushed}");
+    let pushed = said(&push(""));
+    assert!(pushed.contains("wave:3 answers only requests that name it"), "{pushed}");
+    assert!(pushed.contains("wave:1, the default of wave/serving.toml"), "{pushed}");
+    serving(&models, "[traffic]\ndefault = 1\nshadow = {version = 9, share = 1.0}\n");
+    let listed = run(&["model", "list", "--models", place]);
+    let remarks = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(remarks.contains("names wave:9 as traffic.shadow, which cannot be served"), "{remarks}");
+    let pushed = json(&push("--version 9 --json"));
+    assert_eq!(pushed["serving"], json!([{"role": "shadow", "share": 1.0}]));
+    serving(&models, "[traffic");
+    let listed = json(&["model", "list", "--models", place, "--json"]);
+    assert_eq!(listed["models"][1]["serving"], Value::Null);
+    assert_eq!(listed["models"][1]["serving_trouble"]["code"], "SPW-CONFIG-INVALID");
+    let pushed = run(&push("--version 10"));
+    let remarks = String::from_utf8_lossy(&pushed.stderr).into_owned();
+    assert!(
+        pushed.status.success() && remarks.contains("no server loads the model as it stands"),
+        "{remarks}"
+    );
+}
+
 #[test]
 fn a_server_that_cannot_let_go_costs_nothing() {
     let (_folder, here) = two_versions();

@@ -113,6 +113,46 @@ fn traffic_is_split_by_name_and_follows_the_file_when_the_model_is_loaded_again(
 }
 
 #[test]
+fn a_part_that_cannot_be_served_is_off_and_the_default_answers() {
+    let folder = two_versions();
+    let second = folder.path().join("wave/2/model.spinwell");
+    let whole = std::fs::read(&second).unwrap();
+    let mut torn = whole.clone();
+    let middle = torn.len() / 2;
+    torn[middle] ^= 1;
+    for (part, key) in [("canary", "traffic.canary"), ("shadow", "traffic.shadow")] {
+        serving(
+            folder.path(),
+            "wave",
+            &format!("[traffic]\ndefault = 1\n{part} = {{version = 2, share = 1.0}}\n"),
+        );
+        std::fs::write(&second, &torn).unwrap();
+        let server = Server::start(folder.path(), &[]);
+        let ids = || (0..5).map(|id| format!("r{id}"));
+        assert_eq!(versions(&server, ids()), ["1"; 5]);
+        let index = send(server.http, &Request::post("/v2/repository/index", "")).json();
+        let entry = |version: &str| {
+            let mut own = index.as_array().unwrap().iter();
+            own.find(|entry| entry["name"] == "wave" && entry["version"] == version).unwrap().clone()
+        };
+        let reason = entry("1")["reason"].as_str().unwrap().to_owned();
+        assert_eq!((&entry("1")["state"], &entry("2")["state"]), (&json!("READY"), &json!("UNAVAILABLE")));
+        assert!(reason.contains(key) && reason.contains("SPW-FILE-CORRUPT"), "{reason}");
+        assert!(entry("2")["reason"].as_str().unwrap().starts_with("SPW-FILE-CORRUPT"), "{index}");
+        // Whoever has it loaded is told the same, and nothing changes.
+        let refused = load(&server, "wave");
+        assert_eq!((refused.status, refused.code().as_str()), (503, "SPW-CONFIG-INVALID"));
+        assert!(refused.text().contains("SPW-FILE-CORRUPT"), "{}", refused.text());
+        assert_eq!(versions(&server, ids()), ["1"; 5]);
+        std::fs::write(&second, &whole).unwrap();
+        assert_eq!(load(&server, "wave").status, 200);
+        let answers = if part == "canary" { "2" } else { "1" };
+        assert_eq!(versions(&server, ids()), [answers; 5]);
+        drop(server);
+    }
+}
+
+#[test]
 fn a_shadow_hears_what_callers_are_answered_and_counts_for_itself() {
     let folder = two_versions();
     serving(folder.path(), "wave", "[traffic]\ndefault = 1\nshadow = {version = 2, share = 1.0}\n");

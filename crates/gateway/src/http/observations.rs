@@ -89,6 +89,7 @@ fn live(models: &Catalogue, name: &ModelName, version: ModelVersion, figures: &F
         skill: figures.skill,
         awaiting: figures.awaiting,
         forgotten_total: figures.forgotten_total,
+        failed_total: figures.failed_total,
     }
 }
 
@@ -101,5 +102,7 @@ fn compared(comparison: &Comparison) -> LiveComparison {
         mean_difference: comparison.mean_difference,
         interval: comparison.interval.map(|(lower, upper)| [lower, upper]),
         verdict: comparison.verdict.as_str(),
+        failed_total: comparison.failed_total,
+        against_failed_total: comparison.against_failed_total,
     }
 }

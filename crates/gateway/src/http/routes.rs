@@ -250,11 +250,11 @@ fn accuracy_operation() -> Operation {
     let version = json!({
         "version": "1", "matured_total": 9120, "values": 5000, "mae": 402.1, "rmse": 611.9, "intervals": 5000,
         "coverage": 0.948, "coverage_wanted": 0.95, "interval_width": 2210.4, "interval_score": 3105.7, "skill": 0.61,
-        "awaiting": 48, "forgotten_total": 0,
+        "awaiting": 48, "forgotten_total": 0, "failed_total": 0,
     });
     let comparison = json!({
         "version": "2", "against": "1", "requests": 960, "requests_min": 200, "mean_difference": -12.3,
-        "interval": [-19.9, -4.7], "verdict": "better",
+        "interval": [-19.9, -4.7], "verdict": "better", "failed_total": 0, "against_failed_total": 0,
     });
     let example = json!({"model": "taxi", "versions": [version], "comparisons": [comparison]});
     Operation::new("accuracy", "How right a model's forecasts turned out to be")

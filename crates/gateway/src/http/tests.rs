@@ -72,6 +72,28 @@ async fn a_prediction_is_answered_and_recorded() {
 }
 
 #[tokio::test]
+async fn a_model_that_its_own_file_keeps_from_answering_says_so_everywhere() {
+    let (router, outcomes) = server(Mood::Answers);
+    let calls = [
+        ("POST", "/v2/models/misled/infer", good()),
+        ("POST", "/v2/models/misled/versions/1/infer", good()),
+        ("GET", "/v2/models/misled", Value::Null),
+        ("GET", "/v2/models/misled/config", Value::Null),
+        ("GET", "/v2/models/misled/stats", Value::Null),
+        ("GET", "/v1/models/misled/accuracy", Value::Null),
+        ("POST", "/v1/models/misled/observations", json!({"observations": [{}]})),
+    ];
+    for (method, path, body) in calls {
+        // `send` holds each answer against the document, which is made of the same table of errors.
+        let answer = send(&router, request(method, path, body.to_string())).await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "SPW-CONFIG-INVALID"), "{path}");
+        let message = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(message.contains("serving.toml"), "{message}");
+    }
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::ConfigInvalid); 2]);
+}
+
+#[tokio::test]
 async fn binary_in_gives_binary_out() {
     let (router, outcomes) = server(Mood::Answers);
     let head = json!({"inputs": [{"name": "series", "shape": [2, 2, 1], "datatype": "FP32",

@@ -1,19 +1,12 @@
 //! How right forecasts turned out to be, by model and version.
 
+use super::VersionLabels;
 use crate::accuracy::OfVersion;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
-
-/// Which version.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VersionLabels {
-    model: String,
-    version: u32,
-}
 
 type Figure = Family<VersionLabels, Gauge<f64, AtomicU64>>;
 type Count = Family<VersionLabels, Counter>;
@@ -29,6 +22,7 @@ pub(super) struct LiveFigures {
     awaiting: Figure,
     matured: Count,
     forgotten: Count,
+    failed: Count,
 }
 
 impl LiveFigures {
@@ -66,6 +60,7 @@ impl LiveFigures {
             "spinwell_live_forecasts_forgotten",
             "Forecasts forgotten before all their truth was known",
         );
+        let failed = count("spinwell_live_requests_failed", "Requests that the version failed");
         Self {
             absolute_error,
             squared_error,
@@ -76,6 +71,7 @@ impl LiveFigures {
             awaiting,
             matured,
             forgotten,
+            failed,
         }
     }
 
@@ -91,7 +87,7 @@ impl LiveFigures {
             &self.awaiting,
         ];
         figures.into_iter().for_each(Figure::clear);
-        [&self.matured, &self.forgotten].into_iter().for_each(Count::clear);
+        [&self.matured, &self.forgotten, &self.failed].into_iter().for_each(Count::clear);
         for (model, version, figures) in all {
             let labels = VersionLabels { model: model.as_str().to_owned(), version: version.0 };
             for (figure, value) in [
@@ -109,6 +105,7 @@ impl LiveFigures {
             }
             self.matured.get_or_create(&labels).inc_by(figures.matured_total);
             self.forgotten.get_or_create(&labels).inc_by(figures.forgotten_total);
+            self.failed.get_or_create(&labels).inc_by(figures.failed_total);
         }
     }
 }

@@ -38,6 +38,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use triton::TritonAliases;
 
+/// Which version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabels {
+    model: String,
+    version: u32,
+}
+
 /// The label of a model that is not in the catalogue: no model can have this name.
 const UNKNOWN_MODEL: &str = "-";
 

@@ -1,5 +1,6 @@
 //! What the versions of a split did, by version: their names stand in the models folder, so there are few.
 
+use super::VersionLabels;
 use crate::traffic::{Missing, Role, SplitAnswer};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -8,22 +9,16 @@ use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VersionLabels {
+struct PartLabels {
     model: String,
-    version: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ShadowLabels {
-    model: String,
-    version: String,
+    version: u32,
     result: &'static str,
 }
 
 /// The figures of all splits.
 pub(super) struct SplitFigures {
-    canary: Family<VersionLabels, Counter>,
-    shadow: Family<ShadowLabels, Counter>,
+    canary: Family<PartLabels, Counter>,
+    shadow: Family<PartLabels, Counter>,
     difference: Family<VersionLabels, Counter<f64, AtomicU64>>,
     values: Family<VersionLabels, Counter>,
 }
@@ -38,7 +33,7 @@ impl SplitFigures {
         };
         registry.register(
             "spinwell_canary",
-            "Requests that a canary version answered",
+            "Requests sent to a canary version: answered, refused for want of time or room (dropped), or failed",
             figures.canary.clone(),
         );
         registry.register(
@@ -60,18 +55,18 @@ impl SplitFigures {
     }
 
     pub(super) fn count(&self, answer: &SplitAnswer<'_>) {
-        let (model, version) = (answer.model.name.to_string(), answer.model.version_text().to_owned());
-        let labels = VersionLabels { model: model.clone(), version: version.clone() };
-        if answer.role == Role::Canary {
-            self.canary.get_or_create(&labels).inc();
-            return;
-        }
+        let (model, version) = (answer.model.name.to_string(), answer.model.version.0);
+        let labels = VersionLabels { model: model.clone(), version };
         let result = match answer.result {
             Ok(_) => "answered",
             Err(Missing::Dropped) => "dropped",
             Err(Missing::Failed) => "failed",
         };
-        self.shadow.get_or_create(&ShadowLabels { model, version, result }).inc();
+        let counted = match answer.role {
+            Role::Canary => &self.canary,
+            Role::Shadow => &self.shadow,
+        };
+        counted.get_or_create(&PartLabels { model, version, result }).inc();
         if let Some(difference) = answer.difference {
             self.difference.get_or_create(&labels).inc_by(difference.sum);
             self.values.get_or_create(&labels).inc_by(difference.values as u64);

@@ -7,12 +7,12 @@ use super::fold::Folded;
 use super::record::{Record, kept_phase};
 use super::{Durable, ENDED_KEPT, Entering, Held, Resident, Sequences, Turn, resident};
 use crate::models::Models;
-use spinwell_core::{Code, Fault, Millis, SequenceKey, UnixMillis};
+use spinwell_core::{Code, Fault, Millis, ModelHash, SequenceKey, UnixMillis};
 use spinwell_policy::sequence::Phase;
 use spinwell_protocol::SequenceLoad;
 use spinwell_runtime::clock;
 use spinwell_store::{Position, SequenceRow};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -282,7 +282,16 @@ fn row(key: &SequenceKey, resident: &Resident) -> SequenceRow {
     }
 }
 
-/// Brings into memory what the log holds beyond the database. Gives how many sequences that were.
+/// What was brought back.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// Sequences that go on whose newest steps only the log held.
+    pub(crate) sequences: usize,
+    /// Models that the log's records or the database's states are of, by name and hash.
+    pub(crate) models: HashSet<(String, ModelHash)>,
+}
+
+/// Brings into memory what the log holds beyond the database.
 ///
 /// # Errors
 /// Where log or database cannot be read. A sequence whose model is not here stays in the log, and is told of.
@@ -291,8 +300,10 @@ pub(crate) fn restore(
     durable: &Durable,
     models: &Models,
     runtime: &Handle,
-) -> Result<usize, Fault> {
+) -> Result<Restored, Fault> {
     let mut all: HashMap<SequenceKey, Folded> = HashMap::new();
+    let kept = runtime.block_on(durable.database.models_of_sequences()).map_err(|error| error.fault())?;
+    let mut restored = Restored { sequences: 0, models: kept.into_iter().collect() };
     let mut failed = None;
     let read = durable.log.read(Position(0), |position, entry| {
         let Some((record, key)) =
@@ -304,6 +315,9 @@ pub(crate) fn restore(
             ));
             return;
         };
+        if let Some(hash) = record.begins() {
+            restored.models.insert((key.model.to_string(), hash));
+        }
         let folded = all.entry(key).or_insert_with_key(|key| {
             let row = runtime.block_on(durable.database.sequence(key)).unwrap_or_else(|error| {
                 failed = Some(error.fault());
@@ -317,11 +331,10 @@ pub(crate) fn restore(
     if let Some(fault) = failed {
         return Err(fault);
     }
-    let mut restored = 0;
     for (key, folded) in all {
         match folded.into_resident() {
             Ok(Some(resident)) => {
-                restored += usize::from(resident.known.phase == Phase::Live);
+                restored.sequences += usize::from(resident.known.phase == Phase::Live);
                 sequences.table.insert(key, Held::Here(Box::new(resident)));
             }
             Ok(None) => {}

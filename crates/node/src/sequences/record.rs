@@ -119,6 +119,15 @@ impl<'r> Record<'r> {
         postcard::from_bytes(bytes).ok().filter(|record: &Self| record.layout == LAYOUT)
     }
 
+    /// The model that a state begins with here.
+    pub(crate) fn begins(&self) -> Option<ModelHash> {
+        match self.change {
+            Change::Step { begins, .. } => begins.map(ModelHash),
+            Change::Put { hash, .. } => Some(ModelHash(hash)),
+            Change::Remove => None,
+        }
+    }
+
     /// The sequence that it is of.
     pub(crate) fn key(&self) -> Option<SequenceKey> {
         Some(SequenceKey {

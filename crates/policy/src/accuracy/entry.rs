@@ -172,6 +172,8 @@ pub(super) struct Entry {
     born: Millis,
     /// Rows of the sequence up to the one that was forecast from.
     rows_end: u64,
+    /// The sequence was begun anew since, or its state replaced: its rows do not follow from here.
+    is_of_earlier_run: bool,
     targets: usize,
     /// `[horizon, targets]`; NaN where it is not known, which no truth can be.
     truths: Vec<f32>,
@@ -181,7 +183,8 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(key: Key, ordinal: u64, shape: Shape, rows_end: u64, born: Millis) -> Self {
         let (targets, forecasts) = (shape.targets, Vec::with_capacity(1));
-        Self { key, ordinal, born, rows_end, targets, truths: Vec::new(), forecasts }
+        let (is_of_earlier_run, truths) = (false, Vec::new());
+        Self { key, ordinal, born, rows_end, is_of_earlier_run, targets, truths, forecasts }
     }
 
     pub(super) fn key(&self) -> &Key {
@@ -194,6 +197,19 @@ impl Entry {
 
     pub(super) fn rows_end(&self) -> u64 {
         self.rows_end
+    }
+
+    pub(super) fn is_of_earlier_run(&self) -> bool {
+        self.is_of_earlier_run
+    }
+
+    pub(super) fn leave_run(&mut self) {
+        self.is_of_earlier_run = true;
+    }
+
+    /// The run that is under way has made the same forecast, `rows_end` rows after its first.
+    pub(super) fn join_run(&mut self, rows_end: u64) {
+        (self.is_of_earlier_run, self.rows_end) = (false, rows_end);
     }
 
     pub(super) fn targets(&self) -> usize {

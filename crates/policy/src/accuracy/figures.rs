@@ -70,6 +70,8 @@ pub struct Figures {
     pub awaiting: u64,
     /// Forecasts that were forgotten before all of their truth was known.
     pub forgotten_total: u64,
+    /// Requests that it failed, so that there is no forecast to judge.
+    pub failed_total: u64,
 }
 
 /// What is counted of one version.
@@ -79,6 +81,7 @@ struct Version {
     matured_total: u64,
     awaiting: u64,
     forgotten_total: u64,
+    failed_total: u64,
     /// When it was last counted, by the model's own count.
     used: u64,
 }
@@ -107,6 +110,7 @@ impl Version {
             skill: (naive > 0.0).then(|| 1.0 - beside_naive / naive),
             awaiting: self.awaiting,
             forgotten_total: self.forgotten_total,
+            failed_total: self.failed_total,
         }
     }
 }
@@ -132,6 +136,10 @@ impl ModelFigures {
 
     pub(super) fn count_forgotten(&mut self, version: ModelVersion) {
         self.version(version).forgotten_total += 1;
+    }
+
+    pub(super) fn count_failed(&mut self, version: ModelVersion) {
+        self.version(version).failed_total += 1;
     }
 
     /// Counts values of a version whose truth is known, the last of a forecast or not.
@@ -171,7 +179,14 @@ impl ModelFigures {
     }
 
     pub(super) fn comparisons(&self) -> Vec<Comparison> {
-        self.pairs.iter().map(|(&(version, against), pair)| pair.compare(version, against)).collect()
+        let failed =
+            |version: ModelVersion| self.versions.get(&version).map_or(0, |counted| counted.failed_total);
+        let one = |(&(version, against), pair): (&(ModelVersion, ModelVersion), &Pair)| Comparison {
+            failed_total: failed(version),
+            against_failed_total: failed(against),
+            ..pair.compare(version, against)
+        };
+        self.pairs.iter().map(one).collect()
     }
 
     fn version(&mut self, version: ModelVersion) -> &mut Version {

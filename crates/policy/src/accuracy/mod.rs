@@ -10,7 +10,9 @@
 //! * *Versions are compared on the same truths* (`paired`): two averages over different requests say little, the difference
 //!   over the same requests a lot.
 //!
-//! In a sequence the rows of a later step are the truth for earlier ones; they are matched as they come.
+//! In a sequence the rows of a later step are the truth for earlier ones; they are matched as they come. A sequence that is
+//! begun anew uses its numbers again: what stands under them is then of an earlier run, and no rows are matched with it,
+//! whether or not each step of the new one is answered.
 //!
 //! ```
 //! use spinwell_core::{Millis, ModelVersion, TenantId};
@@ -54,7 +56,7 @@ pub struct Limits {
 }
 
 /// Under what a forecast is remembered.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// Whose it is.
     pub tenant: TenantId,
@@ -65,7 +67,7 @@ pub struct Key {
 }
 
 /// What a caller calls a forecast.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// A window of a request.
     Request {
@@ -139,8 +141,8 @@ pub struct Memory {
     limits: Limits,
     /// By age: a forecast's number is higher than that of all older ones.
     entries: BTreeMap<u64, Entry>,
-    /// Where they are.
-    ordinals: HashMap<Key, u64>,
+    /// Where they are. In order, so that the steps of a sequence stand together.
+    ordinals: BTreeMap<Key, u64>,
     /// The number of the next.
     next: u64,
     /// What `entries` and `ordinals` hold.
@@ -155,7 +157,7 @@ impl Memory {
         Self {
             limits,
             entries: BTreeMap::new(),
-            ordinals: HashMap::new(),
+            ordinals: BTreeMap::new(),
             next: 0,
             bytes: 0,
             models: HashMap::new(),
@@ -172,6 +174,7 @@ impl Memory {
             .and_then(|ordinal| self.entries.get(&ordinal))
             .map(|entry| entry.relation(version, &forecast));
         if relation == Some(Relation::Same) {
+            self.confirm(key, &forecast);
             return;
         }
         let figures = self.models.entry(key.model.clone()).or_default();
@@ -206,6 +209,18 @@ impl Memory {
         }
     }
 
+    /// The same forecast again. Where an earlier run of its sequence made it, it stands in the chain of this one from now on.
+    fn confirm(&mut self, key: &Key, forecast: &Forecast) {
+        let Some(ordinal) = self.ordinals.get(key).copied() else { return };
+        if !self.entries.get(&ordinal).is_some_and(Entry::is_of_earlier_run) {
+            return;
+        }
+        let rows_end = forecast.fed().map_or(0, |fed| self.follow(key, fed));
+        if let Some(entry) = self.entries.get_mut(&ordinal) {
+            entry.join_run(rows_end);
+        }
+    }
+
     /// A new entry, behind the step of its sequence that comes before it.
     fn begin(&mut self, key: &Key, forecast: &Forecast, now: Millis) -> u64 {
         let rows_end = forecast.fed().map_or(0, |fed| self.follow(key, fed));
@@ -227,7 +242,8 @@ impl Memory {
         let mut rows_before = None;
         for step in (1..step).rev() {
             let ordinal = key.step(step).and_then(|key| ordinals.get(&key).copied());
-            let Some(entry) = ordinal.and_then(|ordinal| entries.get_mut(&ordinal)) else { break };
+            let entry = ordinal.and_then(|ordinal| entries.get_mut(&ordinal));
+            let Some(entry) = entry.filter(|entry| !entry.is_of_earlier_run()) else { break };
             let before = *rows_before.get_or_insert(entry.rows_end());
             // What lies between this forecast's last row and the rows that are new.
             let passed = usize::try_from(before.saturating_sub(entry.rows_end())).unwrap_or(usize::MAX);
@@ -264,11 +280,27 @@ impl Memory {
         entry.observe(passed, values, figures)
     }
 
+    /// The sequence of this step goes on from another state, or may: what it forecast until now keeps waiting for truths that are
+    /// told by its steps' numbers, and no rows that come from now on are matched with it.
+    pub fn begin_run(&mut self, key: &Key) {
+        let (Some(first), Some(last)) = (key.step(0), key.step(u64::MAX)) else { return };
+        for ordinal in self.ordinals.range(first..=last).map(|(_, ordinal)| ordinal) {
+            if let Some(entry) = self.entries.get_mut(ordinal) {
+                entry.leave_run();
+            }
+        }
+    }
+
     /// Forgets what was forecast there, because what comes next does not follow from it.
     pub fn break_at(&mut self, key: &Key) {
         if let Some(ordinal) = self.ordinals.get(key).copied() {
             self.forget(ordinal);
         }
+    }
+
+    /// Counts a request that a version failed.
+    pub fn count_failed(&mut self, model: &ModelName, version: ModelVersion) {
+        self.models.entry(model.clone()).or_default().count_failed(version);
     }
 
     /// The figures of a model's versions, by version.

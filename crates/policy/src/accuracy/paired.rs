@@ -64,8 +64,12 @@ pub struct Comparison {
     pub mean_difference: Option<f64>,
     /// The 99 % interval of that mean, once there are enough requests.
     pub interval: Option<(f64, f64)>,
-    /// What follows.
+    /// What follows, of the requests that both have forecast.
     pub verdict: Verdict,
+    /// Requests that `version` failed, whether or not the other one was asked: they are in no difference.
+    pub failed_total: u64,
+    /// Those that `against` failed.
+    pub against_failed_total: u64,
 }
 
 /// The differentials of two versions.
@@ -102,7 +106,18 @@ impl Pair {
             Some((lower, _)) if lower > 0.0 => Verdict::Worse,
             Some(_) => Verdict::NoDifferenceYet,
         };
-        Comparison { version, against, requests, requests_min, mean_difference, interval, verdict }
+        let (failed_total, against_failed_total) = (0, 0);
+        Comparison {
+            version,
+            against,
+            requests,
+            requests_min,
+            mean_difference,
+            interval,
+            verdict,
+            failed_total,
+            against_failed_total,
+        }
     }
 }
 

@@ -190,6 +190,68 @@ fn the_rows_of_a_step_are_the_truth_for_those_before_it() {
 }
 
 #[test]
+fn a_step_without_an_answer_leaves_nothing_of_an_earlier_run_in_the_chain() {
+    let run = |skipped: u64| {
+        let mut memory = memory(1 << 20);
+        for number in 1..=4 {
+            memory.remember(&step(number), V1, fed(&[number as f32], &[0.0, 0.0]), Millis(0));
+        }
+        let before = figures(&memory, V1).values;
+        // Begun anew with other rows; one step is never answered.
+        memory.begin_run(&step(1));
+        for number in (1..=4).filter(|number| *number != skipped) {
+            memory.remember(&step(number), V1, fed(&[100.0 + number as f32], &[100.0, 100.0]), Millis(0));
+        }
+        (memory, before)
+    };
+    // Without a gap: 1 + 2 + 2 values. With one: only what follows without it.
+    for (skipped, wanted) in [(0, 5), (1, 3), (2, 1), (3, 1)] {
+        let (memory, before) = run(skipped);
+        let found = figures(&memory, V1);
+        assert_eq!((before, found.values - before), (5, wanted), "without an answer to {skipped}");
+        assert!(memory.bytes() > 0);
+        // 1, 2, 3, 4 were five errors of 2 or more for the first run; the second is within 4 of the truth.
+        assert!(found.mean_absolute_error.unwrap() < 4.0, "{found:?}");
+    }
+    // A truth that is told by the number still finds what the earlier run forecast.
+    let (mut memory, _) = run(4);
+    assert_eq!(memory.observe(&step(4), 1, &[5.0], 1, Millis(0)).unwrap().matched, 1);
+}
+
+#[test]
+fn the_same_run_again_follows_itself_and_its_truths_count_once() {
+    let mut memory = memory(1 << 20);
+    let mut run = |first: &[f32]| {
+        memory.begin_run(&step(1));
+        memory.remember(&step(1), V1, fed(first, &[2.0, 3.0]), Millis(0));
+        memory.remember(&step(2), V1, fed(&[2.5], &[3.0, 4.0]), Millis(0));
+        memory.remember(&step(3), V1, fed(&[3.5], &[4.0, 5.0]), Millis(0));
+        figures(&memory, V1).values
+    };
+    assert_eq!(run(&[1.0]), 3);
+    assert_eq!(run(&[1.0]), 3);
+    // The same forecasts after more rows: steps count from the new first one.
+    assert_eq!(run(&[0.0, 1.0]), 3);
+}
+
+#[test]
+fn failures_are_counted_by_version_and_stand_beside_a_comparison() {
+    let mut memory = memory(1 << 20);
+    for index in 0..3 {
+        let a = request(&index.to_string());
+        memory.remember(&a, V1, forecast(&[1.0]), Millis(0));
+        memory.remember(&a, V2, forecast(&[2.0]), Millis(0));
+        memory.observe(&a, 1, &[1.0], 1, Millis(0)).unwrap();
+        memory.count_failed(&model(), V2);
+    }
+    memory.count_failed(&model(), ModelVersion(3));
+    let failed = |version| figures(&memory, version).failed_total;
+    assert_eq!((failed(V1), failed(V2), failed(ModelVersion(3))), (0, 3, 1));
+    let [found] = memory.comparisons(&model())[..] else { panic!("one comparison") };
+    assert_eq!((found.requests, found.failed_total, found.against_failed_total), (3, 3, 0));
+}
+
+#[test]
 fn versions_without_end_do_not_fill_the_memory() {
     let mut memory = memory(1 << 20);
     for version in 1..=100 {

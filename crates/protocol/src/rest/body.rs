@@ -5,15 +5,40 @@
 //! way to ask for memory.
 
 use super::numbers::{Numbers, NumbersSeed};
-use crate::{Datatype, ParameterValue, Parameters};
+use crate::{Datatype, ParameterValue, Parameters, reason};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use spinwell_core::{Code, Fault};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 /// Entries of any list or map in a request's JSON. The largest real request has five outputs.
 pub(crate) const ENTRIES_MAX: usize = 64;
+
+/// Reads the frame of a call that is a list of `what`: at least one, at most `most`, as `count` tells.
+pub(super) fn read_frame<'b, T: Deserialize<'b>>(
+    body: &'b [u8],
+    what: &str,
+    most: usize,
+    count: impl FnOnce(&T) -> usize,
+) -> Result<T, Fault> {
+    let call: T = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Fault::new(
+            Code::RequestInvalid,
+            format!("the body holds no {what}, {{\"{what}\": [...]}}: {}", reason(&error)),
+        ),
+        _ => Fault::new(Code::JsonMalformed, format!("the body is not JSON: {error}")),
+    })?;
+    let wrong = match count(&call) {
+        0 => format!("there are no {what}; send at least one"),
+        many if many > most => {
+            format!("there are {many} {what}, at most {most} are taken; send several calls")
+        }
+        _ => return Ok(call),
+    };
+    Err(Fault::new(Code::RequestInvalid, wrong))
+}
 
 /// The request.
 #[derive(Deserialize)]

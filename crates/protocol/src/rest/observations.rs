@@ -3,7 +3,7 @@
 //! The body is read like a batch call's: first the frame, then each observation by itself, so that what is wrong with one is
 //! told in its place.
 
-use super::body::bounded_by;
+use super::body::{bounded_by, read_frame};
 use super::numbers::{Numbers, NumbersSeed, Trouble};
 use super::predictions::NumberOrText;
 use crate::call::checked_id;
@@ -33,23 +33,7 @@ impl<'b> ObservationCall<'b> {
     /// # Errors
     /// Where the body is no such call, or has no observation or more than `observations_max`.
     pub fn read(body: &'b [u8], observations_max: usize) -> Result<Self, Fault> {
-        let call: Self = serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Fault::new(
-                Code::RequestInvalid,
-                format!("the body holds no observations, {{\"observations\": [...]}}: {}", reason(&error)),
-            ),
-            _ => Fault::new(Code::JsonMalformed, format!("the body is not JSON: {error}")),
-        })?;
-        match call.observations.len() {
-            0 => Err(Fault::new(Code::RequestInvalid, "there are no observations; send at least one")),
-            many if many > observations_max => Err(Fault::new(
-                Code::RequestInvalid,
-                format!(
-                    "there are {many} observations, at most {observations_max} are taken; send several calls"
-                ),
-            )),
-            _ => Ok(call),
-        }
+        read_frame(body, "observations", observations_max, |call: &Self| call.observations.len())
     }
 }
 
@@ -262,6 +246,8 @@ pub struct LiveVersion {
     pub awaiting: u64,
     /// Forecasts that were forgotten before all of their truth was known.
     pub forgotten_total: u64,
+    /// Requests that the version failed, so that there is no forecast to judge.
+    pub failed_total: u64,
 }
 
 /// A version beside an older one, on the requests that both have forecast.
@@ -281,6 +267,10 @@ pub struct LiveComparison {
     pub interval: Option<[f64; 2]>,
     /// `better`, `worse`, `no difference yet` or `not enough data`.
     pub verdict: &'static str,
+    /// Requests that `version` failed: they are in no difference.
+    pub failed_total: u64,
+    /// Those that `against` failed.
+    pub against_failed_total: u64,
 }
 
 /// The live figures of a model as JSON.

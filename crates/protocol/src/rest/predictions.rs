@@ -3,7 +3,7 @@
 //! The body is read in two steps. First the frame, whose faults are the caller's of the whole call; then each request by
 //! itself, so that what is wrong with one is told in its place and costs the others nothing.
 
-use super::body::{bounded, bounded_by};
+use super::body::{bounded, bounded_by, read_frame};
 use super::encode::AnswerParameters;
 use super::numbers::{Numbers, NumbersSeed};
 use crate::call::checked_id;
@@ -65,23 +65,7 @@ impl<'b> BatchCall<'b> {
     /// # Errors
     /// Where the body is no batch call, or has no request or more than `requests_max`.
     pub fn read(body: &'b [u8], requests_max: usize) -> Result<Self, Fault> {
-        let call: Self = serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Fault::new(
-                Code::RequestInvalid,
-                format!("the body is no batch call, {{\"requests\": [...]}}: {}", reason(&error)),
-            ),
-            _ => Fault::new(Code::JsonMalformed, format!("the body is not JSON: {error}")),
-        })?;
-        match call.requests.len() {
-            0 => Err(Fault::new(Code::RequestInvalid, "the batch call has no requests; send at least one")),
-            many if many > requests_max => Err(Fault::new(
-                Code::RequestInvalid,
-                format!(
-                    "the batch call has {many} requests, at most {requests_max} are taken; send several calls"
-                ),
-            )),
-            _ => Ok(call),
-        }
+        read_frame(body, "requests", requests_max, |call: &Self| call.requests.len())
     }
 }
 
