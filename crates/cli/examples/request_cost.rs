@@ -220,7 +220,7 @@ impl Served {
         InferRequest {
             model: self.model.clone(),
             series: call.series.clone(),
-            outputs: call.outputs.clone(),
+            outputs: call.outputs,
             deadline: clock::now() + Duration::from_secs(10),
             priority: Priority::Normal,
             is_spare: false,
