@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving request-cost crash accuracy fuzz bench-engine clean
+.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving request-cost crash overload reload soak \
+  idle-sequences accuracy fuzz bench-engine clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -15,6 +16,10 @@ help:
 	@echo "make bench-serving  serving beside tritonserver, pytriton and MLServer, as docs/results/serving.md (about 15 minutes)"
 	@echo "make request-cost   what a request costs stage by stage, in time and allocations, as docs/results/request-cost.md"
 	@echo "make crash        live sequences under load while the server is killed: no step lost or doubled, answers equal to the bit"
+	@echo "make overload     three times what the server can answer: goodput, refusals, recovery, as docs/results/overload.md (3 minutes)"
+	@echo "make reload       a model file exchanged every second under load, every answer checked, as docs/results/reload.md"
+	@echo "make soak         SOAK_SECONDS=1200 at RATE=2000 a second: all counted, memory flat, as docs/results/soak.md"
+	@echo "make idle-sequences  COUNT=1000000 sequences begun and left alone, as docs/results/idle-sequences.md"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
 demo:
@@ -70,6 +75,26 @@ crash:
 	@scripts/need.sh build python
 	cargo build --release --quiet
 	@scripts/crash.sh
+
+overload:
+	@scripts/need.sh build python
+	cargo build --release --quiet
+	@python3 scripts/overload.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" $${OUT:+--out "$$OUT"}
+
+reload:
+	@scripts/need.sh build python
+	cargo build --release --quiet
+	@target/venv/bin/python scripts/reload.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" $${OUT:+--out "$$OUT"}
+
+soak:
+	@scripts/need.sh build python
+	cargo build --release --quiet
+	@python3 scripts/soak.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" $${OUT:+--out "$$OUT"}
+
+idle-sequences:
+	@scripts/need.sh build python
+	cargo build --release --quiet
+	@python3 scripts/idle-sequences.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" $${OUT:+--out "$$OUT"}
 
 bench-engine:
 	@scripts/need.sh build peers

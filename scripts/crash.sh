@@ -62,10 +62,10 @@ python3 - "$work/calm.json" "$work/rough.json" <<'PY'
 import json, sys
 calm, rough = (json.load(open(path)) for path in sys.argv[1:])
 for name, one in (("undisturbed", calm), ("disturbed", rough)):
-    print(f"{name:12} answered {one['answered']}, failed {one['failed']}, unanswered {one['unanswered']}, "
+    print(f"{name:12} answered {one['answered']}, failed {one['refused'] + one['failed']}, unanswered {one['unanswered']}, "
           f"sent again {one['sent_again']}, digest of all answers {one['answers_digest']}, "
           f"P50 {one['latency_ms']['p50']:.2f} ms, longest {one['latency_ms']['max']:.0f} ms")
-whole = all(one["failed"] == one["unanswered"] == one["never_sent"] == 0 for one in (calm, rough))
+whole = all(one["refused"] == one["failed"] == one["unanswered"] == one["never_sent"] == 0 for one in (calm, rough))
 same = calm["answers_digest"] == rough["answers_digest"] and calm["answered"] == rough["answered"]
 if not (whole and same and rough["sent_again"] > 0):
     sys.exit("NOT the same, or nothing was under way when the server was killed")

@@ -41,9 +41,10 @@ fn page(run: &Run) -> String {
 
 fn summary(run: &Run) -> String {
     let tally = &run.tally;
-    let failed: u64 = tally.failures.values().sum();
+    let (refused, failed) = (tally.refused.count(), tally.failed_count());
     format!(
-        "{} requests a second were answered for {} seconds, half of them within {} ms and 99 % within {} ms; {failed} failed.",
+        "{} requests a second were answered for {} seconds, half of them within {} ms and 99 % within {} ms; {refused} were \
+         refused for now, {failed} failed.",
         number(run.rate_answered()),
         number(run.elapsed.as_secs_f64()),
         number(tally.answered.quantile(0.5)),
@@ -65,8 +66,8 @@ fn cards(run: &Run) -> Vec<Card> {
             }
         })
         .collect();
-    let failed: u64 = run.tally.failures.values().sum();
-    let all = run.tally.answered.count() + failed;
+    let failed = run.tally.failed_count();
+    let all = run.tally.measured();
     let share = failed as f64 / all.max(1) as f64;
     cards.push(Card {
         name: "failed",
@@ -126,7 +127,8 @@ fn over_time(run: &Run) -> String {
     let axis =
         |title: &str, end: f64| Axis { title: title.to_owned(), ends: (0.0, end), ticks: Ticks::Numbers };
     let time = || Axis { title: "second".to_owned(), ends: (1.0, last), ticks: Ticks::Whole };
-    let (answered, failed) = (line(|second| second.answered as f64), line(|second| second.failed as f64));
+    let (answered, failed) =
+        (line(|second| second.answered as f64), line(|second| (second.refused + second.failed) as f64));
     let (p50, p99, longest) =
         (line(|second| second.p50), line(|second| second.p99), line(|second| second.max));
     let throughput = Chart {
@@ -147,8 +149,8 @@ fn over_time(run: &Run) -> String {
     };
     let throughput = Figure::half(
         "Throughput".to_owned(),
-        "Requests answered, and failed, in each second.".to_owned(),
-        vec![Key::line(Tone::Truth, "answered"), Key::line(Tone::Forecast, "failed")],
+        "Requests answered, and refused or failed, in each second.".to_owned(),
+        vec![Key::line(Tone::Truth, "answered"), Key::line(Tone::Forecast, "refused or failed")],
         &throughput,
     );
     let latency = Figure::half(

@@ -100,7 +100,8 @@ pub(crate) fn table(run: &Run) -> Vec<String> {
         lines.push("failed    0".to_owned());
     }
     for (code, count) in &tally.failures {
-        lines.push(format!("failed    {count} {code}"));
+        let word = if says_again(code) { "refused" } else { "failed" };
+        lines.push(format!("{word:9} {count} {code}"));
     }
     if run.unanswered() + run.driven.left > 0 {
         let (unanswered, left) = (run.unanswered(), run.driven.left);
@@ -126,9 +127,11 @@ pub(crate) fn table(run: &Run) -> Vec<String> {
         }
         lines.push(aligned(&rows));
     }
-    if tally.failed_count() > 0 {
-        let [p50, p99] = [0.5, 0.99].map(|share| figure(tally.failed.quantile(share)));
-        lines.push(format!("refused or failed after P50 {p50} ms, P99 {p99} ms"));
+    for (word, latencies) in [("refused", &tally.refused), ("failed", &tally.failed)] {
+        if latencies.count() > 0 {
+            let [p50, p99] = [0.5, 0.99].map(|share| figure(latencies.quantile(share)));
+            lines.push(format!("{word:9} after P50 {p50} ms, P99 {p99} ms"));
+        }
     }
     if let Some(counted) = run.server_counted {
         let sent = run.sent_to_server();
@@ -153,7 +156,10 @@ pub(crate) fn json(run: &Run) -> Value {
     let seconds: Vec<Value> = tally
         .seconds
         .iter()
-        .map(|s| json!({"answered": s.answered, "failed": s.failed, "p50_ms": s.p50, "p99_ms": s.p99, "max_ms": s.max}))
+        .map(|s| {
+            json!({"answered": s.answered, "refused": s.refused, "failed": s.failed, "p50_ms": s.p50, "p99_ms": s.p99,
+                "max_ms": s.max})
+        })
         .collect();
     json!({
         "url": run.url,
@@ -167,6 +173,7 @@ pub(crate) fn json(run: &Run) -> Value {
         "sequences": run.sequences,
         "seconds": run.elapsed.as_secs_f64(),
         "answered": tally.answered.count(),
+        "refused": tally.refused.count(),
         "failed": tally.failed_count(),
         "failures": tally.failures,
         "unanswered": run.unanswered(),
@@ -177,6 +184,7 @@ pub(crate) fn json(run: &Run) -> Value {
         "predictions_per_second": run.per_second(tally.predictions),
         "latency_ms": latencies(&tally.answered),
         "service_ms": latencies(&tally.service),
+        "refused_ms": latencies(&tally.refused),
         "failed_ms": latencies(&tally.failed),
         "sent": run.sent_to_server(),
         "server_counted": run.server_counted,
@@ -196,7 +204,7 @@ pub(crate) fn verdict(run: &Run) -> Result<(), Fault> {
     let failed: u64 = failures.map(|(_, count)| count).sum();
     let lost = failed + run.unanswered() + run.driven.left;
     if lost > 0 {
-        let all = run.tally.answered.count() + run.tally.failed_count() + run.unanswered() + run.driven.left;
+        let all = run.tally.measured() + run.unanswered() + run.driven.left;
         let share = percent(lost as f64 / all.max(1) as f64);
         let message = format!("{lost} of {all} requests failed or were never sent ({share})");
         return Err(Fault::new(Code::Unreachable, message));

@@ -21,7 +21,7 @@ pub(crate) enum Ended {
         /// Requests of the call that failed, by code.
         refused: Vec<String>,
     },
-    /// Refused or failed, with the server's code or what the client saw.
+    /// Refused or failed, with the server's code or what the client saw. It is a refusal where the code says to try again.
     Failed(String),
 }
 
@@ -30,6 +30,8 @@ pub(crate) enum Ended {
 pub(crate) struct Second {
     /// Requests answered.
     pub(crate) answered: u64,
+    /// Requests that were refused with a code that says to try again.
+    pub(crate) refused: u64,
     /// Requests that failed.
     pub(crate) failed: u64,
     /// Latencies of answers, in milliseconds: half are below, 99 % are below, the longest.
@@ -76,6 +78,20 @@ impl Latencies {
     }
 }
 
+/// The second that is being counted.
+#[derive(Debug, Clone)]
+struct InSecond {
+    refused: u64,
+    failed: u64,
+    answered: Latencies,
+}
+
+impl InSecond {
+    fn new() -> Self {
+        Self { refused: 0, failed: 0, answered: Latencies::new() }
+    }
+}
+
 /// Everything that was counted of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
@@ -83,16 +99,18 @@ pub(crate) struct Tally {
     /// When the newest request ended: until then was measured, however long ago the last was due.
     pub(crate) last: Instant,
     second: usize,
-    in_second: (u64, u64, Latencies),
+    in_second: InSecond,
     /// One after the other.
     pub(crate) seconds: Vec<Second>,
     /// Latencies of answered requests, from when they should have been sent.
     pub(crate) answered: Latencies,
     /// The same, from when they were sent.
     pub(crate) service: Latencies,
-    /// Latencies of failed requests, from when they were sent.
+    /// Latencies of requests that were refused for now, from when they were sent.
+    pub(crate) refused: Latencies,
+    /// The same of those that failed.
     pub(crate) failed: Latencies,
-    /// Failures by code.
+    /// Refusals and failures by code.
     pub(crate) failures: BTreeMap<String, u64>,
     /// Predictions in all answers.
     pub(crate) predictions: u64,
@@ -109,10 +127,11 @@ impl Tally {
             from,
             last: from,
             second: 0,
-            in_second: (0, 0, Latencies::new()),
+            in_second: InSecond::new(),
             seconds: Vec::new(),
             answered: Latencies::new(),
             service: Latencies::new(),
+            refused: Latencies::new(),
             failed: Latencies::new(),
             failures: BTreeMap::new(),
             predictions: 0,
@@ -139,15 +158,20 @@ impl Tally {
                 self.predictions += predictions;
                 self.answered.record(latency);
                 self.service.record(done.saturating_duration_since(sent));
-                self.in_second.0 += 1;
-                self.in_second.2.record(latency);
+                self.in_second.answered.record(latency);
                 for code in refused {
                     *self.failures.entry(code.clone()).or_default() += 1;
                 }
             }
             Ended::Failed(code) => {
-                self.failed.record(done.saturating_duration_since(sent));
-                self.in_second.1 += 1;
+                let took = done.saturating_duration_since(sent);
+                if says_again(code) {
+                    self.refused.record(took);
+                    self.in_second.refused += 1;
+                } else {
+                    self.failed.record(took);
+                    self.in_second.failed += 1;
+                }
                 *self.failures.entry(code.clone()).or_default() += 1;
             }
         }
@@ -155,15 +179,21 @@ impl Tally {
 
     /// Ends the second that is being counted.
     pub(crate) fn end_second(&mut self) {
-        let (answered, failed, latencies) = std::mem::replace(&mut self.in_second, (0, 0, Latencies::new()));
-        let [p50, p99] = [0.5, 0.99].map(|share| latencies.quantile(share));
-        self.seconds.push(Second { answered, failed, p50, p99, max: latencies.max() });
+        let InSecond { refused, failed, answered } = std::mem::replace(&mut self.in_second, InSecond::new());
+        let [p50, p99] = [0.5, 0.99].map(|share| answered.quantile(share));
+        let max = answered.max();
+        self.seconds.push(Second { answered: answered.count(), refused, failed, p50, p99, max });
         self.second += 1;
     }
 
-    /// Requests that failed as a whole.
+    /// Requests that failed as a whole, those refused for now not among them.
     pub(crate) fn failed_count(&self) -> u64 {
         self.failed.count()
+    }
+
+    /// Requests that ended and were measured, however they ended.
+    pub(crate) fn measured(&self) -> u64 {
+        self.answered.count() + self.refused.count() + self.failed.count()
     }
 }
 
@@ -186,15 +216,17 @@ mod tests {
         tally.record(at(50), at(50), at(500), &answered);
         tally.record(at(100), at(300), at(400), &answered);
         tally.record(at(200), at(200), at(2250), &Ended::Failed("SPW-QUEUE-FULL".to_owned()));
+        tally.record(at(210), at(210), at(2260), &Ended::Failed("client-timeout".to_owned()));
         tally.end_second();
-        assert_eq!((tally.ended, tally.warmup, tally.predictions, tally.failed_count()), (3, 1, 2, 1));
+        assert_eq!((tally.ended, tally.warmup, tally.predictions), (4, 1, 2));
+        assert_eq!((tally.measured(), tally.refused.count(), tally.failed_count()), (3, 1, 1));
         let near = |got: f64, wanted: f64| assert!((got / wanted - 1.0).abs() < 0.002, "{got} for {wanted}");
         near(tally.answered.quantile(0.99), 300.0);
         near(tally.service.quantile(0.5), 100.0);
-        near(tally.failed.max(), 2050.0);
-        let counted: Vec<_> = tally.seconds.iter().map(|second| (second.answered, second.failed)).collect();
-        assert_eq!(counted, [(1, 0), (0, 0), (0, 1)]);
+        near(tally.refused.max(), 2050.0);
+        let counted = |second: &Second| (second.answered, second.refused, second.failed);
+        assert_eq!(tally.seconds.iter().map(counted).collect::<Vec<_>>(), [(1, 0, 0), (0, 0, 0), (0, 1, 1)]);
         assert_eq!(tally.failures["SPW-QUEUE-FULL"], 1);
-        assert_eq!(tally.last, at(2250));
+        assert_eq!(tally.last, at(2260));
     }
 }

@@ -21,12 +21,13 @@ pub(crate) use readers::ReaderCounts;
 use crate::traffic::SplitAnswer;
 use gpu::GpuFigures;
 use live::LiveFigures;
-use model::{ModelSeries, RequestLabels};
+use model::{Boundaries, ModelSeries, REFUSAL_SECONDS, RequestLabels};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use readers::ReaderFamilies;
@@ -54,10 +55,17 @@ struct BatchCallLabels {
     phase: &'static str,
 }
 
+/// Why requests were refused or failed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: &'static str,
+}
+
 /// Counts outcomes and shows them to Prometheus.
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    refusals: Family<CodeLabels, Histogram, Boundaries>,
     batch_calls: Family<BatchCallLabels, Counter>,
     families: model::Families,
     readers: ReaderFamilies,
@@ -87,6 +95,12 @@ impl Metrics {
             "spinwell_requests",
             "Inference requests by how they ended: ok, cancelled or the error code",
             requests.clone(),
+        );
+        let refusals = Family::new_with_constructor(Boundaries(&REFUSAL_SECONDS));
+        registry.register(
+            "spinwell_refusal_duration_seconds",
+            "From a request's last byte in to its error's first byte out, of requests that were refused or failed",
+            refusals.clone(),
         );
         let batch_calls = Family::<BatchCallLabels, Counter>::default();
         registry.register(
@@ -138,6 +152,7 @@ impl Metrics {
             splits: SplitFigures::register(&mut registry),
             registry,
             requests,
+            refusals,
             batch_calls,
             families,
             readers,
@@ -238,7 +253,12 @@ impl OutcomeReader for Metrics {
                     self.series(name).count_answer(outcome);
                 }
             }
-            ResultClass::Failed(code) => self.count_failure(outcome, code.as_str()),
+            ResultClass::Failed(code) => {
+                let code = code.as_str();
+                self.count_failure(outcome, code);
+                let took = outcome.timings.total.as_seconds();
+                self.refusals.get_or_create(&CodeLabels { code }).observe(took);
+            }
             ResultClass::Cancelled => self.count_failure(outcome, "cancelled"),
         }
         self.statistics.count(outcome);

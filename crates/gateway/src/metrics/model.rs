@@ -16,6 +16,10 @@ pub(super) const REQUEST_SECONDS: [f64; 15] =
 const STAGE_SECONDS: [f64; 13] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0];
 
+/// Boundaries of the time that a refusal takes. The promise is a millisecond, so that one must stand among them.
+pub(super) const REFUSAL_SECONDS: [f64; 14] =
+    [0.000_05, 0.0001, 0.000_2, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
 /// Boundaries of the windows in a batch.
 const BATCH_WINDOWS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
@@ -43,7 +47,7 @@ pub(super) struct ModelLabels {
 
 /// A histogram with fixed boundaries.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Boundaries(&'static [f64]);
+pub(super) struct Boundaries(pub(super) &'static [f64]);
 
 impl MetricConstructor<Histogram> for Boundaries {
     fn new_metric(&self) -> Histogram {

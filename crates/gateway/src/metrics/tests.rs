@@ -1,6 +1,6 @@
 //! Metrics count outcomes and nothing else.
 
-use super::model::REQUEST_SECONDS;
+use super::model::{REFUSAL_SECONDS, REQUEST_SECONDS};
 use super::*;
 use crate::example::{catalogue, outcome};
 use spinwell_core::{BatchShare, Code};
@@ -46,11 +46,13 @@ fn a_bucket_ends_at_every_service_level_threshold() {
         assert!(REQUEST_SECONDS.contains(&threshold), "{threshold}");
     }
     assert!(REQUEST_SECONDS.is_sorted());
+    assert!(REFUSAL_SECONDS.is_sorted() && REFUSAL_SECONDS.contains(&0.001));
 }
 
 #[test]
 fn names_that_strangers_make_up_share_one_series() {
     let metrics = Metrics::new(&catalogue());
+    metrics.read(&outcome(ResultClass::Failed(Code::ModelNotFound)));
     let before = lines(&metrics).len();
     for number in 0..100 {
         let mut failed = outcome(ResultClass::Failed(Code::ModelNotFound));
@@ -60,6 +62,8 @@ fn names_that_strangers_make_up_share_one_series() {
     }
     let lines = lines(&metrics);
     assert_eq!(lines.len(), before + 1);
+    let took = r#"spinwell_refusal_duration_seconds_count{code="SPW-MODEL-NOT-FOUND"} 101"#;
+    assert!(lines.iter().any(|line| line == took), "a code is one series, whatever the model is called");
     let wanted = r#"spinwell_requests_total{model="-",protocol="grpc",code="SPW-MODEL-NOT-FOUND"} 100"#;
     assert!(lines.iter().any(|line| line == wanted));
 }
