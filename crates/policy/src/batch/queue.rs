@@ -193,11 +193,20 @@ impl<T> Queue<T> {
         if self.items.len() >= self.limits.len_max {
             return Err(Refusal::Full);
         }
-        let expected = self.speeds[request.lane].estimate(request.cost, now);
+        let speed = self.speeds[request.lane];
+        let alone = speed.estimate(request.cost, now);
+        let expected = speed.share(request.cost, self.limits.batch_max, self.longest(), now);
         let backlog = self.backlog_before(number, request.priority, now);
-        let is_hopeless = now + backlog + expected > request.deadline && backlog > Duration::ZERO;
-        let shedding = if model.is_apart(executors) { &model.shedding } else { &self.shedding };
-        if is_hopeless || shedding.is_on() && backlog > self.limits.target {
+        let is_hopeless = now + backlog + alone > request.deadline && backlog > Duration::ZERO;
+        let apart = model.is_apart(executors).then_some(number);
+        let age = self.oldest(apart).map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest));
+        let shedding = apart.map_or(&mut self.shedding, |model| &mut self.models.get_mut(model).shedding);
+        // Whoever is let in may still wait for the end of a batch, and should not be shed for that.
+        let is_too_much = shedding.is_closed(age, now) && backlog > self.limits.target / 2;
+        if is_too_much {
+            shedding.close(now);
+        }
+        if is_hopeless || is_too_much {
             return Err(Refusal::Backlog { takes: backlog });
         }
         let arrival = self.next_arrival();
@@ -225,6 +234,24 @@ impl<T> Queue<T> {
     fn next_arrival(&mut self) -> u64 {
         self.arrivals += 1;
         self.arrivals - 1
+    }
+
+    /// A batch that takes as long as requests may wait would make those wait that come next.
+    fn longest(&self) -> Duration {
+        self.limits.target / 2
+    }
+
+    /// When the oldest came of those that wait: of a model that lives apart, or of all that do not.
+    fn oldest(&self, apart: Option<usize>) -> Option<Instant> {
+        let executors = self.executors();
+        let oldest = match apart {
+            Some(model) => self.models.get(model).waiting.first().copied(),
+            None => {
+                let together = self.models.iter().filter(|model| !model.is_apart(executors));
+                together.filter_map(|model| model.waiting.first().copied()).min()
+            }
+        };
+        Some(self.items.get(&oldest?)?.arrived)
     }
 
     fn executors(&self) -> usize {
@@ -347,10 +374,9 @@ impl<T> Queue<T> {
             let together = cost.plus(item.request.cost);
             let takes = self.speeds[lane].estimate(together, now);
             let end = now + takes;
-            // A batch that takes as long as requests may wait would make those wait that come next.
             let is_in_time = soonest.is_none_or(|soonest| end < soonest)
                 && end < item.request.deadline
-                && takes <= self.limits.target / 2;
+                && takes <= self.longest();
             if !ready.is_empty() && (!together.is_within(self.limits.batch_max) || !is_in_time) {
                 break;
             }
@@ -380,15 +406,8 @@ impl<T> Queue<T> {
     fn shed_of(&mut self, apart: Option<usize>, now: Instant, shed: &mut Vec<T>) {
         let executors = self.executors();
         loop {
-            let oldest = match apart {
-                Some(model) => self.models.get(model).waiting.first().copied(),
-                None => {
-                    let together = self.models.iter().filter(|model| !model.is_apart(executors));
-                    together.filter_map(|model| model.waiting.first().copied()).min()
-                }
-            };
-            let Some(oldest) = oldest.and_then(|oldest| self.items.get(&oldest)) else { return };
-            let age = now.saturating_duration_since(oldest.arrived);
+            let Some(oldest) = self.oldest(apart) else { return };
+            let age = now.saturating_duration_since(oldest);
             let is_due = match apart {
                 Some(model) => self.models.get_mut(model).shedding.is_due(age, now),
                 None => self.shedding.is_due(age, now),
