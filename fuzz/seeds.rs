@@ -24,6 +24,8 @@ fn main() -> Result<()> {
     write(&folder, "json_body", &requests::JSON)?;
     write(&folder, "binary_body", &requests::binary())?;
     write(&folder, "batch_call", &requests::BATCH)?;
+    write(&folder, "observations", &requests::OBSERVATIONS)?;
+    write(&folder, "traceparent", &requests::TRACEPARENTS)?;
     write(&folder, "grpc_message", &requests::messages())?;
     // Words that a fuzzer would take long to find.
     let quoted = |word: &&[u8]| word.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
