@@ -21,8 +21,23 @@ pub(crate) const BATCH: [&str; 3] = [
     r#"{"requests":[{"id":"c","model":"m","series":[1],"sequence_id":"x","sequence_start":true,"sequence_end":true,"sequence_step":3},{"model":"m","series":[[[1]]],"sequence_id":9}]}"#,
 ];
 
+/// Bodies with truths for earlier forecasts.
+pub(crate) const OBSERVATIONS: [&str; 4] = [
+    r#"{"observations":[{"request_id":"a","values":[[1.5],[-2e1]]},{"request_id":"gr\u00f6\u00dfe","window":3,"from_step":2,"values":[1,2,3]}]}"#,
+    r#"{"observations":[{"sequence_id":"x","sequence_step":12,"values":[[1,2],[3,4]]},7,null,{"values":[]}],"more":1}"#,
+    r#"{"observations":[{"values":[[0]],"sequence_step":18446744073709551615,"sequence_id":9,"from_step":18446744073709551615}]}"#,
+    r#"{"observations":[{"request_id":null,"sequence_id":"s","sequence_step":1,"values":[1e-300,3.4e38]},{"request_id":"a","values":[1e39]}]}"#,
+];
+
+/// Headers that name a caller's trace.
+pub(crate) const TRACEPARENTS: [&str; 3] = [
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "00-00000000000000000000000000000001-0000000000000001-00",
+    "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff-what-comes-later",
+];
+
 /// Words of JSON and of the protocol.
-pub(crate) const WORDS: [&[u8]; 24] = [
+pub(crate) const WORDS: [&[u8]; 27] = [
     b"NaN",
     b"-Infinity",
     b"1e400",
@@ -47,6 +62,9 @@ pub(crate) const WORDS: [&[u8]; 24] = [
     b"1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,",
     b"0\n",
     b"\n",
+    b"\"request_id\":\"a\",",
+    b"\"sequence_step\":1,",
+    b"\"values\":[[1]],",
 ];
 
 /// Bodies with binary tensors, behind a line with the length of their JSON; the last is raw.

@@ -2,12 +2,15 @@
 //! of each, which are never out of date because they have just been trained; CSV files of different makes; requests of
 //! every wire.
 
+#[path = "node.rs"]
+mod node;
 #[path = "requests.rs"]
 mod requests;
 #[allow(dead_code, reason = "only what makes seeds is used here, the rest by the engine's tests")]
 #[path = "../crates/engine/tests/it/support.rs"]
 mod support;
 
+use node::{sequences, settings, start_up};
 use spinwell_engine::{Family, Model};
 use std::io::Result;
 use std::path::{Path, PathBuf};
@@ -24,6 +27,10 @@ fn main() -> Result<()> {
     write(&folder, "json_body", &requests::JSON)?;
     write(&folder, "binary_body", &requests::binary())?;
     write(&folder, "batch_call", &requests::BATCH)?;
+    write(&folder, "observations", &requests::OBSERVATIONS)?;
+    write(&folder, "traceparent", &requests::TRACEPARENTS)?;
+    write(&folder, "serving_toml", &start_up::SERVING)?;
+    write(&folder, "log_entry", &start_up::log_entries())?;
     write(&folder, "grpc_message", &requests::messages())?;
     // Words that a fuzzer would take long to find.
     let quoted = |word: &&[u8]| word.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();

@@ -5,10 +5,13 @@
 //! decoding must hold no more memory than the input's length allows it.
 
 use prost::Message;
-use spinwell_core::{Blame, Fault, ModelHash, ModelVersion, NumericProfile, Priority};
-use spinwell_protocol::grpc::{self, wire::ModelInferRequest};
-use spinwell_protocol::rest::{self, BatchCall, BatchedRequest, Framing};
+use spinwell_core::{Blame, Fault, ModelHash, ModelVersion, NumericProfile, Priority, TraceParent};
+use spinwell_protocol::grpc::{self, wire::InferParameter, wire::ModelInferRequest};
+use spinwell_protocol::rest::{
+    self, BatchCall, BatchedRequest, Framing, Observation, ObservationCall, Observed, ObservedPlace,
+};
 use spinwell_protocol::{Call, ForecastFacts, ModelDescription, ModelFacts, Task};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 /// Bytes that decoding may hold for each byte of the input. The worst honest case is a JSON array of one-digit numbers:
@@ -16,7 +19,7 @@ use std::sync::OnceLock;
 const BYTES_HELD_A_BYTE: u64 = 32;
 /// Bytes that decoding may hold whatever the input: for messages and lists that are bounded in number.
 const BYTES_HELD: u64 = 128 * 1024;
-/// Requests of one batch call.
+/// Requests of one batch call, and observations of one call.
 const REQUESTS_MAX: usize = 64;
 
 /// Models of every task, of one channel and of two.
@@ -150,6 +153,56 @@ pub(crate) fn batch_call(bytes: &[u8]) -> bool {
     any
 }
 
+/// Reads bytes as the body of a call with truths for earlier forecasts. Says whether one of them could be counted.
+pub(crate) fn observations(bytes: &[u8]) -> bool {
+    let call = match bounded(bytes.len(), || ObservationCall::read(bytes, REQUESTS_MAX)) {
+        Ok(call) => call,
+        Err(fault) => return refused(&fault),
+    };
+    assert!((1..=REQUESTS_MAX).contains(&call.observations.len()));
+    let one = |raw: &&serde_json::value::RawValue| {
+        let observation = bounded(raw.get().len(), || Observation::read(raw))?;
+        let Observation { place, from_step, targets, values } = observation;
+        assert!(from_step > 0 && targets > 0 && !values.is_empty() && values.len() % targets == 0);
+        assert!(values.iter().all(|value| value.is_finite()));
+        match place {
+            ObservedPlace::Request { id, .. } => assert!((1..=1024).contains(&id.len())),
+            ObservedPlace::Step { sequence, step } => assert!(step > 0 && !sequence.as_str().is_empty()),
+        }
+        Ok(Observed { matched: values.len() / targets, repeated: 0 })
+    };
+    let results: Vec<Result<Observed, Fault>> = call.observations.iter().map(one).collect();
+    let any = results.iter().filter(|result| result.as_ref().map_or_else(refused, |_| true)).count() > 0;
+    let answer = rest::encode_observed(results);
+    let answer: serde_json::Value = serde_json::from_slice(&answer).expect("an answer is JSON");
+    assert_eq!(answer["results"].as_array().map(Vec::len), Some(call.observations.len()));
+    any
+}
+
+/// Reads bytes as the header that names a caller's trace. Says whether it was one.
+pub(crate) fn traceparent(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(parent) = text.parse::<TraceParent>() else { return false };
+    let written = format!("00-{}-{}-{:02x}", parent.id, parent.span, u8::from(parent.is_sampled));
+    assert_eq!(written.parse(), Ok(parent), "{text}");
+    assert_eq!(written[3..52], text[3..52], "a name is read as it does not stand there");
+    true
+}
+
+/// What a message says, for comparison by bits: the entries of its maps in order, because maps are written in any, and the rest
+/// as bytes, because NaN is not equal to itself.
+pub(crate) fn values(mut message: ModelInferRequest) -> (Vec<BTreeMap<String, Vec<u8>>>, Vec<u8>) {
+    let mut maps = Vec::new();
+    let mut take = |parameters: &mut HashMap<String, InferParameter>| {
+        let parameters = std::mem::take(parameters).into_iter();
+        maps.push(parameters.map(|(key, value)| (key, value.encode_to_vec())).collect());
+    };
+    take(&mut message.parameters);
+    message.inputs.iter_mut().for_each(|input| take(&mut input.parameters));
+    message.outputs.iter_mut().for_each(|output| take(&mut output.parameters));
+    (maps, message.encode_to_vec())
+}
+
 /// Reads bytes as the message of an inference request over gRPC. Says whether a model could answer it.
 pub(crate) fn grpc_message(bytes: &[u8]) -> bool {
     let message = match bounded(bytes.len(), || grpc::read_request(bytes)) {
@@ -158,8 +211,7 @@ pub(crate) fn grpc_message(bytes: &[u8]) -> bool {
     };
     let again =
         ModelInferRequest::decode(&message.encode_to_vec()[..]).expect("what was read can be read again");
-    // Compared as text, because NaN in a parameter or tensor is not equal to itself.
-    assert_eq!(format!("{again:?}").len(), format!("{message:?}").len());
+    assert!(values(again) == values(message.clone()), "writing and reading change values");
     let mut any = false;
     for model in models() {
         let message = message.clone();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, schemathesis, peers, serving,
-# wrk.
+# wrk, fuzz.
 # Debian or Ubuntu with apt; elsewhere it says what to install by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +16,8 @@ for topic in "$@"; do
     vulkan)
       ls /usr/share/vulkan/icd.d/lvp_icd.*json >/dev/null 2>&1 || packages+=(mesa-vulkan-drivers)
       ldconfig -p | grep -q libvulkan.so.1 || packages+=(libvulkan1) ;;
+    # libFuzzer is C++.
+    fuzz) command -v c++ >/dev/null || packages+=(g++) ;;
     wrk) command -v wrk >/dev/null || packages+=(wrk) ;;
     *) echo "need.sh: unknown topic $topic" >&2; exit 2 ;;
   esac
@@ -76,5 +78,20 @@ for topic in "$@"; do
     mkdir -p target
     python3 -m venv --clear target/venv-serving
     target/venv-serving/bin/pip install --quiet --disable-pip-version-check nvidia-pytriton mlserver 'numpy<2' 'pandas<3'
+  fi
+done
+
+# Fuzzing needs a nightly compiler, for the sanitizer.
+for topic in "$@"; do
+  if [ "$topic" = fuzz ]; then
+    if ! cargo +nightly --version >/dev/null 2>&1; then
+      command -v rustup >/dev/null || { echo "a nightly compiler is missing, and rustup to get it: install it by hand" >&2; exit 1; }
+      echo "installing with rustup: the nightly toolchain"
+      rustup toolchain install nightly --profile minimal
+    fi
+    if ! cargo fuzz --version >/dev/null 2>&1; then
+      echo "installing with cargo: cargo-fuzz (a minute or two)"
+      cargo install cargo-fuzz --locked --quiet
+    fi
   fi
 done

@@ -11,6 +11,7 @@
 //! ```
 
 mod fault;
+mod fnv;
 mod ids;
 mod outcome;
 mod priority;
@@ -21,12 +22,13 @@ mod trace;
 mod units;
 
 pub use fault::{Blame, Code, Fault};
+pub use fnv::Fnv;
 pub use ids::{InvalidName, ModelHash, ModelName, ModelVersion, NodeId};
 pub use outcome::{
     BatchCall, BatchCallId, BatchCallPhase, BatchShare, Outcome, Protocol, ResultClass, Timings,
 };
 pub use priority::{Priority, TenantId};
-pub use rng::Rng;
+pub use rng::{Rng, split_mix_64};
 pub use sequence::{SequenceId, SequenceKey, StateSource};
 pub use series::{NumericProfile, Samples, Series};
 pub use trace::{InvalidTraceParent, SpanId, Trace, TraceId, TraceParent};

@@ -44,8 +44,12 @@ pub struct BatchCallId(pub Arc<str>);
 pub struct BatchCall {
     /// Which one.
     pub id: BatchCallId,
+    /// Its place in a trace, where traces are kept; those of its requests lie under it.
+    pub trace: Option<Trace>,
     /// Its requests.
     pub requests: usize,
+    /// From its last byte in; to its answer's first byte out, once it is over.
+    pub total: Micros,
     /// Whether it has begun or how it ended.
     pub phase: BatchCallPhase,
 }

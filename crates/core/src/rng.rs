@@ -4,6 +4,15 @@
 //! from a crate whose stream may change with a version: xoshiro256++ (Blackman & Vigna 2021, "Scrambled
 //! linear pseudorandom number generators", §5), seeded by SplitMix64 as its authors advise.
 
+/// The output number `number` of SplitMix64 (Steele, Lea & Flood 2014) that began with `seed`: of one seed, all differ.
+#[must_use]
+pub fn split_mix_64(seed: u64, number: u64) -> u64 {
+    let mut z = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 /// A deterministic generator of pseudo-random numbers. Not for secrets.
 #[derive(Debug, Clone)]
 pub struct Rng {
@@ -14,15 +23,7 @@ impl Rng {
     /// A generator whose whole stream is fixed by `seed`.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        let mut mix = seed;
-        let state = std::array::from_fn(|_| {
-            mix = mix.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = mix;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        });
-        Self { state }
+        Self { state: std::array::from_fn(|index| split_mix_64(seed, index as u64 + 1)) }
     }
 
     /// An independent generator for part `index` of a larger piece of work, whatever order the parts run in.

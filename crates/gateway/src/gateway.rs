@@ -3,7 +3,7 @@
 use crate::accuracy::{Asked, LiveAccuracy, OfModel, OfVersion};
 use crate::api::Addresses;
 use crate::budget::{Budget, Share};
-use crate::record::{BatchTicket, OutcomeReader, Ticket};
+use crate::record::{Arrival, BatchTicket, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
 use crate::traces::Traces;
 use crate::traffic::{self, Canary, Found, Plan, Shadow, Splitter};
@@ -173,17 +173,17 @@ impl Gateway {
         self.parts.traces.is_some()
     }
 
-    /// The place of another request in the same trace.
-    pub(crate) fn trace_beside(&self, trace: Option<Trace>) -> Option<Trace> {
-        self.parts.traces.as_ref().zip(trace).map(|(traces, trace)| traces.beside(trace))
+    /// The place of a request of a batch call that has this one.
+    pub(crate) fn trace_within(&self, trace: Option<Trace>) -> Option<Trace> {
+        self.parts.traces.as_ref().zip(trace).map(|(traces, trace)| traces.within(trace))
     }
 
     pub(crate) fn open_ticket(&self, protocol: Protocol, trace: Option<Trace>) -> Ticket {
         Ticket::open(self.parts.reader.clone(), protocol, trace)
     }
 
-    pub(crate) fn open_batch_call(&self, id: BatchCallId, requests: usize) -> BatchTicket {
-        BatchTicket::open(self.parts.reader.clone(), id, requests)
+    pub(crate) fn open_batch_call(&self, id: BatchCallId, requests: usize, arrival: Arrival) -> BatchTicket {
+        BatchTicket::open(self.parts.reader.clone(), id, requests, arrival)
     }
 
     /// Whether this process should be sent requests, or why not.

@@ -156,14 +156,29 @@ impl Drop for Ticket {
 pub(crate) struct BatchTicket {
     reader: Arc<dyn OutcomeReader>,
     call: BatchCall,
+    received: Instant,
+}
+
+/// When a batch call came, and where it stands in a trace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    /// Its last byte.
+    pub(crate) at: Instant,
+    pub(crate) trace: Option<Trace>,
 }
 
 impl BatchTicket {
     /// A batch call whose requests are known.
-    pub(crate) fn open(reader: Arc<dyn OutcomeReader>, id: BatchCallId, requests: usize) -> Self {
-        let call = BatchCall { id, requests, phase: BatchCallPhase::Started };
+    pub(crate) fn open(
+        reader: Arc<dyn OutcomeReader>,
+        id: BatchCallId,
+        requests: usize,
+        arrival: Arrival,
+    ) -> Self {
+        let (Arrival { at: received, trace }, phase) = (arrival, BatchCallPhase::Started);
+        let call = BatchCall { id, trace, requests, total: clock::since(received), phase };
         reader.read_batch_call(&call);
-        Self { reader, call }
+        Self { reader, call, received }
     }
 
     /// The answer is encoded and about to leave.
@@ -178,6 +193,7 @@ impl Drop for BatchTicket {
             let cancelled = self.call.requests;
             self.call.phase = BatchCallPhase::Completed { answered: 0, failed: 0, cancelled };
         }
+        self.call.total = clock::since(self.received);
         self.reader.read_batch_call(&self.call);
     }
 }

@@ -4,7 +4,7 @@
 //! share of those is recorded, chosen by the trace's name, so that every process would choose the same ones.
 
 use axum::http::HeaderMap;
-use spinwell_core::{Ratio, SpanId, Trace, TraceId, TraceParent};
+use spinwell_core::{Ratio, SpanId, Trace, TraceId, TraceParent, split_mix_64};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The header, and the gRPC metadata, by which a caller says which trace his request belongs to.
@@ -47,18 +47,15 @@ impl Traces {
         }
     }
 
-    /// Another request in the same trace, under the same parent: one of a batch call.
-    pub(crate) fn beside(&self, trace: Trace) -> Trace {
+    /// Work that is a part of this one: a request of a batch call.
+    pub(crate) fn within(&self, trace: Trace) -> Trace {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        Trace { span: SpanId(self.name(2, number).to_be_bytes()), ..trace }
+        Trace { span: SpanId(self.name(2, number).to_be_bytes()), parent: Some(trace.span), ..trace }
     }
 
-    /// SplitMix64, whose outputs for different numbers differ; never zero, which names nothing.
+    /// A name; never zero, which names nothing.
     fn name(&self, seed: usize, number: u64) -> u64 {
-        let mut z = self.seeds[seed].wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)).max(1)
+        split_mix_64(self.seeds[seed], number).max(1)
     }
 }
 
@@ -114,8 +111,8 @@ mod tests {
         for _ in 0..1000 {
             let trace = traces.of(&HeaderMap::new());
             assert!(ids.insert(trace.id) && spans.insert(trace.span));
-            let beside = traces.beside(trace);
-            assert!(beside.id == trace.id && spans.insert(beside.span));
+            let within = traces.within(trace);
+            assert!(within.id == trace.id && within.parent == Some(trace.span) && spans.insert(within.span));
         }
     }
 }

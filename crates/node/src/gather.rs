@@ -16,11 +16,18 @@ pub(crate) fn gather(
     results: Vec<Result<Prediction, Fault>>,
 ) -> Result<Predictions, Fault> {
     let mut windows = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    // A direction says nothing of the forecast that it is the sign of.
+    windows.iter().try_for_each(|window| match window {
+        Prediction::Forecast(own) => check_finite(&own.forecast),
+        Prediction::Class { .. } | Prediction::Anomaly { .. } => Ok(()),
+    })?;
     let mut tensors = Vec::with_capacity(model.outputs().len());
     for output in outputs.iter() {
         let facts = model.output(output.name).ok_or_else(broken_promise)?;
         let values = joined(&mut windows, facts, model)?;
-        check_finite(&values)?;
+        if let Values::Fp32(values) = &values {
+            check_finite(values)?;
+        }
         tensors.push(OutputTensor { name: output.name, values });
     }
     Ok(Predictions { batch: windows.len(), tensors })
@@ -80,14 +87,12 @@ fn take(prediction: &mut Prediction, name: OutputName, model: &ModelDescription)
 }
 
 /// Refuses numbers that are none. They come from values so large that what follows from them does not fit.
-fn check_finite(values: &Values) -> Result<(), Fault> {
-    match values {
-        Values::Fp32(values) if values.iter().any(|value| !value.is_finite()) => {
-            let message = "the prediction from these values does not fit 32 bits; send smaller values";
-            Err(Fault::new(Code::TensorNotFinite, message))
-        }
-        _ => Ok(()),
+fn check_finite(values: &[f32]) -> Result<(), Fault> {
+    if values.iter().all(|value| value.is_finite()) {
+        return Ok(());
     }
+    let message = "the prediction from these values does not fit 32 bits; send smaller values";
+    Err(Fault::new(Code::TensorNotFinite, message))
 }
 
 fn broken_promise() -> Fault {
@@ -159,6 +164,8 @@ mod tests {
             ]),
         );
         check(&classifier, &["label"], &[class(2)], Err(Code::Internal));
+        let nothing = forecast(f32::NAN);
+        check(&forecaster(2), &["direction"], &[forecast(1.0), nothing], Err(Code::TensorNotFinite));
         let row = |score, is_anomaly| Prediction::Anomaly { score, is_anomaly };
         check(
             &description(Task::Detect { targets: vec!["c".into()], alpha: 0.01 }),

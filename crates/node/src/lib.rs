@@ -10,6 +10,8 @@ mod cards;
 #[cfg(test)]
 mod example;
 mod executor;
+#[cfg(test)]
+mod forged;
 mod gather;
 mod kept;
 mod models;
@@ -21,6 +23,10 @@ mod queue;
 mod repository;
 mod sequences;
 mod settings;
+/// What the fuzzer runs, run here on inputs that a seed makes.
+#[cfg(test)]
+#[path = "../../../fuzz/start_up.rs"]
+mod start_up;
 mod trial;
 
 pub use cards::{Cards, CardsError};

@@ -29,6 +29,18 @@ pub enum Prediction {
     },
 }
 
+impl Prediction {
+    /// Whether it says anything: numbers that fit 32 bits.
+    pub(crate) fn is_finite(&self) -> bool {
+        let all = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        match self {
+            Prediction::Forecast(own) => all(&own.forecast) && all(&own.lower) && all(&own.upper),
+            Prediction::Class { probabilities, .. } => all(probabilities),
+            Prediction::Anomaly { score, .. } => score.is_finite(),
+        }
+    }
+}
+
 /// What a model says of several windows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicted {

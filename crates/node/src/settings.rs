@@ -50,7 +50,11 @@ impl Settings {
         }
     }
 
-    fn parse(text: &str, name: &ModelName) -> Result<Self, Fault> {
+    /// Reads the text of a model's file.
+    ///
+    /// # Errors
+    /// [`Code::ConfigInvalid`] where it cannot be understood.
+    pub(crate) fn parse(text: &str, name: &ModelName) -> Result<Self, Fault> {
         let table: Table = text
             .parse()
             .map_err(|error: toml::de::Error| invalid(name, format!("is not TOML: {}", error.message())))?;

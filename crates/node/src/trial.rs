@@ -32,11 +32,6 @@ pub(crate) fn check(model: &Loaded) -> Result<(), String> {
 }
 
 fn are_answers(predicted: &Predicted, windows: usize) -> bool {
-    let is_finite = |prediction: &Prediction| match prediction {
-        Prediction::Forecast(forecast) => forecast.forecast.iter().all(|value| value.is_finite()),
-        Prediction::Class { probabilities, .. } => probabilities.iter().all(|value| value.is_finite()),
-        Prediction::Anomaly { score, .. } => score.is_finite(),
-    };
     predicted.results.len() == windows
-        && predicted.results.iter().all(|result| result.as_ref().is_ok_and(is_finite))
+        && predicted.results.iter().all(|result| result.as_ref().is_ok_and(Prediction::is_finite))
 }

@@ -6,7 +6,8 @@
 //! that a caller who is early in one model's canary is not early in all, and the two draws of a request are independent, so
 //! that the shadow hears the same mixture as everybody.
 
-use spinwell_core::{Ratio, Rng};
+use spinwell_core::{Fnv, Ratio, Rng};
+use std::hash::Hasher;
 
 /// How the requests of a model are split that name no version.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -56,8 +57,8 @@ pub fn route(split: Split, model: &str, draw: Draw<'_>) -> Route {
     Route { is_canary: is_within(split.canary), is_shadowed: is_within(split.shadow) }
 }
 
-/// A number for a request, the same for ever: FNV-1a (Fowler, Noll & Vo) over its name and its model's, which the seeding of
-/// the generator then mixes.
+/// A number for a request, the same for ever: a hash over its name and its model's, which the seeding of the generator then
+/// mixes.
 fn seed(model: &str, draw: Draw<'_>) -> u64 {
     let number;
     let (kind, name) = match draw {
@@ -68,10 +69,9 @@ fn seed(model: &str, draw: Draw<'_>) -> u64 {
             (3, number.as_slice())
         }
     };
-    let bytes = model.bytes().chain([0, kind]).chain(name.iter().copied());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let mut hasher = Fnv::default();
+    [model.as_bytes(), &[0, kind], name].iter().for_each(|bytes| hasher.write(bytes));
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -131,6 +131,19 @@ pub fn to_grpc(fault: &Fault) -> tonic::Status {
     tonic::Status::with_metadata(grpc(fault.code()), fault.message(), metadata)
 }
 
+/// The code of that name.
+#[must_use]
+pub fn named(name: &[u8]) -> Option<Code> {
+    Code::ALL.iter().copied().find(|code| code.as_str().as_bytes() == name)
+}
+
+/// The code of a status: ours where it carries one, or what the library's stands for.
+#[must_use]
+pub fn code_of(status: &tonic::Status) -> Code {
+    let ours = status.metadata().get(GRPC_CODE_KEY).and_then(|name| named(name.as_bytes()));
+    ours.unwrap_or_else(|| from_library(status.code()))
+}
+
 /// Our code for a status that the gRPC library made before our own code had a say.
 #[must_use]
 pub fn from_library(status: tonic::Code) -> Code {

@@ -98,10 +98,16 @@ where
             false => Ok(()),
         };
         let share = Arc::new(Mutex::new(share));
-        if request.uri().path() == STREAM_PATH {
+        let is_stream = request.uri().path() == STREAM_PATH;
+        if is_stream {
             request.extensions_mut().insert(share.clone());
         }
-        let answer = self.server.call(request.map(|body| Metered::new(body, share.clone())));
+        let message_limit = self.gateway.limits().body_timeout;
+        let metered = |body| match Metered::new(body, share.clone()) {
+            metered if is_stream => metered.streamed(message_limit),
+            metered => metered,
+        };
+        let answer = self.server.call(request.map(metered));
         let patience = self.patience();
         Box::pin(async move {
             let mut response = match reserved {
@@ -122,7 +128,7 @@ where
 /// The code of a status that is not OK. Where the library made the status, our code is added to it.
 fn code_of(response: &mut Response<tonic::body::Body>) -> Option<Code> {
     if let Some(ours) = response.headers().get(status::GRPC_CODE_KEY) {
-        return Code::ALL.iter().copied().find(|code| code.as_str().as_bytes() == ours.as_bytes());
+        return status::named(ours.as_bytes());
     }
     let library = response.headers().get("grpc-status")?.to_str().ok()?.parse::<i32>().ok()?;
     let library = tonic::Code::from_i32(library);

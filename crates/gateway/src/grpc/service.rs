@@ -77,7 +77,7 @@ impl Service {
                 // A message that cannot be read was a request; a caller who has gone sent none.
                 if !matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) {
                     let ticket = self.gateway.open_ticket(Protocol::GrpcStream, stream.trace(&self.gateway));
-                    ticket.close_failed(status::from_library(status.code()));
+                    ticket.close_failed(status::code_of(&status));
                 }
                 (Err(Failed::Stream(status)), None, None, String::new())
             }

@@ -201,6 +201,34 @@ async fn a_message_that_never_comes_does_not_hold_its_stream() {
     assert_eq!(outcomes.results(), [ResultClass::Failed(Code::DeadlineExceeded)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn half_a_message_does_not_hold_a_stream_and_a_silent_stream_may_wait() {
+    use futures::StreamExt;
+    use http_body_util::BodyExt;
+    let message = prost::Message::encode_to_vec(&request(|_| {}));
+    let framed = [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat();
+    let half = [&framed[..], &framed[..20]].concat();
+    for (bytes, ends) in [(framed, false), (half, true)] {
+        let (gateway, outcomes) = example::gateway(Mood::Answers);
+        let sent = futures::stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from(bytes))]);
+        let request = Request::builder()
+            .method("POST")
+            .uri("/inference.GRPCInferenceService/ModelStreamInfer")
+            .header("content-type", "application/grpc")
+            .body(Body::from_stream(sent.chain(futures::stream::pending())))
+            .unwrap();
+        let response = service(gateway).oneshot(request).await.unwrap();
+        let whole =
+            tokio::time::timeout(std::time::Duration::from_secs(86_400), response.into_body().collect());
+        let trailers = whole.await.ok().map(|body| body.unwrap().trailers().cloned().unwrap());
+        let code = trailers.map(|trailers| trailers[GRPC_CODE_KEY].clone());
+        assert_eq!(code.as_ref().map(|code| code.to_str().unwrap()), ends.then_some("SPW-FRAMING-INVALID"));
+        let broken = ends.then_some(ResultClass::Failed(Code::FramingInvalid));
+        let wanted: Vec<_> = std::iter::once(ResultClass::Answered).chain(broken).collect();
+        assert_eq!(outcomes.results(), wanted);
+    }
+}
+
 #[tokio::test]
 async fn a_message_over_the_budget_of_all_bodies_is_refused_with_our_code() {
     let (gateway, outcomes) = example::gateway_with(Mood::Answers, |limits| limits.bodies_bytes_max = 64);

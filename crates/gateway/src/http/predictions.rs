@@ -9,19 +9,18 @@ use super::coding::Coding;
 use crate::Gateway;
 use crate::budget::Share;
 use crate::gateway::Answered;
-use crate::record::{BatchTicket, Ticket};
+use crate::record::{Arrival, BatchTicket, Ticket};
 use crate::traffic::Found;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use futures::future::join_all;
-use spinwell_core::{BatchCallId, Code, Fault, Micros, Priority, Protocol, Trace};
+use spinwell_core::{BatchCallId, Code, Fault, Micros, Priority, Protocol};
 use spinwell_protocol::rest::{self, BatchCall, BatchedAnswer, BatchedRequest};
 use spinwell_protocol::{Call, Catalogue, InferReply, Outputs};
 use spinwell_runtime::clock;
 use std::sync::Arc;
-use std::time::Instant;
 use uuid::Uuid;
 
 /// A request whose answer is asked for or already known not to come.
@@ -39,14 +38,15 @@ pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request
     let trace = gateway.trace(&head.headers);
     let mut ticket = gateway.open_ticket(Protocol::HttpBatch, trace);
     let received = receive(&gateway, &head.headers, request_body, &mut ticket).await;
+    let arrival = Arrival { at: ticket.received_at(), trace };
     let prepared = match received {
-        Ok(body) => prepare(&gateway, body, ticket.received_at(), trace).await,
+        Ok(body) => prepare(&gateway, body, arrival).await,
         Err(fault) => Err(fault),
     };
     match prepared {
         Ok((prepared, share)) => {
             ticket.withdraw();
-            let response = answer(&gateway, prepared, coding).await;
+            let response = answer(&gateway, prepared, arrival, coding).await;
             drop(share);
             response
         }
@@ -74,12 +74,11 @@ async fn receive(
     Ok(Received { bytes, coding, share })
 }
 
-/// Reads all requests of a call that arrived at that time.
+/// Reads all requests of a call.
 async fn prepare(
     gateway: &Gateway,
     body: Received,
-    arrived: Instant,
-    trace: Option<Trace>,
+    arrival: Arrival,
 ) -> Result<(Vec<Prepared>, Share), Fault> {
     let bytes_max = gateway.limits().body_bytes;
     let gateway = gateway.clone();
@@ -87,8 +86,8 @@ async fn prepare(
         let call = BatchCall::read(&bytes, gateway.limits().batch_call_requests_max)?;
         let models = gateway.models();
         let one = |raw| {
-            let mut ticket = gateway.open_ticket(Protocol::HttpBatch, gateway.trace_beside(trace));
-            ticket.received_with(arrived);
+            let mut ticket = gateway.open_ticket(Protocol::HttpBatch, gateway.trace_within(arrival.trace));
+            ticket.received_with(arrival.at);
             let call = read(raw, call.priority, &models, &mut ticket);
             let id = call.as_ref().map_or_else(|_| BatchedRequest::id(raw), |(_, call)| call.id.clone());
             let windows = call.as_ref().map_or(0, |(_, call)| call.series.batch());
@@ -115,9 +114,14 @@ fn read(
 }
 
 /// Asks for all of them at once and answers when the last is there.
-async fn answer(gateway: &Gateway, prepared: Vec<Prepared>, coding: Option<Coding>) -> Response {
+async fn answer(
+    gateway: &Gateway,
+    prepared: Vec<Prepared>,
+    arrival: Arrival,
+    coding: Option<Coding>,
+) -> Response {
     let id: Arc<str> = Uuid::now_v7().to_string().into();
-    let batch = gateway.open_batch_call(BatchCallId(id.clone()), prepared.len());
+    let batch = gateway.open_batch_call(BatchCallId(id.clone()), prepared.len(), arrival);
     let all = prepared.into_iter().map(|request| infer(gateway, &batch, request));
     let (tickets, answers): (Vec<Ticket>, Vec<BatchedAnswer>) = join_all(all).await.into_iter().unzip();
     let started = clock::now();

@@ -198,11 +198,18 @@ struct BatchCallLine<'a> {
     requests: usize,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     ends: Option<Ends>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<Shown<spinwell_core::TraceId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<Shown<spinwell_core::SpanId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_span_id: Option<Shown<spinwell_core::SpanId>>,
 }
 
 /// How the requests of a batch call ended.
 #[derive(Serialize)]
 struct Ends {
+    total_us: u64,
     answered: usize,
     failed: usize,
     cancelled: usize,
@@ -265,9 +272,18 @@ impl<'a> BatchCallLine<'a> {
         let (phase, ends) = match call.phase {
             BatchCallPhase::Started => ("started", None),
             BatchCallPhase::Completed { answered, failed, cancelled } => {
-                ("completed", Some(Ends { answered, failed, cancelled }))
+                ("completed", Some(Ends { total_us: call.total.0, answered, failed, cancelled }))
             }
         };
-        Self { time, batch_call: &call.id.0, phase, requests: call.requests, ends }
+        Self {
+            time,
+            batch_call: &call.id.0,
+            phase,
+            requests: call.requests,
+            ends,
+            trace_id: call.trace.map(|trace| Shown(trace.id)),
+            span_id: call.trace.map(|trace| Shown(trace.span)),
+            parent_span_id: call.trace.and_then(|trace| trace.parent).map(Shown),
+        }
     }
 }

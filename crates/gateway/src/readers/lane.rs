@@ -16,10 +16,15 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Records that are read between two deliveries at most, so that a reader's memory is bounded too.
-const RECORDS_A_DELIVERY: usize = 256;
+pub(super) const RECORDS_A_DELIVERY: usize = 256;
 
 /// A reader that may be slow, on a thread of its own.
 pub(super) trait SlowReader: Send + 'static {
+    /// How many records it takes before it must deliver, at least one: none of what it delivers is larger.
+    fn room(&self) -> usize {
+        RECORDS_A_DELIVERY
+    }
+
     /// Takes one record.
     fn read(&mut self, record: &Record);
 
@@ -52,16 +57,16 @@ pub(super) struct Delivery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
     All,
-    /// Requests whose trace is recorded.
+    /// Those whose trace is recorded.
     Sampled,
 }
 
 /// What a record is, as far as the choice needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    SampledRequest,
-    Request,
-    BatchCall,
+    /// A request or the end of a batch call, of a trace that is recorded.
+    Sampled,
+    Other,
 }
 
 /// What a lane is.
@@ -86,7 +91,7 @@ pub(super) struct Lane {
 impl Lane {
     /// Whether the reader wants such records.
     pub(super) fn takes(&self, kind: Kind) -> bool {
-        self.takes == Takes::All || kind == Kind::SampledRequest
+        self.takes == Takes::All || kind == Kind::Sampled
     }
 
     /// A record that the reader does not want.
@@ -158,7 +163,7 @@ impl<R: SlowReader> Reading<R> {
     fn run(&mut self, stopped: &Receiver<()>) {
         loop {
             let is_over = !matches!(stopped.recv_timeout(INTERVAL), Err(RecvTimeoutError::Timeout));
-            while self.read_some() == RECORDS_A_DELIVERY {
+            while self.fills_up() {
                 self.deliver(When::Due);
             }
             // The queue was empty: the reader has caught up.
@@ -173,9 +178,11 @@ impl<R: SlowReader> Reading<R> {
         }
     }
 
-    fn read_some(&mut self) -> usize {
-        let some = self.records.try_iter().take(RECORDS_A_DELIVERY);
-        some.map(|record| self.reader.read(&record)).count()
+    /// Reads what waits, and says whether the reader had room for no more.
+    fn fills_up(&mut self) -> bool {
+        let room = self.reader.room().max(1);
+        let some = self.records.try_iter().take(room);
+        some.map(|record| self.reader.read(&record)).count() == room
     }
 
     fn deliver(&mut self, when: When) {

@@ -16,7 +16,7 @@ use crate::traffic::SplitAnswer;
 use access_log::AccessLogReader;
 use lane::{Kind, Lane, Worker};
 use otlp::OtlpReader;
-use spinwell_core::{BatchCall, Code, Fault, NodeId, Outcome, UnixMicros};
+use spinwell_core::{BatchCall, BatchCallPhase, Code, Fault, NodeId, Outcome, UnixMicros};
 use spinwell_runtime::clock;
 use spinwell_runtime::options::OutcomeReaders;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,7 +115,7 @@ impl OutcomeReader for Readers {
     fn read(&self, outcome: &Outcome) {
         self.metrics.read(outcome);
         let is_sampled = outcome.trace.is_some_and(|trace| trace.is_sampled);
-        let kind = if is_sampled { Kind::SampledRequest } else { Kind::Request };
+        let kind = if is_sampled { Kind::Sampled } else { Kind::Other };
         self.pass_on(kind, || Event::Request(outcome.clone()));
     }
 
@@ -125,7 +125,11 @@ impl OutcomeReader for Readers {
 
     fn read_batch_call(&self, call: &BatchCall) {
         self.metrics.read_batch_call(call);
-        self.pass_on(Kind::BatchCall, || Event::BatchCall(call.clone()));
+        // A span tells of the whole call, at its end.
+        let is_sampled =
+            call.phase != BatchCallPhase::Started && call.trace.is_some_and(|trace| trace.is_sampled);
+        let kind = if is_sampled { Kind::Sampled } else { Kind::Other };
+        self.pass_on(kind, || Event::BatchCall(call.clone()));
     }
 }
 

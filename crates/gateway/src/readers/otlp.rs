@@ -16,8 +16,8 @@ use spinwell_runtime::options::Otlp;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-/// Requests in one message to the collector at most.
-const REQUESTS_A_MESSAGE: u64 = 256;
+/// Requests and batch calls in one message to the collector at most.
+const RECORDS_A_MESSAGE: u64 = 256;
 
 /// How long a request's spans wait for others to go with.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,8 +31,8 @@ pub(super) struct OtlpReader {
     runtime: Handle,
     scope: InstrumentationScope,
     spans: Vec<SpanData>,
-    /// Requests that `spans` tell of.
-    requests: u64,
+    /// Requests and batch calls that `spans` tell of.
+    records: u64,
     sent: Instant,
     complaint: Complaint,
 }
@@ -74,8 +74,8 @@ impl OtlpReader {
             exporter,
             runtime,
             scope: InstrumentationScope::builder("spinwell").with_version(VERSION).build(),
-            spans: Vec::with_capacity(REQUESTS_A_MESSAGE as usize * spans::SPANS_MAX),
-            requests: 0,
+            spans: Vec::with_capacity(RECORDS_A_MESSAGE as usize * spans::SPANS_MAX),
+            records: 0,
             sent: clock::now(),
             complaint: Complaint::default(),
         })
@@ -83,11 +83,16 @@ impl OtlpReader {
 }
 
 impl SlowReader for OtlpReader {
+    fn room(&self) -> usize {
+        RECORDS_A_MESSAGE.saturating_sub(self.records) as usize
+    }
+
     fn read(&mut self, record: &Record) {
-        if let Event::Request(outcome) = &record.event {
-            self.spans.extend(spans::of(outcome, record.at, &self.scope));
-            self.requests += 1;
+        match &record.event {
+            Event::Request(outcome) => self.spans.extend(spans::of(outcome, record.at, &self.scope)),
+            Event::BatchCall(call) => self.spans.extend(spans::of_batch_call(call, record.at, &self.scope)),
         }
+        self.records += 1;
     }
 
     fn lost(&mut self, records: u64) {
@@ -99,21 +104,21 @@ impl SlowReader for OtlpReader {
     fn deliver(&mut self, when: When) -> Delivery {
         let now = clock::now();
         let waited = now.saturating_duration_since(self.sent);
-        let is_due = self.requests >= REQUESTS_A_MESSAGE || waited >= PATIENCE || when == When::Last;
-        if !is_due || self.requests == 0 {
+        let is_due = self.records >= RECORDS_A_MESSAGE || waited >= PATIENCE || when == When::Last;
+        if !is_due || self.records == 0 {
             return Delivery::default();
         }
-        let requests = std::mem::take(&mut self.requests);
+        let records = std::mem::take(&mut self.records);
         let spans = std::mem::take(&mut self.spans);
         let sent = self.runtime.block_on(self.exporter.export(spans));
         self.sent = clock::now();
         match sent {
-            Ok(()) => Delivery { delivered: requests, failed: 0 },
+            Ok(()) => Delivery { delivered: records, failed: 0 },
             Err(error) => {
                 if self.complaint.is_due(self.sent) {
-                    tracing::warn!(error = error.to_string(), requests, "traces could not be sent");
+                    tracing::warn!(error = error.to_string(), records, "traces could not be sent");
                 }
-                Delivery { delivered: 0, failed: requests }
+                Delivery { delivered: 0, failed: records }
             }
         }
     }

@@ -7,7 +7,9 @@
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
-use spinwell_core::{Code, Micros, Outcome, Protocol, ResultClass, Trace, UnixMicros};
+use spinwell_core::{
+    BatchCall, BatchCallPhase, Code, Micros, Outcome, Protocol, ResultClass, Trace, UnixMicros,
+};
 use spinwell_protocol::status;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +19,9 @@ pub(super) const SPANS_MAX: usize = 5;
 
 /// The service that both gRPC methods belong to.
 const GRPC_SERVICE: &str = "inference.GRPCInferenceService";
+
+/// What a request of a batch call is called in a list of spans.
+const BATCHED: &str = "request";
 
 /// A stage of a request.
 struct Stage {
@@ -32,9 +37,9 @@ pub(super) fn of(outcome: &Outcome, ended: UnixMicros, scope: &InstrumentationSc
     let request = SpanData {
         span_context: context(trace, SpanId::from_bytes(trace.span.0)),
         parent_span_id: trace.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.0)),
-        parent_span_is_remote: trace.parent.is_some(),
-        span_kind: SpanKind::Server,
-        name: Cow::Borrowed(name(outcome.protocol)),
+        parent_span_is_remote: trace.parent.is_some() && outcome.batch_call.is_none(),
+        span_kind: if outcome.batch_call.is_some() { SpanKind::Internal } else { SpanKind::Server },
+        name: Cow::Borrowed(if outcome.batch_call.is_some() { BATCHED } else { name(outcome.protocol) }),
         start_time: time(start),
         end_time: time(ended),
         attributes: attributes(outcome),
@@ -61,6 +66,43 @@ pub(super) fn of(outcome: &Outcome, ended: UnixMicros, scope: &InstrumentationSc
     });
     let children: Vec<_> = children.collect();
     std::iter::once(request).chain(children).collect()
+}
+
+/// The span of a batch call that is over, under which those of its requests lie; none where it has no place in a trace.
+pub(super) fn of_batch_call(
+    call: &BatchCall,
+    ended: UnixMicros,
+    scope: &InstrumentationScope,
+) -> Option<SpanData> {
+    let trace = call.trace?;
+    let BatchCallPhase::Completed { answered, failed, cancelled } = call.phase else { return None };
+    let mut attributes = vec![
+        KeyValue::new("http.request.method", "POST"),
+        KeyValue::new("spinwell.protocol", Protocol::HttpBatch.as_str()),
+        KeyValue::new("spinwell.batch_call_id", call.id.0.clone()),
+        KeyValue::new("spinwell.batch_call.requests", whole(call.requests)),
+        KeyValue::new("spinwell.batch_call.answered", whole(answered)),
+        KeyValue::new("spinwell.batch_call.failed", whole(failed)),
+    ];
+    attributes.push(match cancelled {
+        0 => KeyValue::new("http.response.status_code", 200_i64),
+        _ => KeyValue::new("error.type", "cancelled"),
+    });
+    Some(SpanData {
+        span_context: context(trace, SpanId::from_bytes(trace.span.0)),
+        parent_span_id: trace.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.0)),
+        parent_span_is_remote: trace.parent.is_some(),
+        span_kind: SpanKind::Server,
+        name: Cow::Borrowed(name(Protocol::HttpBatch)),
+        start_time: time(ended.before(call.total)),
+        end_time: time(ended),
+        attributes,
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status: Status::Unset,
+        instrumentation_scope: scope.clone(),
+    })
 }
 
 fn stages(outcome: &Outcome, start: UnixMicros, ended: UnixMicros) -> Vec<Stage> {
@@ -100,9 +142,11 @@ fn attributes(outcome: &Outcome) -> Vec<KeyValue> {
     };
     let is_over = outcome.result != ResultClass::Cancelled;
     match outcome.protocol {
+        // The call has the span that HTTP knows of.
+        Protocol::HttpBatch if outcome.batch_call.is_some() => {}
         Protocol::HttpJson | Protocol::HttpBinary | Protocol::HttpBatch => {
             add("http.request.method", "POST".into());
-            if is_over && let Some(status) = http_status(outcome.protocol, failed) {
+            if is_over && let Some(status) = http_status(failed) {
                 add("http.response.status_code", i64::from(status).into());
             }
         }
@@ -152,12 +196,10 @@ fn attributes(outcome: &Outcome) -> Vec<KeyValue> {
 }
 
 /// The status that the caller saw, where the outcome says enough: of what is not offered, it depends on the reason.
-fn http_status(protocol: Protocol, failed: Option<Code>) -> Option<u16> {
-    match (protocol, failed) {
-        (_, Some(Code::NotOffered)) => None,
-        // A batch call has one status, its requests have their own in the body.
-        (Protocol::HttpBatch, None) => Some(200),
-        (_, failed) => Some(failed.map_or(200, status::http)),
+fn http_status(failed: Option<Code>) -> Option<u16> {
+    match failed {
+        Some(Code::NotOffered) => None,
+        failed => Some(failed.map_or(200, status::http)),
     }
 }
 

@@ -51,7 +51,7 @@ fn a_full_queue_drops_counts_and_tells_and_a_stop_delivers_the_rest() {
     let reader = Held { let_go: held, told, read: 0, lost: 0 };
     let spec = Spec { name: "held", length: 4, takes: Takes::Sampled };
     let (lane, worker) = lane::start(&spec, counts.clone(), reader).unwrap();
-    assert!(lane.takes(Kind::SampledRequest) && !lane.takes(Kind::Request) && !lane.takes(Kind::BatchCall));
+    assert!(lane.takes(Kind::Sampled) && !lane.takes(Kind::Other));
     lane.skip();
     let record =
         Arc::new(Record { at: UnixMicros(0), event: Event::Request(outcome(ResultClass::Answered)) });
@@ -164,6 +164,71 @@ fn only_stages_that_were_reached_have_spans_and_only_our_faults_are_errors() {
     assert_eq!(spans(&untraced), []);
 }
 
+#[test]
+fn the_requests_of_a_batch_call_lie_under_its_span() {
+    let root = Trace { id: TraceId([1; 16]), span: SpanId([9; 8]), parent: None, is_sampled: true };
+    let mut outcome = traced(ResultClass::Answered);
+    outcome.protocol = spinwell_core::Protocol::HttpBatch;
+    outcome.batch_call = Some(BatchCallId("call".into()));
+    outcome.trace = Some(Trace { parent: Some(root.span), ..outcome.trace.unwrap() });
+    let phase = BatchCallPhase::Completed { answered: 2, failed: 1, cancelled: 0 };
+    let id = BatchCallId("call".into());
+    let call = BatchCall { id, trace: Some(root), requests: 3, total: Micros(1200), phase };
+    let scope = InstrumentationScope::builder("test").build();
+    let all = spans::of_batch_call(&call, ENDED, &scope).into_iter().chain(spans(&outcome));
+    let all: Vec<SpanData> = all.collect();
+    let roots: Vec<_> = all.iter().filter(|span| span.parent_span_id.to_bytes() == [0; 8]).collect();
+    assert_eq!(roots.iter().map(|span| span.name.as_ref()).collect::<Vec<_>>(), ["POST /v1/predictions"]);
+    assert_eq!(all[1].parent_span_id, roots[0].span_context.span_id());
+    assert_eq!((all[1].name.as_ref(), all[1].span_kind.clone()), ("request", SpanKind::Internal));
+    assert!(roots[0].start_time <= all[1].start_time && all[1].end_time <= roots[0].end_time);
+    assert_eq!(attribute(roots[0], "spinwell.batch_call.failed"), Some(Value::from(1_i64)));
+    let started = BatchCall { phase: BatchCallPhase::Started, ..call.clone() };
+    assert_eq!(spans::of_batch_call(&started, ENDED, &scope), None);
+    assert_eq!(spans::of_batch_call(&BatchCall { trace: None, ..call }, ENDED, &scope), None);
+}
+
+/// A reader whose deliveries have a limit, and that says how large they were.
+struct Counting {
+    read: usize,
+    told: Sender<usize>,
+}
+
+impl SlowReader for Counting {
+    fn room(&self) -> usize {
+        10 - self.read
+    }
+
+    fn read(&mut self, _: &Record) {
+        self.read += 1;
+    }
+
+    fn lost(&mut self, _: u64) {}
+
+    fn deliver(&mut self, when: When) -> Delivery {
+        if self.read < 10 && when == When::Due {
+            return Delivery::default();
+        }
+        let read = std::mem::take(&mut self.read);
+        self.told.send(read).unwrap();
+        Delivery { delivered: read as u64, failed: 0 }
+    }
+}
+
+#[test]
+fn no_delivery_is_larger_than_a_reader_has_room_for() {
+    let (told, tells) = channel();
+    let spec = Spec { name: "counting", length: 100, takes: Takes::All };
+    let counts = ReaderCounts::default();
+    let (lane, worker) = lane::start(&spec, counts.clone(), Counting { read: 0, told }).unwrap();
+    let record =
+        Arc::new(Record { at: UnixMicros(0), event: Event::Request(outcome(ResultClass::Answered)) });
+    (0..37).for_each(|_| lane.send(record.clone()));
+    worker.ask_to_stop().wait();
+    let sizes: Vec<usize> = tells.iter().collect();
+    assert_eq!((sizes.iter().sum::<usize>(), sizes.iter().max()), (37, Some(&10)), "{sizes:?}");
+}
+
 /// All lines of an access log to which `records` went.
 fn lines(records: &[Event]) -> Vec<serde_json::Value> {
     let folder = tempfile::tempdir().unwrap();
@@ -184,7 +249,9 @@ fn lines(records: &[Event]) -> Vec<serde_json::Value> {
 #[test]
 fn every_record_is_a_line_and_a_loss_is_one_too() {
     let id = BatchCallId("call".into());
-    let call = |phase| Event::BatchCall(BatchCall { id: id.clone(), requests: 3, phase });
+    let trace = traced(ResultClass::Answered).trace;
+    let call =
+        |phase| Event::BatchCall(BatchCall { id: id.clone(), trace, requests: 3, total: Micros(70), phase });
     let lines = lines(&[
         Event::Request(traced(ResultClass::Answered)),
         Event::Request(outcome(ResultClass::Failed(Code::QueueFull))),
@@ -206,12 +273,14 @@ fn every_record_is_a_line_and_a_loss_is_one_too() {
     assert_eq!(lines[1].get("trace_id"), None);
     let started = serde_json::json!({
         "record": "batch_call", "time": time, "batch_call": "call", "phase": "started", "requests": 3,
+        "trace_id": "01".repeat(16), "span_id": "02".repeat(8), "parent_span_id": "03".repeat(8),
     });
     assert_eq!(lines[2], started);
     assert_eq!(
         (&lines[3]["answered"], &lines[3]["failed"], &lines[3]["cancelled"]),
         (&2.into(), &1.into(), &0.into())
     );
+    assert_eq!(lines[3]["total_us"], 70);
     assert_eq!((&lines[4]["record"], &lines[4]["lost"]), (&"loss".into(), &7.into()));
     assert_eq!(lines.len(), 5);
 }

@@ -101,6 +101,10 @@ async fn bench(data: Option<&Path>) -> Bench {
 
 impl Bench {
     fn step(&self, rows: &[f32], step: u64) -> InferFuture {
+        self.step_with(rows, step, false)
+    }
+
+    fn step_with(&self, rows: &[f32], step: u64, ends: bool) -> InferFuture {
         let series = Series::new(1, rows.len(), 1, Samples::F32(rows.to_vec())).unwrap();
         let id = SequenceId::of_text("s").unwrap();
         self.node.infer(InferRequest {
@@ -111,8 +115,20 @@ impl Bench {
             is_spare: false,
             priority: Priority::Normal,
             tenant: TenantId("t".into()),
-            sequence: Some(SequenceCall { id, starts: step == 1, ends: false, step: Some(step) }),
+            sequence: Some(SequenceCall { id, starts: step == 1, ends, step: Some(step) }),
         })
+    }
+
+    /// The newest step once more or the next one, as the last.
+    fn last_step(&self, rows: &[f32], step: u64) -> InferFuture {
+        self.step_with(rows, step, true)
+    }
+
+    async fn put(&self, state: Vec<u8>) -> Result<(), Code> {
+        let id = SequenceId::of_text("s").unwrap();
+        let key = SequenceKey { tenant: TenantId("t".into()), model: self.model.name.clone(), id };
+        let put = self.node.sequence_state(key, StateRequest::Put(state)).await;
+        put.map(|_| ()).map_err(|fault| fault.code())
     }
 
     async fn state(&self) -> Result<(u64, Vec<u8>), Code> {
@@ -176,4 +192,49 @@ async fn a_caller_who_takes_no_answer_keeps_nobody_from_a_turn() {
     let _unread = [bench.step(&[1.0], 1), bench.step(&[2.0], 2)];
     assert_eq!(bench.step(&[3.0], 3).await.unwrap().sequence.unwrap().step, 3);
     bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_step_sent_again_as_the_last_ends_the_sequence() {
+    let folder = tempfile::tempdir().unwrap();
+    for data in [None, Some(folder.path())] {
+        let own = bench(data).await;
+        own.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+        let first = own.step(&[2.5], 2).await.unwrap();
+        let again = own.last_step(&[2.5], 2).await.unwrap();
+        assert_eq!(again.predictions, first.predictions);
+        assert_eq!(code(own.step(&[3.0], 3).await), Code::SequenceUnknown);
+        // Still answered for who repeats it, as any last step is.
+        assert_eq!(own.last_step(&[2.5], 2).await.unwrap().sequence.unwrap().step, 2);
+        own.stop().await;
+    }
+    let own = bench(Some(folder.path())).await;
+    assert_eq!(own.state().await, Err(Code::SequenceUnknown), "it has ended in the log too");
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_without_a_forecast_is_refused_when_it_is_put() {
+    let own = bench(None).await;
+    own.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    let (_, state) = own.state().await.unwrap();
+    let (mut refused, mut taken) = (0, 0);
+    for at in state.len() / 3..state.len() - 8 {
+        let mut forged = state.clone();
+        forged[at..at + 4].copy_from_slice(&f32::MAX.to_le_bytes());
+        forged[at + 4..at + 8].copy_from_slice(&f32::MIN.to_le_bytes());
+        match own.put(forged).await {
+            Ok(()) => {
+                taken += 1;
+                let (_, state) = own.state().await.unwrap();
+                assert!(own.put(state).await.is_ok(), "what was taken may come back, {at}");
+            }
+            Err(code) => {
+                assert_eq!(code, Code::RequestInvalid);
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0 && taken > 0, "{refused} refused, {taken} taken");
+    own.stop().await;
 }

@@ -45,7 +45,9 @@ impl Folded {
             Change::Remove => {
                 Ok(before.ok().flatten().map(|resident| resident.removed(position, record.used)))
             }
-            Change::Step { begins: None, ends: true, .. } if !matches!(before, Ok(Some(_))) => Ok(None),
+            Change::Step { begins: None, ends: true, .. } | Change::End if !matches!(before, Ok(Some(_))) => {
+                Ok(None)
+            }
             Change::Step { begins: None, .. } if before.is_err() => before,
             change => {
                 let before = before.ok().flatten();
@@ -77,11 +79,15 @@ fn apply(
     let saved = before.as_ref().and_then(|resident| resident.saved);
     let (model, state, known) = match change {
         Change::Remove => return Err(broken("a removal makes nothing")),
+        Change::End => {
+            let resident = before.ok_or_else(|| broken("it ends and was never begun"))?;
+            (resident.model, resident.state, Known { used, phase: Phase::Ended, ..resident.known })
+        }
         Change::Put { hash, step, digest, state } => {
             let model = model_of(hash)?;
             let stateful = model.stateful.as_ref().ok_or_else(|| broken("its model keeps no state"))?;
             let state = stateful.restore(state).map_err(|error| broken(&error.to_string()))?;
-            (model, state, Known { step: *step, digest: *digest, used, phase: Phase::Live })
+            (model, Some(state), Known { step: *step, digest: *digest, used, phase: Phase::Live })
         }
         Change::Step { begins, ends, step, digest, rows } => {
             let rows = rows.series().ok_or_else(|| broken("a step has no rows"))?;
@@ -101,10 +107,10 @@ fn apply(
             let mut state = state.ok_or_else(|| broken("it goes on and has no state"))?;
             stateful.feed(&mut state, &rows, scratch);
             let phase = if *ends { Phase::Ended } else { Phase::Live };
-            (model, state, Known { step: *step, digest: *digest, used, phase })
+            (model, Some(state), Known { step: *step, digest: *digest, used, phase })
         }
     };
-    Ok(Resident { model, state: Some(state), known, position, saved, source: StateSource::Snapshot })
+    Ok(Resident { model, state, known, position, saved, source: StateSource::Snapshot })
 }
 
 #[cfg(test)]
@@ -140,6 +146,7 @@ mod tests {
         assert_eq!(made(vec![step(None, false, 7)]), Err(Code::FileCorrupt));
         assert_eq!(made(vec![step(None, false, 7), Change::Remove]), Ok(false));
         assert_eq!(made(vec![step(None, false, 7), step(None, true, 8)]), Ok(false));
+        assert_eq!(made(vec![step(None, false, 7), Change::End]), Ok(false));
         assert_eq!(made(vec![Change::Remove, step(None, false, 7)]), Err(Code::FileCorrupt));
         assert_eq!(made(vec![step(Some([1; 32]), false, 1)]), Err(Code::SequenceModel));
         assert_eq!(made(vec![step(Some([1; 32]), false, 1), Change::Remove]), Ok(false));

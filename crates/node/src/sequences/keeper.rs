@@ -4,14 +4,14 @@
 //! again only behind what each sequence's own row holds. So a copy needs no moment at which all are still.
 
 use super::fold::Folded;
-use super::record::{Record, kept_phase};
+use super::record::Record;
 use super::{Durable, ENDED_KEPT, Entering, Held, Resident, Sequences, Turn, resident};
 use crate::models::Models;
 use spinwell_core::{Code, Fault, Millis, ModelHash, SequenceKey, UnixMillis};
 use spinwell_policy::sequence::Phase;
 use spinwell_protocol::SequenceLoad;
 use spinwell_runtime::clock;
-use spinwell_store::{Position, SequenceRow};
+use spinwell_store::{Position, SequencePhase, SequenceRow};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -277,8 +277,16 @@ fn row(key: &SequenceKey, resident: &Resident) -> SequenceRow {
         digest: resident.known.digest,
         position: resident.position,
         used: resident.known.used,
-        phase: kept_phase(resident.known.phase),
+        phase: kept(resident.known.phase),
         state: resident.state.as_ref().zip(stateful).map(|(state, model)| model.save(state)),
+    }
+}
+
+fn kept(phase: Phase) -> SequencePhase {
+    match phase {
+        Phase::Live => SequencePhase::Live,
+        Phase::Ended => SequencePhase::Ended,
+        Phase::Expired => SequencePhase::Expired,
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Held, Resident, Sequences, Turn, refused};
 use crate::models::Models;
 use crate::repository::Loaded;
 use spinwell_core::{Code, Fault, ModelHash, SequenceKey, StateSource, UnixMillis};
+use spinwell_engine::Scratch;
 use spinwell_policy::sequence::{Asked, Decision, Known, Phase, decide};
 use spinwell_protocol::{StateAnswer, StateRequest};
 use spinwell_runtime::clock;
@@ -102,6 +103,11 @@ impl Sequences {
         let state = stateful.restore(&portable.state).map_err(|error| {
             Fault::new(Code::RequestInvalid, format!("the state cannot be used: {error}"))
         })?;
+        // A forger's numbers may all be finite and still have no forecast.
+        if !stateful.answer(&state, &mut Scratch::default()).0.is_finite() {
+            let message = "the state cannot be used: what follows from its numbers does not fit 32 bits";
+            return Err(Fault::new(Code::RequestInvalid, message));
+        }
         let (step, digest, used) = (portable.step, portable.digest, clock::unix());
         let change = Change::Put { hash: hash.0, step, digest, state: Cow::Borrowed(&portable.state) };
         let (was, saved) = match turn.held() {

@@ -8,7 +8,7 @@
 mod fold;
 mod keeper;
 mod manage;
-mod record;
+pub(crate) mod record;
 mod stateful;
 mod step;
 mod table;
@@ -21,11 +21,11 @@ pub(crate) use table::{Entering, Held, Resident, Turn, WAITING_MAX};
 
 use crate::models::Models;
 use fold::Folded;
-use record::{Record, known_phase};
+use record::Record;
 use spinwell_core::{Code, Fault, Millis, SequenceKey, StateSource};
 use spinwell_policy::sequence::{Known, Phase, Refusal};
 use spinwell_runtime::options::Sequences as Options;
-use spinwell_store::{Database, DatabaseError, Lock, Log, Position, SequenceRow};
+use spinwell_store::{Database, DatabaseError, Lock, Log, Position, SequencePhase, SequenceRow};
 use std::path::Path;
 use std::sync::Arc;
 use table::Table;
@@ -153,7 +153,11 @@ impl Sequences {
 pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, Fault> {
     let model =
         models.of_hash(&row.key.model, &row.hash).ok_or_else(|| gone(&row.key, &row.hash.to_string()))?;
-    let phase = known_phase(row.phase);
+    let phase = match row.phase {
+        SequencePhase::Live => Phase::Live,
+        SequencePhase::Ended => Phase::Ended,
+        SequencePhase::Expired => Phase::Expired,
+    };
     let state = match (&row.state, &model.stateful) {
         (Some(bytes), Some(stateful)) => {
             let restored = stateful.restore(bytes).map_err(|error| {

@@ -1,8 +1,7 @@
 //! What the step log holds: every change of every sequence, enough to make the same states again.
 
 use serde::{Deserialize, Serialize};
-use spinwell_core::{ModelHash, Samples, SequenceId, SequenceKey, Series, TenantId, UnixMillis};
-use spinwell_policy::sequence::Phase;
+use spinwell_core::{Fnv, ModelHash, Samples, SequenceId, SequenceKey, Series, TenantId, UnixMillis};
 use std::borrow::Cow;
 use std::hash::Hasher;
 
@@ -60,6 +59,8 @@ pub(crate) enum Change<'r> {
     },
     /// A caller has removed it.
     Remove,
+    /// A caller has ended it without another step: he sent the newest one again, this time as the last.
+    End,
 }
 
 /// Rows as they came.
@@ -170,10 +171,10 @@ impl<'r> Portable<'r> {
     }
 }
 
-/// Tells rows from other rows, the same in every process: FNV-1a in 64 bits over shape and bits (Fowler, Noll & Vo).
-/// It guards against mistakes, not against callers who look for a collision with themselves.
+/// Tells rows from other rows, the same in every process: a hash over shape and bits. It guards against mistakes, not against
+/// callers who look for a collision with themselves.
 pub(crate) fn digest(series: &Series) -> u64 {
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    let mut hasher = Fnv::default();
     hasher.write(&(series.rows() as u64).to_le_bytes());
     hasher.write(&(series.channels() as u64).to_le_bytes());
     match series.samples() {
@@ -181,38 +182,6 @@ pub(crate) fn digest(series: &Series) -> u64 {
         Samples::F64(values) => values.iter().for_each(|value| hasher.write(&value.to_le_bytes())),
     }
     hasher.finish()
-}
-
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// A phase as the database keeps it.
-pub(crate) fn kept_phase(phase: Phase) -> spinwell_store::SequencePhase {
-    match phase {
-        Phase::Live => spinwell_store::SequencePhase::Live,
-        Phase::Ended => spinwell_store::SequencePhase::Ended,
-        Phase::Expired => spinwell_store::SequencePhase::Expired,
-    }
-}
-
-/// A phase as it is decided on.
-pub(crate) fn known_phase(phase: spinwell_store::SequencePhase) -> Phase {
-    match phase {
-        spinwell_store::SequencePhase::Live => Phase::Live,
-        spinwell_store::SequencePhase::Ended => Phase::Ended,
-        spinwell_store::SequencePhase::Expired => Phase::Expired,
-    }
 }
 
 #[cfg(test)]

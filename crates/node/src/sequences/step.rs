@@ -75,8 +75,8 @@ pub(crate) fn take(
             return job.refuse(Fault::new(Code::Internal, "a sequence goes on and is not here"));
         }
     };
-    let known =
-        if ends && decision != Decision::Repeat { Known { phase: Phase::Ended, ..known } } else { known };
+    let is_ended_now = ends && known.phase == Phase::Live;
+    let known = if is_ended_now { Known { phase: Phase::Ended, used, ..known } } else { known };
     let answered = catch_unwind(AssertUnwindSafe(|| {
         if decision != Decision::Repeat {
             stateful.feed(&mut state, &job.series, scratch);
@@ -119,13 +119,16 @@ pub(crate) fn take(
         // Whoever stopped waiting does not miss it; the step is taken all the same.
         let _ = answer.send(reply);
     };
-    let change = (decision != Decision::Repeat).then(|| Change::Step {
-        begins: (decision == Decision::Begin).then_some(model.description.hash.0),
-        ends,
-        step: known.step,
-        digest,
-        rows: Rows::of(&series),
-    });
+    let change = match decision {
+        Decision::Repeat => is_ended_now.then_some(Change::End),
+        Decision::Begin | Decision::Continue { .. } => Some(Change::Step {
+            begins: (decision == Decision::Begin).then_some(model.description.hash.0),
+            ends,
+            step: known.step,
+            digest,
+            rows: Rows::of(&series),
+        }),
+    };
     match (change, sequences.log()) {
         (Some(change), Some(log)) => {
             let record = Record::new(&turn.key, used, change).to_bytes();

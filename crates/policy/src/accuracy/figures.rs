@@ -115,6 +115,9 @@ impl Version {
     }
 }
 
+/// What a value takes, and what its list keeps free.
+const VALUE_BYTES: usize = 2 * size_of::<Matured>();
+
 /// What is counted of a model.
 #[derive(Debug, Default)]
 pub(super) struct ModelFigures {
@@ -172,6 +175,18 @@ impl ModelFigures {
     ) {
         let (newer, older) = if one.0 > other.0 { (one, other) } else { (other, one) };
         self.pairs.entry((newer.0, older.0)).or_default().add(ordinal, step, newer.1 - older.1);
+    }
+
+    /// Bytes of the values and differences that the figures are made of.
+    pub(super) fn bytes(&self) -> usize {
+        let values: usize = self.versions.values().map(|one| one.newest.len() * VALUE_BYTES).sum();
+        values + self.pairs.values().map(Pair::bytes).sum::<usize>()
+    }
+
+    /// Lets the values and differences go, and keeps the counts.
+    pub(super) fn begin_anew(&mut self) {
+        self.versions.values_mut().for_each(|one| one.newest = VecDeque::new());
+        self.pairs.clear();
     }
 
     pub(super) fn all(&self) -> Vec<(ModelVersion, Figures)> {

@@ -6,7 +6,8 @@
 //! * *Each truth counts once.* The same truth again changes nothing; another truth for the same step is refused, because one of
 //!   the two is wrong and nobody knows which.
 //! * *Memory is bounded,* in bytes and in age. The oldest is forgotten first, and it is counted: figures of those who happened
-//!   to be remembered are only fair where that number is small.
+//!   to be remembered are only fair where that number is small. What figures are made of is in the bound and takes at most half
+//!   of it; where it would take more, the figures of the model that has waited longest for a truth begin anew.
 //! * *Versions are compared on the same truths* (`paired`): two averages over different requests say little, the difference
 //!   over the same requests a lot.
 //!
@@ -135,6 +136,16 @@ pub enum Refusal {
     },
 }
 
+/// The figures of a model.
+#[derive(Debug, Default)]
+struct Counted {
+    figures: ModelFigures,
+    /// What they hold.
+    bytes: usize,
+    /// When they were last counted, by the memory's own count.
+    at: u64,
+}
+
 /// Forecasts that await their truth, and what is known of those that have got it.
 #[derive(Debug)]
 pub struct Memory {
@@ -147,7 +158,11 @@ pub struct Memory {
     next: u64,
     /// What `entries` and `ordinals` hold.
     bytes: usize,
-    models: HashMap<ModelName, ModelFigures>,
+    models: HashMap<ModelName, Counted>,
+    /// What the figures of all models hold.
+    figures_bytes: usize,
+    /// How often figures were counted.
+    counted: u64,
 }
 
 impl Memory {
@@ -161,6 +176,8 @@ impl Memory {
             next: 0,
             bytes: 0,
             models: HashMap::new(),
+            figures_bytes: 0,
+            counted: 0,
         }
     }
 
@@ -177,9 +194,9 @@ impl Memory {
             self.confirm(key, &forecast);
             return;
         }
-        let figures = self.models.entry(key.model.clone()).or_default();
+        let model = self.models.entry(key.model.clone()).or_default();
         if relation == Some(Relation::OtherTargets) {
-            figures.count_forgotten(version);
+            model.figures.count_forgotten(version);
             return;
         }
         let ordinal = match (known, relation) {
@@ -192,12 +209,29 @@ impl Memory {
             }
         };
         let Self { entries, models, bytes, .. } = self;
-        if let (Some(entry), Some(figures)) = (entries.get_mut(&ordinal), models.get_mut(&key.model)) {
+        if let (Some(entry), Some(model)) = (entries.get_mut(&ordinal), models.get_mut(&key.model)) {
             let before = entry.bytes();
-            entry.join(version, forecast, figures);
+            entry.join(version, forecast, &mut model.figures);
             *bytes += entry.bytes() - before;
         }
-        while self.bytes > self.limits.memory_bytes && self.forget_oldest() {}
+        self.bound(&key.model);
+    }
+
+    /// Keeps to the limit, after the figures of a model have changed.
+    fn bound(&mut self, model: &ModelName) {
+        self.counted += 1;
+        if let Some(model) = self.models.get_mut(model) {
+            let bytes = model.figures.bytes();
+            self.figures_bytes = self.figures_bytes + bytes - model.bytes;
+            (model.bytes, model.at) = (bytes, self.counted);
+        }
+        while self.figures_bytes > self.limits.memory_bytes / 2 {
+            let some = self.models.values_mut().filter(|model| model.bytes > 0);
+            let Some(oldest) = some.min_by_key(|model| model.at) else { break };
+            oldest.figures.begin_anew();
+            self.figures_bytes -= std::mem::take(&mut oldest.bytes);
+        }
+        while self.bytes() > self.limits.memory_bytes && self.forget_oldest() {}
     }
 
     /// The same of a version that answered beside, late perhaps: it stands with what was forecast from the same rows, and never
@@ -238,7 +272,7 @@ impl Memory {
     fn follow(&mut self, key: &Key, fed: &Fed) -> u64 {
         let Place::Step { step, .. } = key.place else { return 0 };
         let Self { entries, ordinals, models, .. } = self;
-        let Some(figures) = models.get_mut(&key.model) else { return fed.rows };
+        let Some(Counted { figures, .. }) = models.get_mut(&key.model) else { return fed.rows };
         let mut rows_before = None;
         for step in (1..step).rev() {
             let ordinal = key.step(step).and_then(|key| ordinals.get(&key).copied());
@@ -272,12 +306,14 @@ impl Memory {
         self.forget_old(now);
         let Self { entries, ordinals, models, .. } = self;
         let entry = ordinals.get(key).and_then(|ordinal| entries.get_mut(ordinal)).ok_or(Refusal::Unknown)?;
-        let figures = models.get_mut(&key.model).ok_or(Refusal::Unknown)?;
+        let model = models.get_mut(&key.model).ok_or(Refusal::Unknown)?;
         if targets != entry.targets() {
             return Err(Refusal::Targets { wanted: entry.targets() });
         }
         let passed = first.checked_sub(1).ok_or(Refusal::Horizon { horizon: entry.horizon() })?;
-        entry.observe(passed, values, figures)
+        let matched = entry.observe(passed, values, &mut model.figures)?;
+        self.bound(&key.model);
+        Ok(matched)
     }
 
     /// The sequence of this step goes on from another state, or may: what it forecast until now keeps waiting for truths that are
@@ -306,13 +342,13 @@ impl Memory {
     /// The figures of a model's versions, by version.
     #[must_use]
     pub fn figures(&self, model: &ModelName) -> Vec<(ModelVersion, Figures)> {
-        self.models.get(model).map(ModelFigures::all).unwrap_or_default()
+        self.models.get(model).map(|model| model.figures.all()).unwrap_or_default()
     }
 
     /// The comparisons of a model's versions that forecast the same, each with every older one.
     #[must_use]
     pub fn comparisons(&self, model: &ModelName) -> Vec<Comparison> {
-        self.models.get(model).map(ModelFigures::comparisons).unwrap_or_default()
+        self.models.get(model).map(|model| model.figures.comparisons()).unwrap_or_default()
     }
 
     /// The models that there are figures of, in order.
@@ -323,10 +359,10 @@ impl Memory {
         models
     }
 
-    /// Bytes of all that is remembered.
+    /// Bytes of all that is remembered, and of what the figures are made of.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.figures_bytes
     }
 
     fn forget_old(&mut self, now: Millis) {
@@ -348,8 +384,8 @@ impl Memory {
         let Some(entry) = self.entries.remove(&ordinal) else { return };
         self.ordinals.remove(entry.key());
         self.bytes -= entry.bytes();
-        if let Some(figures) = self.models.get_mut(&entry.key().model) {
-            entry.count_forgotten(figures);
+        if let Some(model) = self.models.get_mut(&entry.key().model) {
+            entry.count_forgotten(&mut model.figures);
         }
     }
 }

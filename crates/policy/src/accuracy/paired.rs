@@ -23,6 +23,9 @@ const STUDENT: f64 = 2.860_934_6;
 /// Requests below which nothing is said.
 const REQUESTS_MIN: usize = 200;
 
+/// What the differential of a request takes, with its share of what a map keeps free.
+const REQUEST_BYTES: usize = 64;
+
 /// What is said of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -91,6 +94,11 @@ impl Pair {
         if self.requests.len() > WINDOW {
             self.requests.pop_first();
         }
+    }
+
+    /// Bytes that it takes, with what a map keeps free.
+    pub(super) fn bytes(&self) -> usize {
+        self.requests.len() * REQUEST_BYTES
     }
 
     pub(super) fn compare(&self, version: ModelVersion, against: ModelVersion) -> Comparison {

@@ -48,6 +48,28 @@ fn figures(memory: &Memory, version: ModelVersion) -> Figures {
 }
 
 #[test]
+fn figures_are_in_the_bound_and_those_unused_for_longest_begin_anew() {
+    let limit = 64 << 10;
+    let mut memory = memory(limit);
+    let named = |model: usize, id: usize| {
+        let place = Place::Request { id: id.to_string().into(), window: 0 };
+        Key { model: format!("m{model}").parse().unwrap(), ..key(place) }
+    };
+    // Two versions of each model, whose values and differences would take megabytes in all.
+    for id in 0..20_000 {
+        let key = named(id / 500, id);
+        for version in [V1, V2] {
+            memory.remember(&key, version, forecast(&[1.0, 2.0]), Millis(0));
+        }
+        memory.observe(&key, 1, &[1.5, 2.5], 1, Millis(0)).unwrap();
+        assert!(memory.bytes() <= limit, "{} bytes at {id}", memory.bytes());
+    }
+    let of = |model: usize| memory.figures(&named(model, 0).model)[0].1;
+    assert_eq!((of(0).matured_total, of(0).values), (1000, 0), "counts stay");
+    assert!(of(39).values > 100, "the newest are made of something: {:?}", of(39));
+}
+
+#[test]
 fn truths_arrive_in_pieces_and_count_once() {
     let mut memory = memory(1 << 20);
     memory.remember(&request("a"), V1, forecast(&[10.0, 20.0, 30.0]), Millis(0));

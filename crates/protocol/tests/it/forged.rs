@@ -4,6 +4,7 @@
 
 use crate::{requests, wire};
 use spinwell_core::Rng;
+use spinwell_protocol::grpc;
 
 /// How many inputs of each wire are tried.
 #[expect(clippy::disallowed_methods, reason = "a long run is asked for in the environment")]
@@ -75,6 +76,37 @@ fn mangled_batch_calls_are_refused_or_sound() {
 }
 
 #[test]
+fn mangled_observations_are_refused_or_sound() {
+    check(&owned(&requests::OBSERVATIONS), &requests::WORDS, wire::observations);
+}
+
+#[test]
+fn mangled_traceparents_are_refused_or_read_as_they_stand() {
+    check(&owned(&requests::TRACEPARENTS), &[b"-", b"0", b"ff", b"F", b"\xff"], wire::traceparent);
+}
+
+/// The fuzz target compares a message with what is read of it again: two that are as long are not the same.
+#[test]
+fn messages_are_compared_by_their_values() {
+    let read = |bytes: &[u8]| wire::values(grpc::read_request(bytes).unwrap());
+    for bytes in requests::messages() {
+        let same = read(&bytes);
+        assert!(same == read(&bytes));
+        for at in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            // Another key of a map may be the same map in another order, and a broken message is none.
+            let Ok(other) = grpc::read_request(&other) else { continue };
+            let differs = other != grpc::read_request(&bytes).unwrap();
+            assert_eq!(wire::values(other) != same, differs, "byte {at}");
+        }
+    }
+    let mut nan = grpc::read_request(&requests::messages()[1]).unwrap();
+    nan.inputs[0].contents.as_mut().unwrap().fp32_contents[0] = f32::NAN;
+    assert!(nan != nan.clone() && wire::values(nan.clone()) == wire::values(nan));
+}
+
+#[test]
 fn mangled_messages_are_refused_or_sound() {
     // Empty tensors, outputs, contents, parameters and bytes; numbers that do not end.
     let words: [&[u8]; 9] = [
@@ -97,6 +129,7 @@ fn repetition_costs_what_its_bytes_do() {
     for word in ["[", "{", "0", "\"", " ", "\\", "1,", "{}", "[]"].map(|word| word.repeat(100_000)) {
         wire::json_body(word.as_bytes());
         wire::batch_call(word.as_bytes());
+        wire::observations(word.as_bytes());
     }
     let numbers = |count: usize| vec!["1"; count].join(",");
     let text = requests::JSON[0].replace("1,2.5,-3e1,4", &numbers(100_000));
@@ -118,6 +151,13 @@ fn repetition_costs_what_its_bytes_do() {
         ("20", &format!("\"{long}\"")),
     ] {
         wire::batch_call(requests::BATCH[0].replace(from, to).as_bytes());
+    }
+    for (from, to) in [
+        ("\"a\"", &*format!("\"{long}\"")),
+        ("[1,2,3]", &format!("[{}]", numbers(100_000))),
+        ("3,\"from", &format!("\"{long}\",\"from")),
+    ] {
+        wire::observations(requests::OBSERVATIONS[0].replace(from, to).as_bytes());
     }
     for field in [0x0a, 0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a] {
         wire::grpc_message(&[field, 0].repeat(50_000));

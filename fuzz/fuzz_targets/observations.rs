@@ -1,0 +1,10 @@
+//! Bytes as the body of a call with truths for earlier forecasts.
+
+#![no_main]
+
+#[path = "../wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    wire::observations(bytes);
+});

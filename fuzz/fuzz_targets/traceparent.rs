@@ -1,0 +1,10 @@
+//! Bytes as the header that names a caller's trace.
+
+#![no_main]
+
+#[path = "../wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    wire::traceparent(bytes);
+});
