@@ -20,7 +20,7 @@ pub(crate) fn serving_toml(bytes: &[u8]) -> bool {
         Ok(settings) => {
             let windows = settings.windows_max(&name, 1000, 100, 4);
             assert!(windows.is_err() || settings.memory_bytes_max.is_none_or(|most| most >= 1000));
-            let traffic = settings.traffic(&name, &[]);
+            let traffic = settings.traffic(&name, &[], |_| None);
             assert!(traffic.is_ok() || text.contains("traffic"), "nothing was asked of the versions");
             true
         }

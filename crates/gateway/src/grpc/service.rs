@@ -231,7 +231,13 @@ impl GrpcInferenceService for Service {
             false => HeaderMap::new(),
         };
         let stream = OpenStream { arriving, headers };
-        let messages = request.into_inner().take_until(self.gateway.health().stopping());
+        let mut is_over = false;
+        // What cannot be read ends the stream, once: asked again, the library may tell of it again.
+        let until_broken = move |message: &Result<ModelInferRequest, Status>| {
+            std::future::ready(!std::mem::replace(&mut is_over, message.is_err()))
+        };
+        let messages = request.into_inner().take_while(until_broken);
+        let messages = messages.take_until(self.gateway.health().stopping());
         let answers =
             messages.map(move |message| service.begin_streamed(message, &stream)).buffered(STREAM_REQUESTS);
         Ok(Response::new(Box::pin(answers)))

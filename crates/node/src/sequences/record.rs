@@ -125,7 +125,7 @@ impl<'r> Record<'r> {
         match self.change {
             Change::Step { begins, .. } => begins.map(ModelHash),
             Change::Put { hash, .. } => Some(ModelHash(hash)),
-            Change::Remove => None,
+            Change::Remove | Change::End => None,
         }
     }
 

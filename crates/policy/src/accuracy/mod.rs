@@ -192,6 +192,7 @@ impl Memory {
             .map(|entry| entry.relation(version, &forecast));
         if relation == Some(Relation::Same) {
             self.confirm(key, &forecast);
+            self.bound(&key.model);
             return;
         }
         let model = self.models.entry(key.model.clone()).or_default();
@@ -336,7 +337,8 @@ impl Memory {
 
     /// Counts a request that a version failed.
     pub fn count_failed(&mut self, model: &ModelName, version: ModelVersion) {
-        self.models.entry(model.clone()).or_default().count_failed(version);
+        self.models.entry(model.clone()).or_default().figures.count_failed(version);
+        self.bound(model);
     }
 
     /// The figures of a model's versions, by version.
