@@ -15,6 +15,7 @@ mod live_accuracy;
 mod model;
 mod openapi;
 mod perf_analyzer;
+mod reload;
 mod sequences;
 mod serving;
 mod support;
