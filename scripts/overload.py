@@ -74,7 +74,7 @@ def measure(spinwell, server, seconds, units, page):
 
     rounds = []
     for number in range(ROUNDS):
-        for callers in (4, 16):
+        for callers in (16, 32, 64):
             say(f"capacity: round {number + 1} of {ROUNDS}, {callers} under way")
             rounds.append((callers, start("--concurrency", callers, "--warmup", 2, "--duration", max(5, seconds // 4)).end()))
     by_callers = {callers: statistics.median(one["requests_per_second"] for own, one in rounds if own == callers) for callers, _ in rounds}
