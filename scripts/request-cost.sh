@@ -19,7 +19,7 @@ train dense --family echo --set units=300,density=1,skip=off
   echo
   echo "Written by \`make request-cost\` on $(date +%F), commit $(git rev-parse --short HEAD);"
   echo "$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -1), $(nproc) logical cores. One request at a time, of one window of 64 rows;"
-  echo "microseconds are medians, allocations and their bytes those of all threads. What stages mean is told in"
+  echo "microseconds are of the lowest tenth of runs, allocations and their bytes those of all threads. What stages mean is told in"
   echo "\`crates/cli/examples/request_cost.rs\`; the caller's own work, over a connection, is in the last but one."
   for model in linear:"24 lags" sparse:"echo, 300 units, 10 %" dense:"echo, 300 units, dense"; do
     printf '\n## %s\n\n' "${model#*:}"
