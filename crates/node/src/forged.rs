@@ -32,7 +32,22 @@ fn check(seeds: &[Vec<u8>], words: &[&[u8]], body: fn(&[u8]) -> bool) {
 #[test]
 fn mangled_serving_files_are_refused_or_understood() {
     let seeds: Vec<Vec<u8>> = SERVING.iter().map(|text| text.as_bytes().to_vec()).collect();
-    let words: [&[u8]; 10] = [b"[", b"]\n", b"x", b"=", b"{", b"}", b"-1", b"1e999", b"nan", b"\"\\u0000\""];
+    let words: [&[u8]; 14] = [
+        b"[",
+        b"]\n",
+        b"x",
+        b"=",
+        b"{",
+        b"}",
+        b"-1",
+        b"1e999",
+        b"nan",
+        b"\"\\u0000\"",
+        b" ",
+        b"\n",
+        b"#",
+        b"0",
+    ];
     check(&seeds, &words, start_up::serving_toml);
 }
 
