@@ -108,19 +108,7 @@ fn start(models: &str, name: &str) -> Result<Served> {
     ];
     let given = given.into_iter().map(|(key, value)| Override { key, value, flag: "here" }).collect();
     let options = Sources::of_this_process(None, given).and_then(|sources| Options::load(&sources))?.options;
-    let node = spinwell_node::Options {
-        id: options.node_id.clone(),
-        executors: options.executors,
-        queue_len_max: options.limits.queue_len_max,
-        queue_target: options.limits.queue_target,
-        queue_interval: options.limits.queue_interval,
-        batch_windows_max: options.limits.batch_windows_max,
-        batch_rows_max: options.limits.batch_rows_max,
-        rows_max: options.limits.rows_max,
-        device: options.device,
-        sequences: options.sequences,
-        data: Some(options.data_dir.clone()),
-    };
+    let node = spinwell_node::Options::of(&options);
     let _inside = runtime.enter();
     let node = Arc::new(Node::start(Path::new(models), &node)?);
     let model = node.models().find(name, None).map_err(anyhow::Error::new)?.clone();

@@ -256,19 +256,7 @@ fn open(options: &Options) -> Result<Listeners, listen::Error> {
 }
 
 async fn start_node(options: &Options) -> Result<Arc<Node>> {
-    let node = spinwell_node::Options {
-        id: options.node_id.clone(),
-        executors: options.executors,
-        queue_len_max: options.limits.queue_len_max,
-        queue_target: options.limits.queue_target,
-        queue_interval: options.limits.queue_interval,
-        batch_windows_max: options.limits.batch_windows_max,
-        batch_rows_max: options.limits.batch_rows_max,
-        rows_max: options.limits.rows_max,
-        device: options.device,
-        sequences: options.sequences,
-        data: Some(options.data_dir.clone()),
-    };
+    let node = spinwell_node::Options::of(options);
     let folder = options.models_dir.clone();
     let started = tokio::task::spawn_blocking(move || Node::start(&folder, &node));
     Ok(Arc::new(started.await?.map_err(|error| error.fault())?))

@@ -58,6 +58,27 @@ pub struct Options {
     pub data: Option<PathBuf>,
 }
 
+impl Options {
+    /// Those of a process that is configured so.
+    #[must_use]
+    pub fn of(options: &spinwell_runtime::options::Options) -> Self {
+        let limits = &options.limits;
+        Self {
+            id: options.node_id.clone(),
+            executors: options.executors,
+            queue_len_max: limits.queue_len_max,
+            queue_target: limits.queue_target,
+            queue_interval: limits.queue_interval,
+            batch_windows_max: limits.batch_windows_max,
+            batch_rows_max: limits.batch_rows_max,
+            rows_max: limits.rows_max,
+            device: options.device,
+            sequences: options.sequences,
+            data: Some(options.data_dir.clone()),
+        }
+    }
+}
+
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -461,14 +482,12 @@ impl NodeLink for Node {
     }
 
     fn load(&self) -> NodeLoad {
+        let (copied, expired) = self.keeper.as_ref().map(Keeper::counts).unwrap_or_default();
         NodeLoad {
             queue_len: self.inner.queue.len(),
             queue_len_max: self.inner.queue.len_max(),
             batches_executing: self.inner.executing.load(Ordering::Relaxed),
-            sequences: self.keeper.as_ref().map(Keeper::load).unwrap_or_else(|| {
-                let in_memory = self.inner.sequences.table.count();
-                SequenceLoad { in_memory: in_memory as u64, ..SequenceLoad::default() }
-            }),
+            sequences: SequenceLoad { in_memory: self.inner.sequences.table.count() as u64, copied, expired },
             #[cfg(feature = "gpu")]
             gpus: self.inner.nvidia.as_ref().map(crate::nvidia::Nvidia::load).unwrap_or_default(),
             #[cfg(not(feature = "gpu"))]

@@ -79,6 +79,15 @@ pub(crate) fn fault_response(fault: &Fault) -> Response {
     response
 }
 
+/// The answer to a request that failed, whose body may have had a coding that is not known here: that has a status of its own.
+pub(super) fn coded_fault_response(fault: &Fault, has_unknown_coding: bool) -> Response {
+    let mut response = fault_response(fault);
+    if has_unknown_coding && fault.code() == Code::NotOffered {
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    }
+    response
+}
+
 /// The answer to a path that does not exist.
 pub(crate) async fn path_not_found(request: Request) -> Response {
     let message = format!("there is nothing at {}", shortened(request.uri().path()));

@@ -1,6 +1,6 @@
 //! An inference request over HTTP, from its head to its outcome.
 
-use super::answer::{fault_response, inference_response};
+use super::answer::{coded_fault_response, inference_response};
 use super::body::{self, Received};
 use super::coding::Coding;
 use super::target::Target;
@@ -9,9 +9,9 @@ use crate::gateway::Answered;
 use crate::record::Ticket;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::response::Response;
-use spinwell_core::{Code, Fault, Protocol};
+use spinwell_core::{Fault, Protocol};
 use spinwell_protocol::rest::{self, Framing};
 use spinwell_runtime::clock;
 
@@ -21,7 +21,7 @@ pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, reques
     let protocol = if is_binary { Protocol::HttpBinary } else { Protocol::HttpJson };
     let mut ticket = gateway.open_ticket(protocol, gateway.trace(request.headers()));
     let coding = Coding::for_answer(request.headers());
-    let is_unknown_coding = Coding::of_request(request.headers()).is_err();
+    let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     match answer(&gateway, &mut ticket, &target, request).await {
         Ok(encoded) => {
             let started = clock::now();
@@ -31,11 +31,7 @@ pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, reques
         }
         Err(fault) => {
             ticket.close_failed(fault.code());
-            let mut response = fault_response(&fault);
-            if is_unknown_coding && fault.code() == Code::NotOffered {
-                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            }
-            response
+            coded_fault_response(&fault, has_unknown_coding)
         }
     }
 }

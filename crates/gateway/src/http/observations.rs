@@ -1,15 +1,14 @@
 //! The truth for earlier forecasts, and how right they turned out to be.
 
-use super::answer::{compressed_response, fault_response, json_response};
+use super::answer::{coded_fault_response, compressed_response, fault_response, json_response};
 use super::body::{self, Received};
 use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
 use crate::accuracy::OfModel;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::response::Response;
-use spinwell_core::{Code, Fault, ModelName, ModelVersion};
+use spinwell_core::{Fault, ModelName, ModelVersion};
 use spinwell_policy::accuracy::{Comparison, Figures};
 use spinwell_protocol::rest::{self, LiveComparison, LiveVersion, Observation, ObservationCall};
 use spinwell_protocol::{Catalogue, Task};
@@ -17,16 +16,10 @@ use spinwell_protocol::{Catalogue, Task};
 /// `POST /v1/models/{model}/observations`.
 pub(super) async fn observe(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
     let answer_coding = Coding::for_answer(request.headers());
-    let is_unknown_coding = Coding::of_request(request.headers()).is_err();
+    let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     match received(&gateway, &target, request).await {
         Ok(document) => compressed_response(document, answer_coding),
-        Err(fault) => {
-            let mut response = fault_response(&fault);
-            if is_unknown_coding && fault.code() == Code::NotOffered {
-                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            }
-            response
-        }
+        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
     }
 }
 

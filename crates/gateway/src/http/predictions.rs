@@ -3,7 +3,7 @@
 //! Each request has its own deadline, its own answer and its own outcome; the node's queue mixes them with everybody's.
 //! Nothing has been delivered before the whole answer is, so a caller who goes away leaves all of them cancelled.
 
-use super::answer::{compressed_response, fault_response};
+use super::answer::{coded_fault_response, compressed_response};
 use super::body::{self, Received};
 use super::coding::Coding;
 use crate::Gateway;
@@ -13,10 +13,10 @@ use crate::record::{Arrival, BatchTicket, Ticket};
 use crate::traffic::Found;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use futures::future::join_all;
-use spinwell_core::{BatchCallId, Code, Fault, Micros, Priority, Protocol};
+use spinwell_core::{BatchCallId, Fault, Micros, Priority, Protocol};
 use spinwell_protocol::rest::{self, BatchCall, BatchedAnswer, BatchedRequest};
 use spinwell_protocol::{Call, Catalogue, InferReply, Outputs};
 use spinwell_runtime::clock;
@@ -33,6 +33,7 @@ struct Prepared {
 /// The handler.
 pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request) -> Response {
     let coding = Coding::for_answer(request.headers());
+    let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let (head, request_body) = request.into_parts();
     // Stands for the whole call until its requests are known.
     let trace = gateway.trace(&head.headers);
@@ -52,11 +53,7 @@ pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request
         }
         Err(fault) => {
             ticket.close_failed(fault.code());
-            let mut response = fault_response(&fault);
-            if fault.code() == Code::NotOffered {
-                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            }
-            response
+            coded_fault_response(&fault, has_unknown_coding)
         }
     }
 }

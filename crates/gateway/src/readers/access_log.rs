@@ -5,7 +5,8 @@ use super::{Complaint, Event, Record};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use spinwell_core::{
-    BatchCall, BatchCallPhase, Code, Fault, ModelName, NumericProfile, Outcome, ResultClass, UnixMicros,
+    BatchCall, BatchCallPhase, Code, Fault, ModelName, NumericProfile, Outcome, ResultClass, SpanId, Trace,
+    TraceId, UnixMicros,
 };
 use spinwell_runtime::appended::{Appended, AppendedFile, Refused};
 use spinwell_runtime::hangup::{self, Hangup};
@@ -182,12 +183,8 @@ struct RequestLine<'a> {
     encode_us: u64,
     result: &'static str,
     code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<Shown<spinwell_core::TraceId>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    span_id: Option<Shown<spinwell_core::SpanId>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<Shown<spinwell_core::SpanId>>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    trace: Option<TraceFields>,
 }
 
 #[derive(Serialize)]
@@ -198,12 +195,27 @@ struct BatchCallLine<'a> {
     requests: usize,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     ends: Option<Ends>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    trace: Option<TraceFields>,
+}
+
+/// A place in a trace.
+#[derive(Serialize)]
+struct TraceFields {
+    trace_id: Shown<TraceId>,
+    span_id: Shown<SpanId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<Shown<spinwell_core::TraceId>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    span_id: Option<Shown<spinwell_core::SpanId>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<Shown<spinwell_core::SpanId>>,
+    parent_span_id: Option<Shown<SpanId>>,
+}
+
+impl TraceFields {
+    fn of(trace: Trace) -> Self {
+        Self {
+            trace_id: Shown(trace.id),
+            span_id: Shown(trace.span),
+            parent_span_id: trace.parent.map(Shown),
+        }
+    }
 }
 
 /// How the requests of a batch call ended.
@@ -260,9 +272,7 @@ impl<'a> RequestLine<'a> {
             encode_us: timings.encode.0,
             result,
             code,
-            trace_id: outcome.trace.map(|trace| Shown(trace.id)),
-            span_id: outcome.trace.map(|trace| Shown(trace.span)),
-            parent_span_id: outcome.trace.and_then(|trace| trace.parent).map(Shown),
+            trace: outcome.trace.map(TraceFields::of),
         }
     }
 }
@@ -281,9 +291,7 @@ impl<'a> BatchCallLine<'a> {
             phase,
             requests: call.requests,
             ends,
-            trace_id: call.trace.map(|trace| Shown(trace.id)),
-            span_id: call.trace.map(|trace| Shown(trace.span)),
-            parent_span_id: call.trace.and_then(|trace| trace.parent).map(Shown),
+            trace: call.trace.map(TraceFields::of),
         }
     }
 }

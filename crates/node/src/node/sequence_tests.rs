@@ -78,7 +78,10 @@ struct Bench {
 
 /// A node with such a model, and with a data folder where one is given.
 async fn bench(data: Option<&Path>) -> Bench {
-    let options = Options { data: data.map(Path::to_owned), ..options(1, 100) };
+    bench_with(Options { data: data.map(Path::to_owned), ..options(1, 100) }).await
+}
+
+async fn bench_with(options: Options) -> Bench {
     let started = tokio::task::spawn_blocking(move || {
         let runtime = Handle::current();
         let durable =
@@ -105,8 +108,12 @@ impl Bench {
     }
 
     fn step_with(&self, rows: &[f32], step: u64, ends: bool) -> InferFuture {
+        self.step_of("s", rows, step, ends)
+    }
+
+    fn step_of(&self, sequence: &str, rows: &[f32], step: u64, ends: bool) -> InferFuture {
         let series = Series::new(1, rows.len(), 1, Samples::F32(rows.to_vec())).unwrap();
-        let id = SequenceId::of_text("s").unwrap();
+        let id = SequenceId::of_text(sequence).unwrap();
         self.node.infer(InferRequest {
             model: self.model.clone(),
             series,
@@ -236,5 +243,34 @@ async fn a_state_without_a_forecast_is_refused_when_it_is_put() {
         }
     }
     assert!(refused > 0 && taken > 0, "{refused} refused, {taken} taken");
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_beyond_the_memory_leave_it_and_go_on_from_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = options(1, 100);
+    let sequences = SequenceOptions { memory_bytes: 1, ..own.sequences };
+    let own = bench_with(Options { data: Some(folder.path().to_owned()), sequences, ..own }).await;
+    let (mut begun, mut here) = (Vec::new(), None);
+    for number in 0..300 {
+        begun.push(
+            own.step_of(&number.to_string(), &[1.0, 2.0, number as f32 / 300.0], 1, false).await.unwrap(),
+        );
+        here = here.max(Some(own.node.load().sequences.in_memory));
+    }
+    assert!(here > Some(0), "they are in memory first");
+    let out = async {
+        while own.node.load().sequences.in_memory > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), out).await.expect("all leave the memory");
+    assert!(own.node.load().sequences.copied >= 300);
+    for (number, begun) in begun.iter().enumerate() {
+        let rows = [1.0, 2.0, number as f32 / 300.0];
+        let again = own.step_of(&number.to_string(), &rows, 1, false).await.unwrap();
+        assert_eq!(again.predictions, begun.predictions, "sequence {number}");
+    }
     own.stop().await;
 }

@@ -9,7 +9,6 @@ use super::{Durable, ENDED_KEPT, Entering, Held, Resident, Sequences, Turn, resi
 use crate::models::Models;
 use spinwell_core::{Code, Fault, Millis, ModelHash, SequenceKey, UnixMillis};
 use spinwell_policy::sequence::Phase;
-use spinwell_protocol::SequenceLoad;
 use spinwell_runtime::clock;
 use spinwell_store::{Position, SequencePhase, SequenceRow};
 use std::collections::{HashMap, HashSet};
@@ -37,8 +36,6 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// What the keeper has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Sequences in memory.
-    pub(crate) live: AtomicU64,
     /// States copied to the database.
     pub(crate) copied: AtomicU64,
     /// Sequences that were given up because nobody used them.
@@ -66,11 +63,10 @@ impl Keeper {
         Ok(Self { stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)), counters })
     }
 
-    /// What it has seen.
-    pub(crate) fn load(&self) -> SequenceLoad {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters { live, copied, expired } = &*self.counters;
-        SequenceLoad { in_memory: read(live), copied: read(copied), expired: read(expired) }
+    /// States that it has copied, and sequences that it has given up.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let Counters { copied, expired } = &*self.counters;
+        (copied.load(Ordering::Relaxed), expired.load(Ordering::Relaxed))
     }
 
     /// Takes no more steps, copies everything once more and ends. Blocks.
@@ -125,8 +121,6 @@ impl Work {
 
     /// Whether states should be copied now: it is time, or the log has grown, or the memory is full.
     fn is_due(&self, copied: Instant, now: Instant) -> bool {
-        let live = self.sequences.table.count();
-        self.counters.live.store(live as u64, Ordering::Relaxed);
         let log = self.durable.log.bytes_since_rotation();
         now.saturating_duration_since(copied) >= self.sequences.options.snapshot_interval.into()
             || log >= LOG_BYTES
@@ -166,12 +160,13 @@ impl Work {
                 }
                 self.keep(&rows)?;
             }
+            // Now and not at the end: a copy of many takes long, and others begin meanwhile.
+            self.evict(shard);
         }
         let is_safe = self.runtime.block_on(self.durable.database.force()).map_err(|error| error.fault())?;
         if is_safe && is_whole {
             self.durable.log.forget_before(cut).map_err(|error| error.fault())?;
         }
-        self.evict();
         Ok(is_whole)
     }
 
@@ -220,32 +215,26 @@ impl Work {
         });
     }
 
-    /// Lets states leave the memory that are not used, or, where it is full, those not used for longest.
-    fn evict(&self) {
+    /// Lets states of a shard leave the memory that are not used, or, where it has more than its share, those not used for
+    /// longest.
+    fn evict(&self, shard: usize) {
         let table = &self.sequences.table;
-        let idle = clock::unix().before(LEAVES_AFTER);
-        let mut over = self.bytes().saturating_sub(self.sequences.options.memory_bytes);
-        let mut oldest: Vec<(UnixMillis, usize)> = Vec::new();
+        let mut resting: Vec<(UnixMillis, usize)> = Vec::new();
+        table.visit(shard, |_, resident| resting.push((resident.known.used, resident.model.state_bytes)));
+        let bytes: usize = resting.iter().map(|(_, bytes)| bytes).sum();
+        let mut over = bytes.saturating_sub(self.sequences.options.memory_bytes / table.shards());
         if over > 0 {
-            (0..table.shards()).for_each(|shard| {
-                table.visit(shard, |_, resident| {
-                    oldest.push((resident.known.used, resident.model.state_bytes));
-                });
-            });
-            oldest.sort_unstable();
+            resting.sort_unstable();
         }
-        let mut used_before = UnixMillis(0);
-        for (used, bytes) in oldest {
+        let mut before = clock::unix().before(LEAVES_AFTER);
+        for (used, bytes) in resting {
             if over == 0 {
                 break;
             }
             over = over.saturating_sub(bytes);
-            used_before = UnixMillis(used.0 + 1);
+            before = before.max(UnixMillis(used.0 + 1));
         }
-        let before = idle.max(used_before);
-        (0..table.shards()).for_each(|shard| {
-            table.evict(shard, before);
-        });
+        table.evict(shard, before);
     }
 
     /// Gives up what was not used for too long, as of a time at which all was copied.
