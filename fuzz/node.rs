@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "readers alone are used here, the rest by the node")]
 
 #[path = "../crates/node/src/sequences/record.rs"]
-mod record;
+pub(crate) mod record;
 #[path = "../crates/node/src/settings.rs"]
 pub(crate) mod settings;
 #[path = "start_up.rs"]

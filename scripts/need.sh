@@ -11,7 +11,9 @@ for topic in "$@"; do
     build) command -v cc >/dev/null || packages+=(gcc libc6-dev) ;;
     python|schemathesis|peers|serving)
       command -v python3 >/dev/null || packages+=(python3)
-      python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv) ;;
+      python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+      [ "$topic" != serving ] || [ ! -x /usr/bin/python3 ] || /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null ||
+        packages+=(python3-venv) ;;
     # A driver that computes on the CPU: what the tests of graphics cards run on.
     vulkan)
       ls /usr/share/vulkan/icd.d/lvp_icd.*json >/dev/null 2>&1 || packages+=(mesa-vulkan-drivers)
@@ -71,12 +73,16 @@ for topic in "$@"; do
   fi
 done
 
-# What serving is measured against. The python backend of this tritonserver answers nothing with numpy 2.
+# What serving is measured against. The python backend of this tritonserver answers nothing with numpy 2. pytriton's stub has an
+# interpreter of its own that must agree with the standard library found: Debian's does, some newer 3.11 does not.
 for topic in "$@"; do
-  if [ "$topic" = serving ] && ! target/venv-serving/bin/python -c 'import pytriton, mlserver, numpy; assert numpy.__version__ < "2"' 2>/dev/null; then
+  [ "$topic" = serving ] || continue
+  python=$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || command -v python3)
+  if [ "$(readlink -f target/venv-serving/bin/python)" != "$(readlink -f "$python")" ] ||
+    ! target/venv-serving/bin/python -c 'import pytriton, mlserver, numpy; assert numpy.__version__ < "2"' 2>/dev/null; then
     echo "installing with pip into target/venv-serving: nvidia-pytriton mlserver (some minutes)"
     mkdir -p target
-    python3 -m venv --clear target/venv-serving
+    "$python" -m venv --clear target/venv-serving
     target/venv-serving/bin/pip install --quiet --disable-pip-version-check nvidia-pytriton mlserver 'numpy<2' 'pandas<3'
   fi
 done

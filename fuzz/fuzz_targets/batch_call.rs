@@ -2,6 +2,7 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "each target uses its part")]
 #[path = "../wire.rs"]
 mod wire;
 

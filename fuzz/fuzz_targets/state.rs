@@ -2,6 +2,7 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "each target uses its part")]
 #[path = "../bodies.rs"]
 mod bodies;
 #[allow(dead_code, reason = "only what makes models is used here, the rest by the engine's tests")]

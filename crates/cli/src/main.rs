@@ -29,6 +29,10 @@ use clap::{Parser, Subcommand};
 use spinwell_core::Code;
 use std::process::ExitCode;
 
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Serve time-series predictions from reservoir models: train from a CSV, call over the Open Inference Protocol.
 #[derive(Debug, Parser)]
 #[command(

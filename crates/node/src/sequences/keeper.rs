@@ -132,7 +132,7 @@ impl Work {
         let mut bytes = 0_usize;
         let table = &self.sequences.table;
         (0..table.shards()).for_each(|shard| {
-            table.visit(shard, |_, resident| bytes += resident.model.state_bytes);
+            table.visit(shard, |_, resident| bytes += resident.bytes());
         });
         bytes
     }
@@ -220,7 +220,7 @@ impl Work {
     fn evict(&self, shard: usize) {
         let table = &self.sequences.table;
         let mut resting: Vec<(UnixMillis, usize)> = Vec::new();
-        table.visit(shard, |_, resident| resting.push((resident.known.used, resident.model.state_bytes)));
+        table.visit(shard, |_, resident| resting.push((resident.known.used, resident.bytes())));
         let bytes: usize = resting.iter().map(|(_, bytes)| bytes).sum();
         let mut over = bytes.saturating_sub(self.sequences.options.memory_bytes / table.shards());
         if over > 0 {

@@ -19,6 +19,11 @@ const SHARDS: usize = 64;
 /// Requests that may wait for one sequence.
 pub(crate) const WAITING_MAX: usize = 64;
 
+/// About what a sequence takes in memory beside the numbers of its state: itself, its place in the table, of which up to
+/// half is free, its id, and what the allocator adds to a dozen parts.
+const RESIDENT_BYTES: usize =
+    size_of::<Resident>() + 2 * (size_of::<SequenceKey>() + size_of::<Entry>()) + 384;
+
 /// A sequence in memory.
 #[derive(Clone)]
 pub(crate) struct Resident {
@@ -41,6 +46,11 @@ impl Resident {
     pub(crate) fn removed(self, position: Position, used: u64) -> Self {
         let known = Known { step: 0, digest: 0, used: UnixMillis(used), phase: Phase::Ended };
         Self { state: None, known, position, ..self }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        RESIDENT_BYTES + self.model.state_bytes
     }
 
     /// Whether the database holds less.
@@ -174,7 +184,14 @@ impl Table {
             Some(Held::Here(resident)) => !resident.is_dirty() && resident.known.used < before,
             _ => false,
         };
-        let gone: Vec<_> = self.lock(shard).extract_if(goes).collect();
+        let mut entries = self.lock(shard);
+        let gone: Vec<_> = entries.extract_if(goes).collect();
+        // A map keeps the room that it once had; a fourth of it in use leaves enough to grow into.
+        if entries.capacity() > 4 * entries.len() {
+            let room = 2 * entries.len();
+            entries.shrink_to(room);
+        }
+        drop(entries);
         // Dropped after the lock is released: models may go with them, which take another lock.
         drop(gone);
     }
