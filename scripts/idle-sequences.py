@@ -21,6 +21,7 @@ from claims import mb, say
 
 BATCH = 512  # sequences begun in one batch call
 PATIENCE = 1800  # seconds until all have left the memory
+BOUND = 800e6  # bytes: twice sequences.memory_bytes (256 MiB), live accuracy (64 MiB), and what the server takes by itself
 SETTLE = 30  # seconds after which the allocator has given back what is free: it waits for ten
 AGAIN = {429, 503, 504}  # refused for now: asked again
 
@@ -161,6 +162,7 @@ def report(page, total, count, callers, sample, samples, m, answers, sources, be
     of = lambda source, all_: sum(one == source for one in all_)
     ours, theirs = digest(answers), digest(beside)
     page.check(f"all {total:,} sequences were begun and acknowledged", f"{samples[-1][1]:,} in {m['took']:.0f} s, {total / m['took']:,.0f}/s", samples[-1][1] == total)
+    page.check(f"meanwhile the server holds at most {mb(BOUND)}", mb(max(rss for _, _, rss, _ in samples)), max(rss for _, _, rss, _ in samples) <= BOUND)
     page.check("all leave the memory", f"{m['left']:,} in memory after the last was begun, {m['staying']:,} after {m['idle_after']:.0f} s more", m["staying"] == 0)
     page.check(f"{len(sample):,} of them, drawn at random, go on from the disk after the server was started again",
                f"{of('snapshot', sources):,} from the disk", of("snapshot", sources) == len(sample))

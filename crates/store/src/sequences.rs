@@ -2,8 +2,8 @@
 
 use crate::{Database, DatabaseError, Position};
 use spinwell_core::{ModelHash, SequenceKey, UnixMillis};
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
 
 /// Rows that a sweep looks at in one statement, so that it holds nobody up.
 const SWEEP_ROWS: i64 = 1000;
@@ -67,6 +67,9 @@ pub struct Swept {
     pub forgotten: u64,
 }
 
+/// Rows of one statement: a statement is a message to the connection's thread and back.
+const TOGETHER: usize = 64;
+
 /// SQL counts in signed numbers of 64 bits; bits are kept.
 fn signed(number: u64) -> i64 {
     number.cast_signed()
@@ -96,26 +99,31 @@ impl Database {
     /// Where the database fails; then nothing has changed.
     pub async fn keep_sequences(&self, rows: &[SequenceRow]) -> Result<(), DatabaseError> {
         let mut transaction = self.pool.begin().await?;
-        for row in rows {
-            sqlx::query(
-                "INSERT INTO sequences (tenant, model, id, hash, step, digest, position, used, phase, state) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-                 ON CONFLICT (tenant, model, id) DO UPDATE SET hash = excluded.hash, step = excluded.step, \
+        for rows in rows.chunks(TOGETHER) {
+            let mut statement = QueryBuilder::<Sqlite>::new(
+                "INSERT INTO sequences (tenant, model, id, hash, step, digest, position, used, phase, state) ",
+            );
+            statement.push_values(rows, |mut values, row| {
+                values
+                    .push_bind(&*row.key.tenant.0)
+                    .push_bind(row.key.model.as_str())
+                    .push_bind(row.key.id.as_str())
+                    .push_bind(&row.hash.0[..])
+                    .push_bind(signed(row.step))
+                    .push_bind(signed(row.digest))
+                    .push_bind(signed(row.position.0))
+                    .push_bind(signed(row.used.0))
+                    .push_bind(row.phase.number())
+                    .push_bind(row.state.as_deref());
+            });
+            statement.push(
+                " ON CONFLICT (tenant, model, id) DO UPDATE SET hash = excluded.hash, step = excluded.step, \
                  digest = excluded.digest, position = excluded.position, used = excluded.used, \
                  phase = excluded.phase, state = excluded.state",
-            )
-            .bind(&*row.key.tenant.0)
-            .bind(row.key.model.as_str())
-            .bind(row.key.id.as_str())
-            .bind(&row.hash.0[..])
-            .bind(signed(row.step))
-            .bind(signed(row.digest))
-            .bind(signed(row.position.0))
-            .bind(signed(row.used.0))
-            .bind(row.phase.number())
-            .bind(row.state.as_deref())
-            .execute(&mut *transaction)
-            .await?;
+            );
+            // Texts of all lengths would push each other out of the connection's cache of statements.
+            let is_usual = rows.len() == TOGETHER;
+            statement.build().persistent(is_usual).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(())

@@ -5,7 +5,9 @@ use super::*;
 use crate::repository::Repository;
 use crate::sequences::{State, Stateful};
 use crate::{Predicted, Prediction, Predictor};
-use spinwell_core::{ModelVersion, NumericProfile, Priority, Samples, SequenceId, Series, TenantId};
+use spinwell_core::{
+    ModelVersion, NumericProfile, Priority, Samples, SequenceId, Series, StateSource, TenantId,
+};
 use spinwell_engine::data::Table;
 use spinwell_engine::settings::{Precision, Settings};
 use spinwell_engine::train::{Choice, Feeds, Folds, Options as Training, Score, train};
@@ -247,30 +249,42 @@ async fn a_state_without_a_forecast_is_refused_when_it_is_put() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn states_beyond_the_memory_leave_it_and_go_on_from_the_disk() {
+async fn states_beyond_the_memory_leave_it_and_others_wait_for_that() {
     let folder = tempfile::tempdir().unwrap();
     let own = options(1, 100);
-    let sequences = SequenceOptions { memory_bytes: 1, ..own.sequences };
+    let sequences = SequenceOptions { memory_bytes: 64 << 10, ..own.sequences };
     let own = bench_with(Options { data: Some(folder.path().to_owned()), sequences, ..own }).await;
-    let (mut begun, mut here) = (Vec::new(), None);
-    for number in 0..300 {
-        begun.push(
-            own.step_of(&number.to_string(), &[1.0, 2.0, number as f32 / 300.0], 1, false).await.unwrap(),
-        );
-        here = here.max(Some(own.node.load().sequences.in_memory));
-    }
-    assert!(here > Some(0), "they are in memory first");
-    let out = async {
-        while own.node.load().sequences.in_memory > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    // Takes a step as soon as there is room, and says how often there was none.
+    let step = async |number: usize| {
+        let rows = [1.0, 2.0, number as f32 / 300.0];
+        let mut refused = 0;
+        loop {
+            match own.step_of(&number.to_string(), &rows, 1, false).await {
+                Ok(reply) => return (reply, refused),
+                Err(fault) => assert_eq!(fault.code(), Code::QueueFull),
+            }
+            refused += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), out).await.expect("all leave the memory");
-    assert!(own.node.load().sequences.copied >= 300);
-    for (number, begun) in begun.iter().enumerate() {
-        let rows = [1.0, 2.0, number as f32 / 300.0];
-        let again = own.step_of(&number.to_string(), &rows, 1, false).await.unwrap();
-        assert_eq!(again.predictions, begun.predictions, "sequence {number}");
-    }
+    let all = async {
+        let (mut begun, mut most, mut refused) = (Vec::new(), 0, 0);
+        for number in 0..300 {
+            let (reply, times) = step(number).await;
+            begun.push(reply);
+            refused += times;
+            most = most.max(own.node.load().sequences.in_memory);
+        }
+        assert!(refused > 0 && most < 150, "{refused} refused, {most} in memory at once");
+        let mut from_disk = 0;
+        for (number, begun) in begun.iter().enumerate() {
+            let (again, _) = step(number).await;
+            assert_eq!(again.predictions, begun.predictions, "sequence {number}");
+            let source = again.sequence.map(|sequence| sequence.source);
+            from_disk += usize::from(source == Some(StateSource::Snapshot));
+        }
+        assert!(from_disk > 150, "{from_disk} came from the disk");
+    };
+    tokio::time::timeout(Duration::from_secs(120), all).await.expect("those that rest leave the memory");
     own.stop().await;
 }

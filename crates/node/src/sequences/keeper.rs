@@ -124,17 +124,7 @@ impl Work {
         let log = self.durable.log.bytes_since_rotation();
         now.saturating_duration_since(copied) >= self.sequences.options.snapshot_interval.into()
             || log >= LOG_BYTES
-            || self.bytes() > self.sequences.options.memory_bytes
-    }
-
-    /// Bytes of all states in memory that rest there.
-    fn bytes(&self) -> usize {
-        let mut bytes = 0_usize;
-        let table = &self.sequences.table;
-        (0..table.shards()).for_each(|shard| {
-            table.visit(shard, |_, resident| bytes += resident.bytes());
-        });
-        bytes
+            || self.sequences.table.bytes() > self.sequences.options.memory_bytes
     }
 
     /// Copies every state that has changed, forgets the log before, and makes room. Gives whether all was copied.

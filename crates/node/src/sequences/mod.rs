@@ -34,6 +34,9 @@ use tokio::runtime::Handle;
 /// How long it is remembered that a sequence has ended, for callers who repeat its last step.
 pub(crate) const ENDED_KEPT: Millis = Millis(60_000);
 
+/// How many times `memory_bytes` states may take while they leave the memory.
+const OVER: usize = 2;
+
 /// Where sequences outlive the process.
 #[derive(Clone)]
 pub(crate) struct Durable {
@@ -100,6 +103,9 @@ impl Sequences {
                 return Err(Fault::new(Code::QueueFull, message).retry_after(Millis(100)));
             }
         };
+        if matches!(turn.held(), Held::Unread) {
+            self.has_room()?;
+        }
         let found = match turn.held() {
             Held::Absent | Held::Here(_) => return Ok(turn),
             Held::Unread => self.read(&turn.key).await?.map(|row| resident(&row, models)).transpose(),
@@ -115,6 +121,21 @@ impl Sequences {
         };
         turn.put(found.map_or(Held::Absent, |resident| Held::Here(Box::new(resident))));
         Ok(turn)
+    }
+
+    /// Whether one more may come into memory. Those that rest leave it as fast as they are copied, which may be slower than
+    /// others come.
+    fn has_room(&self) -> Result<(), Fault> {
+        let most = self.options.memory_bytes.saturating_mul(OVER);
+        if self.durable.is_none() || self.table.bytes() <= most {
+            return Ok(());
+        }
+        let message = format!(
+            "sequences in memory take more than {OVER} times sequences.memory_bytes = {} and leave it more slowly than others \
+             come; try again",
+            self.options.memory_bytes
+        );
+        Err(Fault::new(Code::QueueFull, message).retry_after(Millis(1000)))
     }
 
     async fn read(&self, key: &SequenceKey) -> Result<Option<SequenceRow>, Fault> {

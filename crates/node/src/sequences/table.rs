@@ -11,6 +11,7 @@ use spinwell_policy::sequence::{Known, Phase};
 use spinwell_store::Position;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -72,6 +73,16 @@ pub(crate) enum Held {
     Here(Box<Resident>),
 }
 
+impl Held {
+    /// About how many bytes of memory it takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Held::Here(resident) => resident.bytes(),
+            Held::Unread | Held::Lost | Held::Absent => 0,
+        }
+    }
+}
+
 struct Entry {
     /// `None` while somebody has the turn.
     held: Option<Held>,
@@ -84,6 +95,8 @@ type Shard = HashMap<SequenceKey, Entry>;
 pub(crate) struct Table {
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
+    /// What those take that rest.
+    bytes: AtomicUsize,
 }
 
 /// Somebody's turn with a sequence.
@@ -107,7 +120,7 @@ pub(crate) enum Entering {
 impl Table {
     pub(crate) fn new() -> Arc<Self> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Arc::new(Self { shards, hasher: RandomState::new() })
+        Arc::new(Self { shards, hasher: RandomState::new(), bytes: AtomicUsize::new(0) })
     }
 
     /// Asks for a turn. The order of calls is the order of turns.
@@ -116,7 +129,10 @@ impl Table {
         let unread = || Entry { held: Some(Held::Unread), waiting: VecDeque::new() };
         let entry = shard.entry(key.clone()).or_insert_with(unread);
         match entry.held.take() {
-            Some(held) => Entering::Now(Turn { table: self.clone(), key: key.clone(), held: Some(held) }),
+            Some(held) => {
+                self.bytes.fetch_sub(held.bytes(), Ordering::Relaxed);
+                Entering::Now(Turn { table: self.clone(), key: key.clone(), held: Some(held) })
+            }
             None => {
                 // Those who have left take nobody's place.
                 if entry.waiting.len() >= WAITING_MAX {
@@ -134,6 +150,7 @@ impl Table {
 
     /// Puts a sequence into the table before anybody can ask for it.
     pub(crate) fn insert(&self, key: SequenceKey, held: Held) {
+        self.bytes.fetch_add(held.bytes(), Ordering::Relaxed);
         self.shard(&key).insert(key, Entry { held: Some(held), waiting: VecDeque::new() });
     }
 
@@ -141,6 +158,11 @@ impl Table {
     pub(crate) fn count(&self) -> usize {
         let is_here = |entry: &&Entry| matches!(entry.held, Some(Held::Here(_)) | None);
         (0..self.shards.len()).map(|shard| self.lock(shard).values().filter(is_here).count()).sum()
+    }
+
+    /// About how many bytes those take that rest in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Calls `each` with every sequence of a shard that rests in memory; it may change what it says of the database.
@@ -192,6 +214,8 @@ impl Table {
             entries.shrink_to(room);
         }
         drop(entries);
+        let bytes = gone.iter().filter_map(|(_, entry)| entry.held.as_ref()).map(Held::bytes).sum();
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         // Dropped after the lock is released: models may go with them, which take another lock.
         drop(gone);
     }
@@ -230,7 +254,10 @@ impl Table {
             Held::Unread | Held::Absent => {
                 shard.remove(key);
             }
-            held => entry.held = Some(held),
+            held => {
+                self.bytes.fetch_add(held.bytes(), Ordering::Relaxed);
+                entry.held = Some(held);
+            }
         }
     }
 }
