@@ -194,6 +194,7 @@ impl Served {
             listener,
             http_router(self.gateway.clone()),
             self.limits.clone(),
+            Health::default(),
             never,
         ));
         let stream = std::net::TcpStream::connect(address)?;

@@ -1,8 +1,8 @@
 //! `spinwell serve`: gateway and node in one process.
 //!
 //! This file wires and decides nothing: options become a node, a gateway and three listeners; a signal
-//! becomes a drain. The order of the drain is the promise of no failed request: readiness off, no new
-//! connections, requests in flight answered, then the node's queue, then the operations plane.
+//! becomes a drain. The order of the drain is the promise of no failed request: readiness off and a notice with each answer, no
+//! new connections, requests in flight answered, then the node's queue, then the operations plane.
 
 use crate::output::say;
 use anyhow::{Context, Result};
@@ -188,6 +188,7 @@ async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
             listeners.http,
             http_router(gateway.clone()),
             limits.clone(),
+            health.clone(),
             inference_stops.clone(),
         )),
         tokio::spawn(serve_grpc(
@@ -201,10 +202,13 @@ async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
         listeners.ops,
         ops_router(gateway, metrics),
         limits.clone(),
+        health.clone(),
         operations_stop,
     ));
     asked_to_stop.wait().await;
     let ends = clock::now() + options.drain_timeout.into();
+    health.advance(Phase::Leaving);
+    tokio::time::sleep(options.drain_notice.min(options.drain_timeout).into()).await;
     health.advance(Phase::Stopping);
     stop_inference.pull();
     let drain = async {
@@ -213,7 +217,7 @@ async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
         }
         tokio::task::spawn_blocking(move || node.stop()).await
     };
-    let drained = tokio::time::timeout(options.drain_timeout.into(), drain).await;
+    let drained = tokio::time::timeout(ends.saturating_duration_since(clock::now()), drain).await;
     stop_readers(readers, ends).await;
     stop_operations.pull();
     match drained {

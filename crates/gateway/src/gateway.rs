@@ -193,7 +193,7 @@ impl Gateway {
             Phase::Starting => {
                 Err(Fault::new(Code::Stopping, "the server is starting and takes no requests yet"))
             }
-            Phase::Stopping => {
+            Phase::Leaving | Phase::Stopping => {
                 Err(Fault::new(Code::Stopping, "the server is stopping and takes no new requests"))
             }
         }
@@ -219,10 +219,11 @@ impl Gateway {
         self.parts.link.unload_model(named(name)?).await
     }
 
-    /// When the answer must be there: after the caller's own patience, where that is shorter than ours.
+    /// When the answer must be there: after the caller's own patience, up to a limit, or after the usual one.
     pub(crate) fn deadline(&self, ticket: &Ticket, timeout: Option<Micros>) -> std::time::Instant {
-        let limit: Duration = self.parts.limits.deadline.into();
-        ticket.received_at() + timeout.map_or(limit, |timeout| Duration::from_micros(timeout.0).min(limit))
+        let Limits { deadline, deadline_max, .. } = &self.parts.limits;
+        let own = timeout.map(|timeout| Duration::from_micros(timeout.0).min((*deadline_max).into()));
+        ticket.received_at() + own.unwrap_or((*deadline).into())
     }
 
     /// Hands a request over to a node, which takes requests of one sequence in the order of these calls.

@@ -14,7 +14,9 @@ pub enum Phase {
     Starting,
     /// Send requests.
     Ready,
-    /// Send no more requests; those in flight are finished.
+    /// Send no more requests; those that come all the same are answered, until everybody has noticed.
+    Leaving,
+    /// No more requests are taken; those in flight are finished.
     Stopping,
 }
 
@@ -58,6 +60,7 @@ mod tests {
         assert_eq!(health.phase(), Phase::Starting);
         for (next, wanted) in [
             (Phase::Ready, Phase::Ready),
+            (Phase::Leaving, Phase::Leaving),
             (Phase::Stopping, Phase::Stopping),
             (Phase::Ready, Phase::Stopping),
         ] {

@@ -10,9 +10,11 @@ use spinwell_protocol::grpc::wire::{
     InferParameter, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelInferResponse,
     ModelMetadataRequest, ModelMetadataResponse,
 };
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Instant;
 use tonic::transport::Channel;
 
@@ -375,6 +377,67 @@ fn sigterm_answers_what_is_in_flight_and_exits_with_0() {
     let answer: Answer = read_answer(stream);
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn callers_who_keep_their_connections_lose_no_request_to_a_stop() {
+    let server = Server::start_noticed(models(), &[], "1500");
+    let (http, answered) = (server.http, AtomicUsize::new(0));
+    let body = json_request([1, ROWS, 1], &window(ROWS, 0.0)).to_string();
+    let head = "POST /v2/models/wave/infer HTTP/1.1\r\nHost: test";
+    let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    // Goes on until a new connection is not served any more, and gives how many ended with a notice.
+    let call = || {
+        let mut noticed = 0;
+        while let Ok(mut stream) = TcpStream::connect(http) {
+            for used in 0.. {
+                let sent = stream.write_all(request.as_bytes());
+                let answer = sent.ok().and_then(|()| read_kept(&mut stream));
+                let Some(answer) = answer else {
+                    assert_eq!(used, 0, "a connection in use was closed without a word");
+                    return noticed;
+                };
+                assert!(answer.starts_with("http/1.1 200"), "{answer}");
+                answered.fetch_add(1, Ordering::Relaxed);
+                if answer.contains("connection: close") {
+                    noticed += 1;
+                    break;
+                }
+            }
+        }
+        noticed
+    };
+    let noticed: Vec<usize> = thread::scope(|scope| {
+        let callers: Vec<_> = (0..4).map(|_| scope.spawn(call)).collect();
+        while answered.load(Ordering::Relaxed) < 40 {
+            thread::yield_now();
+        }
+        server.terminate();
+        let since = Instant::now();
+        while send(server.ops, &Request::new("GET", "/readyz")).status != 503 {
+            assert!(since.elapsed() < support::BOUND, "nobody is told of the stop");
+        }
+        assert!(TcpStream::connect(http).is_ok(), "readiness goes first");
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    });
+    assert!(noticed.iter().all(|noticed| *noticed > 0), "{noticed:?}");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// Head and body of an answer on a connection that goes on, in lower case; nothing where there is none.
+fn read_kept(stream: &mut TcpStream) -> Option<String> {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
+        answer.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&answer).to_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+        if body.len() >= length.trim().parse::<usize>().ok()? {
+            return Some(text);
+        }
+    }
 }
 
 #[test]

@@ -107,11 +107,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server on free ports and waits until it says that it is ready.
+    /// Starts a server on free ports and waits until it says that it is ready. Nobody needs to notice that it stops.
     pub(crate) fn start(models: &Path, extra: &[&str]) -> Self {
+        Self::start_noticed(models, extra, "0")
+    }
+
+    /// The same, which gives notice of its stop for so many milliseconds.
+    pub(crate) fn start_noticed(models: &Path, extra: &[&str], notice_ms: &str) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut child =
-            command(models, data.path(), extra).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = command(models, data.path(), extra);
+        command.env("SPINWELL_DRAIN_NOTICE_MS", notice_ms);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut said = Vec::new();
         for line in lines {

@@ -113,7 +113,7 @@ fn path_parameter(segment: &str) -> Option<Value> {
 
 fn operation_json(path: &str, plane: Plane, operation: Operation) -> Value {
     let responses = responses(&operation);
-    let Operation { id, summary, about, headers, takes, needs_body, decodes, .. } = operation;
+    let Operation { id, summary, about, headers, takes, needs_body, compresses, .. } = operation;
     // Two paths of one operation need names of their own.
     let suffix = if path.contains("{version}") { "OfVersion" } else { "" };
     let mut described = json!({
@@ -125,7 +125,8 @@ fn operation_json(path: &str, plane: Plane, operation: Operation) -> Value {
     if !about.is_empty() {
         described["description"] = about.into();
     }
-    let codings = decodes.then(of_codings).into_iter().flatten();
+    let of_body = (!takes.is_empty()).then(of_body_coding);
+    let codings = of_body.into_iter().chain(compresses.then(of_answer_coding));
     let parameters: Vec<Value> = headers.into_iter().chain(codings).map(parameter_json).collect();
     if !parameters.is_empty() {
         described["parameters"] = parameters.into();
@@ -136,19 +137,20 @@ fn operation_json(path: &str, plane: Plane, operation: Operation) -> Value {
     described
 }
 
-fn of_codings() -> [Header; 2] {
-    [
-        Header {
-            name: "Content-Encoding",
-            about: "How the body is compressed. Its size counts uncompressed.",
-            schema: Schema::one_of_texts(["identity", "gzip", "deflate"], ""),
-        },
-        Header {
-            name: "Accept-Encoding",
-            about: "How the answer may be compressed: gzip or deflate.",
-            schema: Schema::text(""),
-        },
-    ]
+fn of_body_coding() -> Header {
+    Header {
+        name: "Content-Encoding",
+        about: "How the body is compressed. Its size counts uncompressed.",
+        schema: Schema::one_of_texts(["identity", "gzip", "deflate"], ""),
+    }
+}
+
+fn of_answer_coding() -> Header {
+    Header {
+        name: "Accept-Encoding",
+        about: "How the answer may be compressed: gzip or deflate.",
+        schema: Schema::text(""),
+    }
 }
 
 fn parameter_json(Header { name, about, schema }: Header) -> Value {
@@ -180,7 +182,7 @@ fn responses(operation: &Operation) -> Map<String, Value> {
     let headers =
         operation.answer_headers.iter().map(|header| Header { schema: header.schema.clone(), ..*header });
     let headers: Map<String, Value> =
-        headers.chain(operation.decodes.then(codings)).map(header_json).collect();
+        headers.chain(operation.compresses.then(codings)).map(header_json).collect();
     if !headers.is_empty() {
         good["headers"] = headers.into();
     }
@@ -202,7 +204,7 @@ fn responses(operation: &Operation) -> Map<String, Value> {
 fn by_status(operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
     let mut all: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     let own = operation.fails.iter().map(|code| (status::http(*code), *code));
-    let of_codings = operation.decodes.then_some((415, Code::NotOffered));
+    let of_codings = (!operation.takes.is_empty()).then_some((415, Code::NotOffered));
     for (status, code) in own.chain(OF_EVERY_PATH).chain(of_codings) {
         let codes = all.entry(status).or_default();
         if !codes.contains(&code) {

@@ -131,7 +131,7 @@ pub(crate) struct Operation {
     /// Whether a body must be there.
     needs_body: bool,
     /// Whether bodies may be compressed.
-    decodes: bool,
+    compresses: bool,
     /// The body of a 200, in each form that it may have; nothing where it is empty.
     gives: Vec<Content>,
     /// Headers of a 200.
@@ -149,7 +149,7 @@ impl Operation {
             headers: Vec::new(),
             takes: Vec::new(),
             needs_body: false,
-            decodes: false,
+            compresses: false,
             gives: Vec::new(),
             answer_headers: Vec::new(),
             fails: Vec::new(),
@@ -176,9 +176,9 @@ impl Operation {
         Self { needs_body: true, ..self }.may_take(content)
     }
 
-    /// Bodies may be compressed, in both directions.
-    pub(crate) fn decodes(self) -> Self {
-        Self { decodes: true, ..self }
+    /// The answer may be compressed; what is taken always may be.
+    pub(crate) fn compresses(self) -> Self {
+        Self { compresses: true, ..self }
     }
 
     pub(crate) fn gives(mut self, content: Content) -> Self {

@@ -5,8 +5,10 @@
 //! bodies share one budget.
 
 use super::coding::Coding;
+use crate::Gateway;
 use crate::budget::Share;
 use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use spinwell_core::{Code, Fault};
@@ -24,6 +26,15 @@ pub(super) async fn read(body: Body, limits: &Limits, share: &mut Share) -> Resu
         let message = format!("the body did not arrive within {}", limits.body_timeout);
         Err(Fault::new(Code::FramingInvalid, message))
     })
+}
+
+/// The whole body as it was before it was compressed, where it was.
+pub(super) async fn read_whole(request: Request, gateway: &Gateway) -> Result<(Bytes, Share), Fault> {
+    let (head, body) = request.into_parts();
+    let coding = Coding::of_request(&head.headers)?;
+    let (limits, mut share) = (gateway.limits(), gateway.body_share());
+    let bytes = read(body, limits, &mut share).await?;
+    Received { bytes, coding, share }.read_by(limits.body_bytes, Ok).await
 }
 
 /// Bodies above this take about a millisecond to decode as JSON.

@@ -1,42 +1,48 @@
 //! The models folder and past outcomes, in the protocol's terms.
 
-use super::answer::{empty_response, fault_response, json_response};
-use super::body;
+use super::answer::{coded_fault_response, empty_response, fault_response, json_response};
+use super::body::read_whole;
+use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use spinwell_core::Fault;
 use spinwell_protocol::rest;
 
 /// `POST /v2/repository/index`.
-pub(super) async fn index(State(gateway): State<Gateway>, request: Body) -> Response {
+pub(super) async fn index(State(gateway): State<Gateway>, request: Request) -> Response {
+    let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let listed = async {
-        let only_ready = rest::read_index_request(&read(&gateway, request).await?)?;
+        let only_ready = rest::read_index_request(&read_whole(request, &gateway).await?.0)?;
         let mut all = gateway.link().index().await?;
         all.retain(|entry| entry.is_ready || !only_ready);
         Ok(rest::index(&all))
     };
-    listed.await.map_or_else(|fault: Fault| fault_response(&fault), |all| json_response(&all))
+    match listed.await {
+        Ok(all) => json_response(&all),
+        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
+    }
 }
 
 /// `POST /v2/repository/models/{model}/load`.
-pub(super) async fn load(State(gateway): State<Gateway>, target: Target, request: Body) -> Response {
+pub(super) async fn load(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
+    let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let loaded = async {
-        rest::read_repository_request(&read(&gateway, request).await?)?;
+        rest::read_repository_request(&read_whole(request, &gateway).await?.0)?;
         gateway.load_model(&target.model).await
     };
-    done(loaded.await)
+    done(loaded.await, has_unknown_coding)
 }
 
 /// `POST /v2/repository/models/{model}/unload`.
-pub(super) async fn unload(State(gateway): State<Gateway>, target: Target, request: Body) -> Response {
+pub(super) async fn unload(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
+    let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let unloaded = async {
-        rest::read_repository_request(&read(&gateway, request).await?)?;
+        rest::read_repository_request(&read_whole(request, &gateway).await?.0)?;
         gateway.unload_model(&target.model).await
     };
-    done(unloaded.await)
+    done(unloaded.await, has_unknown_coding)
 }
 
 /// `GET /v2/models[/{model}[/versions/{version}]]/stats`.
@@ -47,11 +53,10 @@ pub(super) async fn statistics(State(gateway): State<Gateway>, target: Target) -
     }
 }
 
-async fn read(gateway: &Gateway, request: Body) -> Result<Bytes, Fault> {
-    body::read(request, gateway.limits(), &mut gateway.body_share()).await
-}
-
 /// An empty answer, as the protocol has it.
-fn done(result: Result<(), Fault>) -> Response {
-    result.map_or_else(|fault| fault_response(&fault), |()| empty_response())
+fn done(result: Result<(), Fault>, has_unknown_coding: bool) -> Response {
+    match result {
+        Ok(()) => empty_response(),
+        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
+    }
 }

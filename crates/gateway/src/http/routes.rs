@@ -195,7 +195,7 @@ fn infer_operation() -> Operation {
         ))
         .takes(Content::json(Schema::named("InferRequest"), infer_request()))
         .takes(Content::bytes("JSON and the tensors behind it, or one bare tensor, as Inference-Header-Content-Length says."))
-        .decodes()
+        .compresses()
         .gives(Content::json(Schema::named("InferResponse"), answer))
         .gives(Content::bytes("JSON and the tensors behind it, in the order of the outputs."))
         .gives_header(length("How much of the answer is JSON, where tensors follow; before any compression."))
@@ -220,7 +220,7 @@ fn predictions_operation() -> Operation {
              call is refused whole.",
         )
         .takes(Content::json(Schema::named("PredictionsRequest"), request))
-        .decodes()
+        .compresses()
         .gives(Content::json(Schema::named("PredictionsResponse"), answer))
         .fails(&[Code::JsonMalformed, Code::RequestInvalid, Code::Internal])
 }
@@ -240,7 +240,7 @@ fn observations_operation() -> Operation {
              results. Truths may come in pieces, in any order and more than once.",
         )
         .takes(Content::json(Schema::named("ObservationsRequest"), request))
-        .decodes()
+        .compresses()
         .gives(Content::json(Schema::named("ObservationsResponse"), answer))
         .fails(FINDING)
         .fails(&[Code::JsonMalformed, Code::RequestInvalid, Code::NotOffered])

@@ -1,11 +1,11 @@
 //! The states of sequences, taken away and brought back.
 
-use super::answer::{fault_response, json_response, state_response};
-use super::body;
+use super::answer::{coded_fault_response, fault_response, json_response, state_response};
+use super::body::read_whole;
+use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
@@ -21,30 +21,31 @@ pub(super) async fn get(State(gateway): State<Gateway>, target: Target) -> Respo
 }
 
 /// `PUT /v1/models/{model}/sequences/{sequence}/state`.
-pub(super) async fn put(State(gateway): State<Gateway>, target: Target, request: Body) -> Response {
-    let mut share = gateway.body_share();
+pub(super) async fn put(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
+    let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let put = async {
-        let bytes = body::read(request, gateway.limits(), &mut share).await?;
+        let (bytes, _share) = read_whole(request, &gateway).await?;
         let (key, answer) = manage(&gateway, &target, StateRequest::Put(bytes.to_vec())).await?;
         gateway.replaced_state(&key, answer.step);
         Ok((key, answer))
     };
-    told(put.await)
+    told(put.await, has_unknown_coding)
 }
 
 /// `DELETE /v1/models/{model}/sequences/{sequence}/state`.
 pub(super) async fn delete(State(gateway): State<Gateway>, target: Target) -> Response {
-    told(manage(&gateway, &target, StateRequest::Delete).await)
+    told(manage(&gateway, &target, StateRequest::Delete).await, false)
 }
 
 /// `POST /v1/models/{model}/sequences/{sequence}/fork`.
-pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request: Body) -> Response {
+pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
     #[derive(Deserialize)]
     struct Asked {
         to: String,
     }
+    let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let forked = async {
-        let bytes = body::read(request, gateway.limits(), &mut gateway.body_share()).await?;
+        let (bytes, _share) = read_whole(request, &gateway).await?;
         let asked: Asked = serde_json::from_slice(&bytes).map_err(|error| {
             let why = reason(&error);
             Fault::new(Code::RequestInvalid, format!("the body must be {{\"to\": \"ID\"}}: {why}"))
@@ -55,7 +56,7 @@ pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request
         gateway.replaced_state(&key, answer.step);
         Ok((key, answer))
     };
-    told(forked.await)
+    told(forked.await, has_unknown_coding)
 }
 
 async fn manage(
@@ -68,12 +69,12 @@ async fn manage(
     Ok((key, answer))
 }
 
-fn told(result: Result<(SequenceKey, StateAnswer), Fault>) -> Response {
+fn told(result: Result<(SequenceKey, StateAnswer), Fault>, has_unknown_coding: bool) -> Response {
     match result {
         Ok((key, answer)) => {
             let (model, id) = (key.model.as_str(), key.id.as_str());
             json_response(&json!({"model": model, "sequence_id": id, "sequence_step": answer.step}))
         }
-        Err(fault) => fault_response(&fault),
+        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
     }
 }

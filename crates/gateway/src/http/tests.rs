@@ -141,6 +141,32 @@ async fn compressed_bodies_are_undone_and_answers_compressed_where_asked() {
     assert_eq!(outcomes.take().len(), 6);
 }
 
+#[tokio::test]
+async fn every_body_may_be_compressed_in_a_known_way() {
+    let (router, _) = server(Mood::Answers);
+    let state = "/v1/models/taxi/sequences/s/state";
+    let all = [
+        ("POST", "/v2/repository/index", r#"{"ready":false}"#),
+        ("POST", "/v2/repository/models/taxi/load", "{}"),
+        ("POST", "/v2/repository/models/taxi/unload", "{}"),
+        ("POST", "/v1/models/taxi/sequences/s/fork", r#"{"to":"t"}"#),
+        ("PUT", state, "a state"),
+    ];
+    for (method, path, body) in all {
+        let plain = send(&router, request(method, path, body)).await;
+        for (coding, body) in [("gzip", gzip(body)), ("deflate", zlib(body))] {
+            let mut compressed = request(method, path, body);
+            compressed.headers_mut().insert("content-encoding", HeaderValue::from_static(coding));
+            let answer = send(&router, compressed).await;
+            assert_eq!((answer.status, answer.bytes), (plain.status, plain.bytes.clone()), "{path} {coding}");
+        }
+        let mut unknown = request(method, path, body);
+        unknown.headers_mut().insert("content-encoding", HeaderValue::from_static("br"));
+        let refused = send(&router, unknown).await;
+        assert_eq!((refused.status, refused.code()), (415, "SPW-NOT-OFFERED".to_owned()), "{path}");
+    }
+}
+
 /// A request whose answer is worth compressing.
 fn many() -> Value {
     json!({"inputs": [{"name": "series", "shape": [8, 16, 1], "datatype": "FP32", "data": vec![1; 8 * 16]}],

@@ -10,43 +10,85 @@
 use super::activity::Activity;
 use super::refusal;
 use axum::body::{Bytes, HttpBody};
+use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
+use tokio::time::{Sleep, timeout};
 
 /// How long a caller may go on sending what nobody wants.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much of it is read and thrown away.
 const LINGER_BYTES: usize = 128 << 20;
 
+/// What is left of an unread body that is read after all, so that the connection can go on.
+const REST_BYTES: u64 = 64 << 10;
+/// For how long its end is waited for.
+const REST_TIME: Duration = Duration::from_millis(100);
+
 /// Whether a request's body on this connection was left unread.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unread(Arc<AtomicBool>);
+pub(super) struct Unread(Arc<UnreadState>);
+
+#[derive(Debug, Default)]
+struct UnreadState {
+    is_left: AtomicBool,
+    /// The body that was left, of the request that is answered now.
+    rest: Mutex<Option<Incoming>>,
+}
+
+impl Unread {
+    fn leave(&self, rest: Option<Incoming>) {
+        self.0.is_left.store(true, Ordering::Release);
+        *self.0.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+    }
+
+    /// Reads what is left of a small body. Gives whether something stays unread all the same, so that the connection ends
+    /// with this answer.
+    pub(super) async fn settle(&self) -> bool {
+        let rest = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut rest) = rest else { return false };
+        let read = async {
+            let mut bytes = 0;
+            while bytes.max(rest.size_hint().lower()) <= REST_BYTES {
+                match rest.frame().await {
+                    Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+                    Some(Err(_)) => return false,
+                    None => return true,
+                }
+            }
+            false
+        };
+        let is_read = timeout(REST_TIME, read).await.unwrap_or(false);
+        self.0.is_left.store(!is_read, Ordering::Release);
+        !is_read
+    }
+}
 
 /// A request's body that notes when it is dropped before its end.
 pub(super) struct WatchedBody {
-    body: Incoming,
+    /// Taken out only when it is dropped.
+    body: Option<Incoming>,
     is_finished: bool,
     unread: Unread,
 }
 
 impl WatchedBody {
     pub(super) fn new(body: Incoming, unread: Unread) -> Self {
-        Self { body, is_finished: false, unread }
+        Self { body: Some(body), is_finished: false, unread }
     }
 }
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        if !self.is_finished && !self.body.is_end_stream() {
-            self.unread.0.store(true, Ordering::Release);
+        if !self.is_finished && !self.is_end_stream() {
+            self.unread.leave(self.body.take());
         }
     }
 }
@@ -59,17 +101,18 @@ impl HttpBody for WatchedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(context));
         self.is_finished |= frame.is_none();
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
     }
 }
 
@@ -104,7 +147,7 @@ impl Lingering {
         if self.instead.is_none() {
             self.instead = refusal::instead_of(bytes).map(Bytes::from);
             if self.instead.is_some() {
-                self.unread.0.store(true, Ordering::Release);
+                self.unread.leave(None);
             }
         }
         self.instead.is_some()
@@ -173,7 +216,7 @@ impl AsyncWrite for Lingering {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
             self.is_shut = true;
         }
-        if self.unread.0.load(Ordering::Acquire) {
+        if self.unread.0.is_left.load(Ordering::Acquire) {
             ready!(self.poll_linger(context));
         }
         Poll::Ready(Ok(()))

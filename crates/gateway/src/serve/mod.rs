@@ -12,13 +12,15 @@ mod refusal;
 use activity::{Activity, AnswerBody};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use linger::{Lingering, Unread, WatchedBody};
+use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
 use spinwell_runtime::shutdown::Shutdown;
 use std::convert::Infallible;
@@ -45,11 +47,19 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long to wait when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `router` over HTTP/1.1 until `shutdown`, and returns when every request in flight is answered.
-pub async fn serve_http(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
+/// Serves `router` over HTTP/1.1 until `shutdown`, and returns when every request in flight is answered. From when `health`
+/// says that the process leaves, each answer says that its connection ends with it: so callers go elsewhere between two
+/// requests, and none of theirs meets a closed connection.
+pub async fn serve_http(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    health: Health,
+    shutdown: Shutdown,
+) {
     let idle_timeout = limits.idle_timeout.into();
     accept(listener, &limits, shutdown, |stream, held| {
-        let router = router.clone();
+        let (router, health) = (router.clone(), health.clone());
         tokio::spawn(async move {
             let unread = Unread::default();
             let watched = unread.clone();
@@ -58,8 +68,16 @@ pub async fn serve_http(listener: TcpListener, router: Router, limits: Limits, s
             let service = service_fn(move |request: Request<Incoming>| {
                 let in_flight = activity.begin();
                 let request = request.map(|body| Body::new(WatchedBody::new(body, watched.clone())));
-                let answer = router.clone().call(request);
-                async move { Ok::<_, Infallible>(answer.await?.map(|body| AnswerBody::new(body, in_flight))) }
+                let (answer, watched, health) =
+                    (router.clone().call(request), watched.clone(), health.clone());
+                async move {
+                    let mut answer = answer.await?;
+                    // What is not said here would cost the next request on this connection, without a word.
+                    if watched.settle().await || health.phase() >= Phase::Leaving {
+                        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    Ok::<_, Infallible>(answer.map(|body| AnswerBody::new(body, in_flight)))
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())

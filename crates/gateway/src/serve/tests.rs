@@ -4,6 +4,7 @@ use super::{serve_grpc, serve_http};
 use crate::example::{self, Mood};
 use crate::{grpc_service, http_router};
 use spinwell_core::{Millis, ResultClass};
+use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
 use spinwell_runtime::shutdown::{self, Trigger};
 use std::net::SocketAddr;
@@ -16,12 +17,19 @@ use tokio::time::timeout;
 const BOUND: Duration = Duration::from_secs(20);
 
 async fn server(mood: Mood) -> (SocketAddr, Trigger, JoinHandle<()>, std::sync::Arc<example::Outcomes>) {
+    server_of(mood, Health::default()).await
+}
+
+async fn server_of(
+    mood: Mood,
+    health: Health,
+) -> (SocketAddr, Trigger, JoinHandle<()>, std::sync::Arc<example::Outcomes>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (trigger, shutdown) = shutdown::channel();
     let (gateway, outcomes) = example::gateway(mood);
     let limits = Limits { connections_max: 16, ..gateway.limits().clone() };
-    let serving = tokio::spawn(serve_http(listener, http_router(gateway), limits, shutdown));
+    let serving = tokio::spawn(serve_http(listener, http_router(gateway), limits, health, shutdown));
     (address, trigger, serving, outcomes)
 }
 
@@ -35,7 +43,7 @@ async fn plane(is_grpc: bool, head_timeout: Millis) -> (SocketAddr, Trigger, Joi
     let serving = if is_grpc {
         tokio::spawn(serve_grpc(listener, grpc_service(gateway), limits, shutdown))
     } else {
-        tokio::spawn(serve_http(listener, http_router(gateway), limits, shutdown))
+        tokio::spawn(serve_http(listener, http_router(gateway), limits, Health::default(), shutdown))
     };
     (address, trigger, serving)
 }
@@ -55,6 +63,11 @@ async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The server may refuse and close while we still write; then its answer is what counts.
     let _ = stream.write_all(bytes).await;
+    answer(&mut stream).await
+}
+
+/// Reads until the server closes or has answered once.
+async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut answer = Vec::new();
     timeout(BOUND, async {
         let mut buffer = [0; 4096];
@@ -92,6 +105,52 @@ async fn fifty_megabytes_are_refused_before_they_are_sent_and_while() {
     assert_eq!(outcomes.take().len(), 2);
     let good = exchange(address, &post(GOOD.len(), GOOD)).await;
     assert!(good.starts_with("HTTP/1.1 200"), "{good}");
+}
+
+#[tokio::test]
+async fn an_answer_before_the_body_was_read_says_whether_the_connection_goes_on() {
+    let (address, _trigger, _serving, _outcomes) = server(Mood::Answers).await;
+    let unknown = |length: usize| {
+        let head =
+            format!("POST /v2/models/none/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        [head.as_bytes(), &vec![b' '; length][..]].concat()
+    };
+    for (length, goes_on) in [(10, true), (60_000, true), (100_000, false), (4_000_000, false)] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let sent = async {
+            let _ = write.write_all(&unknown(length)).await;
+        };
+        let (answer, ()) = tokio::join!(answer(&mut read), sent);
+        assert!(answer.starts_with("HTTP/1.1 404"), "{length}: {answer}");
+        assert_eq!(!answer.contains("connection: close"), goes_on, "{length}: {answer}");
+        if goes_on {
+            stream.write_all(&post(GOOD.len(), GOOD)).await.unwrap();
+            let next = self::answer(&mut stream).await;
+            assert!(next.starts_with("HTTP/1.1 200"), "{length}: {next}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_says_so_with_each_answer_and_still_takes_new_connections() {
+    let health = Health::default();
+    let (address, _trigger, _serving, _outcomes) = server_of(Mood::Answers, health.clone()).await;
+    health.advance(Phase::Ready);
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        kept.write_all(&post(GOOD.len(), GOOD)).await.unwrap();
+        let answer = answer(&mut kept).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("connection: close"), "{answer}");
+    }
+    health.advance(Phase::Leaving);
+    for stream in [kept, TcpStream::connect(address).await.unwrap()] {
+        let mut stream = stream;
+        stream.write_all(&post(GOOD.len(), GOOD)).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+        assert_eq!(timeout(BOUND, stream.read(&mut [0; 16])).await.unwrap().unwrap(), 0, "it ends");
+    }
 }
 
 #[tokio::test]

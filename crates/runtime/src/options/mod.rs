@@ -37,6 +37,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("limits.head_timeout_ms", "10000"),
     ("limits.idle_timeout_ms", "75000"),
     ("limits.deadline_ms", "1000"),
+    ("limits.deadline_max_ms", "60000"),
     ("limits.queue_len_max", "4096"),
     ("limits.queue_target_ms", "250"),
     ("limits.queue_interval_ms", "250"),
@@ -54,6 +55,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("sequences.memory_bytes", "268435456"),
     ("accuracy.memory_bytes", "67108864"),
     ("accuracy.age_max_ms", "604800000"),
+    ("drain.notice_ms", "1000"),
     ("drain.timeout_ms", "30000"),
     ("log.level", "info"),
     ("log.format", "text"),
@@ -115,8 +117,10 @@ pub struct Limits {
     /// How long an HTTP/1.1 connection may idle, and with it how long any later head may take. Clients keep
     /// connections for about a minute; closing sooner than they do makes their next request fail.
     pub idle_timeout: Millis,
-    /// How long a request may take after its last byte arrived, where the caller does not say less.
+    /// How long a request may take after its last byte arrived, where the caller does not say.
     pub deadline: Millis,
+    /// The longest time that a request may ask for itself.
+    pub deadline_max: Millis,
     /// Requests that may wait in the node's queue.
     pub queue_len_max: usize,
     /// Age of the oldest request in the queue beyond which the least urgent are shed, if it lasts.
@@ -180,7 +184,10 @@ pub struct Options {
     pub sequences: Sequences,
     /// How forecasts are remembered until their truth is known.
     pub accuracy: Accuracy,
-    /// How long requests in flight are waited for when the process stops.
+    /// For how long a process that was asked to stop still takes new requests, while it says that it is not ready and ends
+    /// each connection with its next answer: until balancers and callers have noticed.
+    pub drain_notice: Millis,
+    /// How long requests in flight are waited for when the process stops, the notice included.
     pub drain_timeout: Millis,
     /// What is logged.
     pub log: LogOptions,
@@ -224,6 +231,7 @@ impl Options {
                 .map_err(|()| layered.invalid("node.device", Device::FORMS))?,
             sequences: sequences(&layered)?,
             accuracy: accuracy(&layered)?,
+            drain_notice: Millis(layered.number("drain.notice_ms", 0..=3_600_000)? as u64),
             drain_timeout: layered.millis("drain.timeout_ms")?,
             log: LogOptions {
                 format: match layered.text("log.format") {
@@ -266,6 +274,7 @@ fn limits(layered: &Layered) -> Result<Limits, Error> {
         head_timeout: layered.millis("limits.head_timeout_ms")?,
         idle_timeout: layered.millis("limits.idle_timeout_ms")?,
         deadline: layered.millis("limits.deadline_ms")?,
+        deadline_max: layered.millis("limits.deadline_max_ms")?,
         queue_len_max: layered.number("limits.queue_len_max", 1..=1 << 24)?,
         queue_target: layered.millis("limits.queue_target_ms")?,
         queue_interval: layered.millis("limits.queue_interval_ms")?,
