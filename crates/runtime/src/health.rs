@@ -40,6 +40,12 @@ impl Health {
         *self.0.borrow()
     }
 
+    /// The phase, as soon as it is another than `before`; nothing where it never will be.
+    pub async fn after(&self, before: Option<Phase>) -> Option<Phase> {
+        let mut phase = self.0.subscribe();
+        phase.wait_for(|now| Some(*now) != before).await.ok().map(|now| *now)
+    }
+
     /// Comes when the process is to stop.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut phase = self.0.subscribe();

@@ -14,7 +14,11 @@ use spinwell_protocol::grpc::wire::{
     ModelReadyRequest,
 };
 use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRY_AFTER_KEY, GRPC_RETRYABLE_KEY};
+use spinwell_runtime::health::Phase;
 use tonic::codec::CompressionEncoding;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tower::ServiceExt;
 
 fn request(change: impl FnOnce(&mut ModelInferRequest)) -> ModelInferRequest {
@@ -241,4 +245,28 @@ async fn a_message_over_the_budget_of_all_bodies_is_refused_with_our_code() {
     // Its share has come back.
     client.model_infer(request(|_| {})).await.unwrap();
     assert_eq!(outcomes.results(), [ResultClass::Failed(Code::QueueFull), ResultClass::Answered]);
+}
+
+#[tokio::test]
+async fn health_is_told_in_grpc_s_own_protocol_too() {
+    let (gateway, outcomes) = example::gateway(Mood::Answers);
+    let health = gateway.health().clone();
+    let mut client = HealthClient::new(service(gateway));
+    let of = |service: &str| HealthCheckRequest { service: service.to_owned() };
+    let (serving, not_serving) = (ServingStatus::Serving as i32, ServingStatus::NotServing as i32);
+    for known in ["", "inference.GRPCInferenceService"] {
+        assert_eq!(client.check(of(known)).await.unwrap().into_inner().status, serving, "{known:?}");
+    }
+    assert_eq!(client.check(of("other")).await.unwrap_err().code(), tonic::Code::NotFound);
+    let mut other = client.watch(of("other")).await.unwrap().into_inner();
+    let unknown = other.message().await.unwrap().unwrap().status;
+    assert_eq!(unknown, ServingStatus::ServiceUnknown as i32);
+    let mut watched = client.watch(of("")).await.unwrap().into_inner();
+    assert_eq!(watched.message().await.unwrap().unwrap().status, serving);
+    health.advance(Phase::Leaving);
+    assert_eq!(watched.message().await.unwrap().unwrap().status, not_serving);
+    assert_eq!(client.check(of("")).await.unwrap().into_inner().status, not_serving);
+    health.advance(Phase::Stopping);
+    assert!(watched.message().await.unwrap().is_none(), "who watches does not hold up a stop");
+    assert!(outcomes.take().is_empty(), "nobody asked for a prediction");
 }
