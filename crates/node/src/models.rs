@@ -4,10 +4,10 @@
 //! it in the place of the first in one step. A model that is taken off lives on for the requests and sequences that hold
 //! it, and for a short while for requests that were checked against it and have not arrived.
 
+use crate::file::read_model;
 use crate::kept;
 use crate::repository::{self, Loaded, Problem, Repository, Served, Terms};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion};
-use spinwell_engine::AnyModel;
 use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription};
 use spinwell_runtime::clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -155,8 +155,8 @@ impl Models {
         if let Some(loaded) = all.get(&key).and_then(Weak::upgrade) {
             return Some(loaded);
         }
-        let (bytes, version) = kept::find(self.0.terms.kept.as_ref()?, name, hash)?;
-        let model = AnyModel::from_bytes(&bytes).ok().filter(|model| model.hash() == *hash)?;
+        let (path, version) = kept::find(self.0.terms.kept.as_ref()?, name, hash)?;
+        let (model, bytes) = read_model(&path).ok().filter(|(model, _)| model.hash() == *hash)?;
         // Sequences step on the CPU: it needs no card.
         let terms = Terms { cards: Arc::default(), ..self.0.terms.clone() };
         let loaded = Arc::new(repository::place(model, bytes.len(), name, version, &terms));
