@@ -181,7 +181,7 @@ fn states_are_taken_away_brought_back_forked_and_removed() {
     refused(
         &send(server.http, &Request::post(&path("a", "fork"), r#"{"to": "b"}"#)),
         409,
-        "SPW-SEQUENCE-STEP",
+        "SPW-SEQUENCE-EXISTS",
     );
     refused(&send(server.http, &Request::post(&path("a", "fork"), "{}")), 400, "SPW-REQUEST-INVALID");
     let second = bits(&go_on("a", 2));

@@ -64,7 +64,7 @@ impl Sequences {
                 if self.live(&other).is_ok() {
                     let message =
                         format!("there is a sequence {:?} already; remove it first", target.id.as_str());
-                    return Err(Fault::new(Code::SequenceStep, message));
+                    return Err(Fault::new(Code::SequenceExists, message));
                 }
                 self.place(other, &Portable::new(hash, step, digest, &state), models).await
             }
