@@ -55,6 +55,16 @@ pub(crate) fn io(path: &Path, doing: &str, error: &std::io::Error) -> anyhow::Er
     io_fault(path, doing, error).into()
 }
 
+/// The fault of a model file that was not read.
+pub(crate) fn model_fault(path: &Path, error: &spinwell_node::FileError) -> Fault {
+    match error {
+        spinwell_node::FileError::Io(error) => io_fault(path, "reading", error),
+        spinwell_node::FileError::Model(error) => {
+            Fault::new(error.code(), format!("{}: {error}", path.display()))
+        }
+    }
+}
+
 /// The same as a fault that may be kept.
 pub(crate) fn io_fault(path: &Path, doing: &str, error: &std::io::Error) -> Fault {
     Fault::new(Code::Io, format!("{doing} {}: {error}", path.display()))

@@ -3,6 +3,7 @@
 use crate::failure;
 use spinwell_core::{Code, Fault, ModelName, ModelVersion};
 use spinwell_engine::AnyModel;
+use spinwell_node::read_model;
 use spinwell_runtime::files::{rename_folder, write_atomically};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -173,9 +174,7 @@ pub(crate) fn named(reference: &str) -> anyhow::Result<(ModelName, Option<ModelV
 }
 
 fn read(path: &Path, title: &str) -> anyhow::Result<Found> {
-    let bytes = fs::read(path).map_err(|error| failure::io(path, "reading", &error))?;
-    let model = AnyModel::from_bytes(&bytes)
-        .map_err(|error| failure::fault(error.code(), format!("{}: {error}", path.display())))?;
+    let (model, _) = read_model(path).map_err(|error| failure::model_fault(path, &error))?;
     Ok(Found { model, title: title.to_owned() })
 }
 

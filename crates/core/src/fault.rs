@@ -98,6 +98,8 @@ codes! {
     SequenceExpired = "SPW-SEQUENCE-EXPIRED", Client, retryable: false;
     /// The step's number is not the next one, or was taken with other rows.
     SequenceStep = "SPW-SEQUENCE-STEP", Client, retryable: false;
+    /// A sequence of that id lives already where another was to begin.
+    SequenceExists = "SPW-SEQUENCE-EXISTS", Client, retryable: false;
     /// The sequence belongs to a model that is not served, or to another one than asked for.
     SequenceModel = "SPW-SEQUENCE-MODEL", Client, retryable: false;
     /// No forecast is remembered under that key: there was none, or it has been forgotten.

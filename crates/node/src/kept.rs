@@ -25,14 +25,14 @@ pub(crate) fn keep(folder: &Path, model: &ModelDescription, bytes: &[u8]) -> io:
     write_atomically(&path, bytes)
 }
 
-/// The file of that name and hash, with the version that it was served under.
-pub(crate) fn find(folder: &Path, name: &ModelName, hash: &ModelHash) -> Option<(Vec<u8>, ModelVersion)> {
+/// Where the file of that name and hash is, with the version that it was served under.
+pub(crate) fn find(folder: &Path, name: &ModelName, hash: &ModelHash) -> Option<(PathBuf, ModelVersion)> {
     let (start, end) = (format!("{hash}."), format!(".{name}"));
     let version = |file: &str| ModelVersion::of_folder(file.strip_prefix(&start)?.strip_suffix(&end)?);
     let mut files = fs::read_dir(folder).ok()?.flatten();
     files.find_map(|entry| {
         let version = version(entry.file_name().to_str()?)?;
-        Some((fs::read(entry.path()).ok()?, version))
+        Some((entry.path(), version))
     })
 }
 
@@ -99,7 +99,7 @@ mod tests {
             keep(&own, &model, b"model").unwrap();
         }
         let found = find(&own, &model.name, &model.hash).unwrap();
-        assert_eq!(found, (b"model".to_vec(), model.version));
+        assert_eq!((fs::read(found.0).unwrap(), found.1), (b"model".to_vec(), model.version));
         assert_eq!(find(&own, &model.name, &ModelHash([1; 32])), None);
         assert_eq!(find(&own, &"other".parse().unwrap(), &model.hash), None);
         assert_eq!(fs::read_dir(&own).unwrap().count(), 1);

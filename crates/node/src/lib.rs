@@ -10,6 +10,7 @@ mod cards;
 #[cfg(test)]
 mod example;
 mod executor;
+mod file;
 #[cfg(test)]
 mod forged;
 mod gather;
@@ -30,6 +31,7 @@ mod start_up;
 mod trial;
 
 pub use cards::{Cards, CardsError};
+pub use file::{FileError, read_model};
 pub use node::{Node, Options, StartError};
 pub use predictor::{Predicted, Prediction, Predictor};
 pub use repository::{Problem, ScanError, versions_in};

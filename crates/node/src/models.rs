@@ -4,10 +4,10 @@
 //! it in the place of the first in one step. A model that is taken off lives on for the requests and sequences that hold
 //! it, and for a short while for requests that were checked against it and have not arrived.
 
+use crate::file::read_model;
 use crate::kept;
 use crate::repository::{self, Loaded, Problem, Repository, Served, Terms};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion};
-use spinwell_engine::AnyModel;
 use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription};
 use spinwell_runtime::clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -39,6 +39,8 @@ struct Shelf {
     catalogue: Arc<Catalogue>,
     served: BTreeMap<(ModelName, ModelVersion), Arc<Loaded>>,
     broken: BTreeMap<(ModelName, ModelVersion), Problem>,
+    /// Why the last attempt to load them changed nothing.
+    refused: BTreeMap<(ModelName, ModelVersion), Problem>,
     retired: Vec<(Instant, Arc<Loaded>)>,
     /// How the models are served.
     ways: BTreeMap<ModelName, Served>,
@@ -66,6 +68,7 @@ impl Shelf {
         let gone = shelf.served.extract_if(.., |key, _| key.0 == *name).map(|(_, loaded)| (now, loaded));
         shelf.retired.extend(gone);
         shelf.broken.retain(|key, _| key.0 != *name);
+        shelf.refused.retain(|key, _| key.0 != *name);
         shelf.ways.remove(name);
         shelf
     }
@@ -76,6 +79,7 @@ impl Shelf {
             catalogue: Arc::default(),
             served: self.served.clone(),
             broken: self.broken.clone(),
+            refused: self.refused.clone(),
             retired: self.retired.clone(),
             ways: self.ways.clone(),
         };
@@ -155,8 +159,8 @@ impl Models {
         if let Some(loaded) = all.get(&key).and_then(Weak::upgrade) {
             return Some(loaded);
         }
-        let (bytes, version) = kept::find(self.0.terms.kept.as_ref()?, name, hash)?;
-        let model = AnyModel::from_bytes(&bytes).ok().filter(|model| model.hash() == *hash)?;
+        let (path, version) = kept::find(self.0.terms.kept.as_ref()?, name, hash)?;
+        let (model, bytes) = read_model(&path).ok().filter(|(model, _)| model.hash() == *hash)?;
         // Sequences step on the CPU: it needs no card.
         let terms = Terms { cards: Arc::default(), ..self.0.terms.clone() };
         let loaded = Arc::new(repository::place(model, bytes.len(), name, version, &terms));
@@ -200,8 +204,23 @@ impl Models {
             .filter(|(key, _)| key.0 == *name)
             .map(|(_, loaded)| loaded.clone())
             .collect();
-        let repository = repository::scan_model(folder, name, &own, &self.0.terms)?;
+        let keep = |refused: Vec<_>| {
+            let mut shelf = before.without_stale(clock::now());
+            shelf.refused.retain(|key, _| key.0 != *name);
+            shelf.refused.extend(refused);
+            self.put(shelf);
+        };
+        let repository = repository::scan_model(folder, name, &own, &self.0.terms).inspect_err(|fault| {
+            let path = folder.join(name.as_str());
+            let versions = repository::versions_in(&path).unwrap_or_default();
+            let problem = Problem { path, code: fault.code(), message: fault.message().to_owned() };
+            keep(versions.into_iter().map(|version| ((name.clone(), version), problem.clone())).collect());
+        })?;
         if repository.models.is_empty() {
+            let broken = repository.broken.iter();
+            keep(
+                broken.map(|(name, version, problem)| ((name.clone(), *version), problem.clone())).collect(),
+            );
             return Err(match repository.problems.first() {
                 Some(Problem { code, message, .. }) => {
                     Fault::new(*code, format!("no version of model {name} can be loaded: {message}"))
@@ -256,13 +275,16 @@ impl Models {
         };
         let mut all: BTreeMap<_, String> =
             on_disk.into_iter().map(|key| (key, "it is not loaded".to_owned())).collect();
-        all.extend(
-            shelf
-                .broken
-                .iter()
-                .map(|(key, problem)| (key.clone(), format!("{}: {}", problem.code, problem.message))),
-        );
-        all.extend(shelf.served.keys().map(|key| (key.clone(), String::new())));
+        let said = |problem: &Problem| format!("{}: {}", problem.code, problem.message);
+        let troubled = shelf.broken.iter().chain(&shelf.refused);
+        all.extend(troubled.map(|(key, problem)| (key.clone(), said(problem))));
+        all.extend(shelf.served.keys().map(|key| {
+            let refused = shelf.refused.get(key);
+            let what = |problem| {
+                format!("what is on the disk cannot be loaded, what was before is served: {}", said(problem))
+            };
+            (key.clone(), refused.map(what).unwrap_or_default())
+        }));
         // Said where its requests go.
         for (name, way) in shelf.ways.iter().filter(|(_, way)| !way.off.is_empty()) {
             if let Ok(model) = shelf.catalogue.find(name.as_str(), None) {

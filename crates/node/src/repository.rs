@@ -8,6 +8,7 @@
 
 use crate::cards::{CPU, Cards, Placed};
 use crate::executor::Job;
+use crate::file::read_model;
 use crate::queue::{Lane, Queue};
 use crate::sequences::Stateful;
 use crate::settings::{self, Settings};
@@ -313,8 +314,7 @@ fn load(
     before: Option<&Arc<Loaded>>,
     terms: &Terms,
 ) -> Result<Arc<Loaded>, (Code, String)> {
-    let bytes = fs::read(path).map_err(|error| (Code::Io, telemetry::chain(&error)))?;
-    let model = AnyModel::from_bytes(&bytes).map_err(|error| (error.code(), telemetry::chain(&error)))?;
+    let (model, bytes) = read_model(path).map_err(|error| (error.code(), telemetry::chain(&error)))?;
     if let Some(before) = before.filter(|before| before.description.hash == model.hash()) {
         return Ok(before.clone());
     }

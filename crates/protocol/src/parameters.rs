@@ -66,7 +66,7 @@ impl RequestParameters {
                 "sequence_id" => gathered.id = sequence::id(&value)?,
                 "sequence_start" => gathered.starts = truth(&key, &value)?,
                 "sequence_end" => gathered.ends = truth(&key, &value)?,
-                "sequence_step" => gathered.step = Some(whole(&key, &value)?),
+                "sequence_step" => gathered.step = Some(step(&value)?),
                 _ => {}
             }
         }
@@ -124,6 +124,14 @@ fn whole(key: &str, value: &ParameterValue) -> Result<u64, Fault> {
     }
 }
 
+/// The number of a step in a parameter.
+pub(crate) fn step(value: &ParameterValue) -> Result<u64, Fault> {
+    match value {
+        ParameterValue::Whole(number @ 1..) => Ok(*number),
+        other => Err(wrong_kind("sequence_step", "a whole number from 1", other)),
+    }
+}
+
 fn label(key: &str, value: ParameterValue) -> Result<String, Fault> {
     match value {
         ParameterValue::Text(text) if text.len() <= LABEL_BYTES_MAX => Ok(text),
@@ -155,6 +163,22 @@ fn wrong_kind(key: &str, wanted: &str, got: &ParameterValue) -> Fault {
 mod tests {
     use super::*;
     use ParameterValue::{Bool, Fraction, Negative, Text, Whole};
+
+    #[test]
+    fn steps_count_from_one() {
+        assert_eq!(step(&Whole(1)), Ok(1));
+        for wrong in [Whole(0), Negative(-1), Fraction(1.5), Bool(true)] {
+            let fault = step(&wrong).unwrap_err();
+            assert_eq!(fault.code(), Code::RequestInvalid);
+            assert!(fault.message().contains("\"sequence_step\" must be a whole number from 1"), "{fault}");
+        }
+        let read = |number| {
+            let pairs = [("sequence_id", Whole(7)), ("sequence_step", Whole(number))];
+            RequestParameters::read(Parameters(pairs.map(|(key, value)| (key.to_owned(), value)).to_vec()))
+        };
+        assert_eq!(read(0).unwrap_err().code(), Code::RequestInvalid);
+        assert!(read(1).is_ok());
+    }
 
     #[test]
     fn parameters_that_change_the_meaning_are_never_ignored() {

@@ -27,7 +27,7 @@ pub const fn http(code: Code) -> u16 {
         | Code::SequenceUnknown
         | Code::ForecastUnknown => 404,
         Code::MethodNotAllowed => 405,
-        Code::SequenceStep | Code::SequenceModel | Code::ObservationContradicts => 409,
+        Code::SequenceStep | Code::SequenceExists | Code::SequenceModel | Code::ObservationContradicts => 409,
         Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
@@ -58,6 +58,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::SequenceUnknown
         | Code::SequenceExpired
         | Code::ForecastUnknown => tonic::Code::NotFound,
+        Code::SequenceExists => tonic::Code::AlreadyExists,
         Code::SequenceStep | Code::SequenceModel | Code::ObservationContradicts => {
             tonic::Code::FailedPrecondition
         }

@@ -5,6 +5,7 @@ use crate::{failure, output};
 use serde_json::{Map, Value, json};
 use spinwell_core::{Fault, ModelName, ModelVersion};
 use spinwell_engine::AnyModel;
+use spinwell_node::read_model;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +56,9 @@ pub(super) struct HeldOut {
 pub(super) struct Entry {
     /// The file.
     pub(super) path: PathBuf,
-    /// Its length, where it is there.
+    /// Its length in bytes, where it is there.
+    pub(super) size: Option<u64>,
+    /// What it holds, where that is a model.
     pub(super) bytes: Option<Vec<u8>>,
     /// The model in it, or why there is none.
     pub(super) model: Result<AnyModel, Fault>,
@@ -68,15 +71,12 @@ impl Entry {
     pub(super) fn read(path: &Path) -> Self {
         let card = Card::beside(path);
         let path = path.to_owned();
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let model = AnyModel::from_bytes(&bytes)
-                    .map_err(|error| Fault::new(error.code(), format!("{}: {error}", path.display())));
-                Self { path, bytes: Some(bytes), model, card }
-            }
+        let size = fs::metadata(&path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+        match read_model(&path) {
+            Ok((model, bytes)) => Self { path, size, bytes: Some(bytes), model: Ok(model), card },
             Err(error) => {
-                let fault = failure::io_fault(&path, "reading", &error);
-                Self { path, bytes: None, model: Err(fault), card }
+                let fault = failure::model_fault(&path, &error);
+                Self { path, size, bytes: None, model: Err(fault), card }
             }
         }
     }
@@ -123,7 +123,7 @@ impl Entry {
             ("window_min", json!(model.map(AnyModel::window_min))),
             ("window_recommended", json!(model.map(AnyModel::window_recommended))),
             ("held_out", json!(held_out)),
-            ("size_bytes", json!(self.bytes.as_ref().map(Vec::len))),
+            ("size_bytes", json!(self.size)),
             ("model_hash", json!(self.hash())),
             ("loadable", json!(self.model.is_ok())),
             ("trouble", json!(self.model.as_ref().err().map(trouble))),
@@ -201,7 +201,8 @@ mod tests {
         let check = |card: Value, wanted: Option<(&str, f64)>| {
             let Value::Object(card) = card else { unreachable!("cards are objects") };
             let model = Err(Fault::new(spinwell_core::Code::Io, "none"));
-            let entry = Entry { path: PathBuf::new(), bytes: None, model, card: Card::Read(card) };
+            let entry =
+                Entry { path: PathBuf::new(), size: None, bytes: None, model, card: Card::Read(card) };
             assert_eq!(entry.held_out().map(|held| (held.measure, held.value)), wanted);
         };
         check(json!({"task": "forecast", "holdout": {"stream": {"nrmse": 0.5}}}), Some(("nrmse", 0.5)));

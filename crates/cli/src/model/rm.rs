@@ -167,7 +167,7 @@ fn described(home: &Path, name: &ModelName, version: ModelVersion) -> String {
         (Err(fault), _) => format!("cannot be loaded: {}", fault.code()),
         (Ok(_), None) => String::new(),
     };
-    let bytes = entry.bytes.map_or_else(|| "no file".to_owned(), |bytes| size(bytes.len() as u64));
+    let bytes = entry.size.map_or_else(|| "no file".to_owned(), size);
     format!("{name}:{version} ({what}; {bytes}) in {}", folder.display())
 }
 

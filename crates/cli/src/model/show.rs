@@ -63,7 +63,7 @@ fn document(located: &Located, entry: &Entry) -> Map<String, Value> {
         ("name", json!(named.as_ref().map(|(name, _)| name.as_str()))),
         ("version", json!(named.as_ref().map(|(_, ModelVersion(version))| version))),
         ("path", json!(entry.path.display().to_string())),
-        ("size_bytes", json!(entry.bytes.as_ref().map(Vec::len))),
+        ("size_bytes", json!(entry.size)),
         ("model_hash", json!(entry.hash())),
         ("loadable", json!(entry.model.is_ok())),
         ("trouble", json!(entry.model.as_ref().err().map(trouble))),
@@ -129,7 +129,7 @@ fn line(key: &str, value: &str) -> String {
 
 /// The file, its checksum and its card.
 fn file_text(title: &str, entry: &Entry) -> String {
-    let bytes = entry.bytes.as_ref().map_or_else(|| "missing".to_owned(), |bytes| size(bytes.len() as u64));
+    let bytes = entry.size.map_or_else(|| "missing".to_owned(), size);
     let whole = match &entry.model {
         Ok(_) => "whole: its checksum holds".to_owned(),
         Err(fault) => format!("cannot be loaded: {}", fault.code()),

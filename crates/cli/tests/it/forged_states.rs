@@ -2,6 +2,7 @@
 
 use crate::support::{Answer, Request, Server, models, send, window};
 use serde_json::json;
+use std::hash::Hasher;
 
 const ROWS: usize = 64;
 /// Forgeries tried.
@@ -20,6 +21,14 @@ fn step(server: &Server, id: &str, rows: &[f32], starts: bool) -> Answer {
     )
 }
 
+/// The same with its checksum, which a forger can make too.
+fn sealed(mut state: Vec<u8>) -> Vec<u8> {
+    let mut hasher = spinwell_core::Fnv::default();
+    hasher.write(&state);
+    state.extend_from_slice(&hasher.finish().to_le_bytes());
+    state
+}
+
 #[test]
 fn forged_states_are_refused_or_go_on() {
     let server = Server::start(models(), &[]);
@@ -29,16 +38,24 @@ fn forged_states_are_refused_or_go_on() {
     assert_eq!(put(&server, &state).status, 200);
     let mut rng = spinwell_core::Rng::seeded(1);
     let (mut taken, mut refused) = (0, 0);
+    let contents = state.len() - 8;
+    assert_eq!(sealed(state[..contents].to_vec()), state);
     for seed in 0..FORGERIES {
-        let mut forged = state.clone();
-        let at = rng.below(forged.len() as u64) as usize;
+        let mut forged = state[..contents].to_vec();
+        let at = rng.below(contents as u64) as usize;
         match seed % 4 {
             0 => forged.truncate(at),
             1 => drop(forged.splice(at..at, [0xff; 5])),
             2 => forged[at] ^= 1 << rng.below(8),
             _ => forged[at] = rng.next_u64() as u8,
         }
-        let answer = put(&server, &forged);
+        if forged != state[..contents] {
+            // As a disk or a line would change it.
+            let damaged = put(&server, &[&forged[..], &state[contents..]].concat());
+            let told = (damaged.status, damaged.code());
+            assert_eq!(told, (400, "SPW-REQUEST-INVALID".to_owned()), "forgery {seed}: {}", damaged.text());
+        }
+        let answer = put(&server, &sealed(forged));
         match (answer.status, answer.code().as_str()) {
             (200, _) => {
                 taken += 1;

@@ -173,3 +173,48 @@ fn no_answer_fails_or_is_mixed_while_a_file_is_exchanged() {
         server.metric("spinwell_requests_total", &["code=\"ok\""])
     );
 }
+
+#[test]
+fn the_index_says_why_a_file_is_not_loaded_and_what_answers_instead() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = train_small_model(folder.path(), "wave", &["--target", "value"]);
+    let whole = fs::read(&file).unwrap();
+    let server = Server::start(folder.path(), &[]);
+    let load =
+        |name: &str| send(server.http, &Request::post(&format!("/v2/repository/models/{name}/load"), "{}"));
+    let entry = |name: &str| {
+        let index = send(server.http, &Request::post("/v2/repository/index", "")).json();
+        let found = index.as_array().unwrap().iter().find(|entry| entry["name"] == name).cloned();
+        found.unwrap_or_else(|| panic!("{name} is not in {index}"))
+    };
+    let check = |name: &str, state: &str, words: &[&str]| {
+        let entry = entry(name);
+        let reason = entry["reason"].as_str().unwrap_or_default();
+        assert!(entry["state"] == state && words.iter().all(|word| reason.contains(word)), "{entry}");
+        assert_eq!(reason.is_empty(), words.is_empty(), "{entry}");
+    };
+    let bad = folder.path().join("bad/1");
+    fs::create_dir_all(&bad).unwrap();
+    fs::write(bad.join("model.spinwell"), "this is no model").unwrap();
+    check("bad", "UNAVAILABLE", &["it is not loaded"]);
+    assert_eq!((load("bad").status, load("bad").code().as_str()), (503, "SPW-FILE-FOREIGN"));
+    check("bad", "UNAVAILABLE", &["SPW-FILE-FOREIGN", "not a Spinwell model file"]);
+    // A pipe that nobody writes to keeps nobody waiting.
+    fs::remove_file(bad.join("model.spinwell")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(bad.join("model.spinwell")).status().unwrap();
+    assert!(made.success());
+    assert_eq!((load("bad").status, load("bad").code().as_str()), (503, "SPW-IO"));
+    check("bad", "UNAVAILABLE", &["SPW-IO", "no regular file"]);
+    check("wave", "READY", &[]);
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!((load("wave").status, load("wave").code().as_str()), (503, "SPW-FILE-TRUNCATED"));
+    check("wave", "READY", &["what was before is served", "SPW-FILE-TRUNCATED"]);
+    over_json(&server, &window(ROWS, 0.5));
+    fs::write(&file, &whole).unwrap();
+    fs::write(folder.path().join("wave/serving.toml"), "nonsense = 1\n").unwrap();
+    assert_eq!(load("wave").status, 503);
+    check("wave", "READY", &["what was before is served", "SPW-CONFIG-INVALID"]);
+    fs::remove_file(folder.path().join("wave/serving.toml")).unwrap();
+    assert_eq!(load("wave").status, 200);
+    check("wave", "READY", &[]);
+}

@@ -57,6 +57,15 @@ fn a_step_is_applied_once_and_in_order_whatever_is_sent() {
     let other = refused(&call("a", &rows[..1], 2), 409, "SPW-SEQUENCE-STEP");
     assert_eq!(other["expected_step"], 3);
     assert_eq!(bits(&call("a", &rows[ROWS + 1..], 3)), stateless(&server, &rows));
+    refused(&call("a", &rows[..1], 0), 400, "SPW-REQUEST-INVALID");
+    let one = json!({"model": "wave", "series": [1.0], "sequence_id": "a", "sequence_step": 0});
+    let batch = Request::post("/v1/predictions", json!({"requests": [one]}).to_string());
+    let result = send(server.http, &batch).json()["results"][0].clone();
+    assert_eq!(
+        (&result["status"], &result["code"]),
+        (&json!(400), &json!("SPW-REQUEST-INVALID")),
+        "{result}"
+    );
     // Too few rows for the model: a naive answer, and said so.
     assert_eq!(answered(&call("young", &rows[..1], 1)).1["warming_up"], true);
     let ends = json!({"sequence_id": "a", "sequence_end": true});
@@ -172,7 +181,7 @@ fn states_are_taken_away_brought_back_forked_and_removed() {
     refused(
         &send(server.http, &Request::post(&path("a", "fork"), r#"{"to": "b"}"#)),
         409,
-        "SPW-SEQUENCE-STEP",
+        "SPW-SEQUENCE-EXISTS",
     );
     refused(&send(server.http, &Request::post(&path("a", "fork"), "{}")), 400, "SPW-REQUEST-INVALID");
     let second = bits(&go_on("a", 2));

@@ -29,7 +29,8 @@ use spinwell_core::{Code, ModelHash};
 use std::fmt;
 
 const MAGIC: &[u8; 8] = b"SPINWELL";
-const HEADER: usize = 8 + 4 + 8 + 32;
+/// What a model file begins with before its payload, in bytes.
+pub const HEADER: usize = 8 + 4 + 8 + 32;
 /// The format written, and the newest one read.
 const FORMAT: u32 = 2;
 
@@ -80,7 +81,7 @@ pub enum Error {
     #[error("the model file is cut off: {present} of {expected} bytes are there")]
     Truncated {
         /// Bytes present.
-        present: usize,
+        present: u64,
         /// Bytes that the header promises.
         expected: u64,
     },
@@ -190,14 +191,27 @@ pub(crate) fn decode(file: &[u8]) -> Result<Core, Error> {
 
 /// The payload of a file whose header and checksum are right.
 fn checked_payload(file: &[u8]) -> Result<&[u8], Error> {
-    let magic = &file[..file.len().min(MAGIC.len())];
+    check_header(file, file.len() as u64)?;
+    let payload = &file[HEADER..];
+    if Sha256::digest(payload).as_slice() != &file[20..HEADER] {
+        return Err(Error::Corrupt { what: "the contents do not match the checksum" });
+    }
+    Ok(payload)
+}
+
+/// Whether a file of `present` bytes that begins with `head` ([`HEADER`] bytes of it, or more) may be a model, so that it is
+/// worth reading.
+///
+/// # Errors
+/// Where it is none, of another format, or longer or shorter than it says.
+pub fn check_header(head: &[u8], present: u64) -> Result<(), Error> {
+    let magic = &head[..head.len().min(MAGIC.len())];
     if !MAGIC.starts_with(magic) {
         return Err(Error::Foreign);
     }
-    let (Some(version), Some(length), Some(checksum)) =
-        (file.get(8..12), file.get(12..20), file.get(20..HEADER))
+    let (Some(version), Some(length), true) = (head.get(8..12), head.get(12..20), head.len() >= HEADER)
     else {
-        return Err(Error::Truncated { present: file.len(), expected: HEADER as u64 });
+        return Err(Error::Truncated { present: head.len() as u64, expected: HEADER as u64 });
     };
     let version = u32::from_le_bytes(version.try_into().expect("4 bytes"));
     let length = u64::from_le_bytes(length.try_into().expect("8 bytes"));
@@ -207,18 +221,14 @@ fn checked_payload(file: &[u8]) -> Result<&[u8], Error> {
         1 => return Err(Error::Corrupt { what: "format 1 was never released; train the model again" }),
         found => return Err(Error::FromTheFuture { found }),
     }
-    let payload = &file[HEADER..];
     let expected = (HEADER as u64).saturating_add(length);
-    if (payload.len() as u64) < length {
-        return Err(Error::Truncated { present: file.len(), expected });
+    if present < expected {
+        return Err(Error::Truncated { present, expected });
     }
-    if payload.len() as u64 > length {
+    if present > expected {
         return Err(Error::Corrupt { what: "there are bytes after its end" });
     }
-    if Sha256::digest(payload).as_slice() != checksum {
-        return Err(Error::Corrupt { what: "the contents do not match the checksum" });
-    }
-    Ok(payload)
+    Ok(())
 }
 
 /// The SHA-256 of any bytes, such as a training file's, in hexadecimal.

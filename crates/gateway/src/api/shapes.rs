@@ -186,7 +186,7 @@ fn sequence_id() -> Schema {
 }
 
 fn sequence_step() -> Schema {
-    Schema::whole(0, "The number of the step, from 1: sent again, it is not applied twice.")
+    Schema::whole(1, "The number of the step: sent again, it is not applied twice.")
 }
 
 /// What an answer says beside the outputs.

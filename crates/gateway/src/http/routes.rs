@@ -342,5 +342,6 @@ fn state_delete_operation() -> Operation {
 fn fork_operation() -> Operation {
     state_operation("sequenceFork", "Begin another sequence with the same state")
         .takes(Content::json(Schema::named("ForkRequest"), json!({"to": "what-if"})))
+        .fails(&[Code::SequenceExists])
         .gives(step("what-if"))
 }

@@ -3,6 +3,7 @@
 use super::tests::options;
 use super::*;
 use crate::repository::Repository;
+use crate::sequences::record::seal;
 use crate::sequences::{State, Stateful};
 use crate::{Predicted, Prediction, Predictor};
 use spinwell_core::{
@@ -228,11 +229,14 @@ async fn a_state_without_a_forecast_is_refused_when_it_is_put() {
     own.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
     let (_, state) = own.state().await.unwrap();
     let (mut refused, mut taken) = (0, 0);
-    for at in state.len() / 3..state.len() - 8 {
-        let mut forged = state.clone();
+    // Behind them is their checksum, which a forger can make too.
+    let contents = &state[..state.len() - 8];
+    assert_eq!(seal(contents.to_vec()), state);
+    for at in contents.len() / 3..contents.len() - 8 {
+        let mut forged = contents.to_vec();
         forged[at..at + 4].copy_from_slice(&f32::MAX.to_le_bytes());
         forged[at + 4..at + 8].copy_from_slice(&f32::MIN.to_le_bytes());
-        match own.put(forged).await {
+        match own.put(seal(forged)).await {
             Ok(()) => {
                 taken += 1;
                 let (_, state) = own.state().await.unwrap();

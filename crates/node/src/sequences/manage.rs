@@ -1,6 +1,6 @@
 //! What callers may do with a sequence's state beside stepping it: take it away, put it back, remove it, fork it.
 
-use super::record::{Change, Portable, Record};
+use super::record::{Change, NoState, Portable, Record};
 use super::{Held, Resident, Sequences, Turn, refused};
 use crate::models::Models;
 use crate::repository::Loaded;
@@ -35,13 +35,15 @@ impl Sequences {
                 Ok(StateAnswer { step, state: Portable::new(hash, step, known.digest, &state).to_bytes() })
             }
             StateRequest::Put(bytes) => {
-                let foreign = || {
-                    Fault::new(
-                        Code::RequestInvalid,
-                        "the body is no state of a sequence; send one as GET gave it",
-                    )
-                };
-                let portable = Portable::read(&bytes).ok_or_else(foreign)?;
+                let portable = Portable::read(&bytes).map_err(|why| {
+                    let message = match why {
+                        NoState::Foreign => "the body is no state of a sequence; send one as GET gave it",
+                        NoState::Damaged => {
+                            "the state is damaged: it does not match its checksum; send one as GET gave it"
+                        }
+                    };
+                    Fault::new(Code::RequestInvalid, message)
+                })?;
                 self.place(turn, &portable, models).await
             }
             StateRequest::Delete => self.remove(turn).await,
@@ -62,7 +64,7 @@ impl Sequences {
                 if self.live(&other).is_ok() {
                     let message =
                         format!("there is a sequence {:?} already; remove it first", target.id.as_str());
-                    return Err(Fault::new(Code::SequenceStep, message));
+                    return Err(Fault::new(Code::SequenceExists, message));
                 }
                 self.place(other, &Portable::new(hash, step, digest, &state), models).await
             }

@@ -25,7 +25,7 @@ use record::Record;
 use spinwell_core::{Code, Fault, Millis, SequenceKey, StateSource};
 use spinwell_policy::sequence::{Known, Phase, Refusal};
 use spinwell_runtime::options::Sequences as Options;
-use spinwell_store::{Database, DatabaseError, Lock, Log, Position, SequencePhase, SequenceRow};
+use spinwell_store::{Database, DatabaseError, Lock, Log, LogError, Position, SequencePhase, SequenceRow};
 use std::path::Path;
 use std::sync::Arc;
 use table::Table;
@@ -50,15 +50,34 @@ impl Durable {
     /// Opens database and log in a folder, making them where they are not there. Blocks.
     pub(crate) fn open(folder: &Path, runtime: &Handle) -> Result<Self, Fault> {
         let lock = Arc::new(Lock::take(folder).map_err(|error| error.fault())?);
+        let path = folder.join("spinwell.db");
+        let was_there = path.exists();
         let opened = runtime.block_on(async {
-            let database = Database::open(&folder.join("spinwell.db")).await?;
+            let database = Database::open(&path).await?;
             let newest = database.newest_position().await?;
             Ok((database, newest))
         });
         let (database, newest) = opened.map_err(|error: DatabaseError| error.fault())?;
         let log = Log::open(&folder.join("sequences/log"), newest).map_err(|error| error.fault())?;
+        if !was_there && let Some(message) = lost_states(&path, &log).map_err(|error| error.fault())? {
+            tracing::warn!(message);
+        }
         Ok(Self { database, log: Arc::new(log), _lock: lock })
     }
+}
+
+/// What is said where there was no database and the log begins behind its first entry: the entries before were forgotten
+/// because the database held what had come of them.
+fn lost_states(database: &Path, log: &Log) -> Result<Option<String>, LogError> {
+    let first = log.first()?;
+    Ok((first > Position(1)).then(|| {
+        format!(
+            "there was no {}, and the step log begins at entry {}: the states of sequences before it are gone. Stop the server and \
+             put the database back from a copy, or go on, and begin those sequences anew",
+            database.display(),
+            first.0
+        )
+    }))
 }
 
 /// All sequences of a node.
@@ -249,5 +268,27 @@ pub(crate) fn refused(key: &SequenceKey, asked: Option<u64>, refusal: Refusal, i
                 format!("step {step} of {name} was taken with other rows; step {expected} comes next");
             Fault::new(Code::SequenceStep, message).expected_step(expected)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_was_pruned_misses_its_database_and_a_new_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(folder.path(), Position(0)).unwrap();
+        let said = |log: &Log| lost_states(Path::new("own/spinwell.db"), log).unwrap();
+        assert_eq!(said(&log), None);
+        let (sender, written) = std::sync::mpsc::channel();
+        log.append(b"x".to_vec(), move |_| sender.send(()).unwrap());
+        written.recv().unwrap();
+        let cut = log.rotate().unwrap();
+        assert_eq!(said(&log), None, "all of it is there");
+        log.forget_before(cut).unwrap();
+        drop(log);
+        let said = said(&Log::open(folder.path(), Position(0)).unwrap()).unwrap();
+        assert!(said.contains("no own/spinwell.db") && said.contains("begins at entry 2"), "{said}");
     }
 }

@@ -154,21 +154,57 @@ pub(crate) struct Portable<'r> {
 /// What a portable state begins with.
 const MAGIC: [u8; 4] = *b"SPWQ";
 
+/// Its layout; the one before is the same without the checksum behind it.
+const STATE_LAYOUT: u8 = 2;
+
+/// Why bytes are no portable state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoState {
+    /// They never were one that this program reads.
+    Foreign,
+    /// They were one before something changed them.
+    Damaged,
+}
+
 impl<'r> Portable<'r> {
     pub(crate) fn new(hash: ModelHash, step: u64, digest: u64, state: &'r [u8]) -> Self {
-        Self { magic: MAGIC, layout: LAYOUT, hash: hash.0, step, digest, state: Cow::Borrowed(state) }
+        Self { magic: MAGIC, layout: STATE_LAYOUT, hash: hash.0, step, digest, state: Cow::Borrowed(state) }
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).unwrap_or_default()
+        seal(postcard::to_stdvec(self).unwrap_or_default())
     }
 
-    /// The state in these bytes, where they are one; nothing may follow it.
-    pub(crate) fn read(bytes: &'r [u8]) -> Option<Self> {
-        let (portable, []) = postcard::take_from_bytes::<Self>(bytes).ok()? else { return None };
-        let is_ours = portable.magic == MAGIC && portable.layout == LAYOUT;
-        (is_ours && (1..=STEP_MAX).contains(&portable.step)).then_some(portable)
+    /// The state in these bytes; nothing may follow it.
+    ///
+    /// # Errors
+    /// Where they are none.
+    pub(crate) fn read(bytes: &'r [u8]) -> Result<Self, NoState> {
+        let layout = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first());
+        let contents = match (layout, bytes.split_last_chunk()) {
+            (Some(1), _) => bytes,
+            (Some(&STATE_LAYOUT), Some((contents, sum))) if checksum(contents) == *sum => contents,
+            (Some(&STATE_LAYOUT), _) => return Err(NoState::Damaged),
+            _ => return Err(NoState::Foreign),
+        };
+        match postcard::take_from_bytes::<Self>(contents) {
+            Ok((portable, [])) if (1..=STEP_MAX).contains(&portable.step) => Ok(portable),
+            _ => Err(NoState::Foreign),
+        }
     }
+}
+
+/// Bytes with their checksum behind them.
+pub(crate) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.extend_from_slice(&checksum(&bytes));
+    bytes
+}
+
+/// Tells bytes from those in which one was changed, always; from others, as a hash of 64 bits does.
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    let mut hasher = Fnv::default();
+    hasher.write(bytes);
+    hasher.finish().to_le_bytes()
 }
 
 /// Tells rows from other rows, the same in every process: a hash over shape and bits. It guards against mistakes, not against
@@ -239,9 +275,34 @@ mod tests {
     #[test]
     fn a_state_brought_back_has_steps_before_it_and_after_it() {
         let read =
-            |step| Portable::read(&Portable::new(ModelHash([7; 32]), step, 3, b"state").to_bytes()).is_some();
+            |step| Portable::read(&Portable::new(ModelHash([7; 32]), step, 3, b"state").to_bytes()).is_ok();
         assert_eq!([1, STEP_MAX].map(read), [true, true]);
         assert_eq!([0, STEP_MAX + 1, u64::MAX].map(read), [false; 3]);
+    }
+
+    #[test]
+    fn a_state_that_was_changed_on_its_way_is_told_from_what_never_was_one() {
+        let state = Portable::new(ModelHash([7; 32]), 300, 3, b"state").to_bytes();
+        assert!(Portable::read(&state).is_ok());
+        for bit in 0..8 * state.len() {
+            let mut changed = state.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let wanted = if bit < 8 * 5 { NoState::Foreign } else { NoState::Damaged };
+            assert_eq!(Portable::read(&changed).unwrap_err(), wanted, "bit {bit}");
+        }
+        for end in 5..state.len() {
+            assert_eq!(Portable::read(&state[..end]).unwrap_err(), NoState::Damaged, "cut at {end}");
+        }
+        assert_eq!(Portable::read(b"no state").unwrap_err(), NoState::Foreign);
+    }
+
+    #[test]
+    fn a_state_from_before_there_was_a_checksum_is_read() {
+        let mut state = Portable::new(ModelHash([7; 32]), 3, 9, b"state").to_bytes();
+        state.truncate(state.len() - 8);
+        state[4] = 1;
+        let read = Portable::read(&state).unwrap();
+        assert_eq!((read.step, read.digest, &*read.state), (3, 9, b"state".as_slice()));
     }
 
     proptest! {

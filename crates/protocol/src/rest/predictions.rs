@@ -7,7 +7,7 @@ use super::body::{bounded, bounded_by, read_frame};
 use super::encode::AnswerParameters;
 use super::numbers::{Numbers, NumbersSeed};
 use crate::call::checked_id;
-use crate::parameters::{LABEL_BYTES_MAX, label_fault};
+use crate::parameters::{LABEL_BYTES_MAX, label_fault, step};
 use crate::sequence::{self, Feeds, Gathered};
 use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
 use crate::{Call, InferReply, ModelDescription, Outputs, Packing, ParameterValue, RequestParameters};
@@ -173,7 +173,8 @@ impl<'b> BatchedRequest<'b> {
             Some(NumberOrText::Text(text)) => sequence::id(&ParameterValue::Text(text.clone().into_owned()))?,
             None => None,
         };
-        let (starts, ends, step) = (body.sequence_start, body.sequence_end, body.sequence_step);
+        let (starts, ends) = (body.sequence_start, body.sequence_end);
+        let step = body.sequence_step.map(|number| step(&ParameterValue::Whole(number))).transpose()?;
         let sequence = Gathered { id, starts, ends, step }.call()?;
         let feeds = Feeds::of(sequence.as_ref(), model)?;
         let label = |key: &str, text: Option<Cow<'_, str>>| match text {

@@ -164,6 +164,14 @@ impl Log {
         Ok(())
     }
 
+    /// The position before which no entry is here any more, or ever was.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn first(&self) -> Result<Position, LogError> {
+        Ok(list(self.shared.folder())?.first().map_or(self.next(), |segment| segment.first))
+    }
+
     /// A position behind all entries so far.
     #[must_use]
     pub fn next(&self) -> Position {

@@ -98,8 +98,10 @@ impl Shared {
     /// The life of the writing thread.
     pub(super) fn write(&self) {
         let mut bytes = Vec::new();
+        let mut is_failing = false;
         while let Some(group) = self.gather() {
             let written = self.open().append(&self.folder, &group, &mut bytes);
+            tell(&mut is_failing, written.as_ref().err());
             match written {
                 Ok(first) => {
                     for (place, Waiting { done, .. }) in group.into_iter().enumerate() {
@@ -132,6 +134,18 @@ impl Shared {
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells the operator when writing begins to fail and when it works again, once each and not with every group.
+fn tell(is_failing: &mut bool, error: Option<&LogError>) {
+    match error {
+        Some(error) if !*is_failing => {
+            tracing::error!(code = %error.fault().code(), %error, "steps are refused until the step log can be written");
+        }
+        None if *is_failing => tracing::info!("the step log can be written again"),
+        _ => {}
+    }
+    *is_failing = error.is_some();
 }
 
 impl Open {
@@ -182,5 +196,64 @@ impl Open {
         let end = file.stream_position().map_err(|error| LogError::io(&segment.path, &error))?;
         (self.segment, self.file, self.end, self.is_lost) = (segment, file, end, false);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::OpenOptions;
+    use std::sync::Arc;
+    use tracing::{Event, Level, Metadata, Subscriber, span};
+
+    /// Remembers how urgent what it hears is.
+    struct Heard(Arc<Mutex<Vec<Level>>>);
+
+    impl Subscriber for Heard {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    type Told = Arc<Mutex<Vec<bool>>>;
+
+    /// Appends an entry and, when it is known what became of it, goes on.
+    fn append(shared: &Arc<Shared>, told: &Told, then: impl FnOnce(&Arc<Shared>, &Told) + Send + 'static) {
+        let (own, own_told) = (shared.clone(), told.clone());
+        let done = move |written: Result<Position, &LogError>| {
+            own_told.lock().unwrap().push(written.is_ok());
+            then(&own, &own_told);
+        };
+        assert!(shared.push(Waiting { entry: b"x".to_vec(), done: Box::new(done) }).is_ok());
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_told_of_once_and_so_is_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Segment::create(folder.path(), Position(1)).unwrap();
+        let shared = Arc::new(Shared::new(folder.path(), first, Position(1)).unwrap());
+        let path = shared.open().segment.path.clone();
+        // What is open for reading alone refuses what is written, as a full disk does.
+        shared.open().file = File::open(&path).unwrap();
+        let (told, heard) = (Told::default(), Arc::default());
+        append(&shared, &told, |shared, told| {
+            append(shared, told, move |shared, told| {
+                shared.open().file = OpenOptions::new().write(true).open(path).unwrap();
+                append(shared, told, |shared, told| append(shared, told, |shared, _| shared.close()));
+            });
+        });
+        tracing::subscriber::with_default(Heard(Arc::clone(&heard)), || shared.write());
+        assert_eq!(*told.lock().unwrap(), [false, false, true, true]);
+        assert_eq!(*heard.lock().unwrap(), [Level::ERROR, Level::INFO]);
     }
 }
