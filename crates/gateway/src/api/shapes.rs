@@ -303,13 +303,15 @@ fn of_predictions() -> Named {
         .optional("sequence_end", Schema::truth(""))
         .optional("sequence_step", sequence_step())
         .optional("subject", label("Whose data it is."))
-        .optional("purpose", label("What the prediction is for."));
+        .optional("purpose", label("What the prediction is for."))
+        .and_nothing_else();
     let call = Schema::object("Requests to any models.")
         .optional(
             "priority",
             Schema::one_of_texts(["critical", "high", "normal", "low"], "").with("default", "normal"),
         )
-        .field("requests", Schema::list(Schema::named("PredictionRequest"), "").with("minItems", 1));
+        .field("requests", Schema::list(Schema::named("PredictionRequest"), "").with("minItems", 1))
+        .and_nothing_else();
     let outputs = "The outputs by name, nested by their shape without the batch: `forecast`, `lower`, `upper` for instance.";
     let result = Schema::object("What became of one request: outputs by name, or an error.")
         .field("id", Schema::text("As the request had it, empty where it had none."))
