@@ -159,7 +159,7 @@ fn request_parameters() -> Schema {
         )
         .optional(
             "timeout",
-            Schema::whole(0, "Microseconds after which the answer is worth nothing; 0 is none."),
+            Schema::whole(0, "Microseconds after which the answer is worth nothing; 0, or more than `limits.deadline_ms`, is that limit."),
         )
         .optional("binary_data_output", Schema::truth("Whether outputs come back as bytes behind the JSON."))
         .optional("sequence_id", sequence_id())
@@ -297,7 +297,10 @@ fn of_predictions() -> Named {
         )
         .field("series", Schema::any_of(series, "Rows of channels, `[[..],..]`; of one channel also flat."))
         .optional("outputs", Schema::list(Schema::text(""), "Left out: the usual ones.").entries(0, 12))
-        .optional("deadline_ms", Schema::whole(1, "After how many milliseconds the answer is worth nothing."))
+        .optional("deadline_ms", Schema::whole(
+                1,
+                "After how many milliseconds the answer is worth nothing; at most `limits.deadline_ms` of the server.",
+            ))
         .optional("sequence_id", sequence_id())
         .optional("sequence_start", Schema::truth(""))
         .optional("sequence_end", Schema::truth(""))

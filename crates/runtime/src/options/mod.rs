@@ -115,7 +115,8 @@ pub struct Limits {
     /// How long an HTTP/1.1 connection may idle, and with it how long any later head may take. Clients keep
     /// connections for about a minute; closing sooner than they do makes their next request fail.
     pub idle_timeout: Millis,
-    /// How long a request may take after its last byte arrived, where the caller does not say less.
+    /// How long a request may take after its last byte arrived: the default, and the most that a caller gets. A longer
+    /// `timeout`, `deadline_ms` or gRPC deadline is cut to it.
     pub deadline: Millis,
     /// Requests that may wait in the node's queue.
     pub queue_len_max: usize,
