@@ -1,13 +1,61 @@
 //! What the user sees when a command fails: a code, what was wrong, and what to do.
 
 use spinwell_core::{Code, Fault};
+use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// A fault that has a hint of its own, because of where it came from.
+#[derive(Debug)]
+struct Hinted {
+    fault: Fault,
+    hint: &'static str,
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.fault.message())
+    }
+}
+
+impl std::error::Error for Hinted {}
+
+/// A fault of a running server, whose models are not where this command line looks.
+pub(crate) fn of_server(fault: Fault) -> anyhow::Error {
+    match fault.code() {
+        Code::ModelNotFound | Code::VersionNotFound => {
+            Hinted { fault, hint: "`spinwell model list --url URL` shows what the server has" }.into()
+        }
+        _ => fault.into(),
+    }
+}
+
+/// A failure of the start of a server: models that are damaged are left out, so a damaged file is one of the data folder.
+pub(crate) fn of_data_folder(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Fault>() {
+        Ok(fault) if fault.code() == Code::FileCorrupt => Hinted {
+            fault,
+            hint: "restore the data folder, or move the named file away: the steps in it are lost then; nothing was changed",
+        }
+        .into(),
+        Ok(fault) => fault.into(),
+        Err(error) => error,
+    }
+}
+
+/// The fault in an error, with the hint that fits it.
+fn known(error: &anyhow::Error) -> Option<(&Fault, Option<&'static str>)> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<Hinted>() {
+        Some(Hinted { fault, hint }) => Some((fault, Some(*hint))),
+        None => cause.downcast_ref::<Fault>().map(|fault| (fault, hint(fault.code()))),
+    })
+}
 
 /// Prints an error with its code and its causes, and chooses the exit code.
 #[expect(clippy::print_stderr, reason = "this is where the command line reports failures")]
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let code = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()).map(Fault::code);
+    let (fault, hint) = known(error).unzip();
+    let code = fault.map(Fault::code);
     let said: Vec<String> = error
         .chain()
         .map(|cause| {
@@ -20,7 +68,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         Some(code) => eprintln!("error[{code}]: {}", said.join(": ")),
         None => eprintln!("error: {}", said.join(": ")),
     }
-    if let Some(hint) = code.and_then(hint) {
+    if let Some(hint) = hint.flatten() {
         eprintln!("hint: {hint}");
     }
     ExitCode::from(if code == Some(Code::OptionInvalid) { 2 } else { 1 })
@@ -46,7 +94,7 @@ fn hint(code: Code) -> Option<&'static str> {
 }
 
 /// A failure with a code that came from a library's own error.
-pub(crate) fn fault(code: Code, error: impl std::fmt::Display) -> anyhow::Error {
+pub(crate) fn fault(code: Code, error: impl fmt::Display) -> anyhow::Error {
     Fault::new(code, error.to_string()).into()
 }
 

@@ -87,7 +87,7 @@ fn main() -> ExitCode {
         Command::Adapt(args) => adapt::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Model(args) => model::run(&args),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(args).map_err(failure::of_data_folder),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

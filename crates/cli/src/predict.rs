@@ -198,7 +198,7 @@ fn ask_server(args: &Args, url: &str) -> anyhow::Result<Answered> {
     let (name, version) = models::named(&args.model)?;
     let reference = ModelRef { name: name.as_str(), version: version.map(|version| version.0) };
     let client = Client::new(url)?;
-    let remote = client.metadata(&reference)?;
+    let remote = client.metadata(&reference).map_err(failure::of_server)?;
     match remote.properties.get("task").map(String::as_str) {
         None | Some("forecast") => forecast_there(args, &client, &reference, &remote),
         Some("classify") => {

@@ -81,8 +81,16 @@ pub(crate) fn output_packing(name: &str, parameters: &Parameters) -> Result<Opti
     for (key, value) in &parameters.0 {
         match key.as_str() {
             "binary_data" => packing = Some(Packing::from_parameter(truth(key, value)?)),
-            "classification" if *value != ParameterValue::Whole(0) => return Err(not_offered(name, key)),
-            _ if key.starts_with("shared_memory_") => return Err(not_offered(name, key)),
+            "classification" if *value != ParameterValue::Whole(0) => {
+                return Err(not_offered(
+                    name,
+                    key,
+                    "the answer holds every value; choose the largest from it",
+                ));
+            }
+            _ if key.starts_with("shared_memory_") => {
+                return Err(not_offered(name, key, "the values come with the answer"));
+            }
             _ => {}
         }
     }
@@ -95,18 +103,17 @@ pub(crate) fn input_binary_size(name: &str, parameters: &Parameters) -> Result<O
     for (key, value) in &parameters.0 {
         match key.as_str() {
             "binary_data_size" => size = Some(whole(key, value)?),
-            _ if key.starts_with("shared_memory_") => return Err(not_offered(name, key)),
+            _ if key.starts_with("shared_memory_") => {
+                return Err(not_offered(name, key, "send the values in the request"));
+            }
             _ => {}
         }
     }
     Ok(size)
 }
 
-fn not_offered(tensor: &str, key: &str) -> Fault {
-    let message = format!(
-        "parameter {key} of tensor {} is not offered; send the values in the request",
-        quoted(tensor)
-    );
+fn not_offered(tensor: &str, key: &str, instead: &str) -> Fault {
+    let message = format!("parameter {} of tensor {} is not offered; {instead}", quoted(key), quoted(tensor));
     Fault::new(Code::NotOffered, message)
 }
 
@@ -153,7 +160,8 @@ fn wrong_kind(key: &str, wanted: &str, got: &ParameterValue) -> Fault {
         ParameterValue::Bool(value) => value.to_string(),
         ParameterValue::Negative(value) => value.to_string(),
         ParameterValue::Whole(value) => value.to_string(),
-        ParameterValue::Fraction(value) => value.to_string(),
+        // With its point, without which 1.0 would read as the whole number that it is not.
+        ParameterValue::Fraction(value) => format!("{value:?}"),
         ParameterValue::Text(text) => quoted(text),
     };
     Fault::new(Code::RequestInvalid, format!("parameter {} must be {wanted}, it is {got}", quoted(key)))
@@ -231,5 +239,27 @@ mod tests {
         let shared = Parameters(vec![("shared_memory_region".into(), Text("r".into()))]);
         assert_eq!(input_binary_size("series", &shared).unwrap_err().code(), Code::NotOffered);
         assert_eq!(output_packing("forecast", &shared).unwrap_err().code(), Code::NotOffered);
+    }
+
+    #[test]
+    fn what_is_not_offered_says_what_to_do_instead() {
+        let of = |key: &str| Parameters(vec![(key.into(), Whole(2))]);
+        let fault = output_packing("label", &of("classification")).unwrap_err();
+        let wanted = "parameter \"classification\" of tensor \"label\" is not offered; the answer holds every value; \
+            choose the largest from it";
+        assert_eq!((fault.code(), fault.message()), (Code::NotOffered, wanted));
+        let fault = input_binary_size("series", &of("shared_memory_offset")).unwrap_err();
+        assert!(fault.message().ends_with("send the values in the request"), "{fault}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_repeated_as_it_is() {
+        let message = |value| {
+            let fault = RequestParameters::read(Parameters(vec![("timeout".into(), value)])).unwrap_err();
+            fault.message().to_owned()
+        };
+        assert_eq!(message(Fraction(1.0)), "parameter \"timeout\" must be a whole number from 0, it is 1.0");
+        assert!(message(Fraction(1e300)).ends_with("it is 1e300"));
+        assert!(message(Negative(-1)).ends_with("it is -1"));
     }
 }

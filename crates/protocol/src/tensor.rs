@@ -49,6 +49,16 @@ impl Datatype {
         }
     }
 
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Datatype::Fp16 => "FP16",
+            Datatype::Fp32 => "FP32",
+            Datatype::Fp64 => "FP64",
+        }
+    }
+
     /// The size of one value.
     #[must_use]
     pub const fn bytes(self) -> usize {
@@ -144,9 +154,10 @@ pub(crate) fn from_bytes(shape: Shape, datatype: Datatype, bytes: &[u8]) -> Resu
     let wanted = shape.values().saturating_mul(datatype.bytes());
     if bytes.len() != wanted {
         let message = format!(
-            "input {INPUT_NAME} has {} bytes, its shape {:?} of {datatype:?} needs {wanted}",
+            "input {INPUT_NAME} has {} bytes, its shape {:?} of {} needs {wanted}",
             bytes.len(),
-            shape.dimensions()
+            shape.dimensions(),
+            datatype.as_str()
         );
         return Err(Fault::new(Code::FramingInvalid, message));
     }

@@ -1,6 +1,6 @@
 //! Requests over gRPC, several on a connection.
 
-use super::tally::Ended;
+use super::tally::{Ended, Failure};
 use super::work::{Subject, little_endian};
 use bytes::Bytes;
 use spinwell_core::{Code, Fault};
@@ -47,8 +47,16 @@ pub(crate) async fn metadata(
 ) -> Result<ModelMetadataResponse, Fault> {
     let request = ModelMetadataRequest { name: name.to_owned(), version: version.to_owned() };
     let response = client.model_metadata(request).await.map_err(|status| {
-        let named = Code::ALL.iter().find(|code| code.as_str() == code_of(&status));
-        Fault::new(named.copied().unwrap_or(Code::Unreachable), status.message())
+        match Code::ALL.iter().find(|code| code.as_str() == code_of(&status)) {
+            Some(code) => Fault::new(*code, status.message()),
+            None => Fault::new(
+                Code::Unreachable,
+                format!(
+                    "no answer over gRPC ({}); with --protocol grpc and sequence, --url must be the server's gRPC address",
+                    status.message()
+                ),
+            ),
+        }
     })?;
     Ok(response.into_inner())
 }
@@ -96,7 +104,7 @@ impl GrpcCaller {
         let place = usize::try_from(number % REQUESTS).unwrap_or(0);
         match self.client.model_infer(self.requests[place].clone()).await {
             Ok(_) => Ended::Answered { predictions: self.windows, refused: Vec::new() },
-            Err(status) => Ended::Failed(code_of(&status).to_owned()),
+            Err(status) => Ended::Failed(Failure::new(code_of(&status), status.message())),
         }
     }
 }

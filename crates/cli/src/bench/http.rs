@@ -1,6 +1,6 @@
 //! Requests over HTTP/1.1: JSON, binary tensors, or the batch call, each caller on a connection of its own.
 
-use super::tally::Ended;
+use super::tally::{Ended, Failure};
 use super::work::{Subject, little_endian};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -180,10 +180,10 @@ impl HttpCaller {
     pub(crate) async fn call(&mut self, number: u64) -> Ended {
         match self.exchange(number).await {
             Ok((StatusCode::OK, body)) => self.answered(&body),
-            Ok((status, body)) => Ended::Failed(code_of(status, &body)),
+            Ok((status, body)) => Ended::Failed(failure_of(status, &body)),
             Err(what) => {
                 self.connection = None;
-                Ended::Failed(what.to_owned())
+                Ended::Failed(Failure::of_client(what))
             }
         }
     }
@@ -212,10 +212,10 @@ impl HttpCaller {
             return Ended::Answered { predictions: self.posts.windows, refused: Vec::new() };
         }
         let Ok(answer) = serde_json::from_slice::<BatchAnswer>(body) else {
-            return Ended::Failed("client-answer-unreadable".to_owned());
+            return Ended::Failed(Failure::of_client("client-answer-unreadable"));
         };
-        let refused: Vec<String> =
-            answer.results.into_iter().filter(|one| one.status != 200).map(|one| one.code).collect();
+        let refused = answer.results.into_iter().filter(|one| one.status != 200);
+        let refused: Vec<Failure> = refused.map(|one| Failure::new(one.code, one.error)).collect();
         Ended::Answered { predictions: self.posts.windows - refused.len() as u64, refused }
     }
 }
@@ -231,12 +231,15 @@ struct BatchResult {
     status: u16,
     #[serde(default)]
     code: String,
+    #[serde(default)]
+    error: String,
 }
 
-/// The server's own code, or its status where it names none.
-fn code_of(status: StatusCode, body: &[u8]) -> String {
+/// The server's own code, or its status where it names none, and its words.
+fn failure_of(status: StatusCode, body: &[u8]) -> Failure {
     let document: Value = serde_json::from_slice(body).unwrap_or_default();
-    document["code"].as_str().map_or_else(|| format!("http-{}", status.as_u16()), str::to_owned)
+    let code = document["code"].as_str().map_or_else(|| format!("http-{}", status.as_u16()), str::to_owned);
+    Failure::new(code, document["error"].as_str().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -265,10 +268,11 @@ mod tests {
     #[test]
     fn the_items_of_a_batch_call_are_counted_one_by_one() {
         let caller = HttpCaller::new(Posts::new(Kind::Batch, "127.0.0.1:1", &example()));
-        let body = json!({"results": [{"status": 200}, {"status": 503, "code": "SPW-QUEUE-FULL"}, {"status": 200},
+        let body = json!({"results": [{"status": 200}, {"status": 503, "code": "SPW-QUEUE-FULL", "error": "full"}, {"status": 200},
             {"status": 200}]});
-        let wanted = Ended::Answered { predictions: 3, refused: vec!["SPW-QUEUE-FULL".to_owned()] };
+        let wanted =
+            Ended::Answered { predictions: 3, refused: vec![Failure::new("SPW-QUEUE-FULL", "full")] };
         assert_eq!(caller.answered(body.to_string().as_bytes()), wanted);
-        assert_eq!(code_of(StatusCode::BAD_GATEWAY, b"<html>"), "http-502");
+        assert_eq!(failure_of(StatusCode::BAD_GATEWAY, b"<html>"), Failure::of_client("http-502"));
     }
 }

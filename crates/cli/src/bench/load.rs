@@ -5,7 +5,7 @@ use super::grpc::{self, GrpcCaller};
 use super::http::{HttpCaller, Kind, Posts};
 use super::pace::Schedule;
 use super::sequences::{Lane, LaneReport, Stream};
-use super::tally::Ended;
+use super::tally::{Ended, Failure};
 use super::work::Subject;
 use super::{Args, Protocol};
 use anyhow::Result;
@@ -232,6 +232,6 @@ async fn begin(
 }
 
 async fn in_time(call: impl Future<Output = Ended>) -> Ended {
-    let late = |_| Ended::Failed("client-timeout".to_owned());
+    let late = |_| Ended::Failed(Failure::of_client("client-timeout"));
     tokio::time::timeout(REQUEST_TIMEOUT, call).await.unwrap_or_else(late)
 }

@@ -66,7 +66,8 @@ under way, the next is sent when one is answered; that shows what a server can d
 
 --url is the HTTP address for http, binary and batch, and the gRPC address for grpc and sequence.
 With --ops, the address of the server's metrics, the server's own count of requests is held against ours.
-The exit code is 1 where a request failed for a reason other than being refused with a code that says to try again.
+The exit code is 1 where a request failed for a reason other than being refused with a code that says to try again, and 2
+where nothing was measured because all requests were in the warm-up.
 
 Examples:
   spinwell bench --url http://127.0.0.1:8000 --model demand --concurrency 64
@@ -90,7 +91,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     concurrency: Option<u32>,
     /// Seconds that are measured.
-    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "30", value_parser = some_seconds)]
     duration: Duration,
     /// Seconds before them that are not.
     #[arg(long, value_name = "S", default_value = "2", value_parser = seconds)]
@@ -141,6 +142,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
     number.map(Duration::from_secs_f64).ok_or_else(|| "seconds, such as 30 or 2.5; a week at most".to_owned())
 }
 
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    let some = seconds(text)?;
+    if some.is_zero() { Err("more than 0 seconds: nothing would be measured".to_owned()) } else { Ok(some) }
+}
+
 /// `host:port` of an address with or without a scheme.
 fn authority(url: &str) -> Result<String, Fault> {
     let rest = ["http://", "grpc://"].iter().find_map(|scheme| url.strip_prefix(scheme)).unwrap_or(url);
@@ -173,7 +179,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         page::write(&run, path)?;
         output::remark(&format!("report  {}", path.display()));
     }
-    show::verdict(&run).map_err(Into::into)
+    show::verdict(&run).map_err(failure::of_server)
 }
 
 async fn measure(args: &Args) -> Result<Run> {
@@ -216,12 +222,12 @@ async fn subject(args: &Args, authority: &str) -> Result<Subject> {
     let (name, version) = (name.as_str(), version.map(|version| version.0));
     let metadata = match args.protocol {
         Protocol::Http | Protocol::Binary | Protocol::Batch => {
-            http::metadata(authority, name, version).await?
+            http::metadata(authority, name, version).await.map_err(failure::of_server)?
         }
         Protocol::Grpc | Protocol::Sequence => {
             let mut client = grpc::connect(authority).await?;
             let version = version.map(|version: u32| version.to_string()).unwrap_or_default();
-            grpc::metadata(&mut client, name, &version).await?
+            grpc::metadata(&mut client, name, &version).await.map_err(failure::of_server)?
         }
     };
     let windows = match (args.protocol, args.windows) {
@@ -303,6 +309,8 @@ mod tests {
     fn times_and_rates_are_bounded() {
         assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
         assert_eq!(seconds("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!((seconds("0"), some_seconds("0.5")), (Ok(Duration::ZERO), Ok(Duration::from_millis(500))));
+        assert!(["0", "0s", "-0", "1e-30", "-1"].iter().all(|text| some_seconds(text).is_err()));
         assert!(["", "-1", "nan", "1e99", "inf", "5m"].iter().all(|text| seconds(text).is_err()));
         assert!(["0", "-5", "nan", "inf", "x"].iter().all(|text| positive(text).is_err()));
     }

@@ -6,7 +6,7 @@
 
 use super::drive::{Dispatcher, Record};
 use super::grpc::{self, Client};
-use super::tally::{Ended, says_again};
+use super::tally::{Ended, Failure, says_again};
 use super::work::Subject;
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
@@ -111,11 +111,16 @@ impl Stream {
         let answer = self.open.answers.message().await;
         match self.answered(answer) {
             Ok((_, Ended::Answered { .. })) => Ok(()),
-            Ok((step, Ended::Failed(code))) if says_again(&code) => {
+            Ok((step, Ended::Failed(failure))) if says_again(&failure.code) => {
                 self.send_again(step).await;
                 Ok(())
             }
-            Ok((_, Ended::Failed(code))) => Err(failed(&format!("a sequence could not begin: {code}"))),
+            Ok((_, Ended::Failed(Failure { code, message }))) => {
+                match Code::ALL.iter().find(|known| known.as_str() == code) {
+                    Some(own) => Err(Fault::new(*own, format!("a sequence could not begin: {message}"))),
+                    None => Err(failed(&format!("a sequence could not begin: {code} {message}"))),
+                }
+            }
             Err(status) => Err(failed(&format!("the stream ended: {}", status.message()))),
         }
     }
@@ -128,12 +133,14 @@ impl Stream {
             tokio::select! {
                 biased;
                 answer = self.open.answers.message(), if !self.waiting.is_empty() => match self.answered(answer) {
-                    Ok((step, Ended::Failed(code))) if !self.lane.reconnect.is_zero() && says_again(&code) => {
+                    Ok((step, Ended::Failed(failure)))
+                        if !self.lane.reconnect.is_zero() && says_again(&failure.code) =>
+                    {
                         self.send_again(step).await;
                     }
                     Ok((step, ended)) => record.end(step.intended, step.sent, &ended),
                     Err(_) => if !self.come_back().await {
-                        let lost = Ended::Failed("client-connection-lost".to_owned());
+                        let lost = Ended::Failed(Failure::of_client("client-connection-lost"));
                         self.waiting.drain(..).for_each(|step| record.end(step.intended, step.sent, &lost));
                         return self.report;
                     },
@@ -201,7 +208,7 @@ impl Stream {
                 Some(ParameterChoice::StringParam(code)) => code.clone(),
                 _ => "grpc-error".to_owned(),
             };
-            return Ok((step, Ended::Failed(code)));
+            return Ok((step, Ended::Failed(Failure::new(code, answer.error_message))));
         }
         let number = match said("sequence_step") {
             Some(ParameterChoice::Int64Param(number)) => u64::try_from(*number).ok(),
@@ -209,7 +216,7 @@ impl Stream {
             _ => None,
         };
         if number != Some(step.step) {
-            return Ok((step, Ended::Failed("client-answer-of-another-step".to_owned())));
+            return Ok((step, Ended::Failed(Failure::of_client("client-answer-of-another-step"))));
         }
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(step.sequence as u64);

@@ -197,17 +197,35 @@ pub(crate) fn json(run: &Run) -> Value {
 /// Whether the run was what it should be.
 ///
 /// # Errors
-/// Where a request failed for a reason other than a refusal that says to try again, was not answered or never sent, or where
-/// the server has not counted what was sent.
+/// Where a request failed for a reason other than a refusal that says to try again (the server's own fault, where that is
+/// what came most often), was not answered or never sent, where nothing was measured, or where the server has not counted
+/// what was sent.
 pub(crate) fn verdict(run: &Run) -> Result<(), Fault> {
     let failures = run.tally.failures.iter().filter(|(code, _)| !says_again(code));
-    let failed: u64 = failures.map(|(_, count)| count).sum();
+    let failed: u64 = failures.clone().map(|(_, count)| count).sum();
     let lost = failed + run.unanswered() + run.driven.left;
     if lost > 0 {
         let all = run.tally.measured() + run.unanswered() + run.driven.left;
         let share = percent(lost as f64 / all.max(1) as f64);
         let message = format!("{lost} of {all} requests failed or were never sent ({share})");
-        return Err(Fault::new(Code::Unreachable, message));
+        let code = failures.max_by_key(|(_, count)| **count).map(|(code, _)| code);
+        let own = code.and_then(|code| Code::ALL.iter().find(|known| known.as_str() == code));
+        return Err(match (own, code.and_then(|code| run.tally.said.get(code))) {
+            (Some(own), Some(said)) => {
+                Fault::new(*own, format!("{message}; most often the server said: {said}"))
+            }
+            _ => Fault::new(Code::Unreachable, message),
+        });
+    }
+    if run.tally.measured() == 0 {
+        let message = match run.tally.warmup {
+            0 => "nothing was measured: no request was due; set a longer --duration or a higher --rate"
+                .to_owned(),
+            all => format!(
+                "nothing was measured: all {all} requests were in the warm-up; set --warmup 0, or more --requests"
+            ),
+        };
+        return Err(Fault::new(Code::OptionInvalid, message));
     }
     match run.server_counted {
         Some(counted) if counted != run.sent_to_server() && run.driven.lanes.sent_again == 0 => {

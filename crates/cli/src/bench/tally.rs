@@ -11,6 +11,26 @@ use std::time::{Duration, Instant};
 /// The longest latency that is told from longer ones.
 const LATENCY_MAX: Duration = Duration::from_secs(600);
 
+/// Why a request was not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The server's code, or what the client saw.
+    pub(crate) code: String,
+    /// The server's words, where it said any.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+
+    /// What the client saw, where no server said anything.
+    pub(crate) fn of_client(what: &str) -> Self {
+        Self::new(what, "")
+    }
+}
+
 /// What became of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -19,10 +39,10 @@ pub(crate) enum Ended {
         /// Predictions in the answer.
         predictions: u64,
         /// Requests of the call that failed, by code.
-        refused: Vec<String>,
+        refused: Vec<Failure>,
     },
-    /// Refused or failed, with the server's code or what the client saw. It is a refusal where the code says to try again.
-    Failed(String),
+    /// Refused or failed. It is a refusal where the code says to try again.
+    Failed(Failure),
 }
 
 /// One second of a run.
@@ -112,6 +132,8 @@ pub(crate) struct Tally {
     pub(crate) failed: Latencies,
     /// Refusals and failures by code.
     pub(crate) failures: BTreeMap<String, u64>,
+    /// What was said with the first of each code.
+    pub(crate) said: BTreeMap<String, String>,
     /// Predictions in all answers.
     pub(crate) predictions: u64,
     /// Requests of the warm-up, which are in no other figure.
@@ -134,6 +156,7 @@ impl Tally {
             refused: Latencies::new(),
             failed: Latencies::new(),
             failures: BTreeMap::new(),
+            said: BTreeMap::new(),
             predictions: 0,
             warmup: 0,
             ended: 0,
@@ -159,22 +182,25 @@ impl Tally {
                 self.answered.record(latency);
                 self.service.record(done.saturating_duration_since(sent));
                 self.in_second.answered.record(latency);
-                for code in refused {
-                    *self.failures.entry(code.clone()).or_default() += 1;
-                }
+                refused.iter().for_each(|failure| self.fail(failure));
             }
-            Ended::Failed(code) => {
+            Ended::Failed(failure) => {
                 let took = done.saturating_duration_since(sent);
-                if says_again(code) {
+                if says_again(&failure.code) {
                     self.refused.record(took);
                     self.in_second.refused += 1;
                 } else {
                     self.failed.record(took);
                     self.in_second.failed += 1;
                 }
-                *self.failures.entry(code.clone()).or_default() += 1;
+                self.fail(failure);
             }
         }
+    }
+
+    fn fail(&mut self, Failure { code, message }: &Failure) {
+        *self.failures.entry(code.clone()).or_default() += 1;
+        self.said.entry(code.clone()).or_insert_with(|| message.clone());
     }
 
     /// Ends the second that is being counted.
@@ -215,8 +241,13 @@ mod tests {
         let answered = Ended::Answered { predictions: 2, refused: Vec::new() };
         tally.record(at(50), at(50), at(500), &answered);
         tally.record(at(100), at(300), at(400), &answered);
-        tally.record(at(200), at(200), at(2250), &Ended::Failed("SPW-QUEUE-FULL".to_owned()));
-        tally.record(at(210), at(210), at(2260), &Ended::Failed("client-timeout".to_owned()));
+        tally.record(
+            at(200),
+            at(200),
+            at(2250),
+            &Ended::Failed(Failure::new("SPW-QUEUE-FULL", "the queue is full")),
+        );
+        tally.record(at(210), at(210), at(2260), &Ended::Failed(Failure::of_client("client-timeout")));
         tally.end_second();
         assert_eq!((tally.ended, tally.warmup, tally.predictions), (4, 1, 2));
         assert_eq!((tally.measured(), tally.refused.count(), tally.failed_count()), (3, 1, 1));
@@ -226,7 +257,10 @@ mod tests {
         near(tally.refused.max(), 2050.0);
         let counted = |second: &Second| (second.answered, second.refused, second.failed);
         assert_eq!(tally.seconds.iter().map(counted).collect::<Vec<_>>(), [(1, 0, 0), (0, 0, 0), (0, 1, 1)]);
-        assert_eq!(tally.failures["SPW-QUEUE-FULL"], 1);
+        assert_eq!(
+            (tally.failures["SPW-QUEUE-FULL"], &*tally.said["SPW-QUEUE-FULL"]),
+            (1, "the queue is full")
+        );
         assert_eq!(tally.last, at(2260));
     }
 }

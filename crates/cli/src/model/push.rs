@@ -3,6 +3,7 @@
 use super::entry::{Card, Entry, placed, short, trouble};
 use super::roles::{Role, Roles};
 use crate::client::{Client, ModelRef};
+use crate::failure;
 use crate::models::{self, Place, Saved};
 use crate::output::{self, remark, say};
 use serde_json::{Map, Value, json};
@@ -120,7 +121,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         }
         Some(Err(fault)) => {
             let text = format!("{name}:{version} is in the folder and not served: {}", fault.message());
-            Err(Fault::new(fault.code(), text).into())
+            Err(failure::of_server(Fault::new(fault.code(), text)))
         }
     }
 }

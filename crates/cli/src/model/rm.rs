@@ -20,8 +20,10 @@ use std::path::{Path, PathBuf};
 /// Options of `spinwell model rm`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --url, a running server goes on with what it has loaded until it is told to load again. Sequences live on either
-way: the server keeps the files of models that sequences were begun with under <data>/sequences/models.
+Without --url, a running server goes on with what it has loaded until it is told to load again.
+Sequences that were begun with a version go on while another version of the model is served: the server keeps the file under
+<data>/sequences/models. After the last version, as with --all, their steps are answered with 404 until a version of that
+name is served again; their states are kept, and they go on then.
 A version that serving.toml names as default, canary or shadow is not removed; --all removes serving.toml as well.
 
 Examples:
@@ -89,11 +91,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     delete(&hidden)?;
     // Only where nothing is left in it; somebody may just be putting a version there.
     let _ = fs::remove_dir(&home);
-    show(args, &name, &versions);
+    show(args, &name, &versions, models::versions(&home).is_empty());
     Ok(())
 }
 
-fn show(args: &Args, name: &ModelName, versions: &[ModelVersion]) {
+fn show(args: &Args, name: &ModelName, versions: &[ModelVersion], is_gone: bool) {
     let numbers: Vec<u32> = versions.iter().map(|version| version.0).collect();
     if args.json {
         let removed = json!({"name": name.as_str(), "versions": numbers, "url": args.url});
@@ -102,14 +104,19 @@ fn show(args: &Args, name: &ModelName, versions: &[ModelVersion]) {
         let list: Vec<String> = numbers.iter().map(|number| format!("{name}:{number}")).collect();
         say(&format!("removed {}", list.join(", ")));
     }
-    remark(match args.url {
-        Some(_) => {
-            "note: sequences that were begun with it go on: the server keeps its file under <data>/sequences/models"
-        }
-        None => {
-            "note: a running server goes on with what it has loaded; --url URL has it let go. Sequences go on either way, \
-             with the file under <data>/sequences/models"
-        }
+    let sequences = if is_gone {
+        format!(
+            "steps of sequences that were begun with it are answered with 404 until a version of {name} is served again; \
+             their states are kept, and they go on then"
+        )
+    } else {
+        "sequences that were begun with it go on, with the file under <data>/sequences/models".to_owned()
+    };
+    remark(&match args.url {
+        Some(_) => format!("note: {sequences}"),
+        None => format!(
+            "note: a running server goes on with what it has loaded; --url URL has it let go. Then {sequences}"
+        ),
     });
 }
 

@@ -2,6 +2,7 @@
 
 use super::entry::{Card, Entry, horizon, placed, size, trouble};
 use crate::client::{Client, ModelRef};
+use crate::failure;
 use crate::models::{self, Located};
 use crate::output::{self, cost_json, cost_line, say};
 use serde_json::{Map, Value, json};
@@ -222,7 +223,7 @@ fn figures_text(card: &Card) -> String {
 fn of_server(args: &Args, url: &str) -> anyhow::Result<()> {
     let (name, version) = models::named(&args.model)?;
     let reference = ModelRef { name: name.as_str(), version: version.map(|version| version.0) };
-    let remote = Client::new(url)?.metadata(&reference)?;
+    let remote = Client::new(url)?.metadata(&reference).map_err(failure::of_server)?;
     if args.json {
         output::document(&json!({
             "url": url,

@@ -68,22 +68,33 @@ fn sequences_give_the_same_digest_whenever_they_take_the_same_steps() {
 #[test]
 fn failures_are_named_and_end_with_1_and_wrong_usage_with_2() {
     let server = Server::start(models(), &[]);
-    let url = address(server.http);
+    let (url, grpc) = (address(server.http), address(server.grpc));
     let check = |arguments: &[&str], status: i32, words: &str| {
-        let output =
-            spinwell().arg("bench").args(arguments).args(["--warmup", "0", "--duration", "5"]).output();
-        let output = output.unwrap();
+        let output = spinwell().arg("bench").args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
+        said.into_owned()
     };
-    check(&["--url", &url, "--model", "none"], 1, "SPW-MODEL-NOT-FOUND");
+    let none = check(&["--url", &url, "--model", "none"], 1, "SPW-MODEL-NOT-FOUND");
+    assert!(none.contains("spinwell model list --url"), "{none}");
+    let grpc_none = ["--url", &grpc, "--model", "none", "--protocol", "grpc"];
+    assert!(check(&grpc_none, 1, "SPW-MODEL-NOT-FOUND").contains("spinwell model list --url"));
     // Too short a window is the caller's fault: every request is refused for good.
-    check(
-        &["--url", &url, "--model", "wave", "--window", "1", "--requests", "5"],
-        1,
-        "5 SPW-WINDOW-TOO-SHORT",
-    );
+    let short = ["--model", "wave", "--window", "1", "--requests", "5", "--warmup", "0", "--url"];
+    for (protocol, url) in [("http", &url), ("batch", &url), ("grpc", &grpc)] {
+        let said = check(&[&short[..], &[url, "--protocol", protocol]].concat(), 1, " SPW-WINDOW-TOO-SHORT");
+        assert!(said.contains("error[SPW-WINDOW-TOO-SHORT]") && said.contains("needs at least"), "{said}");
+        assert!(!said.contains("spinwell serve"), "{said}");
+    }
+    // A server that answers in another way than asked is there.
+    for protocol in ["grpc", "sequence"] {
+        let other = ["--url", &url, "--model", "wave", "--protocol", protocol];
+        check(&other, 1, "--url must be the server's gRPC address");
+    }
+    let in_warmup = ["--url", &url, "--model", "wave", "--rate", "100", "--requests", "20", "--warmup", "60"];
+    check(&in_warmup, 2, "all 20 requests were in the warm-up; set --warmup 0, or more --requests");
+    check(&["--url", &url, "--model", "wave", "--warmup", "0", "--duration=0"], 2, "more than 0 seconds");
     check(&["--url", "http://127.0.0.1:1", "--model", "wave"], 1, "cannot be reached");
     check(&["--url", "https://127.0.0.1:1", "--model", "wave"], 2, "plain HTTP");
     for wrong in ["wave:new", "wave:0"] {

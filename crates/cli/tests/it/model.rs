@@ -273,15 +273,44 @@ fn a_server_loads_what_is_pushed_and_lets_go_of_what_is_removed() {
     let shown = json(&["model", "show", "wave:1", "--url", &url, "--json"]);
     assert_eq!(shown["properties"]["channels"], "value");
 
+    check_hint(&["model", "show", "wave:7", "--url", &url]);
+    let step = |number: usize| {
+        let parameters = json!({"sequence_id": "s", "sequence_start": number == 1, "sequence_step": number});
+        let mut body = body.clone();
+        body["parameters"] = parameters;
+        server.infer("wave", &body)
+    };
+    assert_eq!(step(1).status, 200);
     let rm = |what: &[&str]| run(&[&["model", "rm"], what, &["--yes"], &into[..]].concat());
-    assert!(rm(&["wave:2"]).status.success());
+    let one = rm(&["wave:2"]);
+    let note = String::from_utf8_lossy(&one.stderr);
+    assert!(one.status.success() && note.contains("go on, with the file under"), "{note}");
+    assert_eq!(step(2).status, 200, "with the file that is removed");
     assert_eq!(states(&server, "wave"), ready(&[1]));
     assert_eq!(server.infer("wave/versions/2", &body).code(), "SPW-VERSION-NOT-FOUND");
     assert_eq!(server.infer("wave", &body).status, 200);
-    assert!(rm(&["wave", "--all"]).status.success());
+    let all = rm(&["wave", "--all"]);
+    let note = String::from_utf8_lossy(&all.stderr);
+    assert!(all.status.success() && note.contains("404 until a version of wave is served again"), "{note}");
     assert_eq!(states(&server, "wave"), []);
+    assert_eq!(step(3).status, 404);
     assert_eq!(server.infer("wave", &body).code(), "SPW-MODEL-NOT-FOUND");
     assert!(tree(folder).is_empty(), "{:?}", tree(folder));
+    let file = models.join("wave/1/model.spinwell");
+    let again = [&["model", "push", text(&file), "--name", "wave"], &into[..]];
+    said(&again.concat());
+    assert_eq!(step(3).status, 200, "it goes on where it stood");
+}
+
+/// Runs what a server has no model for, and checks that the hint is about the server.
+fn check_hint(arguments: &[&str]) {
+    let output = run(arguments);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains("SPW-VERSION-NOT-FOUND"), "{told}");
+    assert!(
+        told.contains("hint: `spinwell model list --url URL`") && !told.contains("spinwell train"),
+        "{told}"
+    );
 }
 
 /// Writes how `wave` is served.

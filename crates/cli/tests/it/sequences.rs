@@ -75,6 +75,33 @@ fn a_step_is_applied_once_and_in_order_whatever_is_sent() {
     refused(&step(&server, "wave", &rows[..1], &of_nobody), 400, "SPW-REQUEST-INVALID");
 }
 
+#[test]
+fn a_damaged_step_log_is_restored_or_moved_away() {
+    let data = tempfile::tempdir().unwrap();
+    let options = ["--data", data.path().to_str().unwrap()];
+    let server = Server::start(models(), &options);
+    let rows = rows_of(0, 3);
+    for number in 1..=3 {
+        let parameters = json!({"sequence_id": "s", "sequence_start": number == 1, "sequence_step": number});
+        assert_eq!(step(&server, "wave", &rows[..ROWS], &parameters).status, 200);
+    }
+    server.kill();
+    drop(server);
+    let log = data.path().join("sequences/log");
+    let segment = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    let refused = Server::fails(models(), &options);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("SPW-FILE-CORRUPT") && told.contains(segment.to_str().unwrap()), "{told}");
+    assert!(told.contains("hint: restore the data folder") && !told.contains("trained"), "{told}");
+    std::fs::rename(&segment, data.path().join("away")).unwrap();
+    let server = Server::start(models(), &options);
+    let of_nobody = json!({"sequence_id": "s", "sequence_step": 4});
+    assert_eq!(step(&server, "wave", &rows[..1], &of_nobody).status, 404, "its steps are lost");
+}
+
 /// Steps sequences on some threads until the server is gone. Gives the acknowledged steps of each with their answers' bits.
 fn step_until_gone(server: &Server, sequences: usize, gone: &AtomicBool) -> Vec<(usize, Vec<u32>)> {
     const THREADS: usize = 4;

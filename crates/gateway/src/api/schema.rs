@@ -92,6 +92,11 @@ impl Schema {
         self
     }
 
+    /// No other field is taken.
+    pub(crate) fn and_nothing_else(self) -> Self {
+        self.with("additionalProperties", false)
+    }
+
     /// At least so many and at most so many entries.
     pub(crate) fn entries(self, least: usize, most: usize) -> Self {
         self.with("minItems", least).with("maxItems", most)

@@ -159,7 +159,7 @@ fn request_parameters() -> Schema {
         )
         .optional(
             "timeout",
-            Schema::whole(0, "Microseconds after which the answer is worth nothing; 0 is none."),
+            Schema::whole(0, "Microseconds after which the answer is worth nothing; 0 is the server's `limits.deadline_ms`; at most `limits.deadline_max_ms` counts."),
         )
         .optional("binary_data_output", Schema::truth("Whether outputs come back as bytes behind the JSON."))
         .optional("sequence_id", sequence_id())
@@ -297,19 +297,24 @@ fn of_predictions() -> Named {
         )
         .field("series", Schema::any_of(series, "Rows of channels, `[[..],..]`; of one channel also flat."))
         .optional("outputs", Schema::list(Schema::text(""), "Left out: the usual ones.").entries(0, 12))
-        .optional("deadline_ms", Schema::whole(1, "After how many milliseconds the answer is worth nothing."))
+        .optional("deadline_ms", Schema::whole(
+                1,
+                "After how many milliseconds the answer is worth nothing; at most `limits.deadline_max_ms` of the server counts.",
+            ))
         .optional("sequence_id", sequence_id())
         .optional("sequence_start", Schema::truth(""))
         .optional("sequence_end", Schema::truth(""))
         .optional("sequence_step", sequence_step())
         .optional("subject", label("Whose data it is."))
-        .optional("purpose", label("What the prediction is for."));
+        .optional("purpose", label("What the prediction is for."))
+        .and_nothing_else();
     let call = Schema::object("Requests to any models.")
         .optional(
             "priority",
             Schema::one_of_texts(["critical", "high", "normal", "low"], "").with("default", "normal"),
         )
-        .field("requests", Schema::list(Schema::named("PredictionRequest"), "").with("minItems", 1));
+        .field("requests", Schema::list(Schema::named("PredictionRequest"), "").with("minItems", 1))
+        .and_nothing_else();
     let outputs = "The outputs by name, nested by their shape without the batch: `forecast`, `lower`, `upper` for instance.";
     let result = Schema::object("What became of one request: outputs by name, or an error.")
         .field("id", Schema::text("As the request had it, empty where it had none."))

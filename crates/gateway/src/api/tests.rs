@@ -119,6 +119,7 @@ fn check(value: &Value, schema: &Value) -> Result<(), String> {
     }
     for (name, inner) in value.as_object().into_iter().flatten() {
         match (schema["properties"].get(name), schema.get("additionalProperties")) {
+            (None, Some(Value::Bool(false))) => return Err(format!("{name} is not taken")),
             (Some(schema), _) | (None, Some(schema)) => {
                 check(inner, schema).map_err(|why| format!("{name}: {why}"))?;
             }
@@ -127,6 +128,17 @@ fn check(value: &Value, schema: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_batch_call_takes_the_fields_that_are_described_and_no_others() {
+    let call = |request: Value| {
+        let schema = &document(Plane::Inference)["components"]["schemas"]["PredictionsRequest"];
+        check(&json!({"requests": [request]}), schema)
+    };
+    assert_eq!(call(json!({"model": "m", "series": [1], "sequence_id": 7})), Ok(()));
+    let refused = call(json!({"model": "m", "series": [1], "priority": "high"}));
+    assert_eq!(refused, Err("requests: priority is not taken".to_owned()));
 }
 
 type Named = BTreeSet<(String, String)>;

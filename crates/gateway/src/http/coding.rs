@@ -8,11 +8,13 @@ use crate::budget::Share;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, header};
 use flate2::Compression;
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{GzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
 use spinwell_core::{Code, Fault};
 use std::io::{self, Read, Write};
 
+/// What every gzip file begins with.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Bytes that are undone between two looks at the limits.
 const PIECE_BYTES: usize = 64 * 1024;
 /// Answers below this many bytes fit one packet anyway.
@@ -78,17 +80,28 @@ impl Coding {
 
     /// What a body holds, taken from `share`; at most `bytes_max` bytes of it.
     pub(super) fn undo(self, body: &[u8], bytes_max: usize, share: &mut Share) -> Result<Bytes, Fault> {
-        match self {
-            Coding::Gzip => undo(MultiGzDecoder::new(body), bytes_max, share),
-            Coding::Deflate => undo(ZlibDecoder::new(body), bytes_max, share),
+        let (mut rest, mut all) = (body, Vec::new());
+        loop {
+            match self {
+                Coding::Gzip => undo(GzDecoder::new(&mut rest), bytes_max, share, &mut all),
+                Coding::Deflate => undo(ZlibDecoder::new(&mut rest), bytes_max, share, &mut all),
+            }
+            .map_err(|fault| match fault {
+                Undone::Broken(error) => Fault::new(
+                    Code::FramingInvalid,
+                    format!("the body is not whole {} data: {error}", self.as_str()),
+                ),
+                Undone::Refused(fault) => fault,
+            })?;
+            if rest.is_empty() {
+                return Ok(all.into());
+            }
+            // Several gzip files behind each other are one.
+            if self != Coding::Gzip || !rest.starts_with(&GZIP_MAGIC) {
+                let message = format!("{} bytes follow the end of the {} data", rest.len(), self.as_str());
+                return Err(Fault::new(Code::FramingInvalid, message));
+            }
         }
-        .map_err(|fault| match fault {
-            Undone::Broken(error) => Fault::new(
-                Code::FramingInvalid,
-                format!("the body is not whole {} data: {error}", self.as_str()),
-            ),
-            Undone::Refused(fault) => fault,
-        })
     }
 
     /// The bytes compressed, where that is worth it.
@@ -119,12 +132,16 @@ enum Undone {
     Refused(Fault),
 }
 
-fn undo(mut decoder: impl Read, bytes_max: usize, share: &mut Share) -> Result<Bytes, Undone> {
-    let mut all = Vec::new();
+fn undo(
+    mut decoder: impl Read,
+    bytes_max: usize,
+    share: &mut Share,
+    all: &mut Vec<u8>,
+) -> Result<(), Undone> {
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         match decoder.read(&mut piece).map_err(Undone::Broken)? {
-            0 => return Ok(all.into()),
+            0 => return Ok(()),
             more if all.len() + more > bytes_max => {
                 let message = format!("the body holds more than the {bytes_max} bytes that are taken");
                 return Err(Undone::Refused(Fault::new(Code::BodyTooLarge, message)));
@@ -177,6 +194,27 @@ mod tests {
             assert_eq!(fault(b"not compressed", body.len(), 1 << 20), Code::FramingInvalid);
         }
         assert_eq!(Coding::Gzip.make(b"short"), None);
+    }
+
+    #[test]
+    fn what_follows_the_end_is_more_of_it_or_refused() {
+        let body = vec![7; 2000];
+        let undone = |coding: Coding, made: &[u8]| {
+            coding
+                .undo(made, 1 << 20, &mut Budget::new(1 << 20).share())
+                .map_err(|fault| fault.message().to_owned())
+        };
+        let gzip = Coding::Gzip.make(&body).unwrap();
+        assert_eq!(undone(Coding::Gzip, &[&gzip[..], &gzip].concat()).unwrap(), [&body[..], &body].concat());
+        for coding in [Coding::Gzip, Coding::Deflate] {
+            let made = coding.make(&body).unwrap();
+            for junk in [&b"x"[..], b"junk that is longer than a header of ten bytes"] {
+                let wanted = format!("{} bytes follow the end of the {} data", junk.len(), coding.as_str());
+                assert_eq!(undone(coding, &[&made[..], junk].concat()), Err(wanted));
+            }
+        }
+        let cut = undone(Coding::Gzip, &[&gzip[..], &gzip[..20]].concat()).unwrap_err();
+        assert!(cut.starts_with("the body is not whole gzip data"), "{cut}");
     }
 
     #[test]

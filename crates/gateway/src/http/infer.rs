@@ -47,7 +47,8 @@ async fn answer(
     let found = gateway.find_split(&target.model, target.version.as_deref())?;
     ticket.found(&found.model);
     let coding = Coding::of_request(&head.headers)?;
-    let framing = Framing::from_header(head.headers.get(rest::HEADER_LENGTH).map(HeaderValue::as_bytes))?;
+    let framing =
+        Framing::from_header(head.headers.get_all(rest::HEADER_LENGTH).iter().map(HeaderValue::as_bytes))?;
     // Held until the answer: what was decoded from the body takes the place of its bytes.
     let mut share = gateway.body_share();
     let bytes = body::read(request_body, gateway.limits(), &mut share).await?;

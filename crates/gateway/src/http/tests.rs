@@ -229,6 +229,28 @@ async fn a_batch_call_answers_each_request_in_its_place() {
 }
 
 #[tokio::test]
+async fn a_field_that_nobody_reads_costs_its_own_request_and_no_other() {
+    let (router, outcomes) = server(Mood::Answers);
+    let body = json!({"requests": [
+        {"id": "a", "model": "taxi", "series": [1, 2], "parameters": {"sequence_id": 7}},
+        {"id": "b", "model": "taxi", "series": [1, 2], "priority": "high"},
+        {"id": "c", "model": "taxi", "series": [1, 2]}]});
+    let results =
+        send(&router, request("POST", PREDICTIONS, body.to_string())).await.json()["results"].clone();
+    let field = |name: &str| (0..3).map(|at| results[at][name].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (field("id"), field("status")),
+        (vec!["a".into(), "b".into(), "c".into()], vec![json!(400), json!(400), json!(200)])
+    );
+    assert_eq!(
+        (&results[0]["code"], &results[1]["code"]),
+        (&json!("SPW-REQUEST-INVALID"), &json!("SPW-REQUEST-INVALID"))
+    );
+    assert!(results[1]["error"].as_str().unwrap().contains("beside requests"), "{results}");
+    assert_eq!(outcomes.take().len(), 3);
+}
+
+#[tokio::test]
 async fn a_batch_call_that_is_none_is_refused_whole_and_leaves_one_outcome() {
     let (router, outcomes) = server(Mood::Answers);
     let many = json!({"requests": vec![json!({"model": "taxi", "series": [1, 2]}); 9]}).to_string();
@@ -237,6 +259,18 @@ async fn a_batch_call_that_is_none_is_refused_whole_and_leaves_one_outcome() {
     for (name, request, status, code) in [
         ("not JSON", request("POST", PREDICTIONS, "{"), 400, Code::JsonMalformed),
         ("no requests", request("POST", PREDICTIONS, "{\"requests\": []}"), 400, Code::RequestInvalid),
+        (
+            "priority",
+            request("POST", PREDICTIONS, r#"{"requests":[1],"priority":1}"#),
+            400,
+            Code::RequestInvalid,
+        ),
+        (
+            "other field",
+            request("POST", PREDICTIONS, r#"{"requests":[1],"model":"m"}"#),
+            400,
+            Code::RequestInvalid,
+        ),
         ("too many", request("POST", PREDICTIONS, many), 400, Code::RequestInvalid),
         ("too long", request("POST", PREDICTIONS, vec![b' '; 4097]), 413, Code::BodyTooLarge),
         ("coding", encoded, 415, Code::NotOffered),
@@ -374,6 +408,11 @@ async fn bad_requests_are_refused_and_each_leaves_one_outcome() {
         request.headers_mut().insert(name, value.parse().unwrap());
         request
     };
+    let length = good().to_string().len();
+    let mut two_lengths = request("POST", INFER, good().to_string());
+    for _ in 0..2 {
+        two_lengths.headers_mut().append("inference-header-content-length", length.into());
+    }
     let rows: Vec<(&str, Request<Body>, u16, Code)> = vec![
         ("not JSON", request("POST", INFER, "{"), 400, Code::JsonMalformed),
         ("empty", request("POST", INFER, ""), 400, Code::JsonMalformed),
@@ -412,6 +451,7 @@ async fn bad_requests_are_refused_and_each_leaves_one_outcome() {
         ("brotli", with_header("content-encoding", "br"), 415, Code::NotOffered),
         ("not gzip", with_header("content-encoding", "gzip"), 400, Code::FramingInvalid),
         ("header", with_header("inference-header-content-length", "x"), 400, Code::FramingInvalid),
+        ("two headers", two_lengths, 400, Code::FramingInvalid),
     ];
     for (name, request, status, code) in rows {
         let answer = send(&router, request).await;

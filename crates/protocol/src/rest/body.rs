@@ -8,6 +8,7 @@ use super::numbers::{Numbers, NumbersSeed};
 use crate::{Datatype, ParameterValue, Parameters, reason};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use spinwell_core::{Code, Fault};
 use std::borrow::Cow;
 use std::fmt;
@@ -16,6 +17,29 @@ use std::marker::PhantomData;
 /// Entries of any list or map in a request's JSON. The largest real request has five outputs.
 pub(crate) const ENTRIES_MAX: usize = 64;
 
+/// Whether JSON may be an object. Derived decoding would take an array of fields for one.
+pub(super) fn may_be_object(json: &[u8]) -> bool {
+    let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
+    !matches!(first, Some(b'[' | b'"' | b'0'..=b'9' | b'-'))
+}
+
+/// Reads one entry of such a list; `say` puts what is wrong with it into words.
+pub(super) fn read_entry<'b, T: Deserialize<'b>>(
+    raw: &'b RawValue,
+    say: impl FnOnce(&str) -> String,
+) -> Result<T, Fault> {
+    let wrong = |why: &str| Fault::new(Code::RequestInvalid, say(why));
+    if !may_be_object(raw.get().as_bytes()) {
+        return Err(wrong("send a JSON object"));
+    }
+    serde_json::from_str(raw.get()).map_err(|error| {
+        // The place would be one within this entry, which nobody sees.
+        let why = error.to_string();
+        // The last one: a caller may have written the same words.
+        wrong(&reason(&why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why)))
+    })
+}
+
 /// Reads the frame of a call that is a list of `what`: at least one, at most `most`, as `count` tells.
 pub(super) fn read_frame<'b, T: Deserialize<'b>>(
     body: &'b [u8],
@@ -23,10 +47,14 @@ pub(super) fn read_frame<'b, T: Deserialize<'b>>(
     most: usize,
     count: impl FnOnce(&T) -> usize,
 ) -> Result<T, Fault> {
+    if !may_be_object(body) {
+        let message = format!("the body is no JSON object; send {{\"{what}\": [...]}}");
+        return Err(Fault::new(Code::RequestInvalid, message));
+    }
     let call: T = serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Fault::new(
             Code::RequestInvalid,
-            format!("the body holds no {what}, {{\"{what}\": [...]}}: {}", reason(&error)),
+            format!("the body is no call of the form {{\"{what}\": [...]}}: {}", reason(&error)),
         ),
         _ => Fault::new(Code::JsonMalformed, format!("the body is not JSON: {error}")),
     })?;
@@ -42,6 +70,7 @@ pub(super) fn read_frame<'b, T: Deserialize<'b>>(
 
 /// The request.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 pub(super) struct InferBody<'a> {
     #[serde(borrow, default)]
     pub(super) id: Option<Cow<'a, str>>,
@@ -64,6 +93,7 @@ pub(super) struct InputTensor<'a> {
 
 /// One requested output.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 pub(super) struct OutputRequest<'a> {
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,

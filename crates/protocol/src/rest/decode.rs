@@ -1,6 +1,6 @@
 //! An inference request over REST: JSON, or JSON with binary tensors behind it.
 
-use super::body::{InferBody, InputTensor};
+use super::body::{InferBody, InputTensor, may_be_object};
 use crate::call::checked_id;
 use crate::outputs::Outputs;
 use crate::parameters::{RequestParameters, input_binary_size, output_packing};
@@ -27,21 +27,33 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The framing that the header's value asks for.
+    /// The framing that the header asks for, from its values.
     ///
     /// # Errors
-    /// [`Code::FramingInvalid`] where it is no number.
-    pub fn from_header(value: Option<&[u8]>) -> Result<Self, Fault> {
-        let Some(value) = value else { return Ok(Framing::Json) };
+    /// [`Code::FramingInvalid`] where there are several, or where it is no number written in one way alone: what two
+    /// readers could divide differently is not divided.
+    pub fn from_header<'v>(values: impl IntoIterator<Item = &'v [u8]>) -> Result<Self, Fault> {
+        let mut values = values.into_iter();
+        let Some(value) = values.next() else { return Ok(Framing::Json) };
+        if values.next().is_some() {
+            let message = "Inference-Header-Content-Length stands there more than once; send it once";
+            return Err(Fault::new(Code::FramingInvalid, message));
+        }
         let text = String::from_utf8_lossy(value);
-        match text.trim().parse::<usize>() {
+        let number = text.trim();
+        match number.parse::<usize>() {
+            Ok(parsed) if parsed.to_string() != number => Err(()),
             Ok(0) => Ok(Framing::Raw),
             Ok(json_bytes) => Ok(Framing::Binary { json_bytes }),
-            Err(_) => Err(Fault::new(
-                Code::FramingInvalid,
-                format!("Inference-Header-Content-Length is {}, it must be a number of bytes", quoted(&text)),
-            )),
+            Err(_) => Err(()),
         }
+        .map_err(|()| {
+            let message = format!(
+                "Inference-Header-Content-Length is {}, it must be a number of bytes in digits, such as 120",
+                quoted(&text)
+            );
+            Fault::new(Code::FramingInvalid, message)
+        })
     }
 }
 
@@ -145,9 +157,7 @@ fn decode_input(
 }
 
 fn parse(json: &[u8]) -> Result<InferBody<'_>, Fault> {
-    // Derived decoding would take an array of fields for an object.
-    let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
-    if matches!(first, Some(b'[' | b'"' | b'0'..=b'9' | b'-')) {
+    if !may_be_object(json) {
         return Err(Fault::new(Code::RequestInvalid, "the body is no JSON object; send {\"inputs\": [...]}"));
     }
     serde_json::from_slice(json).map_err(|error| match error.classify() {
@@ -306,16 +316,37 @@ mod tests {
     }
 
     #[test]
-    fn the_header_s_value_is_a_positive_number() {
-        let check = |value: Option<&str>, wanted: Result<Framing, Code>| {
-            let got = Framing::from_header(value.map(str::as_bytes)).map_err(|fault| fault.code());
-            assert_eq!(got, wanted, "{value:?}");
+    fn the_header_is_one_number_in_digits() {
+        let check = |values: &[&str], wanted: Result<Framing, Code>| {
+            let got = Framing::from_header(values.iter().map(|value| value.as_bytes()));
+            assert_eq!(got.map_err(|fault| fault.code()), wanted, "{values:?}");
         };
-        check(None, Ok(Framing::Json));
-        check(Some("12"), Ok(Framing::Binary { json_bytes: 12 }));
-        check(Some("0"), Ok(Framing::Raw));
-        check(Some("x"), Err(Code::FramingInvalid));
-        check(Some("-1"), Err(Code::FramingInvalid));
+        check(&[], Ok(Framing::Json));
+        check(&["12"], Ok(Framing::Binary { json_bytes: 12 }));
+        check(&["0"], Ok(Framing::Raw));
+        for wrong in ["x", "", "-1", "+0", "+12", "00", "012", "12, 12", "1e2", "99999999999999999999"] {
+            check(&[wrong], Err(Code::FramingInvalid));
+        }
+        check(&["12", "12"], Err(Code::FramingInvalid));
+    }
+
+    #[test]
+    fn messages_are_in_the_caller_s_words() {
+        let message = |text: &str| {
+            decode(text.as_bytes(), Framing::Json, &model("m", 1, 1)).unwrap_err().message().to_owned()
+        };
+        assert!(message("null").contains("expected a JSON object"), "{}", message("null"));
+        let outputs = good().to_string().replace("\"id\"", "\"outputs\":[7],\"id\"");
+        assert!(message(&outputs).contains("expected a JSON object"), "{}", message(&outputs));
+        let json =
+            good().to_string().replace("\"data\":[1,2,3,4]", "\"parameters\":{\"binary_data_size\":2}");
+        let fault = decode(
+            (json.clone() + "zz").as_bytes(),
+            Framing::Binary { json_bytes: json.len() },
+            &model("m", 1, 1),
+        );
+        let wanted = "input series has 2 bytes, its shape [1, 4, 1] of FP32 needs 16";
+        assert_eq!(fault.unwrap_err().message(), wanted);
     }
 
     proptest! {

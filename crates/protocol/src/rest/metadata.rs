@@ -1,9 +1,11 @@
 //! What the server and its models are, as JSON.
 
+use super::body::may_be_object;
 use crate::statistics::{Durations, ModelStatistics};
 use crate::tensor::INPUT_NAME;
 use crate::{
-    Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME, reason,
+    Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME, quoted,
+    reason,
 };
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
@@ -109,20 +111,13 @@ pub fn index(entries: &[IndexEntry]) -> Value {
 /// # Errors
 /// [`Code::RequestInvalid`] where the body is not empty and no object with `ready`.
 pub fn read_index_request(body: &[u8]) -> Result<bool, Fault> {
-    #[derive(serde::Deserialize)]
+    #[derive(Default, serde::Deserialize)]
+    #[serde(expecting = "a JSON object")]
     struct Asked {
         #[serde(default)]
         ready: bool,
     }
-    if body.trim_ascii().is_empty() {
-        return Ok(false);
-    }
-    serde_json::from_slice::<Asked>(body).map(|asked| asked.ready).map_err(|error| {
-        Fault::new(
-            Code::RequestInvalid,
-            format!("the body must be empty or {{\"ready\": true|false}}: {}", reason(&error)),
-        )
-    })
+    read_or_default(body, r#"{"ready": true|false}"#).map(|asked: Asked| asked.ready)
 }
 
 /// Checks what a caller says with a load or unload: options may stand there, a model's files or configuration may not.
@@ -130,21 +125,34 @@ pub fn read_index_request(body: &[u8]) -> Result<bool, Fault> {
 /// # Errors
 /// [`Code::RequestInvalid`] where the body is no JSON object, [`Code::NotOffered`] where it brings a model along.
 pub fn read_repository_request(body: &[u8]) -> Result<(), Fault> {
-    #[derive(serde::Deserialize)]
+    #[derive(Default, serde::Deserialize)]
+    #[serde(expecting = "a JSON object")]
     struct Asked {
         #[serde(default)]
         parameters: serde_json::Map<String, Value>,
     }
+    let asked: Asked = read_or_default(body, r#"{"parameters": {..}}"#)?;
+    asked.parameters.iter().try_for_each(|(name, value)| {
+        if name == "unload_dependents" && !value.is_boolean() {
+            let message =
+                format!("parameter {name} must be true or false, it is {}", quoted(&value.to_string()));
+            return Err(Fault::new(Code::RequestInvalid, message));
+        }
+        crate::link::checked_repository_parameter(name)
+    })
+}
+
+/// What a body holds that may be left out.
+fn read_or_default<T: Default + serde::de::DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Fault> {
     if body.trim_ascii().is_empty() {
-        return Ok(());
+        return Ok(T::default());
     }
-    let asked: Asked = serde_json::from_slice(body).map_err(|error| {
-        Fault::new(
-            Code::RequestInvalid,
-            format!("the body must be empty or {{\"parameters\": {{..}}}}: {}", reason(&error)),
-        )
-    })?;
-    asked.parameters.keys().try_for_each(|name| crate::link::checked_repository_parameter(name))
+    let wrong =
+        |why: &str| Fault::new(Code::RequestInvalid, format!("the body must be empty or {form}: {why}"));
+    if !may_be_object(body) {
+        return Err(wrong("it is no JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|error| wrong(&reason(&error)))
 }
 
 /// A datatype as Triton's configuration names it.
@@ -161,6 +169,26 @@ const fn config_type(datatype: OutputDatatype) -> &'static str {
 mod tests {
     use super::*;
     use crate::catalogue::tests::{classifier, detector, model as example};
+
+    #[test]
+    fn what_is_asked_of_the_repository_is_an_object_or_nothing() {
+        let index = |body: &str| read_index_request(body.as_bytes()).map_err(|fault| fault.code());
+        let change = |body: &str| read_repository_request(body.as_bytes()).map_err(|fault| fault.code());
+        assert_eq!((index(""), index("{}"), index(r#"{"ready": true}"#)), (Ok(false), Ok(false), Ok(true)));
+        for wrong in ["[]", "[true]", "7", "\"x\"", "null", "{", r#"{"ready": 1}"#] {
+            assert_eq!(index(wrong), Err(Code::RequestInvalid), "{wrong}");
+        }
+        let with = |value: &str| change(&format!(r#"{{"parameters": {{"unload_dependents": {value}}}}}"#));
+        assert_eq!(
+            (change(" "), change("{}"), with("true"), with("false")),
+            (Ok(()), Ok(()), Ok(()), Ok(()))
+        );
+        for wrong in ["\"x\"", "1", "null"] {
+            assert_eq!(with(wrong), Err(Code::RequestInvalid), "{wrong}");
+        }
+        assert_eq!((change("[]"), change("[{}]")), (Err(Code::RequestInvalid), Err(Code::RequestInvalid)));
+        assert_eq!(change(r#"{"parameters": {"config": "x"}}"#), Err(Code::NotOffered));
+    }
 
     #[test]
     fn config_and_metadata_name_the_same_tensors() {

@@ -3,12 +3,12 @@
 //! The body is read like a batch call's: first the frame, then each observation by itself, so that what is wrong with one is
 //! told in its place.
 
-use super::body::{bounded_by, read_frame};
+use super::body::{bounded_by, read_entry, read_frame};
 use super::numbers::{Numbers, NumbersSeed, Trouble};
 use super::predictions::NumberOrText;
 use crate::call::checked_id;
 use crate::tensor::Datatype;
-use crate::{ModelDescription, ParameterValue, reason, sequence, status};
+use crate::{ModelDescription, ParameterValue, sequence, status};
 use serde::de::{DeserializeSeed, Deserializer};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ const OBSERVATIONS_MAX: usize = 1 << 16;
 
 /// A call whose observations have not been looked at yet.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 pub struct ObservationCall<'b> {
     /// Its observations, as they stand in the body.
     #[serde(borrow, deserialize_with = "bounded_by::<OBSERVATIONS_MAX, _, _>")]
@@ -70,6 +71,7 @@ pub struct Observation {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct Body<'b> {
     #[serde(borrow, default)]
     request_id: Option<Cow<'b, str>>,
@@ -102,13 +104,7 @@ impl Observation {
     /// # Errors
     /// A fault that says what would have been right.
     pub fn read(raw: &RawValue) -> Result<Self, Fault> {
-        let body: Body<'_> = serde_json::from_str(raw.get()).map_err(|error| {
-            // The place would be one within this observation, which nobody sees.
-            let why = error.to_string();
-            // The last one: a caller may have written the same words.
-            let why = reason(&why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why));
-            Fault::new(Code::RequestInvalid, format!("this is no observation: {why}"))
-        })?;
+        let body: Body<'_> = read_entry(raw, |why| format!("this is no observation: {why}"))?;
         if body.from_step == 0 {
             let message = "from_step is 0; the first row that was forecast is step 1";
             return Err(Fault::new(Code::RequestInvalid, message));

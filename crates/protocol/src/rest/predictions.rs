@@ -3,7 +3,7 @@
 //! The body is read in two steps. First the frame, whose faults are the caller's of the whole call; then each request by
 //! itself, so that what is wrong with one is told in its place and costs the others nothing.
 
-use super::body::{bounded, bounded_by, read_frame};
+use super::body::{bounded, bounded_by, read_entry, read_frame};
 use super::encode::AnswerParameters;
 use super::numbers::{Numbers, NumbersSeed};
 use crate::call::checked_id;
@@ -11,45 +11,55 @@ use crate::parameters::{LABEL_BYTES_MAX, label_fault, step};
 use crate::sequence::{self, Feeds, Gathered};
 use crate::tensor::{self, Datatype, INPUT_NAME, Shape};
 use crate::{Call, InferReply, ModelDescription, Outputs, Packing, ParameterValue, RequestParameters};
-use crate::{Values, reason, status};
-use serde::de::{DeserializeSeed, Deserializer};
+use crate::{Values, status};
+use serde::de::{self, DeserializeSeed, Deserializer, Unexpected, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use spinwell_core::{Code, Fault, Micros, Priority};
 use std::borrow::Cow;
+use std::fmt;
 
 /// Requests of one call, whatever the server's limit: a list of nothing is a cheap way to ask for memory.
 const REQUESTS_MAX: usize = 1 << 16;
 
-/// How urgent the requests of a batch call are, in words.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Urgency {
-    Critical,
-    High,
-    #[default]
-    Normal,
-    Low,
-}
+/// What callers write in a request and where it belongs, or what stands in its place.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("priority", "it stands beside requests, for all of them"),
+    ("parameters", "what would stand in it, such as sequence_id, is a field of the request itself"),
+    ("timeout", "send deadline_ms, in milliseconds"),
+    ("inputs", "send series, rows of channels"),
+];
 
-impl From<Urgency> for Priority {
-    fn from(urgency: Urgency) -> Self {
-        match urgency {
-            Urgency::Critical => Priority::Critical,
-            Urgency::High => Priority::High,
-            Urgency::Normal => Priority::Normal,
-            Urgency::Low => Priority::Low,
+/// How urgent the requests of a batch call are, in words. By hand: the reader of JSON calls a value that is no word for an
+/// enum a fault of the syntax.
+fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
+    struct Word;
+
+    impl Visitor<'_> for Word {
+        type Value = Priority;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("the priority \"critical\", \"high\", \"normal\" or \"low\"")
+        }
+
+        fn visit_str<E: de::Error>(self, word: &str) -> Result<Priority, E> {
+            match word {
+                "critical" => Ok(Priority::Critical),
+                "high" => Ok(Priority::High),
+                "normal" => Ok(Priority::Normal),
+                "low" => Ok(Priority::Low),
+                _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+            }
         }
     }
-}
 
-fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
-    Urgency::deserialize(deserializer).map(Priority::from)
+    deserializer.deserialize_any(Word)
 }
 
 /// A batch call whose requests have not been looked at yet.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct BatchCall<'b> {
     /// How urgent its requests are.
     #[serde(default, deserialize_with = "priority")]
@@ -71,6 +81,7 @@ impl<'b> BatchCall<'b> {
 
 /// One request of a batch call, before its model is known.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 struct Body<'b> {
     #[serde(borrow, default)]
     id: Cow<'b, str>,
@@ -99,7 +110,7 @@ struct Body<'b> {
 
 /// A version or a sequence's id, as a number or as text.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a whole number from 0 or a string")]
 pub(super) enum NumberOrText<'b> {
     Number(u64),
     Text(#[serde(borrow)] Cow<'b, str>),
@@ -137,14 +148,15 @@ impl<'b> BatchedRequest<'b> {
     /// # Errors
     /// [`Code::RequestInvalid`] where it is none.
     pub fn read(raw: &'b RawValue) -> Result<Self, Fault> {
-        let body: Body<'b> = serde_json::from_str(raw.get()).map_err(|error| {
-            // The place would be one within this request, which nobody sees.
-            let why = error.to_string();
-            // The last one: a caller may have written the same words.
-            let why = reason(&why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why));
-            Fault::new(Code::RequestInvalid, format!("this is no request of a batch call: {why}"))
-        })?;
-        Ok(Self(body))
+        read_entry(raw, |why| {
+            let known =
+                ELSEWHERE.iter().find(|(field, _)| why.starts_with(&format!("unknown field `{field}`")));
+            known.map_or_else(
+                || format!("this is no request of a batch call: {why}"),
+                |(field, place)| format!("a request of a batch call has no field {field}: {place}"),
+            )
+        })
+        .map(Self)
     }
 
     /// The model that it asks for.
@@ -335,7 +347,9 @@ mod tests {
             assert_eq!(got, wanted, "{text}");
         };
         check(r#"{"requests": [1, {}, "x"]}"#, Ok((Priority::Normal, 3)));
-        check(r#"{"priority": "critical", "requests": [{}], "other": 1}"#, Ok((Priority::Critical, 1)));
+        check(r#"{"priority": "critical", "requests": [{}]}"#, Ok((Priority::Critical, 1)));
+        check(r#"{"priority": "critical", "requests": [{}], "other": 1}"#, Err(Code::RequestInvalid));
+        check(r#"["critical", [{}]]"#, Err(Code::RequestInvalid));
         check(r#"{"requests": [1, 2, 3, 4]}"#, Err(Code::RequestInvalid));
         check(r#"{"requests": []}"#, Err(Code::RequestInvalid));
         check(r#"{"priority": "urgent", "requests": [1]}"#, Err(Code::RequestInvalid));
@@ -344,6 +358,42 @@ mod tests {
         check(&format!(r#"{{"requests": [{}1]}}"#, "1,".repeat(REQUESTS_MAX)), Err(Code::RequestInvalid));
         check(r#"{"requests": [NaN]}"#, Err(Code::JsonMalformed));
         check("", Err(Code::JsonMalformed));
+    }
+
+    #[test]
+    fn a_priority_that_is_no_word_is_told_the_words() {
+        for priority in ["1", "true", "null", "[\"high\"]", "{}", "1.5", "\"urgent\"", "\"High\""] {
+            let text = format!(r#"{{"requests": [{{}}], "priority": {priority}}}"#);
+            let Err(fault) = BatchCall::read(text.as_bytes(), 3) else { panic!("{text}") };
+            assert_eq!(fault.code(), Code::RequestInvalid, "{fault}");
+            let words = "\"critical\", \"high\", \"normal\" or \"low\"";
+            assert!(fault.message().contains(words), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_nobody_reads_is_refused_and_told_its_place() {
+        let message = |text: &str| {
+            let fault = BatchedRequest::read(serde_json::from_str(text).unwrap()).err().unwrap();
+            assert_eq!(fault.code(), Code::RequestInvalid);
+            fault.message().to_owned()
+        };
+        let with = |field: &str| message(&format!(r#"{{"model": "m", "series": [1, 2, 3, 4], {field}}}"#));
+        let wanted =
+            "a request of a batch call has no field priority: it stands beside requests, for all of them";
+        assert_eq!(with(r#""priority": "high""#), wanted);
+        assert!(
+            with(r#""parameters": {"sequence_id": 7}"#)
+                .contains("sequence_id, is a field of the request itself")
+        );
+        assert!(with(r#""timeout": 7"#).contains("deadline_ms"));
+        assert!(with(r#""serie": 7"#).contains("unknown field `serie`, expected one of `id`, `model`"));
+        assert!(with(r#""version": 1.5"#).ends_with("expected a whole number from 0 or a string"));
+        assert!(message("7").ends_with("send a JSON object"));
+        assert!(
+            message(r#"["a", "m", 1, [1, 2, 3, 4], 0, false, false, 0, 5, [], "", ""]"#)
+                .ends_with("send a JSON object")
+        );
     }
 
     #[test]
