@@ -45,13 +45,16 @@ struct UnreadState {
 
 impl Unread {
     fn leave(&self, rest: Option<Incoming>) {
-        self.0.is_left.store(true, Ordering::Release);
         *self.0.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+        self.0.is_left.store(true, Ordering::Release);
     }
 
     /// Reads what is left of a small body. Gives whether something stays unread all the same, so that the connection ends
     /// with this answer.
     pub(super) async fn settle(&self) -> bool {
+        if !self.0.is_left.load(Ordering::Acquire) {
+            return false;
+        }
         let rest = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut rest) = rest else { return false };
         let read = async {
