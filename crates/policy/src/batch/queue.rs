@@ -206,7 +206,9 @@ impl<T> Queue<T> {
         if is_too_much {
             shedding.close(now);
         }
-        if is_hopeless || is_too_much {
+        // How old the oldest is tells late: of three times too many, three times as much waits by then as should.
+        let is_ahead = age > self.limits.target / 2 && backlog > self.limits.target * 3 / 2;
+        if is_hopeless || is_too_much || is_ahead {
             return Err(Refusal::Backlog { takes: backlog });
         }
         let arrival = self.next_arrival();
