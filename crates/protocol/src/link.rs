@@ -4,7 +4,7 @@
 //! a cluster a connection does. What crosses it is already checked, so a node may trust shapes and names.
 
 use crate::{Catalogue, ModelDescription, Outputs, Predictions, SequenceCall, SequenceReply};
-use crate::{StateAnswer, StateRequest};
+use crate::{StateAnswer, StateRequest, quoted};
 use spinwell_core::{
     BatchShare, Code, Fault, Micros, ModelName, ModelVersion, NodeId, NumericProfile, Priority, SequenceKey,
     Series, TenantId,
@@ -66,11 +66,22 @@ impl IndexEntry {
     }
 }
 
-/// Checks the name of a parameter of a load or unload.
+/// Checks a parameter of a load or unload, from either wire. `untrue` gives its value as text, where that is neither true
+/// nor false; it is asked only where that matters, as a value may be a whole file.
 ///
 /// # Errors
 /// [`Code::NotOffered`] where it brings a model's files or configuration along: models come from the models folder.
-pub(crate) fn checked_repository_parameter(name: &str) -> Result<(), Fault> {
+/// [`Code::RequestInvalid`] where it has to be true or false and is not.
+pub(crate) fn checked_repository_parameter(
+    name: &str,
+    untrue: impl FnOnce() -> Option<String>,
+) -> Result<(), Fault> {
+    if name == "unload_dependents"
+        && let Some(value) = untrue()
+    {
+        let message = format!("parameter {name} must be true or false, it is {}", quoted(&value));
+        return Err(Fault::new(Code::RequestInvalid, message));
+    }
     if name == "config" || name.starts_with("file:") {
         let message =
             "a model is loaded from the models folder; put its file there instead of sending it along";

@@ -268,7 +268,7 @@ impl GrpcInferenceService for Service {
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
         let RepositoryModelLoadRequest { model_name, parameters, .. } = request.into_inner();
         let loaded = async {
-            grpc::checked_repository_parameters(parameters.keys())?;
+            grpc::checked_repository_parameters(&parameters)?;
             self.gateway.load_model(&model_name).await
         };
         loaded.await.map_err(|fault| status::to_grpc(&fault))?;
@@ -281,7 +281,7 @@ impl GrpcInferenceService for Service {
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
         let RepositoryModelUnloadRequest { model_name, parameters, .. } = request.into_inner();
         let unloaded = async {
-            grpc::checked_repository_parameters(parameters.keys())?;
+            grpc::checked_repository_parameters(&parameters)?;
             self.gateway.unload_model(&model_name).await
         };
         unloaded.await.map_err(|fault| status::to_grpc(&fault))?;

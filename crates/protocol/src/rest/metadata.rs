@@ -1,11 +1,11 @@
 //! What the server and its models are, as JSON.
 
 use super::body::may_be_object;
+use crate::link::checked_repository_parameter;
 use crate::statistics::{Durations, ModelStatistics};
 use crate::tensor::INPUT_NAME;
 use crate::{
-    Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME, quoted,
-    reason,
+    Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME, reason,
 };
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
@@ -133,12 +133,7 @@ pub fn read_repository_request(body: &[u8]) -> Result<(), Fault> {
     }
     let asked: Asked = read_or_default(body, r#"{"parameters": {..}}"#)?;
     asked.parameters.iter().try_for_each(|(name, value)| {
-        if name == "unload_dependents" && !value.is_boolean() {
-            let message =
-                format!("parameter {name} must be true or false, it is {}", quoted(&value.to_string()));
-            return Err(Fault::new(Code::RequestInvalid, message));
-        }
-        crate::link::checked_repository_parameter(name)
+        checked_repository_parameter(name, || (!value.is_boolean()).then(|| value.to_string()))
     })
 }
 
