@@ -186,11 +186,11 @@ impl Models {
         }
     }
 
-    /// Serves a model's files as they are now.
+    /// Serves a model's files as they are now. Returns the versions that could not be loaded beside those that were.
     ///
     /// # Errors
     /// Where it has none, none of them can be served, or its `serving.toml` cannot be followed; what is served then stays.
-    pub(crate) fn load(&self, name: &ModelName) -> Result<(), Fault> {
+    pub(crate) fn load(&self, name: &ModelName) -> Result<Vec<IndexEntry>, Fault> {
         let folder = self
             .0
             .folder
@@ -231,10 +231,17 @@ impl Models {
                 ),
             });
         }
+        let left_out = repository.broken.iter().map(|(name, version, problem)| IndexEntry {
+            name: name.clone(),
+            version: *version,
+            is_ready: false,
+            reason: problem.said(),
+        });
+        let left_out = left_out.collect();
         let mut shelf = before.without(name, clock::now());
         shelf.add(repository);
         self.put(shelf);
-        Ok(())
+        Ok(left_out)
     }
 
     /// Serves no version of a model any more, and forgets those that could not be served.
@@ -275,13 +282,12 @@ impl Models {
         };
         let mut all: BTreeMap<_, String> =
             on_disk.into_iter().map(|key| (key, "it is not loaded".to_owned())).collect();
-        let said = |problem: &Problem| format!("{}: {}", problem.code, problem.message);
         let troubled = shelf.broken.iter().chain(&shelf.refused);
-        all.extend(troubled.map(|(key, problem)| (key.clone(), said(problem))));
+        all.extend(troubled.map(|(key, problem)| (key.clone(), problem.said())));
         all.extend(shelf.served.keys().map(|key| {
             let refused = shelf.refused.get(key);
-            let what = |problem| {
-                format!("what is on the disk cannot be loaded, what was before is served: {}", said(problem))
+            let what = |problem: &Problem| {
+                format!("what is on the disk cannot be loaded, what was before is served: {}", problem.said())
             };
             (key.clone(), refused.map(what).unwrap_or_default())
         }));

@@ -35,8 +35,9 @@ pub trait NodeLink: Send + Sync + 'static {
     fn index(&self) -> LinkFuture<Vec<IndexEntry>>;
 
     /// Serves a model's files as they are now: new and changed versions are tried out first and take the place of what is
-    /// served in one step; requests under way keep the version that they began with.
-    fn load_model(&self, name: ModelName) -> LinkFuture<()>;
+    /// served in one step; requests under way keep the version that they began with. Comes with the versions that could not
+    /// be loaded, beside those that are served now.
+    fn load_model(&self, name: ModelName) -> LinkFuture<Vec<IndexEntry>>;
 
     /// Serves no version of a model any more, after the requests under way.
     fn unload_model(&self, name: ModelName) -> LinkFuture<()>;

@@ -271,8 +271,12 @@ impl GrpcInferenceService for Service {
             grpc::checked_repository_parameters(&parameters)?;
             self.gateway.load_model(&model_name).await
         };
-        loaded.await.map_err(|fault| status::to_grpc(&fault))?;
-        Ok(Response::new(RepositoryModelLoadResponse {}))
+        let left_out = loaded.await.map_err(|fault| status::to_grpc(&fault))?;
+        let mut response = Response::new(RepositoryModelLoadResponse {});
+        if let Some(versions) = grpc::not_loaded(&left_out) {
+            response.metadata_mut().insert(grpc::NOT_LOADED_KEY, versions);
+        }
+        Ok(response)
     }
 
     async fn repository_model_unload(

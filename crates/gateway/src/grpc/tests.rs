@@ -6,12 +6,13 @@ use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
 use spinwell_core::{Code, ResultClass};
+use spinwell_protocol::grpc::NOT_LOADED_KEY;
 use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
 use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
 use spinwell_protocol::grpc::wire::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use spinwell_protocol::grpc::wire::{
     InferParameter, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelMetadataRequest,
-    ModelReadyRequest,
+    ModelReadyRequest, RepositoryModelLoadRequest,
 };
 use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRY_AFTER_KEY, GRPC_RETRYABLE_KEY};
 use spinwell_runtime::health::Phase;
@@ -47,6 +48,22 @@ async fn a_prediction_is_answered_raw_and_recorded() {
     assert_eq!(answer.raw_output_contents[0], wanted);
     assert_eq!(answer.model_version, "1");
     assert_eq!(outcomes.results(), [ResultClass::Answered]);
+}
+
+#[tokio::test]
+async fn a_load_names_the_versions_that_it_left_out() {
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    for (model, wanted) in [("taxi", None), ("pump", Some("2"))] {
+        let request = RepositoryModelLoadRequest { model_name: model.into(), ..Default::default() };
+        let answer = client.repository_model_load(request).await.unwrap();
+        let said = answer.metadata().get(NOT_LOADED_KEY).map(|value| value.to_str().unwrap());
+        assert_eq!(said, wanted, "{model}");
+    }
+    let request = RepositoryModelLoadRequest { model_name: "broken".into(), ..Default::default() };
+    let refused = client.repository_model_load(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused:?}");
+    assert_eq!(refused.metadata().get(GRPC_CODE_KEY).unwrap(), Code::FileCorrupt.as_str());
 }
 
 #[tokio::test]

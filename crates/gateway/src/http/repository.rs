@@ -7,7 +7,6 @@ use super::target::Target;
 use crate::Gateway;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use spinwell_core::Fault;
 use spinwell_protocol::rest;
 
 /// `POST /v2/repository/index`.
@@ -32,7 +31,10 @@ pub(super) async fn load(State(gateway): State<Gateway>, target: Target, request
         rest::read_repository_request(&read_whole(request, &gateway).await?.0)?;
         gateway.load_model(&target.model).await
     };
-    done(loaded.await, has_unknown_coding)
+    match loaded.await {
+        Ok(left_out) => json_response(&rest::loaded(&left_out)),
+        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
+    }
 }
 
 /// `POST /v2/repository/models/{model}/unload`.
@@ -42,7 +44,11 @@ pub(super) async fn unload(State(gateway): State<Gateway>, target: Target, reque
         rest::read_repository_request(&read_whole(request, &gateway).await?.0)?;
         gateway.unload_model(&target.model).await
     };
-    done(unloaded.await, has_unknown_coding)
+    match unloaded.await {
+        // As the protocol has it.
+        Ok(()) => empty_response(),
+        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
+    }
 }
 
 /// `GET /v2/models[/{model}[/versions/{version}]]/stats`.
@@ -50,13 +56,5 @@ pub(super) async fn statistics(State(gateway): State<Gateway>, target: Target) -
     match gateway.statistics(Some(&target.model), target.version.as_deref()) {
         Ok(all) => json_response(&rest::statistics(&all)),
         Err(fault) => fault_response(&fault),
-    }
-}
-
-/// An empty answer, as the protocol has it.
-fn done(result: Result<(), Fault>, has_unknown_coding: bool) -> Response {
-    match result {
-        Ok(()) => empty_response(),
-        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
     }
 }

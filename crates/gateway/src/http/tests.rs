@@ -86,7 +86,7 @@ async fn a_model_that_its_own_file_keeps_from_answering_says_so_everywhere() {
     for (method, path, body) in calls {
         // `send` holds each answer against the document, which is made of the same table of errors.
         let answer = send(&router, request(method, path, body.to_string())).await;
-        assert_eq!((answer.status, answer.code().as_str()), (503, "SPW-CONFIG-INVALID"), "{path}");
+        assert_eq!((answer.status, answer.code().as_str()), (500, "SPW-CONFIG-INVALID"), "{path}");
         let message = answer.json()["error"].as_str().unwrap().to_owned();
         assert!(message.contains("serving.toml"), "{message}");
     }
@@ -165,6 +165,20 @@ async fn every_body_may_be_compressed_in_a_known_way() {
         let refused = send(&router, unknown).await;
         assert_eq!((refused.status, refused.code()), (415, "SPW-NOT-OFFERED".to_owned()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_load_names_the_versions_that_it_left_out() {
+    let (router, _) = server(Mood::Answers);
+    let load = async |model: &str| {
+        let path = format!("/v2/repository/models/{model}/load");
+        let answer = send(&router, request("POST", &path, "")).await;
+        (answer.status, answer.json()["not_loaded"].clone())
+    };
+    assert_eq!(load("taxi").await, (200, json!([])));
+    let reason = "SPW-FILE-CORRUPT: the model file is damaged";
+    let left_out = json!([{"name": "pump", "version": "2", "state": "UNAVAILABLE", "reason": reason}]);
+    assert_eq!(load("pump").await, (200, left_out));
 }
 
 /// A request whose answer is worth compressing.
@@ -382,7 +396,7 @@ async fn every_path_answers() {
         ("GET", "/v2/models/none/ready", 404, "SPW-MODEL-NOT-FOUND"),
         ("GET", "/v2/models/taxi/versions/9", 404, "SPW-VERSION-NOT-FOUND"),
         ("GET", "/v2/models/taxi/versions/new/config", 404, "SPW-VERSION-NOT-FOUND"),
-        ("GET", "/v2/models/broken/ready", 503, "SPW-FILE-CORRUPT"),
+        ("GET", "/v2/models/broken/ready", 500, "SPW-FILE-CORRUPT"),
         ("GET", "/v2/models/%ff%fe", 404, "SPW-PATH-NOT-FOUND"),
         ("GET", "/v2/nothing-here", 404, "SPW-PATH-NOT-FOUND"),
         ("GET", "/", 404, "SPW-PATH-NOT-FOUND"),
@@ -424,7 +438,7 @@ async fn bad_requests_are_refused_and_each_leaves_one_outcome() {
             404,
             Code::VersionNotFound,
         ),
-        ("broken", request("POST", "/v2/models/broken/infer", good().to_string()), 503, Code::FileCorrupt),
+        ("broken", request("POST", "/v2/models/broken/infer", good().to_string()), 500, Code::FileCorrupt),
         ("declared too long", request("POST", INFER, vec![b' '; 4097]), 413, Code::BodyTooLarge),
         (
             "window",

@@ -14,6 +14,7 @@ use crate::tensor::INPUT_NAME;
 use crate::{Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME};
 use spinwell_core::Fault;
 use std::collections::HashMap;
+use tonic::metadata::AsciiMetadataValue;
 
 /// The answer to `ServerMetadata`.
 #[must_use]
@@ -118,6 +119,17 @@ pub fn index(entries: Vec<IndexEntry>) -> RepositoryIndexResponse {
         reason: entry.reason,
     };
     RepositoryIndexResponse { models: entries.into_iter().map(one).collect() }
+}
+
+/// The metadata of the answer to `RepositoryModelLoad` that names the versions that could not be loaded beside those that
+/// were: its message has no place for them. Why they could not stands in the index.
+pub const NOT_LOADED_KEY: &str = "spinwell-not-loaded";
+
+/// The value of [`NOT_LOADED_KEY`], where there is anything to say: numbers of versions with a comma between them.
+#[must_use]
+pub fn not_loaded(left_out: &[IndexEntry]) -> Option<AsciiMetadataValue> {
+    let versions: Vec<String> = left_out.iter().map(|entry| entry.version.to_string()).collect();
+    (!versions.is_empty()).then(|| versions.join(", ").parse().ok())?
 }
 
 /// Checks the parameters of `RepositoryModelLoad` and `RepositoryModelUnload`.

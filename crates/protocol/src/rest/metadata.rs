@@ -106,6 +106,13 @@ pub fn index(entries: &[IndexEntry]) -> Value {
     Value::Array(entries.iter().map(one).collect())
 }
 
+/// The answer to `POST /v2/repository/models/{name}/load`: the versions that could not be loaded beside those that were. The
+/// protocol's own answer is empty, and its clients look at nothing but the status.
+#[must_use]
+pub fn loaded(left_out: &[IndexEntry]) -> Value {
+    json!({"not_loaded": index(left_out)})
+}
+
 /// What a caller says with `POST /v2/repository/index`: whether he wants only what answers.
 ///
 /// # Errors
