@@ -27,6 +27,7 @@ pub const fn http(code: Code) -> u16 {
         | Code::SequenceUnknown
         | Code::ForecastUnknown => 404,
         Code::MethodNotAllowed => 405,
+        Code::BodyTimeout => 408,
         Code::SequenceStep | Code::SequenceExists | Code::SequenceModel | Code::ObservationContradicts => 409,
         Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
@@ -59,7 +60,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         Code::PathNotFound | Code::MethodNotAllowed | Code::NotOffered => tonic::Code::Unimplemented,
         // As the gRPC library itself refuses a message over the limit.
         Code::BodyTooLarge => tonic::Code::OutOfRange,
-        Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
+        Code::DeadlineExceeded | Code::BodyTimeout => tonic::Code::DeadlineExceeded,
         Code::QueueFull | Code::Stopping | Code::LogFailed | Code::DatabaseFailed | Code::Unreachable => {
             tonic::Code::Unavailable
         }

@@ -168,7 +168,7 @@ impl Operation {
     /// A body that may be sent.
     pub(crate) fn may_take(mut self, content: Content) -> Self {
         self.takes.push(content);
-        self.fails(&[Code::BodyTooLarge, Code::FramingInvalid, Code::QueueFull])
+        self.fails(&[Code::BodyTooLarge, Code::BodyTimeout, Code::FramingInvalid, Code::QueueFull])
     }
 
     /// A body that must be sent.

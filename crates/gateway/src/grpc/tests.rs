@@ -243,8 +243,8 @@ async fn half_a_message_does_not_hold_a_stream_and_a_silent_stream_may_wait() {
             tokio::time::timeout(std::time::Duration::from_secs(86_400), response.into_body().collect());
         let trailers = whole.await.ok().map(|body| body.unwrap().trailers().cloned().unwrap());
         let code = trailers.map(|trailers| trailers[GRPC_CODE_KEY].clone());
-        assert_eq!(code.as_ref().map(|code| code.to_str().unwrap()), ends.then_some("SPW-FRAMING-INVALID"));
-        let broken = ends.then_some(ResultClass::Failed(Code::FramingInvalid));
+        assert_eq!(code.as_ref().map(|code| code.to_str().unwrap()), ends.then_some("SPW-BODY-TIMEOUT"));
+        let broken = ends.then_some(ResultClass::Failed(Code::BodyTimeout));
         let wanted: Vec<_> = std::iter::once(ResultClass::Answered).chain(broken).collect();
         assert_eq!(outcomes.results(), wanted);
     }

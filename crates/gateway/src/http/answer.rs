@@ -72,7 +72,7 @@ pub(crate) fn fault_response(fault: &Fault) -> Response {
     if let Some(seconds) = status::retry_after_seconds(fault) {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
-    if fault.code() == Code::BodyTooLarge {
+    if matches!(fault.code(), Code::BodyTooLarge | Code::BodyTimeout) {
         // The rest of the body is not read, so the connection cannot be used again.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

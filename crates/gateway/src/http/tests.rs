@@ -181,6 +181,22 @@ async fn a_load_names_the_versions_that_it_left_out() {
     assert_eq!(load("pump").await, (200, left_out));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_in_time_may_be_sent_again() {
+    use futures::StreamExt;
+    let (router, outcomes) = server(Mood::Answers);
+    let begun = r#"{"inputs":"#;
+    for path in [INFER, PREDICTIONS, "/v2/repository/models/taxi/load", "/v1/models/taxi/observations"] {
+        let sent = futures::stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from(begun))]);
+        let body = Body::from_stream(sent.chain(futures::stream::pending()));
+        let refused = send(&router, request("POST", path, body)).await;
+        assert_eq!((refused.status, refused.code()), (408, "SPW-BODY-TIMEOUT".to_owned()), "{path}");
+        assert_eq!(refused.json()["retryable"], true);
+        assert_eq!(refused.headers["connection"], "close", "{path}");
+    }
+    assert_eq!(outcomes.results()[0], ResultClass::Failed(Code::BodyTimeout));
+}
+
 /// A request whose answer is worth compressing.
 fn many() -> Value {
     json!({"inputs": [{"name": "series", "shape": [8, 16, 1], "datatype": "FP32", "data": vec![1; 8 * 16]}],
