@@ -222,6 +222,31 @@ async fn a_message_that_never_comes_does_not_hold_its_stream() {
     assert_eq!(outcomes.results(), [ResultClass::Failed(Code::DeadlineExceeded)]);
 }
 
+#[tokio::test]
+async fn a_method_that_does_not_exist_is_refused_with_our_code_and_its_name() {
+    let (gateway, outcomes) = example::gateway(Mood::Answers);
+    let methods = [
+        "/inference.GRPCInferenceService/ModelGuess",
+        "/other.Service/ModelInfer",
+        "/grpc.health.v1.Health/List",
+    ];
+    for path in methods {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("content-type", "application/grpc")
+            .body(Body::empty())
+            .unwrap();
+        let response = service(gateway.clone()).oneshot(request).await.unwrap();
+        let refused = tonic::Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(refused.code(), tonic::Code::Unimplemented, "{path}");
+        assert!(refused.message().contains(path), "{refused:?}");
+        assert_eq!(refused.metadata().get(GRPC_CODE_KEY).unwrap(), "SPW-PATH-NOT-FOUND");
+        assert_eq!(refused.metadata().get(GRPC_RETRYABLE_KEY).unwrap(), "false");
+    }
+    assert!(outcomes.take().is_empty(), "nobody asked for a prediction");
+}
+
 #[tokio::test(start_paused = true)]
 async fn half_a_message_does_not_hold_a_stream_and_a_silent_stream_may_wait() {
     use futures::StreamExt;
