@@ -4,9 +4,10 @@
 //! becomes a drain. The order of the drain is the promise of no failed request: readiness off and a notice with each answer, no
 //! new connections, requests in flight answered, then the node's queue, then the operations plane.
 
-use crate::output::say;
+use crate::output::{self, say};
 use anyhow::{Context, Result};
 use clap::Args;
+use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Ratio};
 use spinwell_gateway::{
     Addresses, Gateway, LiveAccuracy, Metrics, Parts, Readers, Traces, grpc_service, http_router, ops_router,
@@ -15,7 +16,7 @@ use spinwell_gateway::{
 use spinwell_node::Node;
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::{Health, Phase};
-use spinwell_runtime::options::{Device, Loaded, Options, Override, Sources};
+use spinwell_runtime::options::{Device, Effective, Loaded, Options, Override, Sources};
 use spinwell_runtime::{clock, entropy, listen, shutdown, telemetry};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ pub(crate) struct ServeArgs {
     /// Print the effective configuration, with the source of each value, and exit.
     #[arg(long)]
     pub(crate) print_config: bool,
+    /// Print it as one JSON document: each key with `value` and `source`.
+    #[arg(long, requires = "print_config")]
+    pub(crate) json: bool,
 }
 
 /// Reads `--device`.
@@ -75,10 +79,13 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 /// A [`Fault`] where the options are not valid, the models cannot be read, an address cannot be opened or
 /// requests had to be abandoned at the end.
 pub(crate) fn run(args: ServeArgs) -> Result<()> {
-    let is_printed = args.print_config;
+    let (is_printed, as_json) = (args.print_config, args.json);
     let loaded = load(args)?;
     if is_printed {
-        say(&loaded.print());
+        match as_json {
+            true => output::document(&config_json(&loaded)),
+            false => say(&loaded.print()),
+        }
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -90,6 +97,17 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
     // Dropping the runtime would wait for the node, and so for requests that the drain has given up.
     runtime.shutdown_background();
     served
+}
+
+/// The effective configuration: for each key its value and where that came from.
+fn config_json(loaded: &Loaded) -> Value {
+    let one = |option: Effective<'_>| {
+        // What is bare in a file is bare here.
+        let bare = option.is_bare.then(|| serde_json::from_str(option.value).ok()).flatten();
+        let value = bare.unwrap_or_else(|| Value::from(option.value));
+        (option.key.to_owned(), json!({"value": value, "source": option.source}))
+    };
+    Value::Object(loaded.effective().map(one).collect())
 }
 
 fn load(args: ServeArgs) -> Result<Loaded, Fault> {

@@ -560,4 +560,21 @@ fn print_config_shows_values_and_sources() {
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line:?} is missing in\n{text}");
     }
+    let output = support::spinwell()
+        .args(["serve", "--print-config", "--json", "--grpc", "127.0.0.1:9"])
+        .env("SPINWELL_NODE_ID", "n7")
+        .env("SPINWELL_LIMITS_DEADLINE_MS", "250")
+        .output()
+        .unwrap();
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (key, value, source) in [
+        ("grpc.address", json!("127.0.0.1:9"), "command line --grpc"),
+        ("node.id", json!("n7"), "environment SPINWELL_NODE_ID"),
+        ("limits.deadline_ms", json!(250), "environment SPINWELL_LIMITS_DEADLINE_MS"),
+        ("insecure", json!(false), "default"),
+    ] {
+        assert_eq!(all[key], json!({"value": value, "source": source}), "{key}");
+    }
+    let alone = support::run(&["serve", "--json"]);
+    assert_eq!(alone.status.code(), Some(2), "--json says how something is printed");
 }

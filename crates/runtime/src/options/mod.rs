@@ -195,6 +195,19 @@ pub struct Options {
     pub readers: OutcomeReaders,
 }
 
+/// A value that took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effective<'a> {
+    /// Its key.
+    pub key: &'static str,
+    /// The value as text.
+    pub value: &'a str,
+    /// Whether that is a whole number or a truth value, which a file has without quotation marks.
+    pub is_bare: bool,
+    /// The source that set it.
+    pub source: &'a str,
+}
+
 /// Options, and where each value came from.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -252,6 +265,11 @@ impl Loaded {
     #[must_use]
     pub fn print(&self) -> String {
         self.layered.print()
+    }
+
+    /// The same values, in the order of the file.
+    pub fn effective(&self) -> impl Iterator<Item = Effective<'_>> {
+        self.layered.effective()
     }
 
     /// Environment variables that look like ours and are none of our keys.

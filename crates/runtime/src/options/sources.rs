@@ -1,6 +1,6 @@
 //! The sources of options, merged key by key, each value remembering where it came from.
 
-use super::{Error, KEYS};
+use super::{Effective, Error, KEYS};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 use spinwell_core::Millis;
 use std::fmt::Write;
@@ -254,19 +254,26 @@ impl Layered {
         &self.unknown_variables
     }
 
+    /// Every value, in the order of the keys.
+    pub(super) fn effective(&self) -> impl Iterator<Item = Effective<'_>> {
+        self.entries.iter().map(|Entry { key, value, origin, .. }| {
+            let is_bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
+            Effective { key, value, is_bare, source: origin }
+        })
+    }
+
     pub(super) fn print(&self) -> String {
         let mut text = String::new();
         let mut open_section = "";
-        for Entry { key, value, origin, .. } in &self.entries {
+        for Effective { key, value, is_bare, source } in self.effective() {
             let (section, name) = key.split_once('.').unwrap_or(("", key));
             if section != open_section {
                 open_section = section;
                 // Writing to a string cannot fail, here and below.
                 let _ = write!(text, "\n[{section}]\n");
             }
-            let bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
-            let shown = if bare { value.clone() } else { format!("{value:?}") };
-            let _ = writeln!(text, "{name} = {shown}  # {origin}");
+            let shown = if is_bare { value.to_owned() } else { format!("{value:?}") };
+            let _ = writeln!(text, "{name} = {shown}  # {source}");
         }
         text
     }
