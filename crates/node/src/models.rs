@@ -8,7 +8,7 @@ use crate::file::read_model;
 use crate::kept;
 use crate::repository::{self, Loaded, Problem, Repository, Served, Terms};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion};
-use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription};
+use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription, WaitingFor};
 use spinwell_runtime::clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -261,6 +261,26 @@ impl Models {
         self.put(before.without(name, clock::now()));
         tracing::info!(model = %name, "model unloaded");
         Ok(())
+    }
+
+    /// How many requests wait for each version: all that are served, and those that are not any more while some do.
+    pub(crate) fn waiting(&self) -> Vec<WaitingFor> {
+        let shelf = self.shelf();
+        let served: Vec<_> = shelf.served.values().cloned().collect();
+        let retired = shelf.retired.iter().map(|(_, loaded)| loaded.clone());
+        let of_sequences: Vec<_> = lock(&self.0.for_sequences).values().filter_map(Weak::upgrade).collect();
+        let (count, mut all) = (served.len(), served);
+        all.extend(retired.chain(of_sequences));
+        let requests = self.0.terms.queue.lens_of(all.iter().map(|loaded| loaded.lane.number()));
+        let mut waiting = BTreeMap::new();
+        for (place, (loaded, requests)) in all.iter().zip(requests).enumerate() {
+            if place < count || requests > 0 {
+                let key = (loaded.description.name.clone(), loaded.description.version);
+                *waiting.entry(key).or_default() += requests;
+            }
+        }
+        let one = |((model, version), requests)| WaitingFor { model, version, requests };
+        waiting.into_iter().map(one).collect()
     }
 
     /// Lets go of models that were taken off a while ago.

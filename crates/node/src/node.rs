@@ -486,6 +486,7 @@ impl NodeLink for Node {
         NodeLoad {
             queue_len: self.inner.queue.len(),
             queue_len_max: self.inner.queue.len_max(),
+            waiting: self.inner.models.waiting(),
             batches_executing: self.inner.executing.load(Ordering::Relaxed),
             sequences: SequenceLoad { in_memory: self.inner.sequences.table.count() as u64, copied, expired },
             #[cfg(feature = "gpu")]

@@ -140,12 +140,25 @@ pub struct NodeLoad {
     pub queue_len: usize,
     /// Requests that may wait at most.
     pub queue_len_max: usize,
+    /// The requests waiting by the version that they wait for; of every version that is served.
+    pub waiting: Vec<WaitingFor>,
     /// Batches in the engine right now.
     pub batches_executing: usize,
     /// The sequences that the node keeps.
     pub sequences: SequenceLoad,
     /// The graphics cards whose driver tells; none elsewhere.
     pub gpus: Vec<GpuLoad>,
+}
+
+/// Requests that wait for a version of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingFor {
+    /// The model.
+    pub model: ModelName,
+    /// The version.
+    pub version: ModelVersion,
+    /// How many.
+    pub requests: usize,
 }
 
 /// The sequences of a node.
