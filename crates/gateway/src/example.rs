@@ -275,6 +275,7 @@ pub(crate) fn outcome(result: ResultClass) -> Outcome {
         model_hash: None,
         profile: None,
         node: None,
+        step: None,
         windows: 2,
         batch: None,
         timings: Timings { total: Micros(30_000), ..Timings::default() },

@@ -244,6 +244,7 @@ impl Gateway {
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
         let (priority, tenant, sequence) = (parameters.priority, self.tenant.clone(), parameters.sequence);
+        ticket.is_step(sequence.as_ref());
         let canary = is_canary.then(|| Canary {
             gateway: self.clone(),
             model: model.clone(),

@@ -72,6 +72,25 @@ async fn a_prediction_is_answered_and_recorded() {
 }
 
 #[tokio::test]
+async fn a_step_of_a_sequence_is_recorded_as_one() {
+    let step = async |mood: Mood, parameters: Value| {
+        let (router, outcomes) = server(mood);
+        let mut body = good();
+        body["parameters"] = parameters;
+        send(&router, request("POST", INFER, body.to_string())).await;
+        let [outcome] = outcomes.take().try_into().unwrap();
+        outcome.step.map(|step| (step.id.to_string(), step.number))
+    };
+    let (named, unnamed) = (json!({"sequence_id": 7, "sequence_step": 3}), json!({"sequence_id": "s"}));
+    assert_eq!(step(Mood::Answers, json!({})).await, None);
+    assert_eq!(step(Mood::Answers, named.clone()).await, Some(("7".to_owned(), Some(3))));
+    assert_eq!(step(Mood::Answers, unnamed.clone()).await, Some(("s".to_owned(), Some(1))));
+    // What was refused has the number that its caller gave it.
+    assert_eq!(step(Mood::IsFull, named).await, Some(("7".to_owned(), Some(3))));
+    assert_eq!(step(Mood::IsFull, unnamed).await, Some(("s".to_owned(), None)));
+}
+
+#[tokio::test]
 async fn a_model_that_its_own_file_keeps_from_answering_says_so_everywhere() {
     let (router, outcomes) = server(Mood::Answers);
     let calls = [
