@@ -4,7 +4,7 @@
 //! becomes a drain. The order of the drain is the promise of no failed request: readiness off and a notice with each answer, no
 //! new connections, requests in flight answered, then the node's queue, then the operations plane.
 
-use crate::output::{self, say};
+use crate::output::{self, remark, say};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use spinwell_gateway::{
 use spinwell_node::Node;
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::{Health, Phase};
-use spinwell_runtime::options::{Device, Effective, Loaded, Options, Override, Sources};
+use spinwell_runtime::options::{Device, Effective, Loaded, Options, Override, Sources, UnknownVariable};
 use spinwell_runtime::{clock, entropy, listen, shutdown, telemetry};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,6 +82,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
     let (is_printed, as_json) = (args.print_config, args.json);
     let loaded = load(args)?;
     if is_printed {
+        for variable in loaded.unknown_variables() {
+            remark(&format!("warning: {}", sets_nothing(variable)));
+        }
         match as_json {
             true => output::document(&config_json(&loaded)),
             false => say(&loaded.print()),
@@ -97,6 +100,16 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
     // Dropping the runtime would wait for the node, and so for requests that the drain has given up.
     runtime.shutdown_background();
     served
+}
+
+/// What is said of a variable that looks like ours.
+fn sets_nothing(variable: &UnknownVariable) -> String {
+    let UnknownVariable { name, nearest } = variable;
+    let instead = match nearest {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => "spinwell serve --print-config shows the keys".to_owned(),
+    };
+    format!("the environment variable {name} sets no key; {instead}")
 }
 
 /// The effective configuration: for each key its value and where that came from.
@@ -141,8 +154,8 @@ struct Listeners {
 async fn serve(loaded: Loaded) -> Result<()> {
     let options = &loaded.options;
     telemetry::start(&options.log).map_err(|message| Fault::new(Code::ConfigInvalid, message))?;
-    for name in loaded.unknown_variables() {
-        tracing::warn!(name, "the environment has a variable that is none of our keys");
+    for variable in loaded.unknown_variables() {
+        tracing::warn!("{}", sets_nothing(variable));
     }
     let asked_to_stop = shutdown::on_signals().context("signals cannot be caught")?;
     // Before the models are loaded: a taken port is the commonest mistake and should be told at once.

@@ -564,8 +564,14 @@ fn print_config_shows_values_and_sources() {
         .args(["serve", "--print-config", "--json", "--grpc", "127.0.0.1:9"])
         .env("SPINWELL_NODE_ID", "n7")
         .env("SPINWELL_LIMITS_DEADLINE_MS", "250")
+        .env("SPINWELL_LIMITS_ROW_MAX", "9")
         .output()
         .unwrap();
+    let warned = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        warned.contains("SPINWELL_LIMITS_ROW_MAX sets no key; did you mean SPINWELL_LIMITS_ROWS_MAX?"),
+        "{warned}"
+    );
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
     for (key, value, source) in [
         ("grpc.address", json!("127.0.0.1:9"), "command line --grpc"),
