@@ -1,11 +1,12 @@
 //! The models folder and past outcomes, in the protocol's terms.
 
-use super::answer::{coded_fault_response, empty_response, fault_response, json_response};
+use super::answer::{coded_fault_response, empty_response, fault_response, json_response, negotiated};
 use super::body::read_whole;
 use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use spinwell_protocol::rest;
 
@@ -52,9 +53,13 @@ pub(super) async fn unload(State(gateway): State<Gateway>, target: Target, reque
 }
 
 /// `GET /v2/models[/{model}[/versions/{version}]]/stats`.
-pub(super) async fn statistics(State(gateway): State<Gateway>, target: Target) -> Response {
+pub(super) async fn statistics(
+    State(gateway): State<Gateway>,
+    target: Target,
+    headers: HeaderMap,
+) -> Response {
     match gateway.statistics(Some(&target.model), target.version.as_deref()) {
-        Ok(all) => json_response(&rest::statistics(&all)),
+        Ok(all) => negotiated(rest::statistics(&all).to_string(), &headers),
         Err(fault) => fault_response(&fault),
     }
 }

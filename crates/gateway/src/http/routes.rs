@@ -157,6 +157,7 @@ fn statistics_operation(id: &'static str, summary: &'static str) -> Operation {
     }]});
     Operation::new(id, summary)
         .about("Since the server started: requests by part of their way, windows, and batches by size.")
+        .compresses()
         .gives(Content::json(Schema::named("Statistics"), example))
         .fails(FINDING)
 }

@@ -161,6 +161,31 @@ async fn compressed_bodies_are_undone_and_answers_compressed_where_asked() {
 }
 
 #[tokio::test]
+async fn documents_that_are_large_are_compressed_where_asked() {
+    let (router, _) = server(Mood::Answers);
+    for path in ["/openapi.json", "/v2/models/stats"] {
+        let plain = send(&router, request("GET", path, "")).await;
+        assert!(plain.bytes.len() > 1024, "{path}");
+        assert!(!plain.headers.contains_key("content-encoding"), "{path}");
+        assert_eq!(plain.headers["vary"], "accept-encoding", "{path}");
+        for name in ["gzip", "deflate"] {
+            let mut asking = request("GET", path, "");
+            asking.headers_mut().insert("accept-encoding", name.parse().unwrap());
+            let answer = send(&router, asking).await;
+            assert_eq!(answer.status, 200, "{path}");
+            assert_eq!(answer.headers["content-encoding"], name, "{path}");
+            assert!(answer.bytes.len() < plain.bytes.len() / 2, "{path}");
+            let mut undone = Vec::new();
+            match name {
+                "gzip" => GzDecoder::new(&answer.bytes[..]).read_to_end(&mut undone).unwrap(),
+                _ => ZlibDecoder::new(&answer.bytes[..]).read_to_end(&mut undone).unwrap(),
+            };
+            assert_eq!(undone, plain.bytes, "{path} {name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_body_may_be_compressed_in_a_known_way() {
     let (router, _) = server(Mood::Answers);
     let state = "/v1/models/taxi/sequences/s/state";
