@@ -4,9 +4,10 @@
 //! becomes a drain. The order of the drain is the promise of no failed request: readiness off and a notice with each answer, no
 //! new connections, requests in flight answered, then the node's queue, then the operations plane.
 
-use crate::output::say;
+use crate::output::{self, remark, say};
 use anyhow::{Context, Result};
 use clap::Args;
+use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Ratio};
 use spinwell_gateway::{
     Addresses, Gateway, LiveAccuracy, Metrics, Parts, Readers, Traces, grpc_service, http_router, ops_router,
@@ -15,7 +16,7 @@ use spinwell_gateway::{
 use spinwell_node::Node;
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::{Health, Phase};
-use spinwell_runtime::options::{Device, Loaded, Options, Override, Sources};
+use spinwell_runtime::options::{Device, Effective, Loaded, Options, Override, Sources, UnknownVariable};
 use spinwell_runtime::{clock, entropy, listen, shutdown, telemetry};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ pub(crate) struct ServeArgs {
     /// Print the effective configuration, with the source of each value, and exit.
     #[arg(long)]
     pub(crate) print_config: bool,
+    /// Print it as one JSON document: each key with `value` and `source`.
+    #[arg(long, requires = "print_config")]
+    pub(crate) json: bool,
 }
 
 /// Reads `--device`.
@@ -75,10 +79,16 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 /// A [`Fault`] where the options are not valid, the models cannot be read, an address cannot be opened or
 /// requests had to be abandoned at the end.
 pub(crate) fn run(args: ServeArgs) -> Result<()> {
-    let is_printed = args.print_config;
+    let (is_printed, as_json) = (args.print_config, args.json);
     let loaded = load(args)?;
     if is_printed {
-        say(&loaded.print());
+        for variable in loaded.unknown_variables() {
+            remark(&format!("warning: {}", sets_nothing(variable)));
+        }
+        match as_json {
+            true => output::document(&config_json(&loaded)),
+            false => say(&loaded.print()),
+        }
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -90,6 +100,27 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
     // Dropping the runtime would wait for the node, and so for requests that the drain has given up.
     runtime.shutdown_background();
     served
+}
+
+/// What is said of a variable that looks like ours.
+fn sets_nothing(variable: &UnknownVariable) -> String {
+    let UnknownVariable { name, nearest } = variable;
+    let instead = match nearest {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => "spinwell serve --print-config shows the keys".to_owned(),
+    };
+    format!("the environment variable {name} sets no key; {instead}")
+}
+
+/// The effective configuration: for each key its value and where that came from.
+fn config_json(loaded: &Loaded) -> Value {
+    let one = |option: Effective<'_>| {
+        // What is bare in a file is bare here.
+        let bare = option.is_bare.then(|| serde_json::from_str(option.value).ok()).flatten();
+        let value = bare.unwrap_or_else(|| Value::from(option.value));
+        (option.key.to_owned(), json!({"value": value, "source": option.source}))
+    };
+    Value::Object(loaded.effective().map(one).collect())
 }
 
 fn load(args: ServeArgs) -> Result<Loaded, Fault> {
@@ -123,8 +154,8 @@ struct Listeners {
 async fn serve(loaded: Loaded) -> Result<()> {
     let options = &loaded.options;
     telemetry::start(&options.log).map_err(|message| Fault::new(Code::ConfigInvalid, message))?;
-    for name in loaded.unknown_variables() {
-        tracing::warn!(name, "the environment has a variable that is none of our keys");
+    for variable in loaded.unknown_variables() {
+        tracing::warn!("{}", sets_nothing(variable));
     }
     let asked_to_stop = shutdown::on_signals().context("signals cannot be caught")?;
     // Before the models are loaded: a taken port is the commonest mistake and should be told at once.

@@ -66,6 +66,8 @@ codes! {
     BodyTooLarge = "SPW-BODY-TOO-LARGE", Client, retryable: false;
     /// Header length, tensor sizes and body length disagree.
     FramingInvalid = "SPW-FRAMING-INVALID", Client, retryable: false;
+    /// The body, or the rest of a message of a stream, did not arrive in time.
+    BodyTimeout = "SPW-BODY-TIMEOUT", Client, retryable: true;
     /// An input has a name the model does not know.
     TensorUnknown = "SPW-TENSOR-UNKNOWN", Client, retryable: false;
     /// A datatype that does not exist or that the model does not take.
@@ -241,12 +243,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_service_asks_for_a_retry_of_a_request() {
-        for code in Code::ALL.iter().filter(|code| code.blame() == Blame::Client) {
+    fn only_the_service_asks_for_a_retry_of_a_request_that_was_read() {
+        // What came too late was never read: nothing says that the request itself is wrong.
+        let read = |code: &&Code| **code != Code::BodyTimeout;
+        for code in Code::ALL.iter().filter(read).filter(|code| code.blame() == Blame::Client) {
             assert!(
                 !code.retryable(),
                 "{code} blames the client and must not ask for the same request again"
             );
         }
+        assert!(Code::BodyTimeout.retryable());
     }
 }

@@ -3,7 +3,7 @@
 //! Metrics, service levels, the audit trail and threat detection are readers of the outcome stream. They
 //! agree because none of them counts for itself. **Each inference request produces exactly one outcome.**
 
-use crate::{Code, Micros, ModelHash, ModelName, ModelVersion, NodeId, NumericProfile, Trace};
+use crate::{Code, Micros, ModelHash, ModelName, ModelVersion, NodeId, NumericProfile, SequenceId, Trace};
 use std::sync::Arc;
 
 /// How the request arrived.
@@ -105,6 +105,15 @@ pub struct BatchShare {
     pub counts: bool,
 }
 
+/// A step of a sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequenceStep {
+    /// The sequence.
+    pub id: SequenceId,
+    /// Its number: the one that it was taken under or, where it was not, that the caller gave, if he gave one.
+    pub number: Option<u64>,
+}
+
 /// What became of one inference request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -126,6 +135,8 @@ pub struct Outcome {
     pub profile: Option<NumericProfile>,
     /// The node that answered or refused.
     pub node: Option<NodeId>,
+    /// The step of a sequence that it is, where it is one.
+    pub step: Option<SequenceStep>,
     /// Windows in the request, 0 where it could not be read.
     pub windows: usize,
     /// The batch that it rode in, where the engine was reached.

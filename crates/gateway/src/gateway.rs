@@ -13,8 +13,8 @@ use spinwell_core::{
 };
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
-    Call, Catalogue, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics, NodeLink,
-    NodeLoad, Outputs, quoted,
+    Call, Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics,
+    NodeLink, NodeLoad, Outputs, quoted,
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
@@ -209,8 +209,8 @@ impl Gateway {
         Found::among(&self.models(), name, version)
     }
 
-    /// Serves a model's files as they are now.
-    pub(crate) async fn load_model(&self, name: &str) -> Result<(), Fault> {
+    /// Serves a model's files as they are now. Comes with the versions that could not be loaded beside those that were.
+    pub(crate) async fn load_model(&self, name: &str) -> Result<Vec<IndexEntry>, Fault> {
         self.parts.link.load_model(named(name)?).await
     }
 
@@ -244,6 +244,7 @@ impl Gateway {
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
         let (priority, tenant, sequence) = (parameters.priority, self.tenant.clone(), parameters.sequence);
+        ticket.is_step(sequence.as_ref());
         let canary = is_canary.then(|| Canary {
             gateway: self.clone(),
             model: model.clone(),

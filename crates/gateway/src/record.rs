@@ -6,10 +6,10 @@
 
 use crate::traffic::{Shadow, SplitAnswer};
 use spinwell_core::{
-    BatchCall, BatchCallId, BatchCallPhase, Code, Micros, ModelName, Outcome, Protocol, ResultClass, Timings,
-    Trace,
+    BatchCall, BatchCallId, BatchCallPhase, Code, Micros, ModelName, Outcome, Protocol, ResultClass,
+    SequenceStep, Timings, Trace,
 };
-use spinwell_protocol::{InferReply, ModelDescription};
+use spinwell_protocol::{InferReply, ModelDescription, SequenceCall};
 use spinwell_runtime::clock;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,6 +52,7 @@ impl Ticket {
             model_hash: None,
             profile: None,
             node: None,
+            step: None,
             windows: 0,
             batch: None,
             timings: Timings::default(),
@@ -104,6 +105,11 @@ impl Ticket {
         self.outcome.timings.decode = clock::since(self.received);
     }
 
+    /// The request is a step of a sequence, or is none.
+    pub(crate) fn is_step(&mut self, call: Option<&SequenceCall>) {
+        self.outcome.step = call.map(|call| SequenceStep { id: call.id.clone(), number: call.step });
+    }
+
     /// Another version is to hear the request when it has been answered.
     pub(crate) fn shadowed_by(&mut self, shadow: Option<Shadow>) {
         self.shadow = shadow;
@@ -117,6 +123,9 @@ impl Ticket {
         outcome.profile = Some(reply.profile);
         outcome.node = Some(reply.node.clone());
         outcome.batch = Some(reply.batch);
+        if let (Some(step), Some(taken)) = (&mut outcome.step, &reply.sequence) {
+            step.number = Some(taken.step);
+        }
         outcome.timings.queue = reply.queue;
         outcome.timings.compute = reply.compute;
     }

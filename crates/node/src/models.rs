@@ -8,7 +8,7 @@ use crate::file::read_model;
 use crate::kept;
 use crate::repository::{self, Loaded, Problem, Repository, Served, Terms};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion};
-use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription};
+use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription, WaitingFor};
 use spinwell_runtime::clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -186,11 +186,11 @@ impl Models {
         }
     }
 
-    /// Serves a model's files as they are now.
+    /// Serves a model's files as they are now. Returns the versions that could not be loaded beside those that were.
     ///
     /// # Errors
     /// Where it has none, none of them can be served, or its `serving.toml` cannot be followed; what is served then stays.
-    pub(crate) fn load(&self, name: &ModelName) -> Result<(), Fault> {
+    pub(crate) fn load(&self, name: &ModelName) -> Result<Vec<IndexEntry>, Fault> {
         let folder = self
             .0
             .folder
@@ -231,10 +231,17 @@ impl Models {
                 ),
             });
         }
+        let left_out = repository.broken.iter().map(|(name, version, problem)| IndexEntry {
+            name: name.clone(),
+            version: *version,
+            is_ready: false,
+            reason: problem.said(),
+        });
+        let left_out = left_out.collect();
         let mut shelf = before.without(name, clock::now());
         shelf.add(repository);
         self.put(shelf);
-        Ok(())
+        Ok(left_out)
     }
 
     /// Serves no version of a model any more, and forgets those that could not be served.
@@ -256,6 +263,26 @@ impl Models {
         Ok(())
     }
 
+    /// How many requests wait for each version: all that are served, and those that are not any more while some do.
+    pub(crate) fn waiting(&self) -> Vec<WaitingFor> {
+        let shelf = self.shelf();
+        let served: Vec<_> = shelf.served.values().cloned().collect();
+        let retired = shelf.retired.iter().map(|(_, loaded)| loaded.clone());
+        let of_sequences: Vec<_> = lock(&self.0.for_sequences).values().filter_map(Weak::upgrade).collect();
+        let (count, mut all) = (served.len(), served);
+        all.extend(retired.chain(of_sequences));
+        let requests = self.0.terms.queue.lens_of(all.iter().map(|loaded| loaded.lane.number()));
+        let mut waiting = BTreeMap::new();
+        for (place, (loaded, requests)) in all.iter().zip(requests).enumerate() {
+            if place < count || requests > 0 {
+                let key = (loaded.description.name.clone(), loaded.description.version);
+                *waiting.entry(key).or_default() += requests;
+            }
+        }
+        let one = |((model, version), requests)| WaitingFor { model, version, requests };
+        waiting.into_iter().map(one).collect()
+    }
+
     /// Lets go of models that were taken off a while ago.
     pub(crate) fn forget_retired(&self) {
         let _changing = lock(&self.0.changing);
@@ -275,13 +302,12 @@ impl Models {
         };
         let mut all: BTreeMap<_, String> =
             on_disk.into_iter().map(|key| (key, "it is not loaded".to_owned())).collect();
-        let said = |problem: &Problem| format!("{}: {}", problem.code, problem.message);
         let troubled = shelf.broken.iter().chain(&shelf.refused);
-        all.extend(troubled.map(|(key, problem)| (key.clone(), said(problem))));
+        all.extend(troubled.map(|(key, problem)| (key.clone(), problem.said())));
         all.extend(shelf.served.keys().map(|key| {
             let refused = shelf.refused.get(key);
-            let what = |problem| {
-                format!("what is on the disk cannot be loaded, what was before is served: {}", said(problem))
+            let what = |problem: &Problem| {
+                format!("what is on the disk cannot be loaded, what was before is served: {}", problem.said())
             };
             (key.clone(), refused.map(what).unwrap_or_default())
         }));

@@ -326,10 +326,10 @@ impl Inner {
     }
 
     /// Changes what is served, and later lets go of what was.
-    fn change_models(
+    fn change_models<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Models) -> Result<(), Fault> + Send + 'static,
-    ) -> LinkFuture<()> {
+        change: impl FnOnce(&Models) -> Result<T, Fault> + Send + 'static,
+    ) -> LinkFuture<T> {
         let (models, later) = (self.models.clone(), self.models.clone());
         let changed = blocking(move || change(&models));
         tokio::spawn(async move {
@@ -473,7 +473,7 @@ impl NodeLink for Node {
         blocking(move || models.index())
     }
 
-    fn load_model(&self, name: ModelName) -> LinkFuture<()> {
+    fn load_model(&self, name: ModelName) -> LinkFuture<Vec<IndexEntry>> {
         self.inner.change_models(move |models| models.load(&name))
     }
 
@@ -486,6 +486,7 @@ impl NodeLink for Node {
         NodeLoad {
             queue_len: self.inner.queue.len(),
             queue_len_max: self.inner.queue.len_max(),
+            waiting: self.inner.models.waiting(),
             batches_executing: self.inner.executing.load(Ordering::Relaxed),
             sequences: SequenceLoad { in_memory: self.inner.sequences.table.count() as u64, copied, expired },
             #[cfg(feature = "gpu")]

@@ -64,6 +64,12 @@ impl<T> Queue<T> {
         self.lock().waiting.len()
     }
 
+    /// How many requests wait in each of these lanes, at one time.
+    pub(crate) fn lens_of(&self, lanes: impl Iterator<Item = usize>) -> Vec<usize> {
+        let state = self.lock();
+        lanes.map(|lane| state.waiting.len_of(lane)).collect()
+    }
+
     /// How many requests may wait.
     pub(crate) fn len_max(&self) -> usize {
         self.len_max

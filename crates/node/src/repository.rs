@@ -59,6 +59,13 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// The reason in the repository's index.
+    pub(crate) fn said(&self) -> String {
+        format!("{}: {}", self.code, self.message)
+    }
+}
+
 /// A model in memory.
 pub(crate) struct Loaded {
     /// What callers may know of it.
@@ -246,7 +253,7 @@ impl Repository {
         let descriptions: Vec<_> = own.models.iter().map(|loaded| loaded.description.clone()).collect();
         let cause = |version| {
             let broken = own.broken.iter().find(|(_, broken, _)| *broken == version);
-            broken.map(|(.., problem)| format!("{}: {}", problem.code, problem.message))
+            broken.map(|(.., problem)| problem.said())
         };
         let (traffic, off) = settings.traffic(name, &descriptions, cause)?;
         own.served.push((name.clone(), Served { settings, windows_max, traffic, off }));

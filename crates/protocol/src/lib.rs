@@ -28,6 +28,7 @@ pub use call::Call;
 pub use catalogue::{Catalogue, Entry, ModelDescription, ModelFacts};
 pub use link::{
     GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad, SequenceLoad,
+    WaitingFor,
 };
 pub use outputs::{OutputName, Outputs, Packing, RequestedOutput};
 pub use parameters::{ParameterValue, Parameters, RequestParameters};

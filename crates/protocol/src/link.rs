@@ -4,7 +4,7 @@
 //! a cluster a connection does. What crosses it is already checked, so a node may trust shapes and names.
 
 use crate::{Catalogue, ModelDescription, Outputs, Predictions, SequenceCall, SequenceReply};
-use crate::{StateAnswer, StateRequest};
+use crate::{StateAnswer, StateRequest, quoted};
 use spinwell_core::{
     BatchShare, Code, Fault, Micros, ModelName, ModelVersion, NodeId, NumericProfile, Priority, SequenceKey,
     Series, TenantId,
@@ -35,8 +35,9 @@ pub trait NodeLink: Send + Sync + 'static {
     fn index(&self) -> LinkFuture<Vec<IndexEntry>>;
 
     /// Serves a model's files as they are now: new and changed versions are tried out first and take the place of what is
-    /// served in one step; requests under way keep the version that they began with.
-    fn load_model(&self, name: ModelName) -> LinkFuture<()>;
+    /// served in one step; requests under way keep the version that they began with. Comes with the versions that could not
+    /// be loaded, beside those that are served now.
+    fn load_model(&self, name: ModelName) -> LinkFuture<Vec<IndexEntry>>;
 
     /// Serves no version of a model any more, after the requests under way.
     fn unload_model(&self, name: ModelName) -> LinkFuture<()>;
@@ -66,11 +67,22 @@ impl IndexEntry {
     }
 }
 
-/// Checks the name of a parameter of a load or unload.
+/// Checks a parameter of a load or unload, from either wire. `untrue` gives its value as text, where that is neither true
+/// nor false; it is asked only where that matters, as a value may be a whole file.
 ///
 /// # Errors
 /// [`Code::NotOffered`] where it brings a model's files or configuration along: models come from the models folder.
-pub(crate) fn checked_repository_parameter(name: &str) -> Result<(), Fault> {
+/// [`Code::RequestInvalid`] where it has to be true or false and is not.
+pub(crate) fn checked_repository_parameter(
+    name: &str,
+    untrue: impl FnOnce() -> Option<String>,
+) -> Result<(), Fault> {
+    if name == "unload_dependents"
+        && let Some(value) = untrue()
+    {
+        let message = format!("parameter {name} must be true or false, it is {}", quoted(&value));
+        return Err(Fault::new(Code::RequestInvalid, message));
+    }
     if name == "config" || name.starts_with("file:") {
         let message =
             "a model is loaded from the models folder; put its file there instead of sending it along";
@@ -128,12 +140,25 @@ pub struct NodeLoad {
     pub queue_len: usize,
     /// Requests that may wait at most.
     pub queue_len_max: usize,
+    /// The requests waiting by the version that they wait for; of every version that is served.
+    pub waiting: Vec<WaitingFor>,
     /// Batches in the engine right now.
     pub batches_executing: usize,
     /// The sequences that the node keeps.
     pub sequences: SequenceLoad,
     /// The graphics cards whose driver tells; none elsewhere.
     pub gpus: Vec<GpuLoad>,
+}
+
+/// Requests that wait for a version of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingFor {
+    /// The model.
+    pub model: ModelName,
+    /// The version.
+    pub version: ModelVersion,
+    /// How many.
+    pub requests: usize,
 }
 
 /// The sequences of a node.

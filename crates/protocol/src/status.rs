@@ -27,6 +27,7 @@ pub const fn http(code: Code) -> u16 {
         | Code::SequenceUnknown
         | Code::ForecastUnknown => 404,
         Code::MethodNotAllowed => 405,
+        Code::BodyTimeout => 408,
         Code::SequenceStep | Code::SequenceExists | Code::SequenceModel | Code::ObservationContradicts => 409,
         Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
@@ -34,16 +35,10 @@ pub const fn http(code: Code) -> u16 {
         Code::QueueFull | Code::Stopping | Code::LogFailed | Code::DatabaseFailed => 503,
         Code::DeadlineExceeded => 504,
         Code::Unreachable => 502,
-        // The model is there and cannot answer before its operator acts.
-        Code::FileForeign
-        | Code::FileTruncated
-        | Code::FileCorrupt
-        | Code::FileFromTheFuture
-        | Code::TaskMismatch
-        | Code::ConfigInvalid
-        | Code::Io => 503,
         other => match other.blame() {
             Blame::Client => 400,
+            // A model whose file is broken among them: 503 would say that waiting helps, and many clients send the same
+            // again on it by themselves.
             Blame::Service | Blame::Operator => 500,
         },
     }
@@ -65,17 +60,18 @@ pub const fn grpc(code: Code) -> tonic::Code {
         Code::PathNotFound | Code::MethodNotAllowed | Code::NotOffered => tonic::Code::Unimplemented,
         // As the gRPC library itself refuses a message over the limit.
         Code::BodyTooLarge => tonic::Code::OutOfRange,
-        Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
+        Code::DeadlineExceeded | Code::BodyTimeout => tonic::Code::DeadlineExceeded,
         Code::QueueFull | Code::Stopping | Code::LogFailed | Code::DatabaseFailed | Code::Unreachable => {
             tonic::Code::Unavailable
         }
+        // gRPC's word for what must not be tried again before somebody has mended it.
         Code::FileForeign
         | Code::FileTruncated
         | Code::FileCorrupt
         | Code::FileFromTheFuture
         | Code::TaskMismatch
         | Code::ConfigInvalid
-        | Code::Io => tonic::Code::Unavailable,
+        | Code::Io => tonic::Code::FailedPrecondition,
         other => match other.blame() {
             Blame::Client => tonic::Code::InvalidArgument,
             Blame::Service | Blame::Operator => tonic::Code::Internal,
@@ -112,7 +108,7 @@ pub fn error_json(fault: &Fault) -> Vec<u8> {
 pub fn retry_after_seconds(fault: &Fault) -> Option<u64> {
     match fault.retry_after_hint() {
         Some(wait) => Some(wait.0.div_ceil(1000).max(1)),
-        None => (http(fault.code()) == 503 && fault.code().retryable()).then_some(1),
+        None => (http(fault.code()) == 503).then_some(1),
     }
 }
 
@@ -170,6 +166,14 @@ mod tests {
                 Blame::Service | Blame::Operator => assert!((500..600).contains(&status), "{code}: {status}"),
             }
             assert_ne!(grpc(code), tonic::Code::Ok, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_status_that_says_try_later_is_of_a_code_that_says_so_too() {
+        for &code in Code::ALL {
+            let says_later = http(code) == 503 || grpc(code) == tonic::Code::Unavailable;
+            assert!(!says_later || code.retryable(), "{code}: {} {:?}", http(code), grpc(code));
         }
     }
 

@@ -197,24 +197,33 @@ fn the_index_says_why_a_file_is_not_loaded_and_what_answers_instead() {
     fs::create_dir_all(&bad).unwrap();
     fs::write(bad.join("model.spinwell"), "this is no model").unwrap();
     check("bad", "UNAVAILABLE", &["it is not loaded"]);
-    assert_eq!((load("bad").status, load("bad").code().as_str()), (503, "SPW-FILE-FOREIGN"));
+    assert_eq!((load("bad").status, load("bad").code().as_str()), (500, "SPW-FILE-FOREIGN"));
     check("bad", "UNAVAILABLE", &["SPW-FILE-FOREIGN", "not a Spinwell model file"]);
     // A pipe that nobody writes to keeps nobody waiting.
     fs::remove_file(bad.join("model.spinwell")).unwrap();
     let made = std::process::Command::new("mkfifo").arg(bad.join("model.spinwell")).status().unwrap();
     assert!(made.success());
-    assert_eq!((load("bad").status, load("bad").code().as_str()), (503, "SPW-IO"));
+    assert_eq!((load("bad").status, load("bad").code().as_str()), (500, "SPW-IO"));
     check("bad", "UNAVAILABLE", &["SPW-IO", "no regular file"]);
     check("wave", "READY", &[]);
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-    assert_eq!((load("wave").status, load("wave").code().as_str()), (503, "SPW-FILE-TRUNCATED"));
+    assert_eq!((load("wave").status, load("wave").code().as_str()), (500, "SPW-FILE-TRUNCATED"));
     check("wave", "READY", &["what was before is served", "SPW-FILE-TRUNCATED"]);
     over_json(&server, &window(ROWS, 0.5));
     fs::write(&file, &whole).unwrap();
     fs::write(folder.path().join("wave/serving.toml"), "nonsense = 1\n").unwrap();
-    assert_eq!(load("wave").status, 503);
+    assert_eq!(load("wave").status, 500);
     check("wave", "READY", &["what was before is served", "SPW-CONFIG-INVALID"]);
     fs::remove_file(folder.path().join("wave/serving.toml")).unwrap();
-    assert_eq!(load("wave").status, 200);
+    let loaded = load("wave");
+    assert_eq!((loaded.status, &loaded.json()["not_loaded"]), (200, &json!([])));
     check("wave", "READY", &[]);
+    // A newer version that is broken, beside one that is good.
+    fs::create_dir_all(folder.path().join("wave/2")).unwrap();
+    fs::write(folder.path().join("wave/2/model.spinwell"), &whole[..whole.len() / 2]).unwrap();
+    let loaded = load("wave");
+    let left_out = loaded.json()["not_loaded"].clone();
+    assert_eq!((loaded.status, &left_out[0]["version"]), (200, &json!("2")), "{left_out}");
+    assert!(left_out[0]["reason"].as_str().unwrap().starts_with("SPW-FILE-TRUNCATED"), "{left_out}");
+    over_json(&server, &window(ROWS, 0.5));
 }

@@ -560,4 +560,27 @@ fn print_config_shows_values_and_sources() {
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line:?} is missing in\n{text}");
     }
+    let output = support::spinwell()
+        .args(["serve", "--print-config", "--json", "--grpc", "127.0.0.1:9"])
+        .env("SPINWELL_NODE_ID", "n7")
+        .env("SPINWELL_LIMITS_DEADLINE_MS", "250")
+        .env("SPINWELL_LIMITS_ROW_MAX", "9")
+        .output()
+        .unwrap();
+    let warned = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        warned.contains("SPINWELL_LIMITS_ROW_MAX sets no key; did you mean SPINWELL_LIMITS_ROWS_MAX?"),
+        "{warned}"
+    );
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (key, value, source) in [
+        ("grpc.address", json!("127.0.0.1:9"), "command line --grpc"),
+        ("node.id", json!("n7"), "environment SPINWELL_NODE_ID"),
+        ("limits.deadline_ms", json!(250), "environment SPINWELL_LIMITS_DEADLINE_MS"),
+        ("insecure", json!(false), "default"),
+    ] {
+        assert_eq!(all[key], json!({"value": value, "source": source}), "{key}");
+    }
+    let alone = support::run(&["serve", "--json"]);
+    assert_eq!(alone.status.code(), Some(2), "--json says how something is printed");
 }

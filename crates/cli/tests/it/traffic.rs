@@ -100,7 +100,7 @@ fn traffic_is_split_by_name_and_follows_the_file_when_the_model_is_loaded_again(
     ] {
         serving(folder.path(), "wave", wrong);
         let refused = load(&server, "wave");
-        assert_eq!(refused.status, 503, "{}", refused.text());
+        assert_eq!(refused.status, 500, "{}", refused.text());
         assert!(
             refused.text().contains("SPW-CONFIG-INVALID") && refused.text().contains(said),
             "{}",
@@ -141,7 +141,7 @@ fn a_part_that_cannot_be_served_is_off_and_the_default_answers() {
         assert!(entry("2")["reason"].as_str().unwrap().starts_with("SPW-FILE-CORRUPT"), "{index}");
         // Whoever has it loaded is told the same, and nothing changes.
         let refused = load(&server, "wave");
-        assert_eq!((refused.status, refused.code().as_str()), (503, "SPW-CONFIG-INVALID"));
+        assert_eq!((refused.status, refused.code().as_str()), (500, "SPW-CONFIG-INVALID"));
         assert!(refused.text().contains("SPW-FILE-CORRUPT"), "{}", refused.text());
         assert_eq!(versions(&server, ids()), ["1"; 5]);
         std::fs::write(&second, &whole).unwrap();

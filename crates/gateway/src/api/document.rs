@@ -217,15 +217,14 @@ fn by_status(operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
 fn failure(status: u16, codes: &[Code]) -> Value {
     let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
     let fault = Fault::new(codes[0], "what was wrong and what would be right");
-    let fault = if codes[0].retryable() { fault.retry_after(Millis(250)) } else { fault };
+    let fault = if status == 503 { fault.retry_after(Millis(250)) } else { fault };
     let example: Value = serde_json::from_slice(&status::error_json(&fault)).unwrap_or_default();
     let mut failure = json!({
         "description": names.join(", "),
         "content": {"application/json": {"schema": Schema::named("Error").into_json(), "example": example}},
         "x-codes": names,
     });
-    let retries = codes.iter().any(|code| status == 503 && code.retryable());
-    if retries {
+    if status == 503 {
         let about = "Seconds after which to try again, where that is worth it.";
         let header = Header { name: "Retry-After", about, schema: Schema::whole(1, "") };
         failure["headers"] = Value::Object(Map::from_iter([header_json(header)]));

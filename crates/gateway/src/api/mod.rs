@@ -18,6 +18,7 @@ pub(crate) use schema::Schema;
 use axum::Router;
 use axum::body::Bytes;
 use axum::handler::Handler;
+use axum::http::HeaderMap;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use serde_json::Value;
 use spinwell_core::Code;
@@ -100,13 +101,14 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let made: Arc<OnceLock<Bytes>> = Arc::default();
-    let answer = async move || {
+    let answer = async move |headers: HeaderMap| {
         let text = made.get_or_init(|| document(plane, &addresses).to_string().into());
-        crate::http::json_text(text.clone())
+        crate::http::negotiated(text.clone(), &headers)
     };
     let schema = Schema::map(Schema::any(""), "An OpenAPI 3.1 document.");
     let operation = Operation::new("openapi", "This document")
         .about("What both planes offer over HTTP, made from the routes themselves.")
+        .compresses()
         .gives(Content::json(schema, serde_json::json!({"openapi": "3.1.0"})));
     Route::get(DOCUMENT_PATH, answer, operation)
 }
@@ -168,7 +170,7 @@ impl Operation {
     /// A body that may be sent.
     pub(crate) fn may_take(mut self, content: Content) -> Self {
         self.takes.push(content);
-        self.fails(&[Code::BodyTooLarge, Code::FramingInvalid, Code::QueueFull])
+        self.fails(&[Code::BodyTooLarge, Code::BodyTimeout, Code::FramingInvalid, Code::QueueFull])
     }
 
     /// A body that must be sent.

@@ -281,7 +281,19 @@ fn of_repository() -> Named {
             "Let pass, but for `config` and `file:..`: models come from the models folder.",
         ),
     );
-    vec![("RepositoryIndexRequest", asked), ("RepositoryEntry", entry), ("RepositoryRequest", change)]
+    let loaded = Schema::object("What became of a load.").field(
+        "not_loaded",
+        Schema::list(
+            Schema::named("RepositoryEntry"),
+            "Versions that could not be loaded, beside those that are served now.",
+        ),
+    );
+    vec![
+        ("RepositoryIndexRequest", asked),
+        ("RepositoryEntry", entry),
+        ("RepositoryRequest", change),
+        ("RepositoryLoaded", loaded),
+    ]
 }
 
 fn of_predictions() -> Named {

@@ -10,14 +10,15 @@ use crate::Gateway;
 use crate::record::Ticket;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
-use spinwell_core::{Code, Protocol};
-use spinwell_protocol::status;
+use spinwell_core::{Code, Fault, Protocol};
+use spinwell_protocol::{quoted, status};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
+use tonic::Status;
 use tower_service::Service;
 
 /// The path of the method that predicts once.
@@ -67,7 +68,7 @@ fn is_compressed(headers: &HeaderMap) -> bool {
 
 fn too_slow(patience: Duration) -> Response<tonic::body::Body> {
     let message = format!("the call was not complete within {} ms", patience.as_millis());
-    tonic::Status::deadline_exceeded(message).into_http()
+    Status::deadline_exceeded(message).into_http()
 }
 
 impl<S, B> Service<Request<B>> for GrpcEdge<S>
@@ -98,7 +99,10 @@ where
             false => Ok(()),
         };
         let share = Arc::new(Mutex::new(share));
-        let is_stream = request.uri().path() == STREAM_PATH;
+        let path = request.uri().path();
+        let is_stream = path == STREAM_PATH;
+        // For the caller of a method that does not exist.
+        let path = quoted(path);
         if is_stream {
             request.extensions_mut().insert(share.clone());
         }
@@ -116,6 +120,10 @@ where
             };
             // The message is decoded and answered: what it held is free.
             drop(share);
+            if is_no_method(&response) {
+                let message = format!("there is no method {path} here");
+                response = status::to_grpc(&Fault::new(Code::PathNotFound, message)).into_http();
+            }
             let code = code_of(&mut response);
             if let Some(ticket) = lent.and_then(|lent| lent.take()) {
                 ticket.close_failed(code.unwrap_or(Code::Internal));
@@ -123,6 +131,13 @@ where
             Ok(response)
         })
     }
+}
+
+/// Whether the library knew no such method: it says so without a word, unlike of all else that it does not offer.
+fn is_no_method(response: &Response<tonic::body::Body>) -> bool {
+    let headers = response.headers();
+    let is_unimplemented = headers.get(Status::GRPC_STATUS).is_some_and(|status| status == "12");
+    is_unimplemented && !headers.contains_key(Status::GRPC_MESSAGE)
 }
 
 /// The code of a status that is not OK. Where the library made the status, our code is added to it.

@@ -79,7 +79,7 @@ impl Patience {
         let until = self.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit.into())));
         ready!(until.as_mut().poll(context));
         let message = format!("the rest of a message did not arrive within {limit}");
-        Poll::Ready(Fault::new(Code::FramingInvalid, message))
+        Poll::Ready(Fault::new(Code::BodyTimeout, message))
     }
 }
 

@@ -268,11 +268,15 @@ impl GrpcInferenceService for Service {
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
         let RepositoryModelLoadRequest { model_name, parameters, .. } = request.into_inner();
         let loaded = async {
-            grpc::checked_repository_parameters(parameters.keys())?;
+            grpc::checked_repository_parameters(&parameters)?;
             self.gateway.load_model(&model_name).await
         };
-        loaded.await.map_err(|fault| status::to_grpc(&fault))?;
-        Ok(Response::new(RepositoryModelLoadResponse {}))
+        let left_out = loaded.await.map_err(|fault| status::to_grpc(&fault))?;
+        let mut response = Response::new(RepositoryModelLoadResponse {});
+        if let Some(versions) = grpc::not_loaded(&left_out) {
+            response.metadata_mut().insert(grpc::NOT_LOADED_KEY, versions);
+        }
+        Ok(response)
     }
 
     async fn repository_model_unload(
@@ -281,7 +285,7 @@ impl GrpcInferenceService for Service {
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
         let RepositoryModelUnloadRequest { model_name, parameters, .. } = request.into_inner();
         let unloaded = async {
-            grpc::checked_repository_parameters(parameters.keys())?;
+            grpc::checked_repository_parameters(&parameters)?;
             self.gateway.unload_model(&model_name).await
         };
         unloaded.await.map_err(|fault| status::to_grpc(&fault))?;

@@ -6,12 +6,13 @@ use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
 use spinwell_core::{Code, ResultClass};
+use spinwell_protocol::grpc::NOT_LOADED_KEY;
 use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
 use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
 use spinwell_protocol::grpc::wire::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use spinwell_protocol::grpc::wire::{
     InferParameter, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelMetadataRequest,
-    ModelReadyRequest,
+    ModelReadyRequest, RepositoryModelLoadRequest,
 };
 use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRY_AFTER_KEY, GRPC_RETRYABLE_KEY};
 use spinwell_runtime::health::Phase;
@@ -47,6 +48,22 @@ async fn a_prediction_is_answered_raw_and_recorded() {
     assert_eq!(answer.raw_output_contents[0], wanted);
     assert_eq!(answer.model_version, "1");
     assert_eq!(outcomes.results(), [ResultClass::Answered]);
+}
+
+#[tokio::test]
+async fn a_load_names_the_versions_that_it_left_out() {
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    for (model, wanted) in [("taxi", None), ("pump", Some("2"))] {
+        let request = RepositoryModelLoadRequest { model_name: model.into(), ..Default::default() };
+        let answer = client.repository_model_load(request).await.unwrap();
+        let said = answer.metadata().get(NOT_LOADED_KEY).map(|value| value.to_str().unwrap());
+        assert_eq!(said, wanted, "{model}");
+    }
+    let request = RepositoryModelLoadRequest { model_name: "broken".into(), ..Default::default() };
+    let refused = client.repository_model_load(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused:?}");
+    assert_eq!(refused.metadata().get(GRPC_CODE_KEY).unwrap(), Code::FileCorrupt.as_str());
 }
 
 #[tokio::test]
@@ -205,6 +222,31 @@ async fn a_message_that_never_comes_does_not_hold_its_stream() {
     assert_eq!(outcomes.results(), [ResultClass::Failed(Code::DeadlineExceeded)]);
 }
 
+#[tokio::test]
+async fn a_method_that_does_not_exist_is_refused_with_our_code_and_its_name() {
+    let (gateway, outcomes) = example::gateway(Mood::Answers);
+    let methods = [
+        "/inference.GRPCInferenceService/ModelGuess",
+        "/other.Service/ModelInfer",
+        "/grpc.health.v1.Health/List",
+    ];
+    for path in methods {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("content-type", "application/grpc")
+            .body(Body::empty())
+            .unwrap();
+        let response = service(gateway.clone()).oneshot(request).await.unwrap();
+        let refused = tonic::Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(refused.code(), tonic::Code::Unimplemented, "{path}");
+        assert!(refused.message().contains(path), "{refused:?}");
+        assert_eq!(refused.metadata().get(GRPC_CODE_KEY).unwrap(), "SPW-PATH-NOT-FOUND");
+        assert_eq!(refused.metadata().get(GRPC_RETRYABLE_KEY).unwrap(), "false");
+    }
+    assert!(outcomes.take().is_empty(), "nobody asked for a prediction");
+}
+
 #[tokio::test(start_paused = true)]
 async fn half_a_message_does_not_hold_a_stream_and_a_silent_stream_may_wait() {
     use futures::StreamExt;
@@ -226,8 +268,8 @@ async fn half_a_message_does_not_hold_a_stream_and_a_silent_stream_may_wait() {
             tokio::time::timeout(std::time::Duration::from_secs(86_400), response.into_body().collect());
         let trailers = whole.await.ok().map(|body| body.unwrap().trailers().cloned().unwrap());
         let code = trailers.map(|trailers| trailers[GRPC_CODE_KEY].clone());
-        assert_eq!(code.as_ref().map(|code| code.to_str().unwrap()), ends.then_some("SPW-FRAMING-INVALID"));
-        let broken = ends.then_some(ResultClass::Failed(Code::FramingInvalid));
+        assert_eq!(code.as_ref().map(|code| code.to_str().unwrap()), ends.then_some("SPW-BODY-TIMEOUT"));
+        let broken = ends.then_some(ResultClass::Failed(Code::BodyTimeout));
         let wanted: Vec<_> = std::iter::once(ResultClass::Answered).chain(broken).collect();
         assert_eq!(outcomes.results(), wanted);
     }

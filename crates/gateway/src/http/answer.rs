@@ -1,10 +1,10 @@
 //! Answers. Whatever is not a 200 carries our error JSON, unknown paths and wrong methods included.
 
 use super::coding::Coding;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::{StateAnswer, rest, status};
@@ -17,12 +17,7 @@ static SEQUENCE_STEP: HeaderName = HeaderName::from_static("spinwell-sequence-st
 
 /// A 200 with a JSON document.
 pub(crate) fn json_response(document: &serde_json::Value) -> Response {
-    json_text(document.to_string())
-}
-
-/// A 200 with a JSON document that is text already.
-pub(crate) fn json_text(document: impl Into<Body>) -> Response {
-    with_body(document, JSON.clone())
+    with_body(document.to_string(), JSON.clone())
 }
 
 /// A 200 with nothing in it.
@@ -49,8 +44,17 @@ pub(super) fn inference_response(encoded: rest::Encoded, coding: Option<Coding>)
     response
 }
 
+/// A 200 with a JSON document that is text already and that anybody may keep, compressed as the request's headers say.
+pub(crate) fn negotiated(document: impl Into<Bytes>, headers: &HeaderMap) -> Response {
+    let mut response = compressed_response(document, Coding::for_answer(headers));
+    // Also where it is not compressed: who keeps it must not hand it to a caller who takes another coding, or none.
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    response
+}
+
 /// A 200 with a JSON document, compressed as the caller takes it where that is worth it.
-pub(super) fn compressed_response(document: Vec<u8>, coding: Option<Coding>) -> Response {
+pub(super) fn compressed_response(document: impl Into<Bytes>, coding: Option<Coding>) -> Response {
+    let document = document.into();
     let Some(coding) = coding else { return with_body(document, JSON.clone()) };
     let mut response = match coding.make(&document) {
         None => with_body(document, JSON.clone()),
@@ -72,7 +76,7 @@ pub(crate) fn fault_response(fault: &Fault) -> Response {
     if let Some(seconds) = status::retry_after_seconds(fault) {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
-    if fault.code() == Code::BodyTooLarge {
+    if matches!(fault.code(), Code::BodyTooLarge | Code::BodyTimeout) {
         // The rest of the body is not read, so the connection cannot be used again.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

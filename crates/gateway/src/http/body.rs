@@ -24,7 +24,7 @@ pub(super) async fn read(body: Body, limits: &Limits, share: &mut Share) -> Resu
     }
     timeout(limits.body_timeout.into(), collect(body, limits.body_bytes, share)).await.unwrap_or_else(|_| {
         let message = format!("the body did not arrive within {}", limits.body_timeout);
-        Err(Fault::new(Code::FramingInvalid, message))
+        Err(Fault::new(Code::BodyTimeout, message))
     })
 }
 

@@ -11,7 +11,7 @@ mod routes;
 mod states;
 mod target;
 
-pub(crate) use answer::{fault_response, json_response, json_text, method_not_allowed, path_not_found};
+pub(crate) use answer::{fault_response, json_response, method_not_allowed, negotiated, path_not_found};
 pub(crate) use routes::routes;
 
 use crate::{Gateway, VERSION, api};

@@ -1,13 +1,13 @@
 //! The models folder and past outcomes, in the protocol's terms.
 
-use super::answer::{coded_fault_response, empty_response, fault_response, json_response};
+use super::answer::{coded_fault_response, empty_response, fault_response, json_response, negotiated};
 use super::body::read_whole;
 use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
-use spinwell_core::Fault;
 use spinwell_protocol::rest;
 
 /// `POST /v2/repository/index`.
@@ -32,7 +32,10 @@ pub(super) async fn load(State(gateway): State<Gateway>, target: Target, request
         rest::read_repository_request(&read_whole(request, &gateway).await?.0)?;
         gateway.load_model(&target.model).await
     };
-    done(loaded.await, has_unknown_coding)
+    match loaded.await {
+        Ok(left_out) => json_response(&rest::loaded(&left_out)),
+        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
+    }
 }
 
 /// `POST /v2/repository/models/{model}/unload`.
@@ -42,21 +45,21 @@ pub(super) async fn unload(State(gateway): State<Gateway>, target: Target, reque
         rest::read_repository_request(&read_whole(request, &gateway).await?.0)?;
         gateway.unload_model(&target.model).await
     };
-    done(unloaded.await, has_unknown_coding)
-}
-
-/// `GET /v2/models[/{model}[/versions/{version}]]/stats`.
-pub(super) async fn statistics(State(gateway): State<Gateway>, target: Target) -> Response {
-    match gateway.statistics(Some(&target.model), target.version.as_deref()) {
-        Ok(all) => json_response(&rest::statistics(&all)),
-        Err(fault) => fault_response(&fault),
+    match unloaded.await {
+        // As the protocol has it.
+        Ok(()) => empty_response(),
+        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
     }
 }
 
-/// An empty answer, as the protocol has it.
-fn done(result: Result<(), Fault>, has_unknown_coding: bool) -> Response {
-    match result {
-        Ok(()) => empty_response(),
-        Err(fault) => coded_fault_response(&fault, has_unknown_coding),
+/// `GET /v2/models[/{model}[/versions/{version}]]/stats`.
+pub(super) async fn statistics(
+    State(gateway): State<Gateway>,
+    target: Target,
+    headers: HeaderMap,
+) -> Response {
+    match gateway.statistics(Some(&target.model), target.version.as_deref()) {
+        Ok(all) => negotiated(rest::statistics(&all).to_string(), &headers),
+        Err(fault) => fault_response(&fault),
     }
 }

@@ -157,6 +157,7 @@ fn statistics_operation(id: &'static str, summary: &'static str) -> Operation {
     }]});
     Operation::new(id, summary)
         .about("Since the server started: requests by part of their way, windows, and batches by size.")
+        .compresses()
         .gives(Content::json(Schema::named("Statistics"), example))
         .fails(FINDING)
 }
@@ -281,9 +282,13 @@ fn change_operation(id: &'static str, summary: &'static str) -> Operation {
 }
 
 fn load_operation() -> Operation {
+    let reason = "SPW-FILE-CORRUPT: the model file is damaged: the contents do not match the checksum";
+    let entry = json!({"name": "taxi", "version": "8", "state": "UNAVAILABLE", "reason": reason});
     change_operation("repositoryModelLoad", "Serve a model's files as they are now").about(
-        "New and changed versions are tried out first and take the place of what is served in one step.",
+        "New and changed versions are tried out first and take the place of what is served in one step. A version that cannot \
+         be loaded is left out where others can be, and the answer names it.",
     )
+    .gives(Content::json(Schema::named("RepositoryLoaded"), json!({"not_loaded": [entry]})))
 }
 
 fn unload_operation() -> Operation {

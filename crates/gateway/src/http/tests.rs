@@ -72,6 +72,25 @@ async fn a_prediction_is_answered_and_recorded() {
 }
 
 #[tokio::test]
+async fn a_step_of_a_sequence_is_recorded_as_one() {
+    let step = async |mood: Mood, parameters: Value| {
+        let (router, outcomes) = server(mood);
+        let mut body = good();
+        body["parameters"] = parameters;
+        send(&router, request("POST", INFER, body.to_string())).await;
+        let [outcome] = outcomes.take().try_into().unwrap();
+        outcome.step.map(|step| (step.id.to_string(), step.number))
+    };
+    let (named, unnamed) = (json!({"sequence_id": 7, "sequence_step": 3}), json!({"sequence_id": "s"}));
+    assert_eq!(step(Mood::Answers, json!({})).await, None);
+    assert_eq!(step(Mood::Answers, named.clone()).await, Some(("7".to_owned(), Some(3))));
+    assert_eq!(step(Mood::Answers, unnamed.clone()).await, Some(("s".to_owned(), Some(1))));
+    // What was refused has the number that its caller gave it.
+    assert_eq!(step(Mood::IsFull, named).await, Some(("7".to_owned(), Some(3))));
+    assert_eq!(step(Mood::IsFull, unnamed).await, Some(("s".to_owned(), None)));
+}
+
+#[tokio::test]
 async fn a_model_that_its_own_file_keeps_from_answering_says_so_everywhere() {
     let (router, outcomes) = server(Mood::Answers);
     let calls = [
@@ -86,7 +105,7 @@ async fn a_model_that_its_own_file_keeps_from_answering_says_so_everywhere() {
     for (method, path, body) in calls {
         // `send` holds each answer against the document, which is made of the same table of errors.
         let answer = send(&router, request(method, path, body.to_string())).await;
-        assert_eq!((answer.status, answer.code().as_str()), (503, "SPW-CONFIG-INVALID"), "{path}");
+        assert_eq!((answer.status, answer.code().as_str()), (500, "SPW-CONFIG-INVALID"), "{path}");
         let message = answer.json()["error"].as_str().unwrap().to_owned();
         assert!(message.contains("serving.toml"), "{message}");
     }
@@ -142,6 +161,31 @@ async fn compressed_bodies_are_undone_and_answers_compressed_where_asked() {
 }
 
 #[tokio::test]
+async fn documents_that_are_large_are_compressed_where_asked() {
+    let (router, _) = server(Mood::Answers);
+    for path in ["/openapi.json", "/v2/models/stats"] {
+        let plain = send(&router, request("GET", path, "")).await;
+        assert!(plain.bytes.len() > 1024, "{path}");
+        assert!(!plain.headers.contains_key("content-encoding"), "{path}");
+        assert_eq!(plain.headers["vary"], "accept-encoding", "{path}");
+        for name in ["gzip", "deflate"] {
+            let mut asking = request("GET", path, "");
+            asking.headers_mut().insert("accept-encoding", name.parse().unwrap());
+            let answer = send(&router, asking).await;
+            assert_eq!(answer.status, 200, "{path}");
+            assert_eq!(answer.headers["content-encoding"], name, "{path}");
+            assert!(answer.bytes.len() < plain.bytes.len() / 2, "{path}");
+            let mut undone = Vec::new();
+            match name {
+                "gzip" => GzDecoder::new(&answer.bytes[..]).read_to_end(&mut undone).unwrap(),
+                _ => ZlibDecoder::new(&answer.bytes[..]).read_to_end(&mut undone).unwrap(),
+            };
+            assert_eq!(undone, plain.bytes, "{path} {name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_body_may_be_compressed_in_a_known_way() {
     let (router, _) = server(Mood::Answers);
     let state = "/v1/models/taxi/sequences/s/state";
@@ -165,6 +209,36 @@ async fn every_body_may_be_compressed_in_a_known_way() {
         let refused = send(&router, unknown).await;
         assert_eq!((refused.status, refused.code()), (415, "SPW-NOT-OFFERED".to_owned()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_load_names_the_versions_that_it_left_out() {
+    let (router, _) = server(Mood::Answers);
+    let load = async |model: &str| {
+        let path = format!("/v2/repository/models/{model}/load");
+        let answer = send(&router, request("POST", &path, "")).await;
+        (answer.status, answer.json()["not_loaded"].clone())
+    };
+    assert_eq!(load("taxi").await, (200, json!([])));
+    let reason = "SPW-FILE-CORRUPT: the model file is damaged";
+    let left_out = json!([{"name": "pump", "version": "2", "state": "UNAVAILABLE", "reason": reason}]);
+    assert_eq!(load("pump").await, (200, left_out));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_in_time_may_be_sent_again() {
+    use futures::StreamExt;
+    let (router, outcomes) = server(Mood::Answers);
+    let begun = r#"{"inputs":"#;
+    for path in [INFER, PREDICTIONS, "/v2/repository/models/taxi/load", "/v1/models/taxi/observations"] {
+        let sent = futures::stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from(begun))]);
+        let body = Body::from_stream(sent.chain(futures::stream::pending()));
+        let refused = send(&router, request("POST", path, body)).await;
+        assert_eq!((refused.status, refused.code()), (408, "SPW-BODY-TIMEOUT".to_owned()), "{path}");
+        assert_eq!(refused.json()["retryable"], true);
+        assert_eq!(refused.headers["connection"], "close", "{path}");
+    }
+    assert_eq!(outcomes.results()[0], ResultClass::Failed(Code::BodyTimeout));
 }
 
 /// A request whose answer is worth compressing.
@@ -382,7 +456,7 @@ async fn every_path_answers() {
         ("GET", "/v2/models/none/ready", 404, "SPW-MODEL-NOT-FOUND"),
         ("GET", "/v2/models/taxi/versions/9", 404, "SPW-VERSION-NOT-FOUND"),
         ("GET", "/v2/models/taxi/versions/new/config", 404, "SPW-VERSION-NOT-FOUND"),
-        ("GET", "/v2/models/broken/ready", 503, "SPW-FILE-CORRUPT"),
+        ("GET", "/v2/models/broken/ready", 500, "SPW-FILE-CORRUPT"),
         ("GET", "/v2/models/%ff%fe", 404, "SPW-PATH-NOT-FOUND"),
         ("GET", "/v2/nothing-here", 404, "SPW-PATH-NOT-FOUND"),
         ("GET", "/", 404, "SPW-PATH-NOT-FOUND"),
@@ -424,7 +498,7 @@ async fn bad_requests_are_refused_and_each_leaves_one_outcome() {
             404,
             Code::VersionNotFound,
         ),
-        ("broken", request("POST", "/v2/models/broken/infer", good().to_string()), 503, Code::FileCorrupt),
+        ("broken", request("POST", "/v2/models/broken/infer", good().to_string()), 500, Code::FileCorrupt),
         ("declared too long", request("POST", INFER, vec![b' '; 4097]), 413, Code::BodyTooLarge),
         (
             "window",

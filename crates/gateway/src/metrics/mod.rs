@@ -32,7 +32,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use readers::ReaderFamilies;
 use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
-use spinwell_protocol::{Catalogue, NodeLoad};
+use spinwell_protocol::{Catalogue, NodeLoad, WaitingFor};
 use split::SplitFigures;
 use std::collections::HashMap;
 use std::fmt;
@@ -72,6 +72,7 @@ pub struct Metrics {
     models: RwLock<HashMap<ModelName, Arc<ModelSeries>>>,
     statistics: Arc<Statistics>,
     loaded: Gauge,
+    pending: Family<VersionLabels, Gauge>,
     queue_len: Gauge,
     queue_len_max: Gauge,
     batches_executing: Gauge,
@@ -112,6 +113,12 @@ impl Metrics {
         let readers = ReaderFamilies::register(&mut registry);
         let statistics = Arc::new(Statistics::default());
         registry.register_collector(Box::new(TritonAliases(statistics.clone())));
+        let pending = Family::<VersionLabels, Gauge>::default();
+        registry.register(
+            "nv_inference_pending_request_count",
+            "Requests waiting for an executor, by the version that they wait for",
+            pending.clone(),
+        );
         let gauge = |registry: &mut Registry, name: &str, help: &str| {
             let gauge = Gauge::<i64>::default();
             registry.register(name, help, gauge.clone());
@@ -151,6 +158,7 @@ impl Metrics {
             live: LiveFigures::register(&mut registry),
             splits: SplitFigures::register(&mut registry),
             registry,
+            pending,
             requests,
             refusals,
             batch_calls,
@@ -197,6 +205,12 @@ impl Metrics {
         self.queue_len.set(whole(load.queue_len));
         self.queue_len_max.set(whole(load.queue_len_max));
         self.batches_executing.set(whole(load.batches_executing));
+        // A version that is gone must not show what last waited for it.
+        self.pending.clear();
+        for WaitingFor { model, version, requests } in &load.waiting {
+            let labels = VersionLabels { model: model.to_string(), version: version.0 };
+            self.pending.get_or_create(&labels).set(whole(*requests));
+        }
         self.gpus.set(&load.gpus);
         self.live.set(live);
         let mut text = String::new();

@@ -3,7 +3,7 @@
 use super::model::{REFUSAL_SECONDS, REQUEST_SECONDS};
 use super::*;
 use crate::example::{catalogue, outcome};
-use spinwell_core::{BatchShare, Code};
+use spinwell_core::{BatchShare, Code, ModelVersion};
 use spinwell_protocol::GpuLoad;
 
 fn lines(metrics: &Metrics) -> Vec<String> {
@@ -66,6 +66,30 @@ fn names_that_strangers_make_up_share_one_series() {
     assert!(lines.iter().any(|line| line == took), "a code is one series, whatever the model is called");
     let wanted = r#"spinwell_requests_total{model="-",protocol="grpc",code="SPW-MODEL-NOT-FOUND"} 100"#;
     assert!(lines.iter().any(|line| line == wanted));
+}
+
+#[test]
+fn what_waits_shows_by_version_and_only_while_the_version_is_there() {
+    let metrics = Metrics::new(&catalogue());
+    let waiting = |version, requests| WaitingFor {
+        model: "taxi".parse().unwrap(),
+        version: ModelVersion(version),
+        requests,
+    };
+    let shown = |waiting: Vec<WaitingFor>| {
+        metrics.encode(&NodeLoad { waiting, ..NodeLoad::default() }, &catalogue(), &[]).unwrap()
+    };
+    let text = shown(vec![waiting(1, 0), waiting(2, 5)]);
+    for wanted in [
+        "# TYPE nv_inference_pending_request_count gauge",
+        r#"nv_inference_pending_request_count{model="taxi",version="1"} 0"#,
+        r#"nv_inference_pending_request_count{model="taxi",version="2"} 5"#,
+    ] {
+        assert!(text.lines().any(|line| line == wanted), "{wanted} is missing in\n{text}");
+    }
+    let text = shown(vec![waiting(1, 3)]);
+    assert!(text.contains(r#"nv_inference_pending_request_count{model="taxi",version="1"} 3"#), "{text}");
+    assert!(!text.contains(r#"pending_request_count{model="taxi",version="2""#), "{text}");
 }
 
 #[test]

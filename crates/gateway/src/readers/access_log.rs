@@ -173,6 +173,10 @@ struct RequestLine<'a> {
     profile: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_step: Option<u64>,
     windows: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_windows: Option<usize>,
@@ -263,6 +267,8 @@ impl<'a> RequestLine<'a> {
             model_hash: outcome.model_hash.map(Shown),
             profile: outcome.profile.map(NumericProfile::as_str),
             node: outcome.node.as_ref().map(|node| &*node.0),
+            sequence_id: outcome.step.as_ref().map(|step| step.id.as_str()),
+            sequence_step: outcome.step.as_ref().and_then(|step| step.number),
             windows: outcome.windows,
             batch_windows: outcome.batch.map(|batch| batch.windows),
             total_us: timings.total.0,

@@ -9,8 +9,8 @@ use opentelemetry::Value;
 use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 use spinwell_core::{
-    BatchCallId, BatchCallPhase, BatchShare, Micros, ModelHash, NumericProfile, ResultClass, SpanId, Timings,
-    Trace, TraceId,
+    BatchCallId, BatchCallPhase, BatchShare, Micros, ModelHash, NumericProfile, ResultClass, SequenceId,
+    SequenceStep, SpanId, Timings, Trace, TraceId,
 };
 use spinwell_runtime::options::AccessLog;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -252,9 +252,11 @@ fn every_record_is_a_line_and_a_loss_is_one_too() {
     let trace = traced(ResultClass::Answered).trace;
     let call =
         |phase| Event::BatchCall(BatchCall { id: id.clone(), trace, requests: 3, total: Micros(70), phase });
+    let mut step = outcome(ResultClass::Failed(Code::QueueFull));
+    step.step = Some(SequenceStep { id: SequenceId::of_number(7), number: None });
     let lines = lines(&[
         Event::Request(traced(ResultClass::Answered)),
-        Event::Request(outcome(ResultClass::Failed(Code::QueueFull))),
+        Event::Request(step),
         call(BatchCallPhase::Started),
         call(BatchCallPhase::Completed { answered: 2, failed: 1, cancelled: 0 }),
     ]);
@@ -270,7 +272,8 @@ fn every_record_is_a_line_and_a_loss_is_one_too() {
         })
     );
     assert_eq!((&lines[1]["result"], &lines[1]["code"]), (&"failed".into(), &"SPW-QUEUE-FULL".into()));
-    assert_eq!(lines[1].get("trace_id"), None);
+    assert_eq!((lines[1].get("trace_id"), lines[1].get("sequence_step")), (None, None));
+    assert_eq!(lines[1]["sequence_id"], "7");
     let started = serde_json::json!({
         "record": "batch_call", "time": time, "batch_call": "call", "phase": "started", "requests": 3,
         "trace_id": "01".repeat(16), "span_id": "02".repeat(8), "parent_span_id": "03".repeat(8),

@@ -274,6 +274,9 @@ async fn a_model_at_its_limit_waits_and_another_is_answered() {
     let others = Bench { node: bench.node.clone(), echo: bench.echo.clone(), model: Arc::new(other) };
     let first = bench.occupied();
     let waits = bench.soon(&[1.0]);
+    let waiting = bench.node.load().waiting;
+    let of: Vec<_> = waiting.iter().map(|of| (of.model.as_str(), of.version.0, of.requests)).collect();
+    assert_eq!(of, [("echo", 1, 1), ("other", 1, 0)]);
     let refused = bench.soon(&[2.0]).await.unwrap_err();
     assert_eq!((refused.code(), refused.retry_after_hint()), (Code::QueueFull, Some(RETRY_AFTER)));
     assert!(refused.message().contains("the queue of model echo is full"), "{refused}");

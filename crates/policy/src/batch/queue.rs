@@ -167,6 +167,12 @@ impl<T> Queue<T> {
         self.items.len()
     }
 
+    /// How many of those wait in a lane.
+    #[must_use]
+    pub fn len_of(&self, lane: usize) -> usize {
+        self.lanes.get(lane).map_or(0, BTreeSet::len)
+    }
+
     /// Whether nobody waits, not even for time that nobody else wants.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,17 +1,20 @@
 //! What the server and its models are, as protobuf.
 
 use super::wire::model_metadata_response::TensorMetadata;
+use super::wire::model_repository_parameter::ParameterChoice;
 use super::wire::repository_index_response::ModelIndex;
 use super::wire::{
     self, DataType, InferBatchStatistics, InferStatistics, ModelConfig, ModelDynamicBatching, ModelInput,
-    ModelMetadataResponse, ModelOutput, ModelParameter, ModelStatisticsResponse, RepositoryIndexResponse,
-    ServerMetadataResponse, StatisticDuration,
+    ModelMetadataResponse, ModelOutput, ModelParameter, ModelRepositoryParameter, ModelStatisticsResponse,
+    RepositoryIndexResponse, ServerMetadataResponse, StatisticDuration,
 };
 use crate::link::checked_repository_parameter;
 use crate::statistics::{Durations, ModelStatistics};
 use crate::tensor::INPUT_NAME;
 use crate::{Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME};
 use spinwell_core::Fault;
+use std::collections::HashMap;
+use tonic::metadata::AsciiMetadataValue;
 
 /// The answer to `ServerMetadata`.
 #[must_use]
@@ -118,12 +121,37 @@ pub fn index(entries: Vec<IndexEntry>) -> RepositoryIndexResponse {
     RepositoryIndexResponse { models: entries.into_iter().map(one).collect() }
 }
 
+/// The metadata of the answer to `RepositoryModelLoad` that names the versions that could not be loaded beside those that
+/// were: its message has no place for them. Why they could not stands in the index.
+pub const NOT_LOADED_KEY: &str = "spinwell-not-loaded";
+
+/// The value of [`NOT_LOADED_KEY`], where there is anything to say: numbers of versions with a comma between them.
+#[must_use]
+pub fn not_loaded(left_out: &[IndexEntry]) -> Option<AsciiMetadataValue> {
+    let versions: Vec<String> = left_out.iter().map(|entry| entry.version.to_string()).collect();
+    (!versions.is_empty()).then(|| versions.join(", ").parse().ok())?
+}
+
 /// Checks the parameters of `RepositoryModelLoad` and `RepositoryModelUnload`.
 ///
 /// # Errors
-/// Where they bring a model's files or configuration along.
-pub fn checked_repository_parameters<'n>(mut names: impl Iterator<Item = &'n String>) -> Result<(), Fault> {
-    names.try_for_each(|name| checked_repository_parameter(name))
+/// [`Code::NotOffered`](spinwell_core::Code::NotOffered) where they bring a model's files or configuration along,
+/// [`Code::RequestInvalid`](spinwell_core::Code::RequestInvalid) where a value is of the wrong kind.
+pub fn checked_repository_parameters(
+    parameters: &HashMap<String, ModelRepositoryParameter>,
+) -> Result<(), Fault> {
+    parameters.iter().try_for_each(|(name, value)| checked_repository_parameter(name, || untrue(value)))
+}
+
+/// The value of a parameter as text, where it is neither true nor false.
+fn untrue(value: &ModelRepositoryParameter) -> Option<String> {
+    match &value.parameter_choice {
+        Some(ParameterChoice::BoolParam(_)) => None,
+        Some(ParameterChoice::Int64Param(number)) => Some(number.to_string()),
+        Some(ParameterChoice::StringParam(text)) => Some(text.clone()),
+        Some(ParameterChoice::BytesParam(bytes)) => Some(format!("{} bytes", bytes.len())),
+        None => Some("nothing".to_owned()),
+    }
 }
 
 const fn config_type(datatype: OutputDatatype) -> DataType {
@@ -137,4 +165,28 @@ const fn config_type(datatype: OutputDatatype) -> DataType {
 
 fn signed(dimension: usize) -> i64 {
     i64::try_from(dimension).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spinwell_core::Code;
+
+    #[test]
+    fn parameters_of_a_load_or_unload_are_checked_as_over_http() {
+        let check = |name: &str, choice: Option<ParameterChoice>, wanted: Result<(), Code>| {
+            let value = ModelRepositoryParameter { parameter_choice: choice.clone() };
+            let checked = checked_repository_parameters(&HashMap::from([(name.to_owned(), value)]));
+            assert_eq!(checked.map_err(|fault| fault.code()), wanted, "{name} {choice:?}");
+        };
+        use ParameterChoice::{BoolParam, BytesParam, Int64Param, StringParam};
+        check("unload_dependents", Some(BoolParam(true)), Ok(()));
+        let wrong = [Int64Param(1), StringParam("true".into()), BytesParam(vec![1])].map(Some);
+        for wrong in wrong.into_iter().chain([None]) {
+            check("unload_dependents", wrong, Err(Code::RequestInvalid));
+        }
+        check("config", Some(StringParam("{}".into())), Err(Code::NotOffered));
+        check("file:1/model.spinwell", Some(BytesParam(vec![0; 9])), Err(Code::NotOffered));
+        check("nobody_has_heard_of_it", Some(Int64Param(1)), Ok(()));
+    }
 }

@@ -1,11 +1,11 @@
 //! What the server and its models are, as JSON.
 
 use super::body::may_be_object;
+use crate::link::checked_repository_parameter;
 use crate::statistics::{Durations, ModelStatistics};
 use crate::tensor::INPUT_NAME;
 use crate::{
-    Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME, quoted,
-    reason,
+    Catalogue, EXTENSIONS, IndexEntry, ModelDescription, OutputDatatype, OutputFacts, SERVER_NAME, reason,
 };
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
@@ -106,6 +106,13 @@ pub fn index(entries: &[IndexEntry]) -> Value {
     Value::Array(entries.iter().map(one).collect())
 }
 
+/// The answer to `POST /v2/repository/models/{name}/load`: the versions that could not be loaded beside those that were. The
+/// protocol's own answer is empty, and its clients look at nothing but the status.
+#[must_use]
+pub fn loaded(left_out: &[IndexEntry]) -> Value {
+    json!({"not_loaded": index(left_out)})
+}
+
 /// What a caller says with `POST /v2/repository/index`: whether he wants only what answers.
 ///
 /// # Errors
@@ -133,12 +140,7 @@ pub fn read_repository_request(body: &[u8]) -> Result<(), Fault> {
     }
     let asked: Asked = read_or_default(body, r#"{"parameters": {..}}"#)?;
     asked.parameters.iter().try_for_each(|(name, value)| {
-        if name == "unload_dependents" && !value.is_boolean() {
-            let message =
-                format!("parameter {name} must be true or false, it is {}", quoted(&value.to_string()));
-            return Err(Fault::new(Code::RequestInvalid, message));
-        }
-        crate::link::checked_repository_parameter(name)
+        checked_repository_parameter(name, || (!value.is_boolean()).then(|| value.to_string()))
     })
 }
 

@@ -13,7 +13,9 @@ pub use decode::{Framing, HEADER_LENGTH, decode};
 #[cfg(test)]
 pub(crate) use encode::tests::{asked, reply};
 pub use encode::{Encoded, encode};
-pub use metadata::{config, index, model, read_index_request, read_repository_request, server, statistics};
+pub use metadata::{
+    config, index, loaded, model, read_index_request, read_repository_request, server, statistics,
+};
 pub use observations::{
     LiveComparison, LiveVersion, Observation, ObservationCall, Observed, ObservedPlace, encode_observed,
     live_accuracy,

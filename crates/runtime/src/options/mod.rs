@@ -195,6 +195,28 @@ pub struct Options {
     pub readers: OutcomeReaders,
 }
 
+/// A variable of the environment that looks like ours and sets nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: String,
+    /// The variable that was likely meant, where one is near enough.
+    pub nearest: Option<String>,
+}
+
+/// A value that took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effective<'a> {
+    /// Its key.
+    pub key: &'static str,
+    /// The value as text.
+    pub value: &'a str,
+    /// Whether that is a whole number or a truth value, which a file has without quotation marks.
+    pub is_bare: bool,
+    /// The source that set it.
+    pub source: &'a str,
+}
+
 /// Options, and where each value came from.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -254,9 +276,14 @@ impl Loaded {
         self.layered.print()
     }
 
+    /// The same values, in the order of the file.
+    pub fn effective(&self) -> impl Iterator<Item = Effective<'_>> {
+        self.layered.effective()
+    }
+
     /// Environment variables that look like ours and are none of our keys.
     #[must_use]
-    pub fn unknown_variables(&self) -> &[String] {
+    pub fn unknown_variables(&self) -> &[UnknownVariable] {
         self.layered.unknown_variables()
     }
 }
@@ -410,7 +437,26 @@ mod tests {
     fn variables_of_others_are_only_mentioned() {
         let environment = [("SPINWELL_SERVICE_HOST", "10.0.0.1"), ("HOME", "/root")];
         let loaded = Options::load(&sources("", &environment, &[])).unwrap();
-        assert_eq!(loaded.unknown_variables(), ["SPINWELL_SERVICE_HOST"]);
+        let wanted = UnknownVariable { name: "SPINWELL_SERVICE_HOST".to_owned(), nearest: None };
+        assert_eq!(loaded.unknown_variables(), [wanted]);
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_mentioned_with_the_one_that_was_meant() {
+        let check = |name: &str, wanted: Option<&str>| {
+            let loaded = Options::load(&sources("", &[(name, "1")], &[])).unwrap();
+            let [unknown] = loaded.unknown_variables() else { panic!("{name} is a key") };
+            assert_eq!((unknown.name.as_str(), unknown.nearest.as_deref()), (name, wanted));
+        };
+        check("SPINWELL_LIMITS_DEADLNE_MS", Some("SPINWELL_LIMITS_DEADLINE_MS"));
+        check("SPINWELL_LIMITS_BODY_BYTE", Some("SPINWELL_LIMITS_BODY_BYTES"));
+        check("SPINWELL_http_address", Some("SPINWELL_HTTP_ADDRESS"));
+        check("SPINWELL_INSCEURE", Some("SPINWELL_INSECURE"));
+        // As container platforms set them.
+        for theirs in ["SPINWELL_PORT", "SPINWELL_SERVICE_PORT", "SPINWELL_PORT_8000_TCP_ADDR", "SPINWELL_"] {
+            check(theirs, None);
+        }
+        check(&format!("SPINWELL_{}", "é".repeat(1000)), None);
     }
 
     proptest! {

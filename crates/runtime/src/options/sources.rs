@@ -1,6 +1,6 @@
 //! The sources of options, merged key by key, each value remembering where it came from.
 
-use super::{Error, KEYS};
+use super::{Effective, Error, KEYS, UnknownVariable};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 use spinwell_core::Millis;
 use std::fmt::Write;
@@ -87,7 +87,7 @@ impl Sources {
         Ok(Layered { entries, unknown_variables })
     }
 
-    fn variables(&self) -> (KeyValues, Vec<String>) {
+    fn variables(&self) -> (KeyValues, Vec<UnknownVariable>) {
         let mut known = Vec::new();
         let mut unknown = Vec::new();
         for (name, text) in self.environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
@@ -95,7 +95,7 @@ impl Sources {
                 Some((key, _)) => {
                     known.push(((*key).to_owned(), value(&format!("environment {name}"), text.clone())));
                 }
-                None => unknown.push(name.clone()),
+                None => unknown.push(UnknownVariable { name: name.clone(), nearest: nearest(name) }),
             }
         }
         (KeyValues(known), unknown)
@@ -113,6 +113,16 @@ fn at<'a>(root: &'a Value, key: &str) -> Option<&'a Value> {
 /// The variable that sets a key.
 fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "_").to_ascii_uppercase())
+}
+
+/// The variable of ours that a misspelt one is likely to mean: the nearest, where at most a quarter of it is to be changed.
+fn nearest(name: &str) -> Option<String> {
+    let most = |ours: &str| (ours.len() - PREFIX.len()) / 4;
+    let all = KEYS.iter().map(|(key, _)| variable_of(key));
+    // Before any is measured: that takes as long as both are, and a variable may have any length.
+    let as_long = all.filter(|ours| ours.len().abs_diff(name.len()) <= most(ours));
+    let measured = as_long.map(|ours| (strsim::damerau_levenshtein(&ours, &name.to_ascii_uppercase()), ours));
+    measured.min().and_then(|(distance, ours)| (distance <= most(&ours)).then_some(ours))
 }
 
 fn value(origin: &str, text: String) -> Value {
@@ -196,7 +206,7 @@ struct Entry {
 #[derive(Debug, Clone)]
 pub(super) struct Layered {
     entries: Vec<Entry>,
-    unknown_variables: Vec<String>,
+    unknown_variables: Vec<UnknownVariable>,
 }
 
 impl Layered {
@@ -250,23 +260,30 @@ impl Layered {
         self.number(key, 1..=86_400_000).map(|number| Millis(number as u64))
     }
 
-    pub(super) fn unknown_variables(&self) -> &[String] {
+    pub(super) fn unknown_variables(&self) -> &[UnknownVariable] {
         &self.unknown_variables
+    }
+
+    /// Every value, in the order of the keys.
+    pub(super) fn effective(&self) -> impl Iterator<Item = Effective<'_>> {
+        self.entries.iter().map(|Entry { key, value, origin, .. }| {
+            let is_bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
+            Effective { key, value, is_bare, source: origin }
+        })
     }
 
     pub(super) fn print(&self) -> String {
         let mut text = String::new();
         let mut open_section = "";
-        for Entry { key, value, origin, .. } in &self.entries {
+        for Effective { key, value, is_bare, source } in self.effective() {
             let (section, name) = key.split_once('.').unwrap_or(("", key));
             if section != open_section {
                 open_section = section;
                 // Writing to a string cannot fail, here and below.
                 let _ = write!(text, "\n[{section}]\n");
             }
-            let bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
-            let shown = if bare { value.clone() } else { format!("{value:?}") };
-            let _ = writeln!(text, "{name} = {shown}  # {origin}");
+            let shown = if is_bare { value.to_owned() } else { format!("{value:?}") };
+            let _ = writeln!(text, "{name} = {shown}  # {source}");
         }
         text
     }

@@ -107,6 +107,7 @@ fn spare_requests_run_while_nobody_else_can_and_leave_an_executor_free() {
     story.push(1, Ask { deadline: 200, ..spare }, 0).unwrap();
     story.push(2, Ask { priority: Priority::Low, ..ASK }, 0).unwrap();
     assert_eq!((story.queue.len(), story.queue.is_empty()), (1, false));
+    assert_eq!((story.queue.len_of(0), story.queue.len_of(1)), (1, 0));
     assert_eq!(taken(&mut story, 1), Some((0, vec![2])), "the least urgent goes first");
     assert_eq!(taken(&mut story, 1), Some((1, vec![0])), "then one of those, alone");
     assert_eq!(taken(&mut story, 1), None, "one executor stays free");
