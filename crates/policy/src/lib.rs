@@ -5,5 +5,6 @@
 
 pub mod accuracy;
 pub mod batch;
+pub mod breaker;
 pub mod sequence;
 pub mod traffic;
