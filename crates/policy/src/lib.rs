@@ -4,6 +4,10 @@
 //! simulations.
 
 pub mod accuracy;
+pub mod attempts;
+pub mod balance;
 pub mod batch;
+pub mod breaker;
 pub mod sequence;
+pub mod split;
 pub mod traffic;

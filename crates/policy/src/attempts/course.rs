@@ -1,0 +1,129 @@
+//! The attempts of one request.
+
+use super::Budget;
+use crate::breaker::Class;
+use spinwell_core::NodeId;
+use std::time::{Duration, Instant};
+
+/// What is usual for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CourseOptions {
+    /// Attempts, the first among them.
+    pub attempts_max: usize,
+    /// How long a request waits before it asks again for a retry, where the budget is spent.
+    pub wait: Duration,
+}
+
+impl Default for CourseOptions {
+    fn default() -> Self {
+        Self { attempts_max: 4, wait: Duration::from_millis(10) }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// With an answer.
+    Answered,
+    /// The request was wrong, or its caller went away.
+    ClientError,
+    /// The node was full, or about to go, and said so.
+    BackPressure,
+    /// No connection came about: the node has seen nothing of the request.
+    Refused,
+    /// The node failed, or the connection broke.
+    Failed,
+    /// Nothing was heard in time.
+    TimedOut,
+}
+
+impl End {
+    /// What it says about the node.
+    #[must_use]
+    pub const fn class(self) -> Class {
+        match self {
+            End::Answered => Class::Success,
+            End::ClientError | End::BackPressure => Class::Neutral,
+            End::Refused | End::Failed | End::TimedOut => Class::Failure,
+        }
+    }
+}
+
+/// What becomes of a request after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It has its answer.
+    Done,
+    /// It is tried again now. The budget has been charged: [`Budget::end_retry`] when that attempt ends.
+    Retry,
+    /// The budget is spent: ask again after this long.
+    Wait(Duration),
+    /// It is not tried again.
+    GiveUp(GiveUp),
+}
+
+/// Why a request is not tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GiveUp {
+    /// It would be wrong everywhere.
+    ClientError,
+    /// An answer would come after the deadline.
+    DeadlineNear,
+    /// It was tried as often as may be.
+    AttemptsSpent,
+}
+
+/// The attempts of one request whose repetition does no harm: a stateless one, or a step that has a number.
+#[derive(Debug, Clone)]
+pub struct Course {
+    options: CourseOptions,
+    deadline: Instant,
+    tried: Vec<NodeId>,
+}
+
+impl Course {
+    /// A request that was not tried yet.
+    #[must_use]
+    pub fn new(options: CourseOptions, deadline: Instant) -> Self {
+        Self { options, deadline, tried: Vec::new() }
+    }
+
+    /// It is tried at a node.
+    pub fn begin(&mut self, node: NodeId) {
+        self.tried.push(node);
+    }
+
+    /// How often it was tried.
+    #[must_use]
+    pub fn attempts(&self) -> usize {
+        self.tried.len()
+    }
+
+    /// Until when it is worth anything.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The candidates at which it was not tried yet.
+    #[must_use]
+    pub fn untried(&self, candidates: &[NodeId]) -> Vec<NodeId> {
+        candidates.iter().filter(|node| !self.tried.contains(node)).cloned().collect()
+    }
+
+    /// What becomes of it after an attempt, where an answer usually takes `usual`. Also to be asked after a wait.
+    pub fn next(&self, end: End, usual: Duration, now: Instant, budget: &mut Budget) -> Next {
+        match end {
+            End::Answered => return Next::Done,
+            End::ClientError => return Next::GiveUp(GiveUp::ClientError),
+            End::BackPressure | End::Refused | End::Failed | End::TimedOut => {}
+        }
+        if self.tried.len() >= self.options.attempts_max {
+            return Next::GiveUp(GiveUp::AttemptsSpent);
+        }
+        if now + usual >= self.deadline {
+            return Next::GiveUp(GiveUp::DeadlineNear);
+        }
+        if budget.begin_retry(now) { Next::Retry } else { Next::Wait(self.options.wait) }
+    }
+}
