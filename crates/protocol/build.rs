@@ -1,6 +1,7 @@
 //! Compiles the protocol's messages without needing `protoc` on the machine.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    between_our_own()?;
     let file = "proto/inference.proto";
     println!("cargo::rerun-if-changed={file}");
     let descriptors = protox::compile([file], ["proto"])?;
@@ -11,5 +12,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Counts the lists of a request before anything is made of them.
         .codec_path("crate::grpc::CountingCodec")
         .compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// What gateways and nodes say to each other.
+fn between_our_own() -> Result<(), Box<dyn std::error::Error>> {
+    let file = "proto/node.proto";
+    println!("cargo::rerun-if-changed={file}");
+    let descriptors = protox::compile([file], ["proto"])?;
+    tonic_prost_build::configure().bytes(".spinwell.node.v1").compile_fds(descriptors)?;
     Ok(())
 }

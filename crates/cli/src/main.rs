@@ -73,6 +73,10 @@ enum Command {
     Model(model::Args),
     /// Serve models over HTTP and gRPC (Open Inference Protocol V2).
     Serve(serve::ServeArgs),
+    /// Answer callers over HTTP and gRPC with the nodes of a region.
+    Gateway(serve::GatewayArgs),
+    /// Run models for the gateways of a region.
+    Node(serve::NodeArgs),
     /// Put a server under load and say what its users would have seen: latencies, throughput, failures.
     Bench(Box<bench::Args>),
 }
@@ -88,6 +92,8 @@ fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Serve(args) => serve::run(args).map_err(failure::of_data_folder),
+        Command::Gateway(args) => serve::run_gateway(args),
+        Command::Node(args) => serve::run_node(args).map_err(failure::of_data_folder),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

@@ -34,6 +34,12 @@ macro_rules! codes {
                 match self { $( Code::$name => $text, )+ }
             }
 
+            /// The code that is written so, where there is one.
+            #[must_use]
+            pub fn named(text: &str) -> Option<Code> {
+                Code::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
+
             /// Who has to act.
             #[must_use]
             pub const fn blame(self) -> Blame {
@@ -114,6 +120,8 @@ codes! {
     DatabaseFailed = "SPW-DATABASE-FAILED", Service, retryable: true;
     /// The server could not be reached or did not answer as the protocol says.
     Unreachable = "SPW-UNREACHABLE", Service, retryable: true;
+    /// No node that could answer can be reached, or the one that was asked was lost.
+    NodeUnreachable = "SPW-NODE-UNREACHABLE", Service, retryable: true;
     /// The file is not a Spinwell model.
     FileForeign = "SPW-FILE-FOREIGN", Operator, retryable: false;
     /// The model file ends before its contents do.

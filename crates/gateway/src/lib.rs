@@ -8,6 +8,7 @@
 mod accuracy;
 mod api;
 mod budget;
+mod cluster;
 #[cfg(test)]
 mod example;
 mod gateway;
@@ -24,6 +25,7 @@ mod traffic;
 
 pub use accuracy::LiveAccuracy;
 pub use api::Addresses;
+pub use cluster::{Cluster, Member, Options as ClusterOptions};
 pub use gateway::{Gateway, Parts};
 pub use grpc::{GrpcEdge, service as grpc_service};
 pub use http::router as http_router;
@@ -32,6 +34,7 @@ pub use ops::router as ops_router;
 pub use readers::Readers;
 pub use record::OutcomeReader;
 pub use serve::{serve_grpc, serve_http};
+pub use spinwell_policy::balance::Strategy;
 pub use statistics::Statistics;
 pub use traces::Traces;
 pub use traffic::{Difference, Missing, Role, SplitAnswer};

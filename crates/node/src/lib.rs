@@ -9,6 +9,7 @@ mod batch;
 mod cards;
 #[cfg(test)]
 mod example;
+mod exchange;
 mod executor;
 mod file;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod predictor;
 mod queue;
 mod repository;
 mod sequences;
+mod serve;
 mod settings;
 /// What the fuzzer runs, run here on inputs that a seed makes.
 #[cfg(test)]
@@ -31,8 +33,10 @@ mod start_up;
 mod trial;
 
 pub use cards::{Cards, CardsError};
+pub use exchange::Exchange;
 pub use file::{FileError, read_model};
 pub use node::{Node, Options, StartError};
 pub use predictor::{Predicted, Prediction, Predictor};
 pub use repository::{Problem, ScanError, versions_in};
+pub use serve::serve;
 pub use settings::{FILE_NAME as SETTINGS_FILE, Settings};

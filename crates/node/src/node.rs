@@ -14,12 +14,14 @@ use spinwell_protocol::{
     SequenceCall, SequenceLoad, StateAnswer, StateRequest,
 };
 use spinwell_runtime::clock;
+use spinwell_runtime::machine::Machine;
 use spinwell_runtime::options::{Device, Sequences as SequenceOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -126,6 +128,9 @@ struct Inner {
     queue: Arc<Queue<Job>>,
     sequences: Arc<Sequences>,
     executing: AtomicUsize,
+    executors: usize,
+    row_micros: AtomicU64,
+    machine: Machine,
     #[cfg(feature = "gpu")]
     nvidia: Option<crate::nvidia::Nvidia>,
 }
@@ -192,6 +197,9 @@ impl Node {
             queue,
             sequences,
             executing: AtomicUsize::new(0),
+            executors: options.executors,
+            row_micros: AtomicU64::new(0),
+            machine: Machine::default(),
             #[cfg(feature = "gpu")]
             nvidia: (options.device != Device::Cpu).then(crate::nvidia::Nvidia::find).flatten(),
         });
@@ -416,10 +424,13 @@ impl Inner {
             // Held to the end: its lane must not become another model's before the batch is accounted for.
             let Some(_model) = batch.ready.first().map(|job| job.model.clone()) else { continue };
             let started = clock::now();
+            let waited = batch.ready.iter().map(|job| row_micros(job, started)).sum();
+            self.row_micros.fetch_add(waited, Ordering::Relaxed);
             self.executing.fetch_add(1, Ordering::Relaxed);
             executor::run(&self.sequences, &self.id, batch.ready);
             self.executing.fetch_sub(1, Ordering::Relaxed);
             let took = clock::now().saturating_duration_since(started);
+            self.row_micros.fetch_add(micros(took).saturating_mul(batch.cost.rows as u64), Ordering::Relaxed);
             self.queue.observe(batch.lane, batch.cost, batch.is_spare, took);
         }
     }
@@ -432,6 +443,16 @@ impl Inner {
             }
         }
     }
+}
+
+/// How long the rows of a request have waited together.
+fn row_micros(job: &Job, now: Instant) -> u64 {
+    let rows = job.series.batch() * job.series.rows();
+    micros(now.saturating_duration_since(job.arrived)).saturating_mul(rows as u64)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl NodeLink for Node {
@@ -482,17 +503,23 @@ impl NodeLink for Node {
     }
 
     fn load(&self) -> NodeLoad {
+        let machine = self.inner.machine.load(clock::now());
         let (copied, expired) = self.keeper.as_ref().map(Keeper::counts).unwrap_or_default();
         NodeLoad {
             queue_len: self.inner.queue.len(),
             queue_len_max: self.inner.queue.len_max(),
             waiting: self.inner.models.waiting(),
             batches_executing: self.inner.executing.load(Ordering::Relaxed),
+            executors: self.inner.executors,
+            row_micros: self.inner.row_micros.load(Ordering::Relaxed),
+            cpu_free: machine.cpu_free,
+            memory_free: machine.memory_free,
             sequences: SequenceLoad { in_memory: self.inner.sequences.table.count() as u64, copied, expired },
             #[cfg(feature = "gpu")]
             gpus: self.inner.nvidia.as_ref().map(crate::nvidia::Nvidia::load).unwrap_or_default(),
             #[cfg(not(feature = "gpu"))]
             gpus: Vec::new(),
+            ..NodeLoad::default()
         }
     }
 }

@@ -9,5 +9,6 @@ pub mod balance;
 pub mod batch;
 pub mod breaker;
 pub mod sequence;
+pub mod shards;
 pub mod split;
 pub mod traffic;

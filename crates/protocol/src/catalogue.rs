@@ -211,6 +211,25 @@ impl Catalogue {
         all
     }
 
+    /// Every version, whether it is ready or not, by name and number.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(&str, ModelVersion, &Entry)> {
+        let mut all = Vec::new();
+        for (name, versions) in &self.models {
+            all.extend(versions.iter().map(|(version, entry)| (name.as_str(), *version, entry)));
+        }
+        all.sort_by_key(|(name, version, _)| (*name, *version));
+        all
+    }
+
+    /// The models whose requests are split, by name.
+    #[must_use]
+    pub fn splits(&self) -> Vec<(&str, &Arc<Traffic>)> {
+        let mut all: Vec<_> = self.traffic.iter().map(|(name, traffic)| (name.as_str(), traffic)).collect();
+        all.sort_by_key(|(name, _)| *name);
+        all
+    }
+
     fn default_of(&self, name: &str) -> Option<ModelVersion> {
         self.traffic.get(name)?.default
     }

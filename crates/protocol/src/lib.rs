@@ -11,6 +11,7 @@ mod call;
 mod catalogue;
 pub mod grpc;
 mod link;
+pub mod node_service;
 mod outputs;
 mod parameters;
 mod predictions;
@@ -27,8 +28,8 @@ mod values;
 pub use call::Call;
 pub use catalogue::{Catalogue, Entry, ModelDescription, ModelFacts};
 pub use link::{
-    GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad, SequenceLoad,
-    WaitingFor,
+    Attempts, GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
+    NodeStanding, SequenceLoad, WaitingFor,
 };
 pub use outputs::{OutputName, Outputs, Packing, RequestedOutput};
 pub use parameters::{ParameterValue, Parameters, RequestParameters};

@@ -144,10 +144,47 @@ pub struct NodeLoad {
     pub waiting: Vec<WaitingFor>,
     /// Batches in the engine right now.
     pub batches_executing: usize,
+    /// How long rows have waited and run since the start, in microseconds, each row by itself. What is added in a while,
+    /// divided by that while, is how many rows were in flight on average (Little 1961, "A proof for the queuing formula").
+    pub row_micros: u64,
+    /// Batches that could be in the engine at once.
+    pub executors: usize,
+    /// The share of the processors' time that nobody used lately, in [0, 1], where it is known.
+    pub cpu_free: Option<f64>,
+    /// The share of the memory that is not in use, in [0, 1], where it is known.
+    pub memory_free: Option<f64>,
     /// The sequences that the node keeps.
     pub sequences: SequenceLoad,
     /// The graphics cards whose driver tells; none elsewhere.
     pub gpus: Vec<GpuLoad>,
+    /// Where this is the load of several nodes: how each of them is reached.
+    pub nodes: Vec<NodeStanding>,
+    /// Where requests are sent to nodes: what was counted of that.
+    pub attempts: Attempts,
+}
+
+/// A node as the gateway sees it that sends it requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStanding {
+    /// Its name.
+    pub id: NodeId,
+    /// Whether it can be asked.
+    pub is_connected: bool,
+    /// Whether it is about to stop.
+    pub is_leaving: bool,
+    /// Whether its breaker lets requests through.
+    pub is_trusted: bool,
+}
+
+/// What was counted of attempts at nodes since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attempts {
+    /// All of them.
+    pub all: u64,
+    /// Those that were not the first of their request.
+    pub retries: u64,
+    /// Those that were given up, because nothing was heard in time.
+    pub timeouts: u64,
 }
 
 /// Requests that wait for a version of a model.

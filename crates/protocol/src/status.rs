@@ -32,7 +32,9 @@ pub const fn http(code: Code) -> u16 {
         Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
-        Code::QueueFull | Code::Stopping | Code::LogFailed | Code::DatabaseFailed => 503,
+        Code::QueueFull | Code::Stopping | Code::LogFailed | Code::DatabaseFailed | Code::NodeUnreachable => {
+            503
+        }
         Code::DeadlineExceeded => 504,
         Code::Unreachable => 502,
         other => match other.blame() {
@@ -61,9 +63,12 @@ pub const fn grpc(code: Code) -> tonic::Code {
         // As the gRPC library itself refuses a message over the limit.
         Code::BodyTooLarge => tonic::Code::OutOfRange,
         Code::DeadlineExceeded | Code::BodyTimeout => tonic::Code::DeadlineExceeded,
-        Code::QueueFull | Code::Stopping | Code::LogFailed | Code::DatabaseFailed | Code::Unreachable => {
-            tonic::Code::Unavailable
-        }
+        Code::QueueFull
+        | Code::Stopping
+        | Code::LogFailed
+        | Code::DatabaseFailed
+        | Code::NodeUnreachable
+        | Code::Unreachable => tonic::Code::Unavailable,
         // gRPC's word for what must not be tried again before somebody has mended it.
         Code::FileForeign
         | Code::FileTruncated

@@ -111,6 +111,36 @@ impl Values {
         }
     }
 
+    /// The values that were written as these bytes; `None` where they are none of that datatype.
+    pub(crate) fn read_bytes(datatype: OutputDatatype, bytes: &[u8]) -> Option<Self> {
+        Some(match datatype {
+            OutputDatatype::Bool => Values::Bool(bytes.iter().map(|byte| *byte != 0).collect()),
+            OutputDatatype::Int8 => {
+                Values::Int8(bytes.iter().map(|byte| i8::from_le_bytes([*byte])).collect())
+            }
+            OutputDatatype::Fp32 => {
+                let (chunks, rest) = bytes.as_chunks();
+                if !rest.is_empty() {
+                    return None;
+                }
+                Values::Fp32(chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
+            }
+            OutputDatatype::Bytes => {
+                let (mut texts, mut rest) = (Vec::new(), bytes);
+                while let Some((length, more)) = rest.split_first_chunk() {
+                    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+                    let (text, more) = more.split_at_checked(length)?;
+                    texts.push(str::from_utf8(text).ok()?.to_owned());
+                    rest = more;
+                }
+                if !rest.is_empty() {
+                    return None;
+                }
+                Values::Text(texts)
+            }
+        })
+    }
+
     /// Appends their bytes.
     pub(crate) fn write_bytes(&self, body: &mut Vec<u8>) {
         body.reserve(self.bytes_len());
@@ -145,12 +175,26 @@ mod tests {
             values.write_bytes(&mut bytes);
             assert_eq!((bytes.as_slice(), bytes.len()), (wanted, values.bytes_len()), "{values:?}");
             assert_eq!(values.datatype().as_str(), datatype);
+            assert_eq!(Values::read_bytes(values.datatype(), &bytes), Some(values));
         };
         check(Values::Bool(vec![true, false]), "BOOL", &[1, 0]);
         check(Values::Int8(vec![-1, 0, 1]), "INT8", &[255, 0, 1]);
         check(Values::Fp32(vec![1.0, -2.0]), "FP32", &[0, 0, 128, 63, 0, 0, 0, 192]);
         let texts = Values::Text(vec!["ab".to_owned(), String::new(), "ü".to_owned()]);
         check(texts, "BYTES", &[2, 0, 0, 0, b'a', b'b', 0, 0, 0, 0, 2, 0, 0, 0, 0xc3, 0xbc]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_values_are_refused() {
+        for (datatype, bytes) in [
+            (OutputDatatype::Fp32, &[0, 0, 128][..]),
+            (OutputDatatype::Bytes, &[2, 0, 0, 0, b'a']),
+            (OutputDatatype::Bytes, &[1, 0, 0]),
+            (OutputDatatype::Bytes, &[1, 0, 0, 0, 0xff]),
+            (OutputDatatype::Bytes, &[0xff; 8]),
+        ] {
+            assert_eq!(Values::read_bytes(datatype, bytes), None, "{datatype:?} {bytes:?}");
+        }
     }
 
     #[test]

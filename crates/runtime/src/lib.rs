@@ -11,6 +11,8 @@ pub mod files;
 pub mod hangup;
 pub mod health;
 pub mod listen;
+pub mod machine;
 pub mod options;
 pub mod shutdown;
 pub mod telemetry;
+pub mod transport;

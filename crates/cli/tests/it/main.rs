@@ -8,6 +8,7 @@ mod anomaly;
 mod bad_input;
 mod bench;
 mod classify;
+mod cluster;
 mod devices;
 mod evaluate;
 mod forged_states;

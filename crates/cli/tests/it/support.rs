@@ -117,24 +117,15 @@ impl Server {
         let data = tempfile::tempdir().unwrap();
         let mut command = command(models, data.path(), extra);
         command.env("SPINWELL_DRAIN_NOTICE_MS", notice_ms);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let mut said = Vec::new();
-        for line in lines {
-            let is_ready = line.starts_with("ready");
-            said.push(line);
-            if is_ready {
-                break;
-            }
-        }
-        let address = |scheme: &str, what: &str| -> SocketAddr {
-            let line = said.iter().find(|line| line.starts_with("serving") && line.contains(what));
-            let line = line.unwrap_or_else(|| panic!("no line about {what} in {said:?}"));
-            line.split_whitespace().nth(1).unwrap().trim_start_matches(scheme).parse().unwrap()
-        };
-        let http = address("http://", "inference, HTTP");
-        let grpc = address("grpc://", "inference, gRPC");
-        let ops = address("http://", "metrics");
+        Self::run(command, data)
+    }
+
+    /// Starts a process that answers callers, and waits until it says that it is ready.
+    pub(crate) fn run(command: Command, data: tempfile::TempDir) -> Self {
+        let (child, said) = launch(command);
+        let http = address_in(&said, "inference, HTTP");
+        let grpc = address_in(&said, "inference, gRPC");
+        let ops = address_in(&said, "metrics");
         Self { child, _data: data, http, grpc, ops, said }
     }
 
@@ -156,20 +147,12 @@ impl Server {
 
     /// Sends a signal, named as `kill` names it.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        signal(&self.child, name);
     }
 
     /// Waits for the end.
     pub(crate) fn wait(mut self) -> ExitStatus {
-        let since = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(since.elapsed() < BOUND, "the server did not stop");
-            std::thread::yield_now();
-        }
+        end_of(&mut self.child)
     }
 
     /// Posts an inference request to a model.
@@ -201,6 +184,47 @@ impl Drop for Server {
         // It may have ended already; either way no process outlives its test.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Starts a process and waits until it says that it is ready, or ends. Comes with what it said.
+pub(crate) fn launch(mut command: Command) -> (Child, Vec<String>) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut said = Vec::new();
+    for line in lines {
+        let is_ready = line.starts_with("ready");
+        said.push(line);
+        if is_ready {
+            break;
+        }
+    }
+    (child, said)
+}
+
+/// The address that a process serves for something, by what it said.
+pub(crate) fn address_in(said: &[String], what: &str) -> SocketAddr {
+    let line = said.iter().find(|line| line.starts_with("serving") && line.contains(what));
+    let line = line.unwrap_or_else(|| panic!("no line about {what} in {said:?}"));
+    let url = line.split_whitespace().nth(1).unwrap();
+    url.trim_start_matches("http://").trim_start_matches("grpc://").parse().unwrap()
+}
+
+/// Sends a signal to a process, named as `kill` names it.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Waits for the end of a process.
+pub(crate) fn end_of(child: &mut Child) -> ExitStatus {
+    let since = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(since.elapsed() < BOUND, "the process did not stop");
+        std::thread::yield_now();
     }
 }
 

@@ -5,6 +5,7 @@
 //! that a caller made up counts under `-`, or strangers could fill the memory with series. What an answer touches is
 //! looked up once and held, because a family's map takes a lock.
 
+mod cluster;
 mod gpu;
 mod live;
 mod model;
@@ -19,6 +20,7 @@ use crate::statistics::Statistics;
 pub(crate) use readers::ReaderCounts;
 
 use crate::traffic::SplitAnswer;
+use cluster::ClusterFigures;
 use gpu::GpuFigures;
 use live::LiveFigures;
 use model::{Boundaries, ModelSeries, REFUSAL_SECONDS, RequestLabels};
@@ -80,6 +82,7 @@ pub struct Metrics {
     sequences_copied: Counter,
     sequences_expired: Counter,
     gpus: GpuFigures,
+    cluster: ClusterFigures,
     live: LiveFigures,
     splits: SplitFigures,
     /// Held while a page is written: two at a time would count the same twice.
@@ -155,6 +158,7 @@ impl Metrics {
             queue_len_max: gauge(&mut registry, "spinwell_queue_len_max", "Requests that may wait at most"),
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
             gpus: GpuFigures::register(&mut registry),
+            cluster: ClusterFigures::register(&mut registry),
             live: LiveFigures::register(&mut registry),
             splits: SplitFigures::register(&mut registry),
             registry,
@@ -212,6 +216,7 @@ impl Metrics {
             self.pending.get_or_create(&labels).set(whole(*requests));
         }
         self.gpus.set(&load.gpus);
+        self.cluster.set(load);
         self.live.set(live);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

@@ -1,5 +1,7 @@
 //! Queue, batches and recovery, with a predictor that does what a test tells it.
 
+mod exchange;
+
 use super::*;
 use crate::example::{forecaster, loaded_in};
 use crate::repository::Repository;

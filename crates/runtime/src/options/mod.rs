@@ -8,11 +8,13 @@
 
 mod device;
 mod error;
+mod region;
 mod sources;
 mod telemetry;
 
 pub use device::Device;
 pub use error::Error;
+pub use region::{Region, StaticNode};
 pub use sources::{Override, Sources};
 pub use telemetry::{AccessLog, Otlp, OutcomeReaders};
 
@@ -49,6 +51,13 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("node.id", "local"),
     ("node.executors", ""),
     ("node.device", "auto"),
+    ("node.address", "127.0.0.1:8003"),
+    ("gateway.id", "gateway"),
+    ("registry.nodes", ""),
+    ("cluster.beat_ms", "200"),
+    ("cluster.silence_ms", "1000"),
+    ("cluster.failover_timeout_ms", "10000"),
+    ("cluster.strategy", "weighted_least_connections"),
     ("sequences.durability", "log"),
     ("sequences.idle_expiry_ms", "86400000"),
     ("sequences.snapshot_interval_ms", "60000"),
@@ -180,6 +189,8 @@ pub struct Options {
     pub executors: usize,
     /// Where reservoirs step.
     pub device: Device,
+    /// How the processes of a region find and hear each other.
+    pub region: Region,
     /// How sequences are kept.
     pub sequences: Sequences,
     /// How forecasts are remembered until their truth is known.
@@ -247,10 +258,11 @@ impl Options {
             data_dir,
             models_dir: PathBuf::from(layered.text("models.dir")),
             limits: limits(&layered)?,
-            node_id: NodeId(node_id(&layered)?.into()),
+            node_id: id(&layered, "node.id")?,
             executors: layered.number("node.executors", 1..=1024)?,
             device: (layered.text("node.device").parse())
                 .map_err(|()| layered.invalid("node.device", Device::FORMS))?,
+            region: region::region(&layered)?,
             sequences: sequences(&layered)?,
             accuracy: accuracy(&layered)?,
             drain_notice: Millis(layered.number("drain.notice_ms", 0..=3_600_000)? as u64),
@@ -335,11 +347,19 @@ fn accuracy(layered: &Layered) -> Result<Accuracy, Error> {
     })
 }
 
-fn node_id(layered: &Layered) -> Result<&str, Error> {
-    let id = layered.text("node.id");
-    let fits = (1..=128).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    if fits { Ok(id) } else { Err(layered.invalid("node.id", "1 to 128 letters, digits, '.', '_' or '-'")) }
+/// The name of a process.
+fn id(layered: &Layered, key: &str) -> Result<NodeId, Error> {
+    let id = layered.text(key);
+    if is_id(id) {
+        Ok(NodeId(id.into()))
+    } else {
+        Err(layered.invalid(key, "1 to 128 letters, digits, '.', '_' or '-'"))
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 #[cfg(test)]

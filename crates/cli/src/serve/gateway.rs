@@ -1,0 +1,105 @@
+//! `spinwell gateway`: answers callers with the nodes of its region.
+
+use super::planes::{Front, Planes, Serving};
+use super::process::{self, Given, Process};
+use crate::output::say;
+use anyhow::Result;
+use clap::Args;
+use spinwell_gateway::{Cluster, ClusterOptions, Member, Strategy};
+use spinwell_protocol::NodeLink;
+use spinwell_runtime::entropy;
+use spinwell_runtime::health::Phase;
+use spinwell_runtime::options::StaticNode;
+use spinwell_runtime::transport::Dial;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Options of `spinwell gateway`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  spinwell gateway --nodes n1=127.0.0.1:8103,n2=127.0.0.1:8203\n  \
+    curl localhost:8000/v2/models/taxi\n\n\
+Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;\n\
+--print-config shows all of them with their values and where those came from.")]
+pub(crate) struct GatewayArgs {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The gateway's name, of its own in the region [default: gateway].
+    #[arg(long, value_name = "NAME")]
+    id: Option<String>,
+    /// The nodes, each with its name and its address; *W behind it for one that takes W times as much work.
+    #[arg(long, value_name = "NAME=HOST:PORT[*W],..")]
+    nodes: Option<String>,
+    /// Address for inference over HTTP; port 0 takes any free one [default: 127.0.0.1:8000].
+    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    http: Option<SocketAddr>,
+    /// Address for inference over gRPC [default: 127.0.0.1:8001].
+    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    grpc: Option<SocketAddr>,
+    /// Address for metrics and health [default: 127.0.0.1:8002].
+    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    ops: Option<SocketAddr>,
+    /// Allow addresses that other machines can reach, without encryption and without identities.
+    #[arg(long)]
+    insecure: bool,
+    /// Print the effective configuration, with the source of each value, and exit.
+    #[arg(long)]
+    print_config: bool,
+    /// Print it as one JSON document: each key with `value` and `source`.
+    #[arg(long, requires = "print_config")]
+    json: bool,
+}
+
+/// Answers callers until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A [`Fault`](spinwell_core::Fault) where the options are not valid, an address cannot be opened or requests had to be
+/// abandoned at the end.
+pub(crate) fn run(args: GatewayArgs) -> Result<()> {
+    let given = Given::default()
+        .text("gateway.id", args.id, "--id")
+        .text("registry.nodes", args.nodes, "--nodes")
+        .text("http.address", args.http, "--http")
+        .text("grpc.address", args.grpc, "--grpc")
+        .text("ops.address", args.ops, "--ops")
+        .flag("insecure", args.insecure, "--insecure");
+    process::run(args.config.as_deref(), given, args.print_config, args.json, serve)
+}
+
+async fn serve(process: Process) -> Result<()> {
+    let planes = Planes::open(&process.options)?;
+    let region = &process.options.region;
+    let cluster = Arc::new(Cluster::new(ClusterOptions {
+        gateway: region.gateway_id.clone(),
+        dial: Dial::Clear,
+        beat: region.beat,
+        silence: region.silence,
+        failover: region.failover_timeout,
+        strategy: Strategy::of_name(&region.strategy).unwrap_or_default(),
+        seed: entropy::seed(),
+    }));
+    cluster.set_members(region.nodes.iter().map(member).collect());
+    let front = Front::new(&process, cluster.clone(), &planes)?;
+    let mut lines = planes.lines()?;
+    lines.extend(region.nodes.iter().map(|node| format!("node    {} at {}", node.id, node.address)));
+    lines.iter().for_each(|line| say(line));
+    let (health, id) = (process.health.clone(), region.gateway_id.clone());
+    // Requests that come before are refused for now, as is everything while no node can be reached.
+    tokio::spawn(async move {
+        cluster.is_served().await;
+        health.advance(Phase::Ready);
+        for model in cluster.models().ready() {
+            say(&format!("model   {}:{}", model.name, model.version));
+        }
+        say(&format!("ready   gateway {id}, stop with Ctrl-C or SIGTERM"));
+    });
+    let mut serving = Serving::new(process, front);
+    serving.inference(planes.http, planes.grpc);
+    serving.until_stopped(planes.ops, || ()).await
+}
+
+fn member(node: &StaticNode) -> Member {
+    let StaticNode { id, address, weight } = node.clone();
+    Member { id, address, weight, cluster: "default".into() }
+}

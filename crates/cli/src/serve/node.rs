@@ -1,0 +1,147 @@
+//! `spinwell node`: a processing node, for gateways elsewhere; and the node of `spinwell serve`.
+
+use super::planes::{Front, Serving};
+use super::process::{self, Given, Process};
+use crate::output::say;
+use anyhow::Result;
+use clap::Args;
+use spinwell_node::{Exchange, Node};
+use spinwell_protocol::{NodeLink, Task};
+use spinwell_runtime::health::Phase;
+use spinwell_runtime::listen;
+use spinwell_runtime::options::{Device, Options};
+use spinwell_runtime::transport::Door;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Options of `spinwell node`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example:\n  spinwell node --id n1 --address 127.0.0.1:8103 --ops 127.0.0.1:8102 --data ./n1 \\\n    \
+    --models ./spinwell-data/models\n  \
+    spinwell gateway --nodes n1=127.0.0.1:8103\n\n\
+Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;\n\
+--print-config shows all of them with their values and where those came from."
+)]
+pub(crate) struct NodeArgs {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The node's name, of its own in the region [default: local].
+    #[arg(long, value_name = "NAME")]
+    id: Option<String>,
+    /// Address for gateways; port 0 takes any free one [default: 127.0.0.1:8003].
+    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    address: Option<SocketAddr>,
+    /// Address for metrics and health [default: 127.0.0.1:8002].
+    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    ops: Option<SocketAddr>,
+    /// Where the node keeps its own files [default: ./spinwell-data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where the models are [default: `models` in the data folder].
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Where reservoirs step: on the CPU, on all graphics cards or one of them; auto takes cards for models that are
+    /// faster there [default: auto].
+    #[arg(long, value_name = "auto|cpu|gpu[:I]", value_parser = super::device)]
+    device: Option<Device>,
+    /// Allow addresses that other machines can reach, without encryption and without identities.
+    #[arg(long)]
+    insecure: bool,
+    /// Print the effective configuration, with the source of each value, and exit.
+    #[arg(long)]
+    print_config: bool,
+    /// Print it as one JSON document: each key with `value` and `source`.
+    #[arg(long, requires = "print_config")]
+    json: bool,
+}
+
+/// Answers gateways until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A [`Fault`](spinwell_core::Fault) where the options are not valid, the models cannot be read, an address cannot be opened or
+/// requests had to be abandoned at the end.
+pub(crate) fn run(args: NodeArgs) -> Result<()> {
+    let given = Given::default()
+        .text("node.id", args.id, "--id")
+        .text("node.address", args.address, "--address")
+        .text("ops.address", args.ops, "--ops")
+        .path("data.dir", args.data, "--data")
+        .path("models.dir", args.models, "--models")
+        .text("node.device", args.device, "--device")
+        .flag("insecure", args.insecure, "--insecure");
+    process::run(args.config.as_deref(), given, args.print_config, args.json, serve)
+}
+
+async fn serve(process: Process) -> Result<()> {
+    let options = &process.options;
+    let bind = |name, address| listen::bind(name, address, options.exposure).map_err(|error| error.fault());
+    let (listener, ops) = (bind("node", options.region.node_address)?, bind("ops", options.addresses.ops)?);
+    let (address, ops_address) = (listener.local_addr()?, ops.local_addr()?);
+    let node = start(options).await?;
+    let exchange = Exchange {
+        link: node.clone(),
+        id: options.node_id.clone(),
+        health: process.health.clone(),
+        beat: options.region.beat,
+    };
+    let bytes_max = options.limits.body_bytes;
+    let front = Front::of_node(&process, node.clone(), ops_address)?;
+    process.health.advance(Phase::Ready);
+    let mut lines = vec![
+        format!("serving {address} (gateways)"),
+        format!("serving http://{ops_address} (metrics and health)"),
+    ];
+    lines.extend(served(&node));
+    lines.push(format!("ready   node {}, stop with Ctrl-C or SIGTERM", options.node_id));
+    lines.iter().for_each(|line| say(line));
+    let mut serving = Serving::new(process, front);
+    serving.plane(|stop| async move {
+        if let Err(error) = spinwell_node::serve(listener, Door::Clear, exchange, bytes_max, stop).await {
+            tracing::error!(?error, "gateways are not answered any more");
+        }
+    });
+    serving.until_stopped(ops, move || node.stop()).await
+}
+
+/// Starts a node.
+pub(super) async fn start(options: &Options) -> Result<Arc<Node>> {
+    let node = spinwell_node::Options::of(options);
+    let folder = options.models_dir.clone();
+    let started = tokio::task::spawn_blocking(move || Node::start(&folder, &node));
+    Ok(Arc::new(started.await?.map_err(|error| error.fault())?))
+}
+
+/// What a model of this task answers.
+fn answer(task: &Task) -> String {
+    match task {
+        Task::Forecast(facts) => format!("{} steps of {}", facts.horizon, facts.targets.join(",")),
+        Task::Classify { labels } => format!("one of {} classes", labels.len()),
+        Task::Detect { targets, .. } => format!("anomalies of {}", targets.join(",")),
+    }
+}
+
+/// What a node serves, on what, and what it does not serve; a line each.
+pub(super) fn served(node: &Node) -> Vec<String> {
+    let mut lines: Vec<String> = node.devices().iter().map(|device| format!("device  {device}")).collect();
+    let models = node.models();
+    for model in models.ready() {
+        let (family, channels, window_min) = (&model.family, model.channels.join(","), model.window_min);
+        let answer = answer(&model.task);
+        let facts = format!("{family}, {channels} -> {answer}, windows from {window_min} rows");
+        lines.push(format!("model   {}:{} ({facts})", model.name, model.version));
+    }
+    for problem in node.problems() {
+        lines.push(format!("skipped {}: {}: {}", problem.path.display(), problem.code, problem.message));
+    }
+    if node.restored() > 0 {
+        let what = if node.restored() == 1 { "sequence" } else { "sequences" };
+        lines.push(format!("kept    {} {what} brought back from the step log", node.restored()));
+    }
+    if models.ready().is_empty() {
+        lines.push("no model is loaded; train one with `spinwell train`".to_owned());
+    }
+    lines
+}

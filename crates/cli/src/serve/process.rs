@@ -1,0 +1,107 @@
+//! What every process that answers does around its work: options, the log, the wish to stop.
+
+use crate::output::{self, remark, say};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use spinwell_core::{Code, Fault};
+use spinwell_runtime::health::Health;
+use spinwell_runtime::options::{Effective, Loaded, Options, Override, Sources, UnknownVariable};
+use spinwell_runtime::{shutdown, telemetry};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+/// What the command line says of the options.
+#[derive(Default)]
+pub(super) struct Given(Vec<Override>);
+
+impl Given {
+    pub(super) fn text<T: ToString>(
+        mut self,
+        key: &'static str,
+        value: Option<T>,
+        flag: &'static str,
+    ) -> Self {
+        self.0.extend(value.map(|value| Override { key, value: value.to_string(), flag }));
+        self
+    }
+
+    pub(super) fn path(self, key: &'static str, value: Option<PathBuf>, flag: &'static str) -> Self {
+        self.text(key, value.map(|path| path.display().to_string()), flag)
+    }
+
+    pub(super) fn flag(self, key: &'static str, is_given: bool, flag: &'static str) -> Self {
+        self.text(key, is_given.then_some(true), flag)
+    }
+}
+
+/// A process that is about to answer.
+pub(super) struct Process {
+    pub(super) options: Options,
+    /// Whether it should be sent requests.
+    pub(super) health: Health,
+    /// Pulled by SIGTERM and SIGINT.
+    pub(super) asked_to_stop: shutdown::Shutdown,
+}
+
+/// Prints the options, or does what a process does with them.
+///
+/// # Errors
+/// Where they are not valid, or what the process ended with.
+pub(super) fn run<F: Future<Output = Result<()>>>(
+    config: Option<&Path>,
+    given: Given,
+    is_printed: bool,
+    as_json: bool,
+    work: impl FnOnce(Process) -> F,
+) -> Result<()> {
+    let loaded = Sources::of_this_process(config, given.0)
+        .and_then(|sources| Options::load(&sources))
+        .map_err(|error| error.fault())?;
+    if is_printed {
+        for variable in loaded.unknown_variables() {
+            remark(&format!("warning: {}", sets_nothing(variable)));
+        }
+        match as_json {
+            true => output::document(&config_json(&loaded)),
+            false => say(&loaded.print()),
+        }
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("connections")
+        .build()
+        .context("the runtime cannot be started")?;
+    let ended = runtime.block_on(async {
+        telemetry::start(&loaded.options.log).map_err(|message| Fault::new(Code::ConfigInvalid, message))?;
+        for variable in loaded.unknown_variables() {
+            tracing::warn!("{}", sets_nothing(variable));
+        }
+        let asked_to_stop = shutdown::on_signals().context("signals cannot be caught")?;
+        work(Process { options: loaded.options, health: Health::default(), asked_to_stop }).await
+    });
+    // Dropping the runtime would wait for the node, and so for requests that the drain has given up.
+    runtime.shutdown_background();
+    ended
+}
+
+/// What is said of a variable that looks like ours.
+fn sets_nothing(variable: &UnknownVariable) -> String {
+    let UnknownVariable { name, nearest } = variable;
+    let instead = match nearest {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => "spinwell serve --print-config shows the keys".to_owned(),
+    };
+    format!("the environment variable {name} sets no key; {instead}")
+}
+
+/// The effective configuration: for each key its value and where that came from.
+fn config_json(loaded: &Loaded) -> Value {
+    let one = |option: Effective<'_>| {
+        // What is bare in a file is bare here.
+        let bare = option.is_bare.then(|| serde_json::from_str(option.value).ok()).flatten();
+        let value = bare.unwrap_or_else(|| Value::from(option.value));
+        (option.key.to_owned(), json!({"value": value, "source": option.source}))
+    };
+    Value::Object(loaded.effective().map(one).collect())
+}

@@ -1,0 +1,257 @@
+//! Gateways and nodes as processes of their own: what one of them suffers, no caller notices.
+
+use crate::support::{
+    Answer, BOUND, Server, address_in, end_of, launch, models, signal, spinwell, text, window,
+};
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Child;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const ROWS: usize = 64;
+
+/// A processing node, killed when the test ends.
+struct Node {
+    id: &'static str,
+    address: SocketAddr,
+    data: tempfile::TempDir,
+    child: Child,
+}
+
+impl Node {
+    /// Starts a node on a free port.
+    fn start(id: &'static str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let child = Self::launch(id, free, data.path());
+        Self { id, address: free, data, child }
+    }
+
+    fn launch(id: &str, address: SocketAddr, data: &std::path::Path) -> Child {
+        let mut command = spinwell();
+        command.args(["node", "--id", id, "--ops", "127.0.0.1:0", "--address", &address.to_string()]);
+        command.args(["--models", text(models()), "--data", text(data)]);
+        command.env("SPINWELL_DRAIN_NOTICE_MS", "500");
+        let (child, said) = launch(command);
+        assert_eq!(address_in(&said, "gateways"), address);
+        child
+    }
+
+    /// Kills it where it stands.
+    fn kill(&mut self) {
+        signal(&self.child, "-KILL");
+        end_of(&mut self.child);
+    }
+
+    /// Starts it again where it was, with what it had on its disk.
+    fn restart(&mut self) {
+        self.child = Self::launch(self.id, self.address, self.data.path());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A gateway for these nodes, which is ready when one of them is.
+fn gateway(nodes: &[&Node]) -> Server {
+    let nodes: Vec<_> = nodes.iter().map(|node| format!("{}={}", node.id, node.address)).collect();
+    let mut command = spinwell();
+    command.args(["gateway", "--nodes", &nodes.join(",")]);
+    command.args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--ops", "127.0.0.1:0"]);
+    command.env("SPINWELL_DRAIN_NOTICE_MS", "0").env("SPINWELL_LIMITS_DEADLINE_MS", "20000");
+    Server::run(command, tempfile::tempdir().unwrap())
+}
+
+/// Waits until a gateway's metrics say that so many nodes can be asked.
+fn wait_for_nodes(gateway: &Server, wanted: usize) {
+    let since = Instant::now();
+    while gateway.metric("spinwell_cluster_nodes", &["state=\"connected\""]) as usize != wanted {
+        assert!(since.elapsed() < BOUND, "{wanted} nodes were to be connected");
+        std::thread::yield_now();
+    }
+}
+
+fn ask(server: &Server, rows: &[f32], parameters: &Value) -> Answer {
+    let body = json!({"parameters": parameters, "inputs": [
+        {"name": "series", "shape": [1, rows.len(), 1], "datatype": "FP32", "data": rows}]});
+    server.infer("wave", &body)
+}
+
+fn bits(answer: &Answer) -> Vec<u32> {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let numbers = ["forecast", "lower", "upper"].iter().flat_map(|name| answer.numbers(name));
+    numbers.map(f32::to_bits).collect()
+}
+
+/// The node that answered.
+fn answered_by(answer: &Answer) -> String {
+    answer.json()["parameters"]["node"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Asks without a break from several callers while `event` happens, and says how many were answered; all must be.
+fn under_load(gateway: &Server, event: impl FnOnce()) -> usize {
+    let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..4)
+            .map(|caller| {
+                let (is_over, answered) = (&is_over, &answered);
+                scope.spawn(move || {
+                    while !is_over.load(Ordering::SeqCst) {
+                        let answer = ask(gateway, &window(ROWS, f64::from(caller)), &json!({}));
+                        assert_eq!(answer.status, 200, "{}", answer.text());
+                        answered.fetch_add(1, Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        let more = |than: usize| {
+            let since = Instant::now();
+            while answered.load(Ordering::SeqCst) < than + 50 && !callers.iter().any(|one| one.is_finished())
+            {
+                assert!(since.elapsed() < BOUND, "requests are not answered");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        more(0);
+        event();
+        more(answered.load(Ordering::SeqCst));
+        is_over.store(true, Ordering::SeqCst);
+    });
+    answered.into_inner()
+}
+
+#[test]
+fn a_gateway_answers_with_its_nodes_as_one_process_would() {
+    let alone = Server::start(models(), &[]);
+    let (one, two) = (Node::start("n1"), Node::start("n2"));
+    let gateway = gateway(&[&one, &two]);
+    wait_for_nodes(&gateway, 2);
+    let rows = window(ROWS, 0.7);
+    let mut nodes = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        let answer = ask(&gateway, &rows, &json!({}));
+        assert_eq!(bits(&answer), bits(&ask(&alone, &rows, &json!({}))));
+        nodes.insert(answered_by(&answer));
+    }
+    assert_eq!(nodes.into_iter().collect::<Vec<_>>(), ["n1", "n2"]);
+    for path in ["/v2/models/wave", "/v2/models/wave/config", "/v2/models/pair/ready"] {
+        let (own, other) = (gateway.get(path), alone.get(path));
+        assert_eq!((own.status, own.text()), (other.status, other.text()), "{path}");
+    }
+    let missing = gateway.get("/v2/models/nobody");
+    assert_eq!((missing.status, missing.code().as_str()), (404, "SPW-MODEL-NOT-FOUND"));
+    let post = |path: &str| {
+        let request = crate::support::Request::post(path, "{}");
+        crate::support::send(gateway.http, &request)
+    };
+    let index = post("/v2/repository/index").json();
+    assert_eq!(index.as_array().map(Vec::len), Some(2), "{index}");
+    assert_eq!(post("/v2/repository/models/wave/unload").status, 200);
+    assert_eq!(ask(&gateway, &rows, &json!({})).status, 404);
+    assert_eq!(post("/v2/repository/models/wave/load").status, 200);
+    bits(&ask(&gateway, &rows, &json!({})));
+    assert_eq!(gateway.metric("spinwell_cluster_attempts_total", &[]) as usize >= 51, true);
+}
+
+#[test]
+fn nobody_notices_that_a_node_is_killed_stands_still_or_is_stopped() {
+    let (mut one, two) = (Node::start("n1"), Node::start("n2"));
+    let gateway = gateway(&[&one, &two]);
+    wait_for_nodes(&gateway, 2);
+    under_load(&gateway, || one.kill());
+    wait_for_nodes(&gateway, 1);
+    under_load(&gateway, || one.restart());
+    wait_for_nodes(&gateway, 2);
+    // A node that stands still closes no connection: its silence has to be noticed.
+    under_load(&gateway, || {
+        signal(&two.child, "-STOP");
+        wait_for_nodes(&gateway, 1);
+    });
+    signal(&two.child, "-CONT");
+    wait_for_nodes(&gateway, 2);
+    let mut status = None;
+    under_load(&gateway, || {
+        signal(&one.child, "-TERM");
+        status = Some(end_of(&mut one.child));
+    });
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    let failed = gateway.metric("nv_inference_request_failure", &[]);
+    assert_eq!(failed, 0.0, "every request was answered");
+}
+
+#[test]
+fn without_nodes_requests_are_refused_for_now_and_nothing_is_forgotten() {
+    let mut one = Node::start("n1");
+    let gateway = gateway(&[&one]);
+    one.kill();
+    let refused = ask(&gateway, &window(ROWS, 0.0), &json!({}));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "SPW-NODE-UNREACHABLE"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(refused.json()["retryable"], true);
+    one.restart();
+    wait_for_nodes(&gateway, 1);
+    bits(&ask(&gateway, &window(ROWS, 0.0), &json!({})));
+}
+
+#[test]
+fn each_sequence_has_its_node_and_waits_for_it() {
+    const COUNT: usize = 24;
+    let (mut one, two) = (Node::start("n1"), Node::start("n2"));
+    let gateway = gateway(&[&one, &two]);
+    wait_for_nodes(&gateway, 2);
+    let rows = |number: usize| window(ROWS + 2, number as f64);
+    let step = |number: usize, rows: &[f32], step: u64| {
+        let id = format!("s{number}");
+        ask(&gateway, rows, &json!({"sequence_id": id, "sequence_start": step == 1, "sequence_step": step}))
+    };
+    let homes: Vec<String> = (0..COUNT)
+        .map(|number| {
+            let answer = step(number, &rows(number)[..ROWS], 1);
+            bits(&answer);
+            answered_by(&answer)
+        })
+        .collect();
+    assert!(["n1", "n2"].iter().all(|id| homes.iter().any(|home| home == id)), "{homes:?}");
+    one.kill();
+    for (number, home) in homes.iter().enumerate() {
+        let answer = step(number, &rows(number)[ROWS..=ROWS], 2);
+        if home == "n1" {
+            assert_eq!((answer.status, answer.code().as_str()), (503, "SPW-NODE-UNREACHABLE"));
+        } else {
+            assert_eq!(answered_by(&answer), "n2");
+        }
+    }
+    one.restart();
+    wait_for_nodes(&gateway, 2);
+    for (number, home) in homes.iter().enumerate() {
+        // Those of the node that stayed were taken: the answer is the same one again.
+        let again = step(number, &rows(number)[ROWS..=ROWS], 2);
+        assert_eq!((bits(&again).is_empty(), &answered_by(&again)), (false, home));
+        let last = step(number, &rows(number)[ROWS + 1..], 3);
+        assert_eq!(
+            bits(&last),
+            bits(&ask(&gateway, &rows(number), &json!({}))),
+            "as if nothing had happened"
+        );
+    }
+    // A fork goes where its own id belongs.
+    let fork = |to: &str| {
+        let body = json!({"to": to}).to_string();
+        let request = crate::support::Request::post("/v1/models/wave/sequences/s0/fork", body);
+        crate::support::send(gateway.http, &request)
+    };
+    for number in 0..6 {
+        let forked = fork(&format!("f{number}"));
+        assert_eq!(forked.status, 200, "{}", forked.text());
+    }
+    assert_eq!(fork("f0").code(), "SPW-SEQUENCE-EXISTS");
+}

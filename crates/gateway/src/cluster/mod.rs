@@ -1,0 +1,380 @@
+//! The nodes of a region, as one link.
+//!
+//! What is served is what the nodes serve together. A request without a sequence goes to one of the nodes that hold its model's
+//! very bytes, and to another one where that is lost or has no room, as long as its deadline and the budget for such attempts
+//! allow it. A step of a sequence goes to the node that keeps its shard and to no other: where that is away, it waits for it.
+
+mod catalogue;
+mod dial;
+mod peer;
+mod request;
+mod router;
+
+use catalogue::merged;
+use peer::{Failure, Peer, State, Terms};
+use router::{Router, RouterOptions};
+use spinwell_core::{Code, Fault, Millis, ModelName, ModelVersion, NodeId, SequenceKey};
+use spinwell_policy::balance::Strategy;
+use spinwell_policy::breaker::Health;
+use spinwell_policy::shards;
+use spinwell_protocol::node_service::{Answer, Request};
+use spinwell_protocol::{
+    Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, ModelDescription, NodeLink, NodeLoad,
+    NodeStanding, StateAnswer, StateRequest, WaitingFor,
+};
+use spinwell_runtime::transport::Dial;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// When a caller should try again whose node is away: by then it is back, or given up.
+const RETRY_AFTER: Millis = Millis(1000);
+
+/// How long an attempt may take at least before another node is asked: what a busy machine makes threads wait now and then.
+const ATTEMPT_LEAST: Duration = Duration::from_millis(250);
+
+/// A node of the region, as the registry knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// Its name.
+    pub id: NodeId,
+    /// Where gateways reach it: host and port.
+    pub address: String,
+    /// How much work it takes in relation to the others, above 0.
+    pub weight: f64,
+    /// The processing cluster that it is part of.
+    pub cluster: Arc<str>,
+}
+
+/// How nodes are reached.
+#[derive(Clone)]
+pub struct Options {
+    /// The name that this gateway gives itself.
+    pub gateway: NodeId,
+    /// How connections come about.
+    pub dial: Dial,
+    /// How often a node says that it is alive.
+    pub beat: Millis,
+    /// How long a node may be silent before it is given up.
+    pub silence: Millis,
+    /// By when a request that got no answer must be somewhere else.
+    pub failover: Millis,
+    /// How a node is chosen.
+    pub strategy: Strategy,
+    /// Where the randomness begins: another number for each gateway, so that they do not choose alike.
+    pub seed: u64,
+}
+
+/// The nodes of a region.
+#[derive(Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    terms: Terms,
+    nodes: RwLock<BTreeMap<NodeId, Arc<Node>>>,
+    catalogue: RwLock<Arc<Catalogue>>,
+    router: Arc<Router>,
+}
+
+/// A member and the connection to it.
+struct Node {
+    member: Member,
+    peer: Peer,
+}
+
+impl Cluster {
+    /// A region without nodes yet. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let router = Arc::new(Router::new(RouterOptions {
+            strategy: options.strategy,
+            beat: options.beat.into(),
+            silence: options.silence.into(),
+            failover: options.failover.into(),
+            attempt_least: ATTEMPT_LEAST,
+            seed: options.seed,
+        }));
+        let changed = Arc::new(Notify::new());
+        let terms = Terms {
+            gateway: options.gateway.to_string(),
+            dial: options.dial,
+            silence: options.silence.into(),
+            router: router.clone(),
+            changed: changed.clone(),
+        };
+        let inner = Inner { terms, nodes: RwLock::default(), catalogue: RwLock::default(), router };
+        let inner = Arc::new(inner);
+        let weak = Arc::downgrade(&inner);
+        tokio::spawn(async move {
+            loop {
+                changed.notified().await;
+                let Some(inner) = weak.upgrade() else { return };
+                inner.refresh();
+            }
+        });
+        Self { inner }
+    }
+
+    /// These are the nodes from now on. Connections to those that stay where they were stay as they are.
+    pub fn set_members(&self, members: Vec<Member>) {
+        let inner = &self.inner;
+        let mut nodes = inner.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *nodes);
+        for member in members {
+            let known = before.remove(&member.id).filter(|node| node.member == member);
+            let node = known.unwrap_or_else(|| {
+                let peer = Peer::start(member.clone(), inner.terms.clone());
+                Arc::new(Node { member: member.clone(), peer })
+            });
+            nodes.insert(member.id, node);
+        }
+        before.keys().filter(|id| !nodes.contains_key(*id)).for_each(|id| inner.router.left(id));
+        drop(nodes);
+        // Outside the lock: connections close.
+        drop(before);
+        inner.terms.changed.notify_one();
+    }
+
+    /// How nodes are chosen.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        self.inner.router.strategy()
+    }
+
+    /// How nodes are chosen from now on.
+    pub fn set_strategy(&self, strategy: Strategy) {
+        self.inner.router.set_strategy(strategy);
+    }
+
+    /// Forks a sequence to an id that another node keeps. Somebody who begins the same sequence between the two looks at it
+    /// loses it to the fork.
+    fn fork(&self, from: SequenceKey, to: SequenceKey) -> LinkFuture<StateAnswer> {
+        let own = self.clone();
+        Box::pin(async move {
+            let StateAnswer { state, .. } = own.sequence_state(from, StateRequest::Get).await?;
+            match own.sequence_state(to.clone(), StateRequest::Get).await {
+                Ok(_) => {
+                    let message = format!("sequence {:?} is there already; remove it first", to.id.as_str());
+                    Err(Fault::new(Code::SequenceExists, message))
+                }
+                Err(fault) if matches!(fault.code(), Code::SequenceUnknown | Code::SequenceExpired) => {
+                    own.sequence_state(to, StateRequest::Put(state)).await
+                }
+                Err(fault) => Err(fault),
+            }
+        })
+    }
+
+    /// Comes when a node has said what it serves.
+    pub async fn is_served(&self) {
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        while !self.inner.nodes().iter().any(|node| node.peer.state().is_some()) {
+            pause.tick().await;
+        }
+    }
+}
+
+impl Inner {
+    fn nodes(&self) -> Vec<Arc<Node>> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// How each node is reached.
+    fn standings(&self) -> Vec<NodeStanding> {
+        let standing = |node: Arc<Node>| {
+            let (id, state) = (node.member.id.clone(), node.peer.state());
+            NodeStanding {
+                is_connected: state.is_some(),
+                is_leaving: state.is_some_and(|state| state.is_leaving),
+                is_trusted: self.router.health(&id) == Some(Health::Serving),
+                id,
+            }
+        };
+        self.nodes().into_iter().map(standing).collect()
+    }
+
+    /// Looks again at what is served.
+    fn refresh(&self) {
+        let catalogues: Vec<_> = self.nodes().iter().filter_map(|node| node.peer.catalogue()).collect();
+        let merged = Arc::new(merged(&catalogues));
+        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = merged;
+    }
+
+    /// The node that keeps a sequence, among all that the registry knows, whether they can be reached or not.
+    fn keeper(&self, key: &SequenceKey) -> Result<Arc<Node>, Fault> {
+        let nodes = self.nodes();
+        let shard = shards::shard([&key.tenant.0, key.model.as_str(), key.id.as_str()]);
+        let members: Vec<_> = nodes
+            .iter()
+            .map(|node| shards::Member { id: &node.member.id.0, weight: node.member.weight })
+            .collect();
+        let owner = shards::keepers(shard, &members).map(|keepers| keepers.owner);
+        let owner = owner.and_then(|owner| nodes.iter().find(|node| *node.member.id.0 == *owner));
+        owner.cloned().ok_or_else(|| {
+            Fault::new(Code::NodeUnreachable, "no node is known that could keep sequences")
+                .retry_after(RETRY_AFTER)
+        })
+    }
+
+    /// The nodes that can be asked, each with its state.
+    fn reachable(&self) -> Vec<(Arc<Node>, State)> {
+        let nodes = self.nodes().into_iter();
+        nodes.filter_map(|node| node.peer.state().map(|state| (node, state))).collect()
+    }
+
+    /// The nodes that hold a model's very bytes, of those that can be asked.
+    fn able(&self, model: &ModelDescription) -> Vec<NodeId> {
+        let states: Vec<_> =
+            self.reachable().into_iter().map(|(node, state)| (node.member.id.clone(), state)).collect();
+        router::able(&states, |state| {
+            let held = state.catalogue.find(model.name.as_str(), Some(model.version_text()));
+            held.is_ok_and(|held| held.hash == model.hash)
+        })
+    }
+
+    fn node(&self, id: &NodeId) -> Option<Arc<Node>> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Asks every node that can be asked, at the same time.
+    async fn ask_all(&self, request: &Request) -> Vec<(NodeId, Result<Answer, Failure>)> {
+        let asked: Vec<_> = self
+            .reachable()
+            .iter()
+            .map(|(node, _)| (node.member.id.clone(), node.peer.ask(request)))
+            .collect();
+        let answers = asked.into_iter().map(|(id, asked)| async move { (id, asked.answer().await) });
+        futures::future::join_all(answers).await
+    }
+
+    /// Has every node do something, and comes with their answers where all have done it.
+    async fn all_do(&self, request: Request, lost: &str) -> Result<Vec<(NodeId, Answer)>, Fault> {
+        let answers = self.ask_all(&request).await;
+        if answers.is_empty() {
+            return Err(nobody());
+        }
+        let all = answers.into_iter().map(|(id, answer)| match answer {
+            Ok(answer) => Ok((id, answer)),
+            Err(failure) => Err(told(&id, failure, lost)),
+        });
+        all.collect()
+    }
+}
+
+/// No node is there.
+fn nobody() -> Fault {
+    let message = "no node can be reached that could answer; try again";
+    Fault::new(Code::NodeUnreachable, message).retry_after(RETRY_AFTER)
+}
+
+/// A failure as the caller learns of it; `lost` says what became of the request where nobody knows.
+fn told(id: &NodeId, failure: Failure, lost: &str) -> Fault {
+    match failure {
+        Failure::Refused(fault) | Failure::NotSent(fault) => fault,
+        Failure::Lost => {
+            let message = format!("node {id} was lost before it had answered; {lost}");
+            Fault::new(Code::NodeUnreachable, message).retry_after(RETRY_AFTER)
+        }
+        Failure::Silent(limit) => {
+            let message = format!("node {id} did not answer within {} ms; {lost}", limit.as_millis());
+            Fault::new(Code::NodeUnreachable, message).retry_after(RETRY_AFTER)
+        }
+    }
+}
+
+/// The lists that nodes answered with, as one.
+fn entries(answers: Vec<(NodeId, Answer)>) -> Result<Vec<IndexEntry>, Fault> {
+    let lists = answers.into_iter().map(|(id, answer)| match answer {
+        Answer::Index(list) | Answer::Loaded(list) => Ok((id, list)),
+        _ => Err(senseless(&id)),
+    });
+    Ok(catalogue::merged_index(lists.collect::<Result<_, Fault>>()?))
+}
+
+fn senseless(id: &NodeId) -> Fault {
+    Fault::new(Code::Internal, format!("node {id} answered something else than it was asked"))
+}
+
+impl NodeLink for Cluster {
+    fn models(&self) -> Arc<Catalogue> {
+        self.inner.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn infer(&self, request: InferRequest) -> InferFuture {
+        request::infer(&self.inner, request)
+    }
+
+    fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
+        let lost = "look at the state before you try again";
+        if let StateRequest::Fork { to } = &request {
+            let to = SequenceKey { id: to.clone(), ..key.clone() };
+            let homes = self.inner.keeper(&key).and_then(|own| Ok((own, self.inner.keeper(&to)?)));
+            match homes {
+                Ok((own, other)) if own.member.id != other.member.id => return self.fork(key, to),
+                Err(fault) => return Box::pin(async { Err(fault) }),
+                Ok(_) => {}
+            }
+        }
+        let asked = self.inner.keeper(&key).map(|node| {
+            let asked = node.peer.ask(&Request::State(key, request));
+            (node, asked)
+        });
+        Box::pin(async move {
+            let (node, asked) = asked?;
+            match asked.answer().await {
+                Ok(Answer::State(answer)) => Ok(answer),
+                Ok(_) => Err(senseless(&node.member.id)),
+                Err(failure) => Err(told(&node.member.id, failure, lost)),
+            }
+        })
+    }
+
+    fn index(&self) -> LinkFuture<Vec<IndexEntry>> {
+        let inner = self.inner.clone();
+        Box::pin(async move { entries(inner.all_do(Request::Index, "try again").await?) })
+    }
+
+    fn load_model(&self, name: ModelName) -> LinkFuture<Vec<IndexEntry>> {
+        let inner = self.inner.clone();
+        Box::pin(
+            async move { entries(inner.all_do(Request::Load(name), "it may have loaded the model").await?) },
+        )
+    }
+
+    fn unload_model(&self, name: ModelName) -> LinkFuture<()> {
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            inner.all_do(Request::Unload(name), "it may serve the model still").await.map(|_| ())
+        })
+    }
+
+    fn load(&self) -> NodeLoad {
+        let mut all = NodeLoad::default();
+        let mut waiting: BTreeMap<(ModelName, ModelVersion), usize> = BTreeMap::new();
+        for model in self.models().ready() {
+            waiting.insert((model.name.clone(), model.version), 0);
+        }
+        for (_, State { load, .. }) in self.inner.reachable() {
+            all.queue_len += load.queue_len;
+            all.queue_len_max += load.queue_len_max;
+            all.batches_executing += load.batches_executing;
+            all.executors += load.executors;
+            all.sequences.in_memory += load.sequences.in_memory;
+            all.sequences.copied += load.sequences.copied;
+            all.sequences.expired += load.sequences.expired;
+            all.gpus.extend(load.gpus);
+            for WaitingFor { model, version, requests } in load.waiting {
+                *waiting.entry((model, version)).or_default() += requests;
+            }
+        }
+        let waiting = waiting.into_iter();
+        all.nodes = self.inner.standings();
+        all.attempts = self.inner.router.attempts();
+        all.waiting =
+            waiting.map(|((model, version), requests)| WaitingFor { model, version, requests }).collect();
+        all
+    }
+}

@@ -1,0 +1,335 @@
+//! A node, as this gateway reaches it.
+//!
+//! A peer holds one connection and makes another when it breaks. While it is there the node says at short intervals that it is
+//! alive and how busy it is; a node that is silent for longer than it may be is given up with all that was asked of it, since a
+//! machine that stands still closes no connection. Everything that waits for an answer learns whether the node answered or was
+//! lost: only then may it be asked of another.
+
+use super::Member;
+use super::dial::Connector;
+use super::router::Router;
+use spinwell_core::{Code, Fault};
+use spinwell_protocol::node_service::wire::from_node::Message;
+use spinwell_protocol::node_service::wire::node_service_client::NodeServiceClient;
+use spinwell_protocol::node_service::wire::{FromNode, Hello, ToNode, to_node};
+use spinwell_protocol::node_service::{Answer, Described, Request, answer_of, beat_of, encode_request};
+use spinwell_protocol::{Catalogue, NodeLoad};
+use spinwell_runtime::clock;
+use spinwell_runtime::transport::Dial;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Endpoint;
+
+/// Requests that may wait to be written to one node. More wait only where the network takes nothing.
+const UNWRITTEN_MAX: usize = 4096;
+/// The first pause before another attempt to connect, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(1);
+/// The largest answer: forecasts for as many windows as a request may have.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// What may be under way of one stream, and of all, before the other side has read it.
+const WINDOWS: (u32, u32) = (4 * 1024 * 1024, 16 * 1024 * 1024);
+
+/// How a peer is reached and when it is given up.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    /// The name that this gateway gives itself.
+    pub(crate) gateway: String,
+    /// How connections come about.
+    pub(crate) dial: Dial,
+    /// How long a node may be silent.
+    pub(crate) silence: Duration,
+    /// Learns of every sign of life.
+    pub(crate) router: Arc<Router>,
+    /// Told of everything that others should look at: that a node comes or goes, or serves something else.
+    pub(crate) changed: Arc<Notify>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The node said so.
+    Refused(Fault),
+    /// The request never reached the node.
+    NotSent(Fault),
+    /// The node was lost before it had answered: the request may have been carried out.
+    Lost,
+    /// The node did not answer in the time that it was given, and was told to leave it.
+    Silent(Duration),
+}
+
+/// What is known of a node just now.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    /// What it serves.
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// How busy it is.
+    pub(crate) load: NodeLoad,
+    /// Whether it is about to stop and wants no new requests.
+    pub(crate) is_leaving: bool,
+}
+
+/// A node and the connection to it. It is given up when the last handle on it goes.
+pub(crate) struct Peer {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+struct Shared {
+    member: Member,
+    terms: Terms,
+    live: Mutex<Option<Live>>,
+    /// What it said last of what it serves.
+    last: Mutex<Option<Arc<Catalogue>>>,
+    next: AtomicU64,
+}
+
+/// A connection that is there.
+struct Live {
+    described: Described,
+    state: State,
+    /// Whether the node has said what it serves.
+    is_known: bool,
+    messages: Sender<ToNode>,
+    waiting: HashMap<u64, oneshot::Sender<Result<Answer, Failure>>>,
+}
+
+impl Peer {
+    /// Connects to a node, and goes on trying.
+    pub(crate) fn start(member: Member, terms: Terms) -> Self {
+        let shared = Arc::new(Shared {
+            member,
+            terms,
+            live: Mutex::default(),
+            last: Mutex::default(),
+            next: AtomicU64::new(1),
+        });
+        let task = tokio::spawn(shared.clone().run()).abort_handle();
+        Self { shared, task }
+    }
+
+    /// What is known of it; nothing where it is not connected.
+    pub(crate) fn state(&self) -> Option<State> {
+        let live = self.shared.live();
+        live.as_ref().filter(|live| live.is_known).map(|live| live.state.clone())
+    }
+
+    /// What it serves, or did when it was lost; nothing where it was never there.
+    pub(crate) fn catalogue(&self) -> Option<Arc<Catalogue>> {
+        self.shared.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends a request, before this returns, so that requests arrive in the order of these calls.
+    pub(crate) fn ask(&self, request: &Request) -> Asked {
+        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        let sent = self.shared.send(number, request, sender);
+        if let Err(fault) = sent {
+            let (sender, receiver) = oneshot::channel();
+            let _ = sender.send(Err(Failure::NotSent(fault)));
+            return Asked { shared: self.shared.clone(), number: None, receiver };
+        }
+        Asked { shared: self.shared.clone(), number: Some(number), receiver }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.shared.lose();
+    }
+}
+
+/// A request that was sent to a node. Dropping it tells the node that nobody waits any more.
+pub(crate) struct Asked {
+    shared: Arc<Shared>,
+    number: Option<u64>,
+    receiver: oneshot::Receiver<Result<Answer, Failure>>,
+}
+
+impl Asked {
+    /// The answer, when it comes.
+    pub(crate) async fn answer(mut self) -> Result<Answer, Failure> {
+        let answer = (&mut self.receiver).await.unwrap_or(Err(Failure::Lost));
+        self.number = None;
+        answer
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let Some(number) = self.number else { return };
+        let mut live = self.shared.live();
+        let Some(live) = live.as_mut() else { return };
+        if live.waiting.remove(&number).is_some() {
+            let cancel = ToNode { message: Some(to_node::Message::Cancel(number)) };
+            // Where there is no room for it, the node answers and nobody takes it.
+            let _ = live.messages.try_send(cancel);
+        }
+    }
+}
+
+impl Shared {
+    fn live(&self) -> MutexGuard<'_, Option<Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(
+        &self,
+        number: u64,
+        request: &Request,
+        sender: oneshot::Sender<Result<Answer, Failure>>,
+    ) -> Result<(), Fault> {
+        let mut live = self.live();
+        let live = live.as_mut().filter(|live| live.is_known).ok_or_else(|| self.unreachable())?;
+        let message = encode_request(number, request, &live.described, clock::now())?;
+        let message = ToNode { message: Some(message) };
+        live.messages.try_send(message).map_err(|_| {
+            let message = format!("node {} takes no requests just now; try again", self.member.id);
+            Fault::new(Code::QueueFull, message)
+        })?;
+        live.waiting.insert(number, sender);
+        Ok(())
+    }
+
+    fn unreachable(&self) -> Fault {
+        Fault::new(
+            Code::NodeUnreachable,
+            format!("node {} cannot be reached just now; try again", self.member.id),
+        )
+    }
+
+    /// Gives the connection up. Everybody who waits learns of it.
+    fn lose(&self) {
+        let lost = self.live().take();
+        if let Some(live) = lost {
+            live.waiting.into_values().for_each(|sender| {
+                let _ = sender.send(Err(Failure::Lost));
+            });
+            self.terms.changed.notify_one();
+        }
+    }
+
+    /// Connects, listens, and begins again.
+    async fn run(self: Arc<Self>) {
+        let mut pause = PAUSE.0;
+        // Of a node that stays away the log speaks once.
+        let mut is_missed = false;
+        loop {
+            let why = match timeout(CONNECT, self.connect()).await {
+                Ok(Ok(answers)) => {
+                    (pause, is_missed) = (PAUSE.0, false);
+                    tracing::info!(node = %self.member.id, address = %self.member.address, "connected to a node");
+                    let why = self.listen(answers).await;
+                    self.lose();
+                    why
+                }
+                Ok(Err(why)) => why,
+                Err(_) => format!("no connection came about within {} ms", CONNECT.as_millis()),
+            };
+            if !is_missed {
+                tracing::warn!(node = %self.member.id, address = %self.member.address, why, "a node cannot be reached");
+                is_missed = true;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    async fn connect(&self) -> Result<Streaming<FromNode>, String> {
+        let endpoint =
+            Endpoint::from_shared(format!("http://{}", self.member.address)).map_err(|e| words(&e))?;
+        let endpoint = endpoint
+            .initial_stream_window_size(WINDOWS.0)
+            .initial_connection_window_size(WINDOWS.1)
+            .tcp_nodelay(true);
+        let (node, address) = (self.member.id.clone(), self.member.address.clone());
+        let connector = Connector { dial: self.terms.dial.clone(), node, address };
+        let channel = endpoint.connect_with_connector(connector).await.map_err(|error| words(&error))?;
+        let mut client = NodeServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let (messages, receiver) = mpsc::channel(UNWRITTEN_MAX);
+        let hello = to_node::Message::Hello(Hello { gateway: self.terms.gateway.clone() });
+        let _ = messages.try_send(ToNode { message: Some(hello) });
+        let answers = client.exchange(ReceiverStream::new(receiver)).await.map_err(|error| words(&error))?;
+        let state = State { catalogue: Arc::default(), load: NodeLoad::default(), is_leaving: false };
+        let (described, waiting) = (Described::default(), HashMap::new());
+        *self.live() = Some(Live { described, state, is_known: false, messages, waiting });
+        Ok(answers.into_inner())
+    }
+
+    /// Takes what the node says, until it says nothing more; comes with the reason.
+    async fn listen(&self, mut answers: Streaming<FromNode>) -> String {
+        loop {
+            let message = match timeout(self.terms.silence, answers.message()).await {
+                Err(_) => return format!("it was silent for {} ms", self.terms.silence.as_millis()),
+                Ok(Err(status)) => return words(&status),
+                Ok(Ok(None)) => return "it closed the connection".to_owned(),
+                Ok(Ok(Some(message))) => message,
+            };
+            let Some(message) = message.message else { continue };
+            if let Err(fault) = self.take(message) {
+                return fault.message().to_owned();
+            }
+        }
+    }
+
+    fn take(&self, message: Message) -> Result<(), Fault> {
+        let mut live = self.live();
+        let Some(live) = live.as_mut() else { return Ok(()) };
+        match message {
+            Message::Greeting(greeting) if *greeting.node != *self.member.id.0 => {
+                let message = format!("it calls itself {} and not {}", greeting.node, self.member.id);
+                return Err(Fault::new(Code::NodeUnreachable, message));
+            }
+            Message::Greeting(_) => {}
+            Message::Describe(described) => live.described.take(described)?,
+            Message::Catalogue(catalogue) => {
+                live.state.catalogue = Arc::new(live.described.catalogue(&catalogue)?);
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(live.state.catalogue.clone());
+                if !std::mem::replace(&mut live.is_known, true) {
+                    self.terms.router.came(&self.member);
+                }
+                self.terms.changed.notify_one();
+            }
+            Message::Beat(beat) => {
+                if live.state.is_leaving != beat.is_leaving {
+                    self.terms.changed.notify_one();
+                }
+                live.state.is_leaving = beat.is_leaving;
+                live.state.load = beat_of(beat);
+                self.terms.router.beat(&self.member.id, &live.state.load);
+            }
+            Message::Answer(answer) => {
+                // Nobody waits for what was cancelled.
+                let Some(sender) = live.waiting.remove(&answer.number) else { return Ok(()) };
+                let answer = answer_of(answer, &self.member.id, &live.described).map_err(Failure::Refused);
+                let _ = sender.send(answer);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error and what is behind it, in one line.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,185 @@
+//! One request for predictions, and the nodes that are asked for it.
+
+use super::peer::{Asked, Failure};
+use super::router::{Leave, Router};
+use super::{Inner, Node, nobody, senseless, told};
+use spinwell_core::{Code, Fault, ModelName, SequenceKey};
+use spinwell_policy::attempts::{Course, CourseOptions, End, Next};
+use spinwell_protocol::node_service::{Answer, Request};
+use spinwell_protocol::{InferFuture, InferReply, InferRequest, ModelDescription};
+use std::sync::Arc;
+use tokio::time::{sleep, timeout};
+
+/// Sends the request to a node, before this returns, and to others as long as that is of use.
+pub(super) fn infer(inner: &Arc<Inner>, request: InferRequest) -> InferFuture {
+    if request.sequence.is_some() {
+        return step(inner, request);
+    }
+    let mut course = Stateless::begin(inner, request);
+    let first = course.attempt();
+    Box::pin(async move {
+        let first = first.ok_or_else(nobody)?;
+        course.run(first).await
+    })
+}
+
+/// A request that any node may answer that holds its model.
+struct Stateless {
+    inner: Arc<Inner>,
+    model: Arc<ModelDescription>,
+    rows: usize,
+    request: Request,
+    course: Course,
+}
+
+impl Stateless {
+    fn begin(inner: &Arc<Inner>, request: InferRequest) -> Self {
+        inner.router.begin();
+        let mut options = CourseOptions::default();
+        if request.is_spare {
+            // Nobody waits for it.
+            options.attempts_max = 1;
+        }
+        Self {
+            inner: inner.clone(),
+            model: request.model.clone(),
+            rows: request.series.batch() * request.series.rows(),
+            course: Course::new(options, request.deadline),
+            request: Request::Infer(request),
+        }
+    }
+
+    /// Asks a node that it was not asked of before.
+    fn attempt(&mut self) -> Option<Attempt> {
+        let able = self.inner.able(&self.model);
+        let is_retry = self.course.attempts() > 0;
+        let leave = self.inner.router.leave(&able, &mut self.course, self.rows, &self.model.name)?;
+        let node = self.inner.node(leave.node());
+        let asked = node.as_ref().map(|node| node.peer.ask(&self.request));
+        let under_way = UnderWay {
+            inner: self.inner.clone(),
+            model: self.model.name.clone(),
+            leave: Some(leave),
+            is_retry,
+        };
+        Some(Attempt { node: node?, asked: asked?, under_way })
+    }
+
+    async fn run(mut self, mut attempt: Attempt) -> Result<InferReply, Fault> {
+        loop {
+            let Attempt { node, asked, under_way } = attempt;
+            let limit = under_way.limit();
+            let answer = timeout(limit, asked.answer()).await;
+            let (end, failure) = match answer {
+                Ok(Ok(Answer::Predicted(reply))) => {
+                    under_way.end(End::Answered);
+                    return Ok(reply);
+                }
+                Ok(Ok(_)) => (End::Failed, Failure::Refused(senseless(&node.member.id))),
+                Ok(Err(failure)) => (end_of(&failure), failure),
+                Err(_) => (End::TimedOut, Failure::Silent(limit)),
+            };
+            under_way.end(end);
+            attempt = loop {
+                match self.inner.router.next(&self.course, end, &self.model.name) {
+                    Next::Wait(wait) => sleep(wait).await,
+                    Next::Done | Next::GiveUp(_) => return Err(told(&node.member.id, failure, "try again")),
+                    Next::Retry => match self.attempt() {
+                        Some(next) => break next,
+                        None => {
+                            self.inner.router.end_retry();
+                            return Err(told(&node.member.id, failure, "try again"));
+                        }
+                    },
+                }
+            };
+        }
+    }
+}
+
+impl Drop for Stateless {
+    fn drop(&mut self) {
+        self.inner.router.end();
+    }
+}
+
+/// A node that was asked.
+struct Attempt {
+    node: Arc<Node>,
+    asked: Asked,
+    under_way: UnderWay,
+}
+
+/// An attempt, which ends one way or the other: where nobody says how, its caller has gone.
+struct UnderWay {
+    inner: Arc<Inner>,
+    model: ModelName,
+    leave: Option<Leave>,
+    is_retry: bool,
+}
+
+impl UnderWay {
+    fn router(&self) -> &Router {
+        &self.inner.router
+    }
+
+    fn limit(&self) -> std::time::Duration {
+        self.leave.as_ref().map(|leave| leave.limit).unwrap_or_default()
+    }
+
+    fn end(mut self, end: End) {
+        if let Some(leave) = self.leave.take() {
+            self.router().ended(leave, end, &self.model);
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(leave) = self.leave.take() {
+            self.router().dropped(leave);
+        }
+        if self.is_retry {
+            self.router().end_retry();
+        }
+    }
+}
+
+/// What a failure says about the node, and about another attempt.
+fn end_of(failure: &Failure) -> End {
+    let fault = match failure {
+        Failure::Lost | Failure::Silent(_) => return End::Failed,
+        Failure::NotSent(fault) if fault.code() == Code::NodeUnreachable => return End::Refused,
+        Failure::NotSent(fault) | Failure::Refused(fault) => fault,
+    };
+    match fault.code() {
+        // A node that holds the model no more is as good as one that has no room for it.
+        Code::QueueFull | Code::Stopping | Code::ModelNotFound => End::BackPressure,
+        Code::Internal => End::Failed,
+        _ => End::ClientError,
+    }
+}
+
+/// Sends a step to the node that keeps its sequence.
+fn step(inner: &Inner, request: InferRequest) -> InferFuture {
+    let Some(call) = &request.sequence else { return Box::pin(async { Err(nobody()) }) };
+    let key = SequenceKey {
+        tenant: request.tenant.clone(),
+        model: request.model.name.clone(),
+        id: call.id.clone(),
+    };
+    let lost = match call.step {
+        Some(_) => "send the step again with the same sequence_step, it is taken once",
+        None => "the step may have been taken: look at the sequence's state before you send it again",
+    };
+    let asked = inner.keeper(&key).map(|node| (node.peer.ask(&Request::Infer(request)), node));
+    Box::pin(async move {
+        let (asked, node) = asked?;
+        let id = &node.member.id;
+        match asked.answer().await {
+            Ok(Answer::Predicted(reply)) => Ok(reply),
+            Ok(_) => Err(senseless(id)),
+            Err(failure) => Err(told(id, failure, lost)),
+        }
+    })
+}

@@ -1,0 +1,247 @@
+//! Which node gets a request, and what its answer says about the node.
+//!
+//! [`spinwell_policy`]'s balancer, breakers, timeouts and budget behind one lock, with a clock and randomness: what they need to
+//! know comes from connections and requests, what they decide goes back to those.
+
+use super::Member;
+use super::peer::State;
+use spinwell_core::{ModelName, NodeId, Ratio, Rng};
+use spinwell_policy::attempts::{Budget, BudgetOptions, Course, End, Next, TimeoutOptions, Timeouts};
+use spinwell_policy::balance::{self, Ask, Balancer, Begun, Report, Strategy};
+use spinwell_policy::breaker::{self, Breakers, Class, Health, Permit};
+use spinwell_protocol::{Attempts, NodeLoad};
+use spinwell_runtime::clock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What a router goes by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouterOptions {
+    /// How a node is chosen.
+    pub(crate) strategy: Strategy,
+    /// How often nodes say how busy they are.
+    pub(crate) beat: Duration,
+    /// How long one may be silent.
+    pub(crate) silence: Duration,
+    /// By when a request must be somewhere else.
+    pub(crate) failover: Duration,
+    /// How long an attempt may take at least. Shorter ones would be repeated for the noise of a busy machine.
+    pub(crate) attempt_least: Duration,
+    /// Where the randomness begins.
+    pub(crate) seed: u64,
+}
+
+/// Decides for all requests of a gateway.
+pub(crate) struct Router(Mutex<Inner>);
+
+struct Inner {
+    balancer: Balancer,
+    breakers: Breakers,
+    budget: Budget,
+    timeouts: Timeouts,
+    strategy: Strategy,
+    rng: Rng,
+    /// The newest sign of life of each node: when it came, and how long rows had been there in all.
+    beats: BTreeMap<NodeId, (Instant, u64)>,
+    attempts: Attempts,
+}
+
+/// An attempt that may be made.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Leave {
+    permit: Permit,
+    begun: Begun,
+    began: Instant,
+    /// How long it may take.
+    pub(crate) limit: Duration,
+}
+
+impl Leave {
+    /// At which node.
+    pub(crate) fn node(&self) -> &NodeId {
+        self.permit.node()
+    }
+}
+
+impl Router {
+    pub(crate) fn new(options: RouterOptions) -> Self {
+        let RouterOptions { strategy, beat, silence, failover, attempt_least, seed } = options;
+        let of_balance = balance::Options { report_period: beat, ..balance::Options::default() };
+        let of_timeouts = TimeoutOptions { failover, least: attempt_least, ..TimeoutOptions::default() };
+        Self(Mutex::new(Inner {
+            balancer: Balancer::new(of_balance),
+            breakers: Breakers::new(breaker::Options { silence_max: silence }),
+            budget: Budget::new(BudgetOptions::default(), clock::now()),
+            timeouts: Timeouts::new(of_timeouts),
+            strategy,
+            rng: Rng::seeded(seed),
+            beats: BTreeMap::new(),
+            attempts: Attempts::default(),
+        }))
+    }
+
+    /// A node has said what it serves, for the first time on a connection: it begins slowly.
+    pub(crate) fn came(&self, member: &Member) {
+        let (inner, now) = (&mut *self.lock(), clock::now());
+        let of_balance = balance::Member { weight: member.weight, cluster: member.cluster.clone() };
+        inner.balancer.join(member.id.clone(), of_balance, now);
+        inner.balancer.restart(&member.id, now);
+        inner.breakers.join(member.id.clone(), now);
+        inner.breakers.beat(&member.id, now);
+        inner.beats.remove(&member.id);
+    }
+
+    /// A node is no member any more.
+    pub(crate) fn left(&self, id: &NodeId) {
+        let inner = &mut *self.lock();
+        inner.balancer.leave(id);
+        inner.breakers.leave(id);
+        inner.beats.remove(id);
+    }
+
+    /// A node says that it is alive, and how busy.
+    pub(crate) fn beat(&self, id: &NodeId, load: &NodeLoad) {
+        let (inner, now) = (&mut *self.lock(), clock::now());
+        inner.breakers.beat(id, now);
+        let before = inner.beats.insert(id.clone(), (now, load.row_micros));
+        if let Some(report) = before.and_then(|before| report(before, load, now)) {
+            inner.balancer.report(id, report, now, now);
+        }
+    }
+
+    /// A request begins. What counts is its end.
+    pub(crate) fn begin(&self) {
+        self.lock().budget.begin(clock::now());
+    }
+
+    /// A request has ended.
+    pub(crate) fn end(&self) {
+        self.lock().budget.end();
+    }
+
+    /// A retry has ended.
+    pub(crate) fn end_retry(&self) {
+        self.lock().budget.end_retry();
+    }
+
+    /// Leave for an attempt at one of these nodes, at which it was not tried yet.
+    pub(crate) fn leave(
+        &self,
+        able: &[NodeId],
+        course: &mut Course,
+        rows: usize,
+        model: &ModelName,
+    ) -> Option<Leave> {
+        let (inner, now) = (&mut *self.lock(), clock::now());
+        let able = course.untried(able);
+        let candidates = inner.breakers.candidates(now);
+        let among =
+            |ids: Vec<NodeId>| -> Vec<NodeId> { ids.into_iter().filter(|id| able.contains(id)).collect() };
+        let (serving, probing) = (among(candidates.serving), among(candidates.probing));
+        // A probe that fails can be made good elsewhere.
+        let id = if probing.is_empty() {
+            let ask = Ask { rows, strategy: inner.strategy };
+            inner.balancer.pick(ask, &serving, now, &mut inner.rng)?.node
+        } else {
+            probing[0].clone()
+        };
+        let permit = inner.breakers.begin(&id, now)?;
+        let begun = inner.balancer.begin(&id, rows, now);
+        inner.attempts.all += 1;
+        inner.attempts.retries += u64::from(course.attempts() > 0);
+        let limit = inner.timeouts.attempt(model, &id);
+        course.begin(id);
+        Some(Leave { permit, begun, began: now, limit })
+    }
+
+    /// An attempt has ended.
+    pub(crate) fn ended(&self, leave: Leave, end: End, model: &ModelName) {
+        let (inner, now) = (&mut *self.lock(), clock::now());
+        let Leave { permit, begun, began, .. } = leave;
+        let took = now.saturating_duration_since(began);
+        if matches!(end, End::Answered | End::TimedOut) {
+            inner.timeouts.observe(model, permit.node(), took, end == End::Answered, now);
+        }
+        inner.attempts.timeouts += u64::from(end == End::TimedOut);
+        inner.balancer.end(begun, end.class(), now);
+        match end {
+            End::Refused => inner.breakers.refuse(permit, now, &mut inner.rng),
+            end => inner.breakers.end(permit, end.class(), now, &mut inner.rng),
+        }
+    }
+
+    /// An attempt whose caller has gone: it says nothing about the node.
+    pub(crate) fn dropped(&self, leave: Leave) {
+        let (inner, now) = (&mut *self.lock(), clock::now());
+        inner.balancer.end(leave.begun, Class::Neutral, now);
+        inner.breakers.end(leave.permit, Class::Neutral, now, &mut inner.rng);
+    }
+
+    /// What becomes of a request after an attempt.
+    pub(crate) fn next(&self, course: &Course, end: End, model: &ModelName) -> Next {
+        let (inner, now) = (&mut *self.lock(), clock::now());
+        let usual = inner.timeouts.usual(model);
+        course.next(end, usual, now, &mut inner.budget)
+    }
+
+    /// How a node is to the breakers.
+    pub(crate) fn health(&self, id: &NodeId) -> Option<Health> {
+        self.lock().breakers.health(id, clock::now())
+    }
+
+    /// What was counted.
+    pub(crate) fn attempts(&self) -> Attempts {
+        self.lock().attempts
+    }
+
+    /// How nodes are chosen from now on.
+    pub(crate) fn set_strategy(&self, strategy: Strategy) {
+        self.lock().strategy = strategy;
+    }
+
+    /// How nodes are chosen.
+    pub(crate) fn strategy(&self) -> Strategy {
+        self.lock().strategy
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing that panics runs under the lock; if it ever did, a node more or less is no harm.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The nodes that hold what a request needs, of those that can be asked. One that leaves is asked only where no other can be.
+pub(super) fn able(states: &[(NodeId, State)], holds: impl Fn(&State) -> bool) -> Vec<NodeId> {
+    let able = || states.iter().filter(|(_, state)| holds(state));
+    let stay: Vec<NodeId> = able().filter(|(_, state)| !state.is_leaving).map(|(id, _)| id.clone()).collect();
+    if stay.is_empty() { able().map(|(id, _)| id.clone()).collect() } else { stay }
+}
+
+/// What a node's load means to the balancer, by what it said before.
+fn report(before: (Instant, u64), load: &NodeLoad, now: Instant) -> Option<Report> {
+    let (at, row_micros) = before;
+    let while_ =
+        u64::try_from(now.saturating_duration_since(at).as_micros()).ok().filter(|micros| *micros > 0)?;
+    // A node that began anew counts from zero.
+    let more = load.row_micros.checked_sub(row_micros)?;
+    let share = |value: f64| Ratio::new(value.clamp(0.0, 1.0)).unwrap_or(Ratio::ZERO);
+    let busiest = load
+        .gpus
+        .iter()
+        .filter_map(|gpu| gpu.utilization)
+        .fold(None, |most: Option<f64>, own| Some(most.map_or(own, |most| most.max(own))));
+    let fullest = load.gpus.iter().filter_map(|gpu| {
+        let (used, total) = (gpu.memory_used_bytes?, gpu.memory_total_bytes.filter(|total| *total > 0)?);
+        Some(used as f64 / total as f64)
+    });
+    let fullest = fullest.fold(None, |most: Option<f64>, own| Some(most.map_or(own, |most| most.max(own))));
+    Some(Report {
+        rows_in_flight: more as f64 / while_ as f64,
+        gpu: busiest.map(share),
+        memory: share(fullest.unwrap_or(1.0 - load.memory_free.unwrap_or(0.5))),
+        // What nobody knows counts as half.
+        cpu: share(1.0 - load.cpu_free.unwrap_or(0.5)),
+    })
+}

@@ -1,0 +1,135 @@
+//! A gateway's exchange with a node, without a network between them.
+
+use super::*;
+use crate::Exchange;
+use spinwell_protocol::node_service::wire::from_node::Message;
+use spinwell_protocol::node_service::wire::{FromNode, ToNode, to_node};
+use spinwell_protocol::node_service::{self, Answer as NodeAnswer, Described, answer_of, encode_request};
+use spinwell_runtime::health::{Health, Phase};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+struct Gateway {
+    bench: Bench,
+    health: Health,
+    sender: Sender<Result<ToNode, Status>>,
+    receiver: Receiver<Result<FromNode, Status>>,
+    described: Described,
+}
+
+impl Gateway {
+    /// Connects to a node of one executor, and hears what it serves.
+    async fn connected() -> Self {
+        let bench = bench(1, 100);
+        let (health, beat) = (Health::default(), Millis(20));
+        health.advance(Phase::Ready);
+        let exchange =
+            Exchange { link: bench.node.clone(), id: NodeId("n".into()), health: health.clone(), beat };
+        let (sender, requests) = channel(100);
+        let (answers, receiver) = channel(100);
+        tokio::spawn(exchange.run(ReceiverStream::new(requests), answers));
+        let mut gateway = Self { bench, health, sender, receiver, described: Described::default() };
+        assert!(matches!(gateway.hear().await, Some(Message::Greeting(greeting)) if greeting.node == "n"));
+        let Some(Message::Describe(described)) = gateway.hear().await else { panic!("no description") };
+        gateway.described.take(described).unwrap();
+        let Some(Message::Catalogue(catalogue)) = gateway.hear().await else { panic!("no catalogue") };
+        assert_eq!(gateway.described.catalogue(&catalogue).unwrap().ready(), [&gateway.bench.model]);
+        gateway
+    }
+
+    async fn hear(&mut self) -> Option<Message> {
+        Some(self.receiver.recv().await?.unwrap().message.unwrap())
+    }
+
+    /// The next beat: whether the node leaves, and how many requests wait.
+    async fn beat(&mut self) -> (bool, u64) {
+        loop {
+            if let Some(Message::Beat(beat)) = self.hear().await {
+                return (beat.is_leaving, beat.queue_len);
+            }
+        }
+    }
+
+    /// The next answer; nothing where the exchange is over.
+    async fn answer(&mut self) -> Option<(u64, Result<NodeAnswer, Fault>)> {
+        loop {
+            if let Message::Answer(answer) = self.hear().await? {
+                let number = answer.number;
+                return Some((number, answer_of(answer, &NodeId("n".into()), &self.described)));
+            }
+        }
+    }
+
+    async fn say(&self, message: to_node::Message) {
+        self.sender.send(Ok(ToNode { message: Some(message) })).await.unwrap();
+    }
+
+    async fn ask(&self, number: u64, value: f32) {
+        let model = self.bench.model.clone();
+        let request = node_service::Request::Infer(InferRequest {
+            series: Series::new(1, 1, 1, Samples::F32(vec![value])).unwrap(),
+            outputs: Outputs::usual(&model, Packing::Json),
+            model,
+            deadline: clock::now() + Duration::from_secs(600),
+            priority: Priority::Normal,
+            is_spare: false,
+            tenant: TenantId("t".into()),
+            sequence: None,
+        });
+        self.say(encode_request(number, &request, &self.described, clock::now()).unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn requests_are_answered_by_number_and_faults_with_their_codes() {
+    let mut gateway = Gateway::connected().await;
+    gateway.ask(1, 3.0).await;
+    let Some((1, Ok(NodeAnswer::Predicted(reply)))) = gateway.answer().await else { panic!("no answer") };
+    assert_eq!(forecasts(&reply), [3.0]);
+    gateway.ask(2, 14.0).await;
+    let Some((2, Err(fault))) = gateway.answer().await else { panic!("no fault") };
+    assert_eq!((fault.code(), fault.message()), (Code::WindowTooShort, "fourteen"));
+    gateway.say(to_node::Message::Load(node_service::wire::Load { number: 3, model: "nobody".into() })).await;
+    assert!(matches!(gateway.answer().await, Some((3, Err(_)))));
+    gateway.say(to_node::Message::Index(node_service::wire::Index { number: 4 })).await;
+    assert!(matches!(gateway.answer().await, Some((4, _))));
+    gateway.say(to_node::Message::Load(node_service::wire::Load { number: 5, model: "\0".into() })).await;
+    assert!(matches!(gateway.answer().await, Some((5, Err(_)))));
+}
+
+#[tokio::test]
+async fn what_is_given_up_leaves_the_queue_and_so_does_all_of_a_gateway_that_goes() {
+    let mut gateway = Gateway::connected().await;
+    let occupied = gateway.bench.occupied();
+    for number in 1..=3 {
+        gateway.ask(number, 1.0).await;
+    }
+    while gateway.beat().await != (false, 3) {}
+    gateway.say(to_node::Message::Cancel(2)).await;
+    gateway.say(to_node::Message::Cancel(7)).await;
+    while gateway.beat().await != (false, 2) {}
+    let (node, bench) = (gateway.bench.node.clone(), gateway.bench);
+    drop((gateway.sender, gateway.receiver));
+    while node.load().queue_len > 0 {
+        tokio::task::yield_now().await;
+    }
+    bench.open();
+    assert!(occupied.await.is_ok());
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_says_so_answers_what_it_has_and_ends_the_exchange() {
+    let mut gateway = Gateway::connected().await;
+    let occupied = gateway.bench.occupied();
+    gateway.ask(1, 1.0).await;
+    while gateway.beat().await != (false, 1) {}
+    gateway.health.advance(Phase::Leaving);
+    while gateway.beat().await != (true, 1) {}
+    gateway.health.advance(Phase::Stopping);
+    gateway.beat().await;
+    gateway.bench.open();
+    assert!(matches!(gateway.answer().await, Some((1, Ok(NodeAnswer::Predicted(_))))));
+    assert!(gateway.answer().await.is_none(), "it is over");
+    assert!(occupied.await.is_ok());
+}

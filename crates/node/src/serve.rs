@@ -1,0 +1,107 @@
+//! The listener for gateways.
+
+use crate::Exchange;
+use futures::Stream;
+use spinwell_runtime::shutdown::Shutdown;
+use spinwell_runtime::transport::{Door, Io};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::{Connected, Server};
+
+/// Connections that may wait for the server to take them.
+const UNTAKEN_MAX: usize = 64;
+/// What may be under way of one exchange, and of all, before the node has read it.
+const WINDOWS: (u32, u32) = (4 * 1024 * 1024, 16 * 1024 * 1024);
+/// How long to wait where the operating system has no room for another connection.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers gateways that call at `listener` until `stop`, and then until the requests under way are answered.
+///
+/// # Errors
+/// Where the protocol's library gives up.
+pub async fn serve(
+    listener: TcpListener,
+    door: Door,
+    exchange: Exchange,
+    body_bytes_max: usize,
+    mut stop: Shutdown,
+) -> Result<(), tonic::transport::Error> {
+    let (sender, receiver) = mpsc::channel(UNTAKEN_MAX);
+    let accepting = tokio::spawn(accept(listener, door, sender));
+    let served = Server::builder()
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .add_service(exchange.service(body_bytes_max))
+        .serve_with_incoming_shutdown(incoming(receiver), async move { stop.wait().await })
+        .await;
+    accepting.abort();
+    served
+}
+
+async fn accept(listener: TcpListener, door: Door, accepted: mpsc::Sender<Accepted>) {
+    loop {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(?error, "a connection of a gateway cannot be accepted just now");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let (door, accepted) = (door.clone(), accepted.clone());
+        tokio::spawn(async move {
+            if let Some(stream) = door.accept(stream, from).await {
+                // The receiver is gone when the server stops.
+                let _ = accepted.send(Accepted(stream)).await;
+            }
+        });
+    }
+}
+
+fn incoming(receiver: mpsc::Receiver<Accepted>) -> impl Stream<Item = io::Result<Accepted>> {
+    use futures::StreamExt;
+    ReceiverStream::new(receiver).map(Ok)
+}
+
+/// A connection as the protocol's library wants it.
+struct Accepted(Box<dyn Io>);
+
+impl Connected for Accepted {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
