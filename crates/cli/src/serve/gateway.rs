@@ -9,7 +9,7 @@ use spinwell_gateway::{Cluster, ClusterOptions, Member, Strategy};
 use spinwell_protocol::NodeLink;
 use spinwell_runtime::entropy;
 use spinwell_runtime::health::Phase;
-use spinwell_runtime::options::StaticNode;
+use spinwell_runtime::options::{Region, StaticNode};
 use spinwell_runtime::transport::Dial;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Options of `spinwell gateway`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:\n  spinwell gateway --nodes n1=127.0.0.1:8103,n2=127.0.0.1:8203\n  \
+#[command(after_help = "Example:\n  spinwell gateway --node n1=127.0.0.1:8103 --node n2=127.0.0.1:8203\n  \
     curl localhost:8000/v2/models/taxi\n\n\
 Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;\n\
 --print-config shows all of them with their values and where those came from.")]
@@ -28,9 +28,9 @@ pub(crate) struct GatewayArgs {
     /// The gateway's name, of its own in the region [default: gateway].
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
-    /// The nodes, each with its name and its address; *W behind it for one that takes W times as much work.
-    #[arg(long, value_name = "NAME=HOST:PORT[*W],..")]
-    nodes: Option<String>,
+    /// A node with its name and its address, once for each; *W behind it for one that takes W times as much work.
+    #[arg(long = "node", value_name = "NAME=HOST:PORT[*W]")]
+    nodes: Vec<String>,
     /// Address for inference over HTTP; port 0 takes any free one [default: 127.0.0.1:8000].
     #[arg(long, value_name = "ADDR", value_parser = super::address)]
     http: Option<SocketAddr>,
@@ -59,7 +59,7 @@ pub(crate) struct GatewayArgs {
 pub(crate) fn run(args: GatewayArgs) -> Result<()> {
     let given = Given::default()
         .text("gateway.id", args.id, "--id")
-        .text("registry.nodes", args.nodes, "--nodes")
+        .text("registry.nodes", (!args.nodes.is_empty()).then(|| args.nodes.join(",")), "--node")
         .text("http.address", args.http, "--http")
         .text("grpc.address", args.grpc, "--grpc")
         .text("ops.address", args.ops, "--ops")
@@ -67,10 +67,9 @@ pub(crate) fn run(args: GatewayArgs) -> Result<()> {
     process::run(args.config.as_deref(), given, args.print_config, args.json, serve)
 }
 
-async fn serve(process: Process) -> Result<()> {
-    let planes = Planes::open(&process.options)?;
-    let region = &process.options.region;
-    let cluster = Arc::new(Cluster::new(ClusterOptions {
+/// A region of no nodes yet. Must be called within a tokio runtime.
+pub(super) fn cluster(region: &Region) -> Arc<Cluster> {
+    Arc::new(Cluster::new(ClusterOptions {
         gateway: region.gateway_id.clone(),
         dial: Dial::Clear,
         beat: region.beat,
@@ -78,7 +77,13 @@ async fn serve(process: Process) -> Result<()> {
         failover: region.failover_timeout,
         strategy: Strategy::of_name(&region.strategy).unwrap_or_default(),
         seed: entropy::seed(),
-    }));
+    }))
+}
+
+async fn serve(process: Process) -> Result<()> {
+    let planes = Planes::open(&process.options)?;
+    let region = &process.options.region;
+    let cluster = cluster(region);
     cluster.set_members(region.nodes.iter().map(member).collect());
     let front = Front::new(&process, cluster.clone(), &planes)?;
     let mut lines = planes.lines()?;
@@ -87,11 +92,9 @@ async fn serve(process: Process) -> Result<()> {
     let (health, id) = (process.health.clone(), region.gateway_id.clone());
     // Requests that come before are refused for now, as is everything while no node can be reached.
     tokio::spawn(async move {
-        cluster.is_served().await;
+        cluster.has_nodes(1).await;
         health.advance(Phase::Ready);
-        for model in cluster.models().ready() {
-            say(&format!("model   {}:{}", model.name, model.version));
-        }
+        models(&cluster).iter().for_each(|line| say(line));
         say(&format!("ready   gateway {id}, stop with Ctrl-C or SIGTERM"));
     });
     let mut serving = Serving::new(process, front);
@@ -102,4 +105,10 @@ async fn serve(process: Process) -> Result<()> {
 fn member(node: &StaticNode) -> Member {
     let StaticNode { id, address, weight } = node.clone();
     Member { id, address, weight, cluster: "default".into() }
+}
+
+/// What the nodes serve together, a line each.
+pub(super) fn models(cluster: &Cluster) -> Vec<String> {
+    let models = cluster.models();
+    models.ready().iter().map(|model| format!("model   {}:{}", model.name, model.version)).collect()
 }

@@ -4,6 +4,7 @@
 
 mod gateway;
 mod node;
+mod nodes;
 mod planes;
 mod process;
 
@@ -47,6 +48,10 @@ pub(crate) struct ServeArgs {
     /// Address for metrics and health [default: 127.0.0.1:8002].
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) ops: Option<SocketAddr>,
+    /// Node processes to start beside the gateway, each with a part of the processors; with 0, gateway and node are one
+    /// process [default: 0].
+    #[arg(long, value_name = "N")]
+    pub(crate) nodes: Option<usize>,
     /// Where reservoirs step: on the CPU, on all graphics cards or one of them; auto takes cards for models that are
     /// faster there [default: auto].
     #[arg(long, value_name = "auto|cpu|gpu[:I]", value_parser = device)]
@@ -83,9 +88,16 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
         .text("http.address", args.http, "--http")
         .text("grpc.address", args.grpc, "--grpc")
         .text("ops.address", args.ops, "--ops")
+        .text("cluster.nodes", args.nodes, "--nodes")
         .text("node.device", args.device, "--device")
         .flag("insecure", args.insecure, "--insecure");
-    process::run(args.config.as_deref(), given, args.print_config, args.json, serve)
+    let config = args.config.clone();
+    process::run(args.config.as_deref(), given, args.print_config, args.json, |process| async {
+        match process.options.region.own_nodes {
+            0 => serve(process).await,
+            count => nodes::serve(process, count, config).await,
+        }
+    })
 }
 
 async fn serve(process: Process) -> Result<()> {

@@ -31,7 +31,7 @@ pub(crate) struct NodeArgs {
     /// The node's name, of its own in the region [default: local].
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
-    /// Address for gateways; port 0 takes any free one [default: 127.0.0.1:8003].
+    /// Address for gateways; port 0 takes any free one [default: 127.0.0.1:8004].
     #[arg(long, value_name = "ADDR", value_parser = super::address)]
     address: Option<SocketAddr>,
     /// Address for metrics and health [default: 127.0.0.1:8002].
@@ -47,6 +47,9 @@ pub(crate) struct NodeArgs {
     /// faster there [default: auto].
     #[arg(long, value_name = "auto|cpu|gpu[:I]", value_parser = super::device)]
     device: Option<Device>,
+    /// Stop when standard input ends: then whoever started the node is gone.
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
     /// Allow addresses that other machines can reach, without encryption and without identities.
     #[arg(long)]
     insecure: bool,
@@ -72,7 +75,13 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
         .path("models.dir", args.models, "--models")
         .text("node.device", args.device, "--device")
         .flag("insecure", args.insecure, "--insecure");
-    process::run(args.config.as_deref(), given, args.print_config, args.json, serve)
+    let is_followed = args.until_stdin_ends;
+    process::run(args.config.as_deref(), given, args.print_config, args.json, |mut process| {
+        if is_followed {
+            process.stop_with_stdin();
+        }
+        serve(process)
+    })
 }
 
 async fn serve(process: Process) -> Result<()> {

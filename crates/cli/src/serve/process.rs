@@ -43,6 +43,28 @@ pub(super) struct Process {
     pub(super) asked_to_stop: shutdown::Shutdown,
 }
 
+impl Process {
+    /// Stops also when standard input ends. Must be called within a tokio runtime.
+    pub(super) fn stop_with_stdin(&mut self) {
+        let (trigger, shutdown) = shutdown::channel();
+        let mut signals = std::mem::replace(&mut self.asked_to_stop, shutdown);
+        let (ended, end) = tokio::sync::oneshot::channel();
+        // A thread that nobody waits for: it may be within a read when the process ends.
+        std::thread::spawn(move || {
+            // Whatever comes, and however it ends.
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = ended.send(());
+        });
+        tokio::spawn(async move {
+            tokio::select! {
+                () = signals.wait() => {}
+                _ = end => tracing::info!("stopping, as standard input has ended"),
+            }
+            trigger.pull();
+        });
+    }
+}
+
 /// Prints the options, or does what a process does with them.
 ///
 /// # Errors

@@ -61,7 +61,7 @@ impl Drop for Node {
 fn gateway(nodes: &[&Node]) -> Server {
     let nodes: Vec<_> = nodes.iter().map(|node| format!("{}={}", node.id, node.address)).collect();
     let mut command = spinwell();
-    command.args(["gateway", "--nodes", &nodes.join(",")]);
+    command.arg("gateway").args(nodes.iter().flat_map(|node| ["--node", node.as_str()]));
     command.args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--ops", "127.0.0.1:0"]);
     command.env("SPINWELL_DRAIN_NOTICE_MS", "0").env("SPINWELL_LIMITS_DEADLINE_MS", "20000");
     Server::run(command, tempfile::tempdir().unwrap())
@@ -254,4 +254,34 @@ fn each_sequence_has_its_node_and_waits_for_it() {
         assert_eq!(forked.status, 200, "{}", forked.text());
     }
     assert_eq!(fork("f0").code(), "SPW-SEQUENCE-EXISTS");
+}
+
+#[test]
+fn a_server_with_nodes_starts_them_again_keeps_their_sequences_and_takes_them_along() {
+    let data = tempfile::tempdir().unwrap();
+    let options = ["--nodes", "2", "--data", text(data.path())];
+    let server = Server::start(models(), &options);
+    assert_eq!(server.said.iter().filter(|line| line.starts_with("node ")).count(), 2, "{:?}", server.said);
+    let pid = |line: &String| line.split("process ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    let pids: Vec<String> = server.said.iter().filter(|line| line.starts_with("node ")).map(pid).collect();
+    let rows = window(ROWS + 1, 0.4);
+    let step = |number: usize, rows: &[f32], step: u64| {
+        let id = format!("s{number}");
+        ask(&server, rows, &json!({"sequence_id": id, "sequence_start": step == 1, "sequence_step": step}))
+    };
+    (0..8).for_each(|number| drop(bits(&step(number, &rows[..ROWS], 1))));
+    let kill = |pid: &str| std::process::Command::new("kill").args(["-KILL", pid]).status().unwrap();
+    under_load(&server, || assert!(kill(&pids[0]).success()));
+    wait_for_nodes(&server, 2);
+    for number in 0..8 {
+        assert_eq!(bits(&step(number, &rows[ROWS..], 2)), bits(&ask(&server, &rows, &json!({}))));
+    }
+    // However the server ends, its nodes do as well.
+    server.kill();
+    let since = Instant::now();
+    let lives = |pid: &String| std::path::Path::new("/proc").join(pid).join("exe").exists();
+    while lives(&pids[1]) {
+        assert!(since.elapsed() < BOUND, "a node outlives its server");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

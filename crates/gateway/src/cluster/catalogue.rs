@@ -76,20 +76,27 @@ fn here(traffic: &Traffic, all: &Catalogue) -> Option<Traffic> {
     Some(Traffic { default: traffic.default, canary: part(&traffic.canary)?, shadow: part(&traffic.shadow)? })
 }
 
+/// What nodes say of one version: whether one has it ready, and what is wrong with it elsewhere.
+#[derive(Default)]
+struct Said {
+    is_ready: bool,
+    reasons: BTreeMap<String, Vec<NodeId>>,
+}
+
 /// Every version on any node: ready where one has it, and what is wrong with it on the others.
 pub(super) fn merged_index(indices: Vec<(NodeId, Vec<IndexEntry>)>) -> Vec<IndexEntry> {
     let nodes = indices.len();
-    let mut all: BTreeMap<(ModelName, ModelVersion), (bool, BTreeMap<String, Vec<NodeId>>)> = BTreeMap::new();
+    let mut all: BTreeMap<(ModelName, ModelVersion), Said> = BTreeMap::new();
     for (id, index) in indices {
         for IndexEntry { name, version, is_ready, reason } in index {
-            let (ready, reasons) = all.entry((name, version)).or_default();
-            *ready |= is_ready;
+            let said = all.entry((name, version)).or_default();
+            said.is_ready |= is_ready;
             if !reason.is_empty() {
-                reasons.entry(reason).or_default().push(id.clone());
+                said.reasons.entry(reason).or_default().push(id.clone());
             }
         }
     }
-    let said = |(reason, ids): (String, Vec<NodeId>)| {
+    let words = |(reason, ids): (String, Vec<NodeId>)| {
         // What is true of all needs no names.
         if ids.len() == nodes {
             return reason;
@@ -97,10 +104,113 @@ pub(super) fn merged_index(indices: Vec<(NodeId, Vec<IndexEntry>)>) -> Vec<Index
         let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
         format!("{reason} (on {})", ids.join(", "))
     };
-    let entry =
-        |((name, version), (is_ready, reasons)): ((ModelName, ModelVersion), (bool, BTreeMap<_, _>))| {
-            let reasons: Vec<_> = reasons.into_iter().map(said).collect();
-            IndexEntry { name, version, is_ready, reason: reasons.join("; ") }
-        };
+    let entry = |((name, version), said): ((ModelName, ModelVersion), Said)| {
+        let reasons: Vec<_> = said.reasons.into_iter().map(words).collect();
+        IndexEntry { name, version, is_ready: said.is_ready, reason: reasons.join("; ") }
+    };
     all.into_iter().map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spinwell_core::{NumericProfile, Ratio};
+    use spinwell_protocol::{ForecastFacts, ModelFacts, Task};
+
+    fn model(version: u32, hash: u8) -> Arc<ModelDescription> {
+        let facts = ForecastFacts {
+            horizon: 1,
+            season: 1,
+            targets: vec!["c".into()],
+            coverage: 0.95,
+            is_spiking: false,
+        };
+        Arc::new(ModelDescription::new(ModelFacts {
+            name: "m".parse().unwrap(),
+            version: ModelVersion(version),
+            hash: ModelHash([hash; 32]),
+            family: "linear".into(),
+            task: Task::Forecast(facts),
+            channels: vec!["c".into()],
+            window_min: 1,
+            window_recommended: 1,
+            window_max: 10,
+            time_column: None,
+            profile: NumericProfile::CpuF32,
+            device: "cpu".to_owned(),
+            max_batch_size: 8,
+            request_rows_max: 80,
+        }))
+    }
+
+    /// A node's catalogue: versions with the first byte of their hashes, 0 for one that is broken.
+    fn node(versions: &[(u32, u8)], canary: Option<u32>) -> Arc<Catalogue> {
+        let (name, mut catalogue) = ("m".parse().unwrap(), Catalogue::default());
+        for &(version, hash) in versions {
+            let entry = match hash {
+                0 => Entry::Broken(Code::FileCorrupt),
+                hash => Entry::Ready(model(version, hash)),
+            };
+            catalogue.insert(&name, ModelVersion(version), entry);
+        }
+        if let Some(version) = canary {
+            let part = Part { model: model(version, 1), share: Ratio::new(0.5).unwrap() };
+            catalogue.split(&name, Traffic { default: None, canary: Some(part), shadow: None });
+        }
+        Arc::new(catalogue)
+    }
+
+    #[test]
+    fn a_version_is_what_most_nodes_have() {
+        let check = |nodes: &[Arc<Catalogue>], wanted: &[(u32, u8)]| {
+            let all = merged(nodes);
+            let got: Vec<_> = all
+                .entries()
+                .into_iter()
+                .map(|(_, version, entry)| match entry {
+                    Entry::Ready(model) => (version.0, model.hash.0[0]),
+                    Entry::Broken(_) => (version.0, 0),
+                })
+                .collect();
+            assert_eq!(got, wanted);
+        };
+        check(&[], &[]);
+        check(&[node(&[(1, 1)], None), node(&[(1, 1), (2, 1)], None)], &[(1, 1), (2, 1)]);
+        check(&[node(&[(1, 2)], None), node(&[(1, 1)], None), node(&[(1, 1)], None)], &[(1, 1)]);
+        check(&[node(&[(1, 0)], None), node(&[(1, 1)], None)], &[(1, 1)]);
+        check(&[node(&[(1, 0)], None)], &[(1, 0)]);
+    }
+
+    #[test]
+    fn requests_are_split_as_most_nodes_do_among_what_is_served() {
+        let both = [(1, 1), (2, 1)];
+        let split = |nodes: &[Arc<Catalogue>]| {
+            let all = merged(nodes);
+            all.traffic("m").map(|traffic| traffic.canary.as_ref().map(|part| part.model.version.0))
+        };
+        assert_eq!(split(&[node(&both, None)]), None);
+        assert_eq!(split(&[node(&both, Some(2)), node(&both, None)]), Some(Some(2)));
+        let nodes = [node(&both, Some(1)), node(&both, Some(2)), node(&both, Some(2))];
+        assert_eq!(split(&nodes), Some(Some(2)));
+        assert_eq!(split(&[node(&[(1, 1)], Some(2))]), None, "the canary is not served");
+    }
+
+    #[test]
+    fn an_index_names_the_nodes_that_differ() {
+        let entry = |version, is_ready, reason: &str| IndexEntry {
+            name: "m".parse().unwrap(),
+            version: ModelVersion(version),
+            is_ready,
+            reason: reason.to_owned(),
+        };
+        let indices = vec![
+            (
+                NodeId("a".into()),
+                vec![entry(1, true, ""), entry(2, false, "corrupt"), entry(3, false, "old")],
+            ),
+            (NodeId("b".into()), vec![entry(1, true, ""), entry(2, true, ""), entry(3, false, "old")]),
+        ];
+        let merged = merged_index(indices);
+        assert_eq!(merged, [entry(1, true, ""), entry(2, true, "corrupt (on a)"), entry(3, false, "old")]);
+    }
 }

@@ -168,12 +168,14 @@ impl Cluster {
         })
     }
 
-    /// Comes when a node has said what it serves.
-    pub async fn is_served(&self) {
+    /// Comes when so many nodes have said what they serve.
+    pub async fn has_nodes(&self, count: usize) {
         let mut pause = tokio::time::interval(Duration::from_millis(20));
-        while !self.inner.nodes().iter().any(|node| node.peer.state().is_some()) {
+        while self.inner.reachable().len() < count {
             pause.tick().await;
         }
+        // The catalogue follows the nodes a moment later.
+        self.inner.refresh();
     }
 }
 

@@ -70,18 +70,16 @@ impl ClusterFigures {
         let nodes = &load.nodes;
         // A node that is no member any more must not be shown as what it was.
         self.serving.clear();
-        let states: [(&str, fn(&NodeStanding) -> bool); 4] = [
-            ("member", |_| true),
-            ("connected", |node| node.is_connected),
-            ("leaving", |node| node.is_connected && node.is_leaving),
-            ("distrusted", |node| node.is_connected && !node.is_trusted),
-        ];
+        let count = |is_so: fn(&NodeStanding) -> bool| nodes.iter().filter(|node| is_so(node)).count();
         if !nodes.is_empty() {
-            for (state, is_so) in states {
-                let count = nodes.iter().filter(|node| is_so(node)).count();
-                self.nodes
-                    .get_or_create(&StateLabels { state })
-                    .set(i64::try_from(count).unwrap_or(i64::MAX));
+            for (state, count) in [
+                ("member", nodes.len()),
+                ("connected", count(|node| node.is_connected)),
+                ("leaving", count(|node| node.is_connected && node.is_leaving)),
+                ("distrusted", count(|node| node.is_connected && !node.is_trusted)),
+            ] {
+                let labels = StateLabels { state };
+                self.nodes.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
             }
         }
         for node in nodes {

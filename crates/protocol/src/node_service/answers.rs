@@ -34,7 +34,7 @@ pub fn encode_answer(number: u64, answer: Result<Answer, Fault>, model: u32) -> 
             retry_after_ms: fault.retry_after_hint().map(|wait| wait.0),
             expected_step: fault.expected_step_hint(),
         }),
-        Ok(Answer::Predicted(reply)) => Kind::Predicted(predicted(reply, model)),
+        Ok(Answer::Predicted(reply)) => Kind::Predicted(predicted(&reply, model)),
         Ok(Answer::State(StateAnswer { step, state })) => {
             Kind::State(wire::StateAnswer { step, state: state.into() })
         }
@@ -45,7 +45,7 @@ pub fn encode_answer(number: u64, answer: Result<Answer, Fault>, model: u32) -> 
     Message::Answer(wire::Answer { number, answer: Some(answer) })
 }
 
-fn predicted(reply: InferReply, model: u32) -> wire::Predicted {
+fn predicted(reply: &InferReply, model: u32) -> wire::Predicted {
     let tensors = reply.predictions.tensors.iter().map(|OutputTensor { name, values }| {
         let mut bytes = Vec::new();
         values.write_bytes(&mut bytes);
@@ -60,7 +60,7 @@ fn predicted(reply: InferReply, model: u32) -> wire::Predicted {
         compute_us: reply.compute.0,
         batch_windows: reply.batch.windows as u64,
         batch_counts: reply.batch.counts,
-        sequence: reply.sequence.map(|sequence| wire::Stepped {
+        sequence: reply.sequence.as_ref().map(|sequence| wire::Stepped {
             step: sequence.step,
             source: sequence.source.as_str().to_owned(),
             durable: sequence.durable,

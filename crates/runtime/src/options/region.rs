@@ -30,6 +30,8 @@ pub struct Region {
     pub node_address: SocketAddr,
     /// The nodes.
     pub nodes: Vec<StaticNode>,
+    /// Node processes that `serve` starts beside its gateway; with none, it is a node itself.
+    pub own_nodes: usize,
     /// How often a node says that it is alive.
     pub beat: Millis,
     /// How long a node may be silent before a gateway gives it up.
@@ -57,6 +59,7 @@ pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
         gateway_id: id(layered, "gateway.id")?,
         node_address: layered.address("node.address")?,
         nodes,
+        own_nodes: layered.number("cluster.nodes", 0..=64)?,
         beat,
         silence,
         failover_timeout: layered.millis("cluster.failover_timeout_ms")?,
