@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving request-cost crash overload reload soak \
+.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving request-cost crash overload reload soak edge \
   idle-sequences accuracy fuzz bench-engine clean
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make reload       a model file exchanged every second under load, every answer checked, as docs/results/reload.md"
 	@echo "make soak         SOAK_SECONDS=1200 at RATE=2000 a second: all counted, memory flat, as docs/results/soak.md"
 	@echo "make idle-sequences  COUNT=1000000 sequences begun and left alone, as docs/results/idle-sequences.md"
+	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
 demo:
@@ -38,7 +39,7 @@ lint:
 	cargo xtask tidy
 
 unit:
-	@scripts/need.sh build vulkan
+	@scripts/need.sh build vulkan consul haproxy
 	@grep -q avx512f /proc/cpuinfo || echo "this machine has no AVX-512: its bits are not tested here"
 	SPINWELL_TEST_VULKAN=required SPINWELL_TEST_AVX512=$$(grep -q avx512f /proc/cpuinfo && echo required || true) \
 	  NODEVICE_SELECT=1 cargo test --workspace --quiet
@@ -51,6 +52,10 @@ conformance: schemathesis
 schemathesis:
 	@scripts/need.sh build schemathesis
 	@scripts/schemathesis.sh
+
+edge:
+	@scripts/need.sh build consul haproxy
+	cargo test --package spinwell-registry --test consul -- edge
 
 accuracy:
 	@scripts/need.sh build python

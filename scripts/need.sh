@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, schemathesis, peers, serving,
-# wrk, fuzz.
+# wrk, fuzz, consul, haproxy.
 # Debian or Ubuntu with apt; elsewhere it says what to install by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,6 +21,12 @@ for topic in "$@"; do
     # libFuzzer is C++.
     fuzz) command -v c++ >/dev/null || packages+=(g++) ;;
     wrk) command -v wrk >/dev/null || packages+=(wrk) ;;
+    # Debian's is the oldest that has to take our configuration. openssl makes the certificate that it is tried with.
+    haproxy)
+      command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || packages+=(haproxy)
+      command -v openssl >/dev/null || packages+=(openssl) ;;
+    # Put into the target folder below.
+    consul) ;;
     *) echo "need.sh: unknown topic $topic" >&2; exit 2 ;;
   esac
 done
@@ -99,5 +105,34 @@ for topic in "$@"; do
       echo "installing with cargo: cargo-fuzz (a minute or two)"
       cargo install cargo-fuzz --locked --quiet
     fi
+  fi
+done
+
+# Consul left Debian after release 11 (bullseye), whose package is one static program. It is unpacked into the target folder, through
+# lists of packages of its own, so that the machine's sources and packages stay as they are.
+for topic in "$@"; do
+  consul=${CARGO_TARGET_DIR:-target}/tools/consul
+  if [ "$topic" = consul ] && ! "$consul" version >/dev/null 2>&1 && ! consul version >/dev/null 2>&1; then
+    command -v apt-get >/dev/null || { echo "there is no apt-get here: please put consul (1.8 or newer) on the search path" >&2; exit 1; }
+    echo "installing with apt into ${consul%/*}: consul of Debian 11"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    chmod 755 "$work"
+    mirror() { apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null | awk '$1 == "Debian" { print $2; exit }'; }
+    from=$(mirror)
+    if [ -z "$from" ]; then
+      root=(); [ "$(id -u)" = 0 ] || root=(sudo)
+      "${root[@]}" apt-get -qq update
+      from=$(mirror)
+    fi
+    [ -n "$from" ] || { echo "apt knows no mirror of Debian here: please put consul (1.8 or newer) on the search path" >&2; exit 1; }
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $from bullseye main" >"$work/sources.list"
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "${consul%/*}"
+    apt=(apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+      -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User="$(id -un)")
+    "${apt[@]}" update
+    (cd "$work" && "${apt[@]}" download consul)
+    dpkg -x "$work"/consul_*.deb "$work/unpacked"
+    install -m 755 "$work/unpacked/usr/bin/consul" "$consul"
   fi
 done

@@ -158,6 +158,8 @@ codes! {
     ConfigInvalid = "SPW-CONFIG-INVALID", Operator, retryable: false;
     /// Another process uses the data folder.
     DataInUse = "SPW-DATA-IN-USE", Operator, retryable: false;
+    /// Fewer nodes can be used than a region needs that is to survive the loss of one.
+    InsufficientNodes = "SPW-INSUFFICIENT-NODES", Operator, retryable: true;
     /// An address is in use or may not be bound without saying so.
     ListenRefused = "SPW-LISTEN-REFUSED", Operator, retryable: false;
     /// Training was interrupted before it had a model.
