@@ -148,6 +148,10 @@ codes! {
     ConfigInvalid = "SPW-CONFIG-INVALID", Operator, retryable: false;
     /// Another process uses the data folder.
     DataInUse = "SPW-DATA-IN-USE", Operator, retryable: false;
+    /// A certificate, key or authority is not what it should be, or a peer would refuse it.
+    CertificateInvalid = "SPW-CERTIFICATE-INVALID", Operator, retryable: false;
+    /// A file is there already, and nobody said that it may be replaced.
+    FileExists = "SPW-FILE-EXISTS", Operator, retryable: false;
     /// An address is in use or may not be bound without saying so.
     ListenRefused = "SPW-LISTEN-REFUSED", Operator, retryable: false;
     /// Training was interrupted before it had a model.
