@@ -15,6 +15,7 @@ mod model;
 mod models;
 mod output;
 mod pictures;
+mod pki;
 mod plot;
 mod predict;
 mod progress;
@@ -73,6 +74,8 @@ enum Command {
     Model(model::Args),
     /// Serve models over HTTP and gRPC (Open Inference Protocol V2).
     Serve(serve::ServeArgs),
+    /// Make the certificates by which gateways, nodes and control know each other.
+    Pki(pki::Args),
     /// Put a server under load and say what its users would have seen: latencies, throughput, failures.
     Bench(Box<bench::Args>),
 }
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Serve(args) => serve::run(args).map_err(failure::of_data_folder),
+        Command::Pki(args) => pki::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

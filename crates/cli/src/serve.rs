@@ -206,7 +206,7 @@ async fn serve_until_stopped(serving: Serving<'_>) -> Result<()> {
         operations_stop,
     ));
     asked_to_stop.wait().await;
-    let ends = clock::now() + options.drain_timeout.into();
+    let ends = clock::now() + Duration::from(options.drain_timeout);
     health.advance(Phase::Leaving);
     tokio::time::sleep(options.drain_notice.min(options.drain_timeout).into()).await;
     health.advance(Phase::Stopping);

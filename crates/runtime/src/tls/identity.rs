@@ -7,7 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-const SCHEME: &str = "spinwell://";
+/// How an identity begins. An authority's own name is this and its region.
+pub(super) const SCHEME: &str = "spinwell://";
 /// Longer names are refused: they go into logs, metrics and file names.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -131,6 +132,12 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
+    /// How the authority of a region is called.
+    #[must_use]
+    pub fn of_authority(region: &Name) -> String {
+        format!("{SCHEME}{region}")
+    }
+
     /// The one identity among the URIs of a certificate; nothing where there is none, or more than one.
     pub(super) fn among<'a>(uris: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut own = uris.filter(|uri| uri.starts_with(SCHEME));

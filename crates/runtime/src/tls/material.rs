@@ -3,9 +3,9 @@
 //! Everything that would fail in every later handshake fails here, once, with the name of the file: a key of another
 //! certificate, a certificate of another authority, one that is expired or that only a server may use.
 
-use super::identity::Identity;
+use super::identity::{Identity, Name};
 use super::refusal::{Refusal, moment};
-use super::verifier::Trust;
+use super::verifier::{self, Trust};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
@@ -126,10 +126,50 @@ impl Error {
 
 /// The contents of the three files.
 #[derive(PartialEq, Eq)]
-pub(super) struct Contents {
-    certificate: Vec<u8>,
-    key: Vec<u8>,
-    authority: Vec<u8>,
+pub struct Contents {
+    /// Of the certificate's file.
+    pub certificate: Vec<u8>,
+    /// Of the key's.
+    pub key: Vec<u8>,
+    /// Of the authorities'.
+    pub authority: Vec<u8>,
+}
+
+/// Checks what files hold, or are about to hold, as [`Mutual::load`](super::Mutual::load) would, at the time `now`.
+///
+/// # Errors
+/// Those of `load`, but for files that cannot be read.
+pub fn check(files: &Files, contents: &Contents, now: UnixMillis) -> Result<(Identity, Validity), Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let material = Material::new(files, contents, &provider, now)?;
+    Ok((material.identity, material.validity))
+}
+
+/// What an authority made by `spinwell pki init` says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// The region whose processes it names.
+    pub region: Name,
+    /// When it is valid.
+    pub validity: Validity,
+}
+
+impl Authority {
+    /// The first authority among the contents of the file at `path`.
+    ///
+    /// # Errors
+    /// Where it is no certificate, or one that names no region.
+    pub fn read(path: &Path, contents: &[u8]) -> Result<Self, Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let all = certificates(path, contents)?;
+        let missing =
+            || Error::Missing { path: path.to_owned(), wanted: "authority made by `spinwell pki init`" };
+        let first = all.first().ok_or_else(missing)?;
+        let region = verifier::region(first).ok_or_else(missing)?;
+        let refused = |source| Error::Refused { path: path.to_owned(), source };
+        let (from, until) = trust(path, contents, &provider)?.validity(first).map_err(refused)?;
+        Ok(Self { region, validity: Validity { from: moment(from), until: moment(until) } })
+    }
 }
 
 impl Contents {

@@ -78,12 +78,12 @@ mod watch;
 
 pub use accept::{Acceptor, Connector, Handshakes};
 pub use identity::{Identity, Invalid, Name, Peer, Role};
-pub use material::{Error, Files, Validity};
+pub use material::{Authority, Contents, Error, Files, Validity, check};
 pub use refusal::Refusal;
 pub use rustls::pki_types::ServerName;
 pub use watch::watch;
 
-use material::{Contents, Material};
+use material::Material;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::NoServerSessionStorage;

@@ -3,7 +3,7 @@
 //! The chain is checked by the library, as it is for browsers; only what stands in the URI is ours. A verifier asks for the
 //! authority with each handshake, so that a new one holds without a restart.
 
-use super::identity::{Identity, Role};
+use super::identity::{Identity, Name, Role, SCHEME};
 use super::refusal::Refusal;
 use super::shared::Shared;
 use rustls::client::WebPkiServerVerifier;
@@ -92,6 +92,12 @@ impl Trust {
 pub(super) fn identity(certificate: &CertificateDer<'_>) -> Result<Identity, Refusal> {
     let certificate = EndEntityCert::try_from(certificate).map_err(unreadable)?;
     Identity::among(certificate.valid_uri_names()).ok_or(Refusal::NoIdentity)
+}
+
+/// Whose processes an authority names.
+pub(super) fn region(authority: &CertificateDer<'_>) -> Option<Name> {
+    let certificate = EndEntityCert::try_from(authority).ok()?;
+    certificate.valid_uri_names().find_map(|uri| uri.strip_prefix(SCHEME)?.parse().ok())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
