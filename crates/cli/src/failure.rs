@@ -87,6 +87,7 @@ fn hint(code: Code) -> Option<&'static str> {
             "`spinwell train --models DIR` puts models where --models looks"
         }
         Code::VersionExists => "leave --version out to take the next number",
+        Code::FileExists => "choose another folder, or say --force to replace it",
         Code::ListenRefused => "choose another address with --http, --grpc and --ops",
         Code::Unreachable => "is `spinwell serve` running, and is the address right?",
         _ => return None,

@@ -15,6 +15,7 @@ mod model;
 mod models;
 mod output;
 mod pictures;
+mod pki;
 mod plot;
 mod predict;
 mod progress;
@@ -77,6 +78,8 @@ enum Command {
     Gateway(serve::GatewayArgs),
     /// Run models for the gateways of a region.
     Node(serve::NodeArgs),
+    /// Make the certificates by which gateways, nodes and control know each other.
+    Pki(pki::Args),
     /// Put a server under load and say what its users would have seen: latencies, throughput, failures.
     Bench(Box<bench::Args>),
 }
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args).map_err(failure::of_data_folder),
         Command::Gateway(args) => serve::run_gateway(args),
         Command::Node(args) => serve::run_node(args).map_err(failure::of_data_folder),
+        Command::Pki(args) => pki::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

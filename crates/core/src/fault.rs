@@ -160,6 +160,10 @@ codes! {
     DataInUse = "SPW-DATA-IN-USE", Operator, retryable: false;
     /// Fewer nodes can be used than a region needs that is to survive the loss of one.
     InsufficientNodes = "SPW-INSUFFICIENT-NODES", Operator, retryable: true;
+    /// A certificate, key or authority is not what it should be, or a peer would refuse it.
+    CertificateInvalid = "SPW-CERTIFICATE-INVALID", Operator, retryable: false;
+    /// A file is there already, and nobody said that it may be replaced.
+    FileExists = "SPW-FILE-EXISTS", Operator, retryable: false;
     /// An address is in use or may not be bound without saying so.
     ListenRefused = "SPW-LISTEN-REFUSED", Operator, retryable: false;
     /// Training was interrupted before it had a model.

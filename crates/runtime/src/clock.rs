@@ -29,8 +29,31 @@ pub fn unix_micros() -> UnixMicros {
     UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// A moment as people and logs write it, to the second, in UTC: `2026-11-27T05:39:11Z`.
+#[must_use]
+pub fn civil(moment: UnixMillis) -> String {
+    // Certificates may name any year up to 9999, strangers' ones any number.
+    let seconds = i64::try_from(moment.0 / 1000).unwrap_or(i64::MAX);
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(time) => time.to_string(),
+        Err(_) => format!("{seconds} s after 1970"),
+    }
+}
+
 /// How long ago `start` was.
 #[must_use]
 pub fn since(start: Instant) -> Micros {
     now().saturating_duration_since(start).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_in_utc() {
+        assert_eq!(civil(UnixMillis(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(civil(UnixMillis(1_700_000_000_999)), "2023-11-14T22:13:20Z");
+        assert!(civil(UnixMillis(u64::MAX)).ends_with("s after 1970"));
+    }
 }

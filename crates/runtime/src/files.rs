@@ -7,23 +7,40 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Makes the temporary names of one process differ from each other.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// Who may read and write a file, less what the process's mask takes away.
+const EVERYBODY: u32 = 0o666;
+const OWNER: u32 = 0o600;
+
 /// Writes `bytes` to `path`, whole or not at all, and returns when they are on the disk.
 ///
 /// # Errors
 /// Where the folder is missing or not writable, or the disk is full. What stood at `path` before still does.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write(path, bytes, EVERYBODY)
+}
+
+/// The same for a secret: only its owner may read the file, from its first byte on.
+///
+/// # Errors
+/// Those of [`write_atomically`].
+pub fn write_secret_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write(path, bytes, OWNER)
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let temporary = temporary_beside(path, folder)?;
-    let written = write_and_rename(&temporary, path, bytes);
+    let written = write_and_rename(&temporary, path, bytes, mode);
     if written.is_err() {
         // The first error is the one to report; a leftover file is worth less than the reason.
         let _ = fs::remove_file(&temporary);
@@ -67,8 +84,8 @@ fn temporary_beside(path: &Path, folder: &Path) -> io::Result<PathBuf> {
     Ok(folder.join(format!(".{name}.{}-{number}.partial", std::process::id())))
 }
 
-fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
+fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(temporary, path)
@@ -87,6 +104,17 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), contents);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_secret_is_its_owners_alone_also_where_the_file_before_it_was_not() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        write_atomically(&path, b"open").unwrap();
+        write_secret_atomically(&path, b"secret").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What every Spinwell process needs around its work: options, logs, listeners, health, the wish to stop, the
-//! clock, and files written whole or grown line by line.
+//! clock, files written whole or grown line by line, and mutual TLS.
 //!
 //! **Only this crate reads the environment and opens listeners.** The services get values and sockets, so
 //! they can be run in a test without either.
@@ -15,4 +15,5 @@ pub mod machine;
 pub mod options;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod transport;

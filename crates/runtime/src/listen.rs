@@ -61,6 +61,7 @@ pub fn bind(name: &'static str, address: SocketAddr, exposure: Exposure) -> Resu
     if !address.ip().is_loopback() {
         match exposure {
             Exposure::LoopbackOnly => return Err(Error::Exposed { name, address }),
+            Exposure::Certified => {}
             Exposure::Insecure => tracing::warn!(
                 listener = name,
                 %address,

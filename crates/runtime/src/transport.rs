@@ -1,7 +1,8 @@
-//! Connections between our own processes: over TCP, in the clear.
+//! Connections between our own processes: over TCP, in the clear or with certificates on both sides.
 
+use crate::tls::{Acceptor, Connector, ServerName};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -15,6 +16,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 pub enum Door {
     /// By anybody who reaches the address.
     Clear,
+    /// By those whose certificates are accepted.
+    Mutual(Acceptor),
 }
 
 impl Door {
@@ -27,6 +30,10 @@ impl Door {
         }
         match self {
             Door::Clear => Some(Box::new(stream)),
+            Door::Mutual(acceptor) => {
+                let (stream, _peer) = acceptor.accept(stream, from).await.ok()?;
+                Some(Box::new(stream))
+            }
         }
     }
 }
@@ -36,6 +43,8 @@ impl Door {
 pub enum Dial {
     /// Whoever is at the address, in the clear.
     Clear,
+    /// Who can show that it is the process that was called.
+    Mutual(Connector),
 }
 
 impl Dial {
@@ -43,11 +52,45 @@ impl Dial {
     ///
     /// # Errors
     /// Where nobody is there, or somebody else.
-    pub async fn connect(&self, _id: &str, address: &str) -> io::Result<Box<dyn Io>> {
+    pub async fn connect(&self, id: &str, address: &str) -> io::Result<Box<dyn Io>> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        match self {
-            Dial::Clear => Ok(Box::new(stream)),
+        let connector = match self {
+            Dial::Clear => return Ok(Box::new(stream)),
+            Dial::Mutual(connector) => connector,
+        };
+        let (stream, peer) =
+            connector.connect(stream, server_name(address)?).await.map_err(io::Error::other)?;
+        if peer.id.as_str() != id {
+            let message = format!("its certificate is of {}, and {id} was called", peer.id);
+            return Err(io::Error::other(message));
         }
+        Ok(Box::new(stream))
+    }
+}
+
+/// The name that the other side's certificate must have.
+fn server_name(address: &str) -> io::Result<ServerName<'static>> {
+    let (host, _) = address.rsplit_once(':').unwrap_or((address, ""));
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(number) = host.parse::<IpAddr>() {
+        return Ok(number.into());
+    }
+    ServerName::try_from(host.to_owned()).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_held_against_the_host_that_was_called() {
+        let check = |address: &str, wanted: &str| {
+            assert_eq!(server_name(address).unwrap().to_str(), wanted, "{address}");
+        };
+        check("127.0.0.1:80", "127.0.0.1");
+        check("[::1]:80", "::1");
+        check("node-1.internal:80", "node-1.internal");
+        assert!(server_name("not a host:80").is_err());
     }
 }

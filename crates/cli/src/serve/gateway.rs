@@ -2,15 +2,18 @@
 
 use super::planes::{Front, Planes, Serving};
 use super::process::{self, Given, Process};
+use super::region::{Known, Place, follow};
 use crate::output::say;
 use anyhow::Result;
 use clap::Args;
-use spinwell_gateway::{Cluster, ClusterOptions, Member, Strategy};
+use spinwell_core::Fault;
+use spinwell_gateway::{Cluster, ClusterOptions, Strategy};
 use spinwell_protocol::NodeLink;
-use spinwell_runtime::entropy;
+use spinwell_registry::{Health as RegistryHealth, Sufficiency};
 use spinwell_runtime::health::Phase;
-use spinwell_runtime::options::{Region, StaticNode};
+use spinwell_runtime::options::Region;
 use spinwell_runtime::transport::Dial;
+use spinwell_runtime::{entropy, tls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +31,7 @@ pub(crate) struct GatewayArgs {
     /// The gateway's name, of its own in the region [default: gateway].
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
-    /// A node with its name and its address, once for each; *W behind it for one that takes W times as much work.
+    /// A node with its name and its address, once for each; *W behind it for another weight than 100.
     #[arg(long = "node", value_name = "NAME=HOST:PORT[*W]")]
     nodes: Vec<String>,
     /// Address for inference over HTTP; port 0 takes any free one [default: 127.0.0.1:8000].
@@ -68,10 +71,10 @@ pub(crate) fn run(args: GatewayArgs) -> Result<()> {
 }
 
 /// A region of no nodes yet. Must be called within a tokio runtime.
-pub(super) fn cluster(region: &Region) -> Arc<Cluster> {
+pub(super) fn cluster(region: &Region, dial: Dial) -> Arc<Cluster> {
     Arc::new(Cluster::new(ClusterOptions {
         gateway: region.gateway_id.clone(),
-        dial: Dial::Clear,
+        dial,
         beat: region.beat,
         silence: region.silence,
         failover: region.failover_timeout,
@@ -83,28 +86,54 @@ pub(super) fn cluster(region: &Region) -> Arc<Cluster> {
 async fn serve(process: Process) -> Result<()> {
     let planes = Planes::open(&process.options)?;
     let region = &process.options.region;
-    let cluster = cluster(region);
-    cluster.set_members(region.nodes.iter().map(member).collect());
+    let known = Known::of(region, tls::Role::Gateway, &region.gateway_id)?;
+    let place = Place::open(region)?;
+    let cluster = cluster(region, known.dial());
+    tokio::spawn(follow(cluster.clone(), place.watch()));
     let front = Front::new(&process, cluster.clone(), &planes)?;
-    let mut lines = planes.lines()?;
-    lines.extend(region.nodes.iter().map(|node| format!("node    {} at {}", node.id, node.address)));
-    lines.iter().for_each(|line| say(line));
-    let (health, id) = (process.health.clone(), region.gateway_id.clone());
+    planes.lines()?.iter().for_each(|line| say(line));
     // Requests that come before are refused for now, as is everything while no node can be reached.
-    tokio::spawn(async move {
-        cluster.has_nodes(1).await;
-        health.advance(Phase::Ready);
-        models(&cluster).iter().for_each(|line| say(line));
-        say(&format!("ready   gateway {id}, stop with Ctrl-C or SIGTERM"));
-    });
+    wait_for_nodes(&cluster, region).await?;
+    place.announce_gateway(region, planes.http.local_addr()?, planes.grpc.local_addr()?)?;
+    process.health.advance(Phase::Ready);
+    models(&cluster).iter().for_each(|line| say(line));
+    say(&format!("ready   gateway {}, stop with Ctrl-C or SIGTERM", region.gateway_id));
+    let registry = place.registry();
     let mut serving = Serving::new(process, front);
     serving.inference(planes.http, planes.grpc);
-    serving.until_stopped(planes.ops, || ()).await
+    // Whoever finds gateways in the registry is to find others from then on.
+    serving.on_leaving(move || registry.set_health(RegistryHealth::Critical));
+    let stopped = serving.until_stopped(planes.ops, || ()).await;
+    place.close().await;
+    stopped
 }
 
-fn member(node: &StaticNode) -> Member {
-    let StaticNode { id, address, weight } = node.clone();
-    Member { id, address, weight, cluster: "default".into() }
+/// Waits for as many nodes as the options want to begin with.
+///
+/// # Errors
+/// Where there are too few when the time is over.
+async fn wait_for_nodes(cluster: &Cluster, region: &Region) -> Result<(), Fault> {
+    let wanted = region.min_nodes;
+    if tokio::time::timeout(region.start_timeout.into(), cluster.has_nodes(wanted)).await.is_ok() {
+        return Ok(());
+    }
+    let usable = cluster.reachable_nodes();
+    match Sufficiency::at_start(usable, wanted).map_err(|error| error.fault())? {
+        Sufficiency::BelowMinimum { .. } if usable == 0 => {
+            tracing::warn!("no node can be reached yet; requests are refused until one can be");
+            cluster.has_nodes(1).await;
+        }
+        Sufficiency::BelowMinimum { missing } => {
+            tracing::warn!(
+                usable,
+                wanted,
+                missing,
+                "this gateway begins with fewer nodes than it should have"
+            );
+        }
+        Sufficiency::Enough => {}
+    }
+    Ok(())
 }
 
 /// What the nodes serve together, a line each.

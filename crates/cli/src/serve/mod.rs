@@ -7,6 +7,7 @@ mod node;
 mod nodes;
 mod planes;
 mod process;
+mod region;
 
 pub(crate) use gateway::{GatewayArgs, run as run_gateway};
 pub(crate) use node::{NodeArgs, run as run_node};

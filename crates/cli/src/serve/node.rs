@@ -2,15 +2,15 @@
 
 use super::planes::{Front, Serving};
 use super::process::{self, Given, Process};
+use super::region::{Known, Place};
 use crate::output::say;
 use anyhow::Result;
 use clap::Args;
 use spinwell_node::{Exchange, Node};
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::Phase;
-use spinwell_runtime::listen;
 use spinwell_runtime::options::{Device, Options};
-use spinwell_runtime::transport::Door;
+use spinwell_runtime::{listen, tls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,8 +86,10 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
 
 async fn serve(process: Process) -> Result<()> {
     let options = &process.options;
-    let bind = |name, address| listen::bind(name, address, options.exposure).map_err(|error| error.fault());
-    let (listener, ops) = (bind("node", options.region.node_address)?, bind("ops", options.addresses.ops)?);
+    let known = Known::of(&options.region, tls::Role::Node, &options.node_id)?;
+    let bind = |name, address, exposure| listen::bind(name, address, exposure).map_err(|error| error.fault());
+    let listener = bind("node", options.region.node_address, known.exposure(options.exposure))?;
+    let ops = bind("ops", options.addresses.ops, options.exposure)?;
     let (address, ops_address) = (listener.local_addr()?, ops.local_addr()?);
     let node = start(options).await?;
     let exchange = Exchange {
@@ -98,6 +100,8 @@ async fn serve(process: Process) -> Result<()> {
     };
     let bytes_max = options.limits.body_bytes;
     let front = Front::of_node(&process, node.clone(), ops_address)?;
+    let place = Place::open(&options.region)?;
+    place.announce_node(options, address, ops_address)?;
     process.health.advance(Phase::Ready);
     let mut lines = vec![
         format!("serving {address} (gateways)"),
@@ -107,12 +111,16 @@ async fn serve(process: Process) -> Result<()> {
     lines.push(format!("ready   node {}, stop with Ctrl-C or SIGTERM", options.node_id));
     lines.iter().for_each(|line| say(line));
     let mut serving = Serving::new(process, front);
+    let door = known.door();
     serving.plane(|stop| async move {
-        if let Err(error) = spinwell_node::serve(listener, Door::Clear, exchange, bytes_max, stop).await {
+        if let Err(error) = spinwell_node::serve(listener, door, exchange, bytes_max, stop).await {
             tracing::error!(?error, "gateways are not answered any more");
         }
     });
-    serving.until_stopped(ops, move || node.stop()).await
+    // Gateways hear of it by the beats; off the list, the connections that still bring answers would be cut.
+    let stopped = serving.until_stopped(ops, move || node.stop()).await;
+    place.close().await;
+    stopped
 }
 
 /// Starts a node.

@@ -10,6 +10,7 @@ use spinwell_core::NodeId;
 use spinwell_gateway::{Cluster, Member};
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::Options;
+use spinwell_runtime::transport::Dial;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub(super) async fn serve(process: Process, count: usize, config: Option<PathBuf
     let options = process.options.clone();
     let supervisor =
         Supervisor::start(ids, move |id| command(&program, id, &options, count, config.as_deref()));
-    let cluster = cluster(&process.options.region);
+    let cluster = cluster(&process.options.region, Dial::Clear);
     tokio::spawn(follow(cluster.clone(), count, supervisor.nodes()));
     let front = Front::new(&process, cluster.clone(), &planes)?;
     let mut lines = planes.lines()?;
@@ -57,6 +58,8 @@ fn command(program: &Path, id: &NodeId, options: &Options, count: usize, config:
     command.env("SPINWELL_NODE_EXECUTORS", (options.executors / count).max(1).to_string());
     // Outcomes are the gateway's.
     command.env("SPINWELL_ACCESS_LOG_PATH", "").env("SPINWELL_OTLP_ENDPOINT", "");
+    // They are this process's own, on loopback, and in no list.
+    command.env("SPINWELL_REGISTRY_KIND", "static").env("SPINWELL_TLS_DIR", "");
     // Ctrl-C in a terminal is for this process, which drains before its nodes.
     command.process_group(0);
     command

@@ -103,6 +103,8 @@ pub(super) struct Serving {
     front: Front,
     /// Where requests come in: each ends when it was told to stop and has answered.
     planes: Vec<JoinHandle<()>>,
+    /// To be done as soon as it is to stop.
+    on_leaving: Vec<Box<dyn FnOnce() + Send>>,
     stop: Trigger,
     stops: Shutdown,
 }
@@ -110,7 +112,7 @@ pub(super) struct Serving {
 impl Serving {
     pub(super) fn new(process: Process, front: Front) -> Self {
         let (stop, stops) = shutdown::channel();
-        Self { process, front, planes: Vec::new(), stop, stops }
+        Self { process, front, planes: Vec::new(), on_leaving: Vec::new(), stop, stops }
     }
 
     /// Answers callers at these listeners.
@@ -121,6 +123,11 @@ impl Serving {
         let of_grpc = limits.clone();
         self.plane(|stop| serve_http(http, router, limits, health, stop));
         self.plane(|stop| serve_grpc(grpc, service, of_grpc, stop));
+    }
+
+    /// Does this as soon as the process is to stop.
+    pub(super) fn on_leaving(&mut self, work: impl FnOnce() + Send + 'static) {
+        self.on_leaving.push(Box::new(work));
     }
 
     /// Runs something else that answers requests, until it is told to stop and has answered.
@@ -137,7 +144,8 @@ impl Serving {
         ops: TcpListener,
         last: impl FnOnce() + Send + 'static,
     ) -> Result<()> {
-        let Self { process: Process { options, health, mut asked_to_stop }, front, planes, stop, .. } = self;
+        let Self { process, front, planes, on_leaving, stop, .. } = self;
+        let Process { options, health, mut asked_to_stop } = process;
         let (stop_operations, operations_stop) = shutdown::channel();
         let operations = tokio::spawn(serve_http(
             ops,
@@ -147,8 +155,9 @@ impl Serving {
             operations_stop,
         ));
         asked_to_stop.wait().await;
-        let ends = clock::now() + options.drain_timeout.into();
+        let ends = clock::now() + Duration::from(options.drain_timeout);
         health.advance(Phase::Leaving);
+        on_leaving.into_iter().for_each(|work| work());
         tokio::time::sleep(options.drain_notice.min(options.drain_timeout).into()).await;
         health.advance(Phase::Stopping);
         stop.pull();

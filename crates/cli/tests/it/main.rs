@@ -16,6 +16,7 @@ mod live_accuracy;
 mod model;
 mod openapi;
 mod perf_analyzer;
+mod pki;
 mod reload;
 mod sequences;
 mod serving;

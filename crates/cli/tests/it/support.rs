@@ -189,7 +189,13 @@ impl Drop for Server {
 
 /// Starts a process and waits until it says that it is ready, or ends. Comes with what it said.
 pub(crate) fn launch(mut command: Command) -> (Child, Vec<String>) {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    command.stderr(Stdio::null());
+    launch_with(command)
+}
+
+/// The same, with its log where the command says.
+pub(crate) fn launch_with(mut command: Command) -> (Child, Vec<String>) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut said = Vec::new();
     for line in lines {

@@ -168,6 +168,12 @@ impl Cluster {
         })
     }
 
+    /// How many nodes can be asked just now.
+    #[must_use]
+    pub fn reachable_nodes(&self) -> usize {
+        self.inner.reachable().len()
+    }
+
     /// Comes when so many nodes have said what they serve.
     pub async fn has_nodes(&self, count: usize) {
         let mut pause = tokio::time::interval(Duration::from_millis(20));

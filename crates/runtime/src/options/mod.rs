@@ -14,7 +14,7 @@ mod telemetry;
 
 pub use device::Device;
 pub use error::Error;
-pub use region::{Region, StaticNode};
+pub use region::{Nodes, Region, StaticNode};
 pub use sources::{Override, Sources};
 pub use telemetry::{AccessLog, Otlp, OutcomeReaders};
 
@@ -52,9 +52,19 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("node.executors", ""),
     ("node.device", "auto"),
     ("node.address", "127.0.0.1:8004"),
+    ("node.weight", "100"),
+    ("node.processing_cluster", "default"),
     ("gateway.id", "gateway"),
+    ("registry.kind", "static"),
     ("registry.nodes", ""),
+    ("registry.consul_url", "http://127.0.0.1:8500"),
+    ("registry.consul_token_file", ""),
+    ("registry.consul_prefix", "spinwell"),
+    ("registry.advertised_host", ""),
+    ("tls.dir", ""),
     ("cluster.nodes", "0"),
+    ("cluster.min_nodes", "1"),
+    ("cluster.start_timeout_ms", "30000"),
     ("cluster.beat_ms", "200"),
     ("cluster.silence_ms", "1000"),
     ("cluster.failover_timeout_ms", "10000"),
@@ -82,6 +92,8 @@ pub enum Exposure {
     LoopbackOnly,
     /// Anybody: the operator said `insecure`.
     Insecure,
+    /// Anybody, and those are served who show a certificate of our own.
+    Certified,
 }
 
 /// How a line of the log looks.

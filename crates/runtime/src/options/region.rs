@@ -1,24 +1,42 @@
-//! How the processes of a region find and hear each other.
+//! How the processes of a region find, know and hear each other.
 
 use super::error::Error;
 use super::sources::Layered;
 use super::{id, is_id};
 use spinwell_core::{Millis, NodeId};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
 
 /// How a node can be chosen.
 const STRATEGIES: [&str; 5] =
     ["round_robin", "weighted_least_connections", "resource_aware", "predictive", "latency_optimized"];
 
 /// A node that the configuration names.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticNode {
     /// Its name.
     pub id: NodeId,
     /// Where gateways reach it: host and port.
     pub address: String,
-    /// How much work it takes in relation to the others, above 0.
-    pub weight: f64,
+    /// How much work it takes in relation to the others; 100 is usual.
+    pub weight: NonZeroU16,
+}
+
+/// Where a gateway learns of the nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Nodes {
+    /// Here.
+    Static(Vec<StaticNode>),
+    /// From a Consul agent.
+    Consul {
+        /// The agent, such as `http://127.0.0.1:8500`.
+        url: String,
+        /// A file with what the agent knows us by; none where it does not ask.
+        token_file: Option<PathBuf>,
+        /// What the names of our services begin with.
+        prefix: String,
+    },
 }
 
 /// What a gateway or a node is in its region.
@@ -28,10 +46,23 @@ pub struct Region {
     pub gateway_id: NodeId,
     /// Where a node takes the requests of gateways.
     pub node_address: SocketAddr,
-    /// The nodes.
-    pub nodes: Vec<StaticNode>,
+    /// How much work the node takes in relation to the others; 100 is usual.
+    pub node_weight: NonZeroU16,
+    /// The processing cluster that the node is part of.
+    pub processing_cluster: String,
+    /// The host under which others reach this process; empty where it is the address that it listens on.
+    pub advertised_host: String,
+    /// Where a gateway learns of the nodes, and where processes announce themselves.
+    pub nodes: Nodes,
+    /// The folder with the certificate, the key and the authority by which our processes know each other. Without one they
+    /// speak in the clear, which only loopback addresses may.
+    pub certificates: Option<PathBuf>,
     /// Node processes that `serve` starts beside its gateway; with none, it is a node itself.
     pub own_nodes: usize,
+    /// Nodes that a gateway wants to begin with.
+    pub min_nodes: usize,
+    /// How long a gateway waits for them.
+    pub start_timeout: Millis,
     /// How often a node says that it is alive.
     pub beat: Millis,
     /// How long a node may be silent before a gateway gives it up.
@@ -47,19 +78,23 @@ pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
     if silence.0 < 2 * beat.0 {
         return Err(layered.invalid("cluster.silence_ms", "at least twice cluster.beat_ms"));
     }
-    let listed = layered.text("registry.nodes").split(',').map(str::trim).filter(|text| !text.is_empty());
-    let nodes: Option<Vec<StaticNode>> = listed.map(node).collect();
-    let wanted = "NAME=HOST:PORT for each node, separated by commas, with *W behind it for one that takes W times as much work";
-    let nodes = nodes.ok_or_else(|| layered.invalid("registry.nodes", wanted))?;
-    let is_twice = |number: usize| nodes[..number].iter().any(|node| node.id == nodes[number].id);
-    if (0..nodes.len()).any(is_twice) {
-        return Err(layered.invalid("registry.nodes", "another name for each node"));
+    let processing_cluster = layered.text("node.processing_cluster");
+    if !is_id(processing_cluster) || processing_cluster.len() > 64 {
+        return Err(layered.invalid("node.processing_cluster", "1 to 64 letters, digits, '.', '_' or '-'"));
     }
+    let certificates = layered.text("tls.dir");
     Ok(Region {
         gateway_id: id(layered, "gateway.id")?,
         node_address: layered.address("node.address")?,
-        nodes,
+        node_weight: weight(layered.text("node.weight"))
+            .ok_or_else(|| layered.invalid("node.weight", "a whole number from 1 to 65535"))?,
+        processing_cluster: processing_cluster.to_owned(),
+        advertised_host: layered.text("registry.advertised_host").to_owned(),
+        nodes: nodes(layered)?,
+        certificates: (!certificates.is_empty()).then(|| PathBuf::from(certificates)),
         own_nodes: layered.number("cluster.nodes", 0..=64)?,
+        min_nodes: layered.number("cluster.min_nodes", 1..=10_000)?,
+        start_timeout: layered.millis("cluster.start_timeout_ms")?,
         beat,
         silence,
         failover_timeout: layered.millis("cluster.failover_timeout_ms")?,
@@ -70,21 +105,52 @@ pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
     })
 }
 
+fn nodes(layered: &Layered) -> Result<Nodes, Error> {
+    match layered.text("registry.kind") {
+        "static" => static_nodes(layered).map(Nodes::Static),
+        "consul" => Ok(Nodes::Consul {
+            url: layered.text("registry.consul_url").to_owned(),
+            token_file: match layered.text("registry.consul_token_file") {
+                "" => None,
+                path => Some(PathBuf::from(path)),
+            },
+            prefix: layered.text("registry.consul_prefix").to_owned(),
+        }),
+        _ => Err(layered.invalid("registry.kind", "static or consul")),
+    }
+}
+
+fn static_nodes(layered: &Layered) -> Result<Vec<StaticNode>, Error> {
+    let listed = layered.text("registry.nodes").split(',').map(str::trim).filter(|text| !text.is_empty());
+    let nodes: Option<Vec<StaticNode>> = listed.map(node).collect();
+    let wanted =
+        "NAME=HOST:PORT for each node, separated by commas, with *W behind it for another weight than 100";
+    let nodes = nodes.ok_or_else(|| layered.invalid("registry.nodes", wanted))?;
+    let is_twice = |number: usize| nodes[..number].iter().any(|node| node.id == nodes[number].id);
+    if (0..nodes.len()).any(is_twice) {
+        return Err(layered.invalid("registry.nodes", "another name for each node"));
+    }
+    Ok(nodes)
+}
+
 fn node(text: &str) -> Option<StaticNode> {
     let (id, rest) = text.split_once('=')?;
-    let (address, weight) = rest.split_once('*').unwrap_or((rest, "1"));
+    let (address, own) = rest.split_once('*').unwrap_or((rest, "100"));
     let (host, port) = address.rsplit_once(':')?;
-    let is_address = !host.is_empty()
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
-        && port.parse::<u16>().is_ok_and(|port| port > 0);
-    let weight = weight.parse::<f64>().ok().filter(|weight| (1e-3..=1e3).contains(weight))?;
+    let is_of_a_host =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    let is_address =
+        !host.is_empty() && host.bytes().all(is_of_a_host) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let weight = weight(own)?;
     (is_id(id) && is_address).then(|| StaticNode {
         id: NodeId(id.into()),
         address: address.to_owned(),
         weight,
     })
+}
+
+fn weight(text: &str) -> Option<NonZeroU16> {
+    text.parse().ok()
 }
 
 #[cfg(test)]
@@ -93,14 +159,14 @@ mod tests {
 
     #[test]
     fn nodes_are_named_with_addresses_and_weights() {
-        let check = |text: &str, wanted: Option<(&str, &str, f64)>| {
+        let check = |text: &str, wanted: Option<(&str, &str, u16)>| {
             let got = node(text);
-            let got = got.as_ref().map(|node| (&*node.id.0, node.address.as_str(), node.weight));
+            let got = got.as_ref().map(|node| (&*node.id.0, node.address.as_str(), node.weight.get()));
             assert_eq!(got, wanted, "{text}");
         };
-        check("n1=127.0.0.1:8103", Some(("n1", "127.0.0.1:8103", 1.0)));
-        check("n-2=node-2.internal:80*2.5", Some(("n-2", "node-2.internal:80", 2.5)));
-        check("n=[::1]:80", Some(("n", "[::1]:80", 1.0)));
+        check("n1=127.0.0.1:8104", Some(("n1", "127.0.0.1:8104", 100)));
+        check("n-2=node-2.internal:80*250", Some(("n-2", "node-2.internal:80", 250)));
+        check("n=[::1]:80", Some(("n", "[::1]:80", 100)));
         for wrong in
             ["", "n1", "n1=", "n1=host", "n1=:80", "n1=host:0", "n1=h:1*0", "n1=h:1*x", "a b=h:1", "n=h/x:1"]
         {
