@@ -356,7 +356,7 @@ fn only_who_shows_a_certificate_of_the_region_is_answered_by_a_node() {
             std::thread::sleep(Duration::from_millis(5));
         }
     };
-    refused(with(None, "g2", false), "it does not speak TLS");
+    refused(with(None, "g2", false), "spoke no TLS 1.3");
     pki(&["init"], "theirs");
     let foreign = issued("gateway", "g1", "theirs");
     refused(with(Some(&foreign), "g1", false), "another authority");

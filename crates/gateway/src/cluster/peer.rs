@@ -5,10 +5,10 @@
 //! machine that stands still closes no connection. Everything that waits for an answer learns whether the node answered or was
 //! lost: only then may it be asked of another.
 
-use super::Member;
 use super::dial::Connector;
 use super::router::Router;
-use spinwell_core::{Code, Fault};
+use super::{Member, RETRY_AFTER};
+use spinwell_core::{Code, Fault, Millis};
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::node_service_client::NodeServiceClient;
 use spinwell_protocol::node_service::wire::{FromNode, Hello, ToNode, to_node};
@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
@@ -193,19 +194,20 @@ impl Shared {
         let live = live.as_mut().filter(|live| live.is_known).ok_or_else(|| self.unreachable())?;
         let message = encode_request(number, request, &live.described, clock::now())?;
         let message = ToNode { message: Some(message) };
-        live.messages.try_send(message).map_err(|_| {
-            let message = format!("node {} takes no requests just now; try again", self.member.id);
-            Fault::new(Code::QueueFull, message)
+        live.messages.try_send(message).map_err(|error| match error {
+            TrySendError::Closed(_) => self.unreachable(),
+            TrySendError::Full(_) => {
+                let message = format!("node {} takes no requests just now; try again", self.member.id);
+                Fault::new(Code::QueueFull, message).retry_after(Millis(100))
+            }
         })?;
         live.waiting.insert(number, sender);
         Ok(())
     }
 
     fn unreachable(&self) -> Fault {
-        Fault::new(
-            Code::NodeUnreachable,
-            format!("node {} cannot be reached just now; try again", self.member.id),
-        )
+        let message = format!("node {} cannot be reached just now; try again", self.member.id);
+        Fault::new(Code::NodeUnreachable, message).retry_after(RETRY_AFTER)
     }
 
     /// Gives the connection up. Everybody who waits learns of it.
