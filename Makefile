@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving request-cost crash overload reload soak edge \
+.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving bench-hop request-cost crash overload reload soak edge \
   idle-sequences accuracy fuzz bench-engine clean
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make soak         SOAK_SECONDS=1200 at RATE=2000 a second: all counted, memory flat, as docs/results/soak.md"
 	@echo "make idle-sequences  COUNT=1000000 sequences begun and left alone, as docs/results/idle-sequences.md"
 	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
+	@echo "make bench-hop    what a gateway in a process of its own adds to a request, as docs/results/hop.md (2 minutes)"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
 demo:
@@ -80,6 +81,11 @@ crash:
 	@scripts/need.sh build python
 	cargo build --release --quiet
 	@scripts/crash.sh
+
+bench-hop:
+	@scripts/need.sh build python
+	cargo build --release --quiet
+	@python3 scripts/hop.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" $${OUT:+--out "$$OUT"}
 
 overload:
 	@scripts/need.sh build python

@@ -50,14 +50,16 @@ def train(spinwell, models, name, *options):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-class Server:
-    """A server of ours on free ports, stopped at the end of a `with`. Settings are keys with `_` for the dot."""
+PLANES = {"http": "inference, HTTP", "grpc": "inference, gRPC", "ops": "metrics and health", "address": "gateways"}
 
-    def __init__(self, spinwell, models, data, **settings):
-        self.command = [spinwell, "serve", "--models", models, "--data", data]
+
+class Process:
+    """A process of ours on free ports, stopped at the end of a `with`. Settings are keys with `_` for the dot."""
+
+    def __init__(self, planes, log, *command, **settings):
+        self.planes, self.log = planes, log
+        self.command = [*command, *(part for plane in planes for part in (f"--{plane}", "127.0.0.1:0"))]
         self.env = {**os.environ, **{f"SPINWELL_{key.upper()}": str(value) for key, value in settings.items()}}
-        self.command += [part for plane in ("--http", "--grpc", "--ops") for part in (plane, "127.0.0.1:0")]
-        self.log = pathlib.Path(data).with_suffix(".log")
 
     def __enter__(self):
         begun = time.monotonic()
@@ -74,8 +76,8 @@ class Server:
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
         self.ready_after = time.monotonic() - begun
         said = "".join(self.said)
-        address = lambda plane: re.search(rf"^serving [a-z]*://([0-9.:]*) \({plane}\)", said, re.M).group(1)
-        self.http, self.grpc, self.ops = map(address, ("inference, HTTP", "inference, gRPC", "metrics and health"))
+        for plane in self.planes:
+            setattr(self, plane, re.search(rf"^serving (?:[a-z]*://)?([0-9.:]*) \({PLANES[plane]}\)", said, re.M).group(1))
         return self
 
     def __exit__(self, kind, *_):
@@ -97,11 +99,41 @@ class Server:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s*(\d+) kB", status).group(1)) * 1024
 
+    def cpu_seconds(self):
+        """Seconds that processors have spent on it."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def metrics(self):
         """Every series by its name and labels as they stand on the page."""
         page = urllib.request.urlopen(f"http://{self.ops}/metrics", timeout=30).read().decode()
         lines = (line.rpartition(" ") for line in page.splitlines() if line and not line.startswith("#"))
         return {series: float(value) for series, _, value in lines}
+
+
+class Server(Process):
+    """A server that is gateway and node at once."""
+
+    def __init__(self, spinwell, models, data, **settings):
+        command = [spinwell, "serve", "--models", models, "--data", data]
+        super().__init__(("http", "grpc", "ops"), pathlib.Path(data).with_suffix(".log"), *command, **settings)
+
+
+class Node(Process):
+    """A node for gateways."""
+
+    def __init__(self, spinwell, models, data, id, **settings):
+        command = [spinwell, "node", "--id", id, "--models", models, "--data", data]
+        super().__init__(("address", "ops"), pathlib.Path(data).with_suffix(".log"), *command, **settings)
+        self.id = id
+
+
+class Gateway(Process):
+    """A gateway of nodes that run."""
+
+    def __init__(self, spinwell, log, nodes, **settings):
+        command = [spinwell, "gateway", *(part for node in nodes for part in ("--node", f"{node.id}={node.address}"))]
+        super().__init__(("http", "grpc", "ops"), log, *command, **settings)
 
 
 class Watch:
