@@ -85,8 +85,8 @@ pub fn scenario(seed: u64, kinds: &[Kind], size: Size) -> Scenario {
     let spread = rng.uniform().powi(3);
     let count = 3 + ((size.nodes_max.max(3) - 3) as f64 * spread).round() as usize;
     let nodes: Vec<NodeSpec> = (0..count).map(|_| node(&mut rng)).collect();
-    let capacity: f64 = nodes.iter().map(|node| node.speed * capacity(node.executors, rows_mean())).sum();
-    let rate = capacity * rng.uniform_in(0.2, 1.3);
+    let capacity: f64 = nodes.iter().map(|node| capacity(node, rows_mean())).sum();
+    let rate = capacity * rng.uniform_in(0.2, 1.1);
     let seconds = (size.requests as f64 / rate).clamp(SECONDS_MIN, SECONDS_MAX);
     let rate = rate.min(size.requests as f64 / seconds);
     let length = Duration::from_secs_f64(seconds);

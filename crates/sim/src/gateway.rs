@@ -105,8 +105,7 @@ impl Gateway {
         let known = self.lives.insert(node.clone(), life);
         if known.is_some_and(|known| known != life) {
             self.balancer.restart(node, now);
-            self.breakers.leave(node);
-            self.breakers.join(node.clone(), now);
+            self.breakers.restart(node, now);
         }
         self.breakers.beat(node, now);
     }

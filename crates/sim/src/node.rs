@@ -15,13 +15,12 @@ const NOISE: f64 = 0.1;
 /// What a batch may ask.
 const BATCH_MAX: Cost = Cost { windows: 8, rows: 4_096 };
 
-/// Requests that a usual node with that many executors can answer a second, with requests of so many rows: batches are as
-/// long as half of the queue's target.
+/// Requests of so many rows that a node can answer a second: its batches take at most half of the queue's target.
 #[must_use]
-pub(crate) fn capacity(executors: usize, rows: f64) -> f64 {
-    let longest = TARGET.as_secs_f64() * 1e6 / 2.0;
+pub(crate) fn capacity(spec: &NodeSpec, rows: f64) -> f64 {
+    let longest = spec.speed * TARGET.as_secs_f64() * 1e6 / 2.0;
     let windows = ((longest - BATCH_BEGINS_US) / (ROW_US * rows)).clamp(1.0, BATCH_MAX.windows as f64);
-    executors as f64 * windows * 1e6 / (BATCH_BEGINS_US + ROW_US * rows * windows)
+    spec.speed * spec.executors as f64 * windows * 1e6 / (BATCH_BEGINS_US + ROW_US * rows * windows)
 }
 
 const TARGET: Duration = Duration::from_millis(50);

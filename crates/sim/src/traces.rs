@@ -74,7 +74,7 @@ pub const ALL: [Trace; 8] = [
 
 fn usual(seed: u64, nodes: usize, gateways: usize, seconds: u64) -> Scenario {
     let nodes = vec![NodeSpec::default(); nodes];
-    let rate = USUAL * nodes.iter().map(|node| capacity(node.executors, rows_mean())).sum::<f64>();
+    let rate = USUAL * nodes.iter().map(|node| capacity(node, rows_mean())).sum::<f64>();
     Scenario {
         seed,
         strategy: Strategy::default(),
@@ -109,7 +109,8 @@ fn uneven(scenario: Scenario) -> Scenario {
     let nodes: Vec<NodeSpec> =
         scenario.nodes.iter().map(|&node| NodeSpec { speed: speed(&mut rng), ..node }).collect();
     // The load is a share of what these nodes can do.
-    let faster = nodes.iter().map(|node| node.speed).sum::<f64>() / nodes.len() as f64;
+    let capacity = |nodes: &[NodeSpec]| nodes.iter().map(|node| capacity(node, rows_mean())).sum::<f64>();
+    let faster = capacity(&nodes) / capacity(&scenario.nodes);
     let load = scenario.load.iter().map(|&(until, rate)| (until, rate * faster)).collect();
     Scenario { nodes, load, ..scenario }
 }

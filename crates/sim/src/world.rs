@@ -8,7 +8,7 @@ use crate::scenario::{Fault, Plant, Scenario};
 use spinwell_core::{NodeId, Rng};
 use spinwell_policy::attempts::{Course, CourseOptions, End, Next};
 use spinwell_policy::balance::Report;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
@@ -80,7 +80,9 @@ struct World<'a> {
     nodes: Vec<Node>,
     gateways: Vec<Gateway>,
     /// Links that are cut: gateway, node.
-    cut: BTreeMap<(usize, usize), ()>,
+    cut: BTreeSet<(usize, usize)>,
+    /// When each gateway hears the newest word of each node: words do not overtake each other.
+    words: BTreeMap<(usize, usize), Duration>,
     requests: HashMap<usize, Request>,
     attempts: HashMap<u64, Attempt>,
     /// Rows of attempts that a node may still hold; an attempt can be given up before its node hears of it.
@@ -130,7 +132,8 @@ impl<'a> World<'a> {
             names,
             nodes,
             gateways,
-            cut: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            words: BTreeMap::new(),
             requests: HashMap::new(),
             attempts: HashMap::new(),
             rows: HashMap::new(),
@@ -165,6 +168,7 @@ impl<'a> World<'a> {
         self.history
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "an event happens once")]
     fn happen(&mut self, event: Event) {
         match event {
             Event::Arrival => self.arrive(),
@@ -252,7 +256,7 @@ impl<'a> World<'a> {
         let own = Attempt { request: number, gateway, node, rows, deadline, sent, at: self.now, is_retry };
         self.attempts.insert(attempt, own);
         self.plan_in(timeout, Event::GiveUp { attempt });
-        if !self.cut.contains_key(&(gateway, node)) {
+        if !self.cut.contains(&(gateway, node)) {
             let delay = self.delay();
             self.plan_in(delay, Event::AtNode { attempt });
         }
@@ -293,7 +297,7 @@ impl<'a> World<'a> {
 
     /// What becomes of a request after an attempt.
     fn go_on(&mut self, number: usize, end: End) {
-        let Some(request) = self.requests.get(&number) else { return };
+        let Some(request) = self.requests.get_mut(&number) else { return };
         let gateway = &mut self.gateways[request.gateway];
         let usual = gateway.usual();
         let mut next = request.course.next(end, usual, self.now, &mut gateway.budget);
@@ -392,7 +396,7 @@ impl<'a> World<'a> {
         for &attempt in attempts {
             self.rows.remove(&attempt);
             let Some(own) = self.attempts.get(&attempt) else { continue };
-            let is_heard = !self.cut.contains_key(&(own.gateway, node)) && !self.nodes[node].is_frozen;
+            let is_heard = !self.cut.contains(&(own.gateway, node)) && !self.nodes[node].is_frozen;
             if is_heard {
                 let delay = self.delay();
                 self.plan_in(delay, Event::Answer { attempt, end });
@@ -448,8 +452,12 @@ impl<'a> World<'a> {
                 self.nodes[node].is_frozen = false;
                 self.work(node);
             }
-            Fault::Cut(gateway, node) => drop(self.cut.insert((gateway, node), ())),
-            Fault::Mend(gateway, node) => drop(self.cut.remove(&(gateway, node))),
+            Fault::Cut(gateway, node) => {
+                self.cut.insert((gateway, node));
+            }
+            Fault::Mend(gateway, node) => {
+                self.cut.remove(&(gateway, node));
+            }
             Fault::Crash(node) if self.nodes[node].is_up() => {
                 let lost = self.nodes[node].stop(Process::Crashed, self.now);
                 self.answer(node, &lost, End::Failed);
@@ -474,15 +482,17 @@ impl<'a> World<'a> {
     fn tell(&mut self, node: usize, word: Word) {
         let life = self.nodes[node].life;
         for gateway in 0..self.gateways.len() {
-            let delay = REGISTRY_MAX.mul_f64(self.network.uniform());
-            self.plan_in(delay, Event::Heard { gateway, node, life, word });
+            let at = self.since_start() + REGISTRY_MAX.mul_f64(self.network.uniform());
+            let newest = self.words.entry((gateway, node)).or_default();
+            *newest = at.max(*newest);
+            self.agenda.plan(*newest, Event::Heard { gateway, node, life, word });
         }
     }
 
     // The network and the clock.
 
     fn linked(&self, node: usize) -> Vec<usize> {
-        (0..self.gateways.len()).filter(|&gateway| !self.cut.contains_key(&(gateway, node))).collect()
+        (0..self.gateways.len()).filter(|&gateway| !self.cut.contains(&(gateway, node))).collect()
     }
 
     /// One way through the network: 0.1 to 0.3 ms.
