@@ -29,7 +29,7 @@ impl Trace {
 }
 
 /// All traces.
-pub const ALL: [Trace; 8] = [
+pub const ALL: [Trace; 11] = [
     Trace {
         name: "homogeneous",
         about: "6 equal nodes, 60 % load, 20 s",
@@ -49,6 +49,21 @@ pub const ALL: [Trace; 8] = [
         name: "one erring often",
         about: "the same; from 5 s on one node answers 40 % with an error, which opens no breaker for long",
         make: |seed| with(usual(seed, 6, 3, 20), &[(5, Fault::Errors(2, 0.4))]),
+    },
+    Trace {
+        name: "one crash",
+        about: "the same; at 5 s a node's process dies, and starts again at 8 s",
+        make: |seed| with(usual(seed, 6, 3, 20), &[(5, Fault::Crash(2)), (8, Fault::Start(2))]),
+    },
+    Trace {
+        name: "one frozen",
+        about: "the same; at 5 s a node is stopped, and goes on at 9 s",
+        make: |seed| with(usual(seed, 6, 3, 20), &[(5, Fault::Freeze(2)), (9, Fault::Thaw(2))]),
+    },
+    Trace {
+        name: "one drained",
+        about: "the same; at 5 s a node is drained, and starts again at 12 s",
+        make: |seed| with(usual(seed, 6, 3, 20), &[(5, Fault::Drain(2)), (12, Fault::Start(2))]),
     },
     Trace { name: "bursty", about: "6 equal nodes: 2 s at 30 %, half a second at 120 %, 20 s", make: bursty },
     Trace {
