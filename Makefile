@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving bench-hop request-cost crash overload reload soak edge \
-  idle-sequences accuracy fuzz bench-engine clean
+  idle-sequences accuracy fuzz bench-engine sim sim-compare clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -22,6 +22,8 @@ help:
 	@echo "make idle-sequences  COUNT=1000000 sequences begun and left alone, as docs/results/idle-sequences.md"
 	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
 	@echo "make bench-hop    what a gateway in a process of its own adds to a request, as docs/results/hop.md (2 minutes)"
+	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, every invariant checked"
+	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
 demo:
@@ -116,6 +118,15 @@ bench-engine:
 fuzz:
 	@scripts/need.sh build fuzz
 	@scripts/fuzz.sh
+
+sim:
+	@scripts/need.sh build
+	cargo run --release --quiet --package spinwell-sim -- run --seeds $${SEEDS:-1000} --faults all
+
+sim-compare:
+	@scripts/need.sh build
+	cargo run --release --quiet --package spinwell-sim -- compare --out $${OUT:-docs/results/balancing.md} \
+	  --written "$$(date +%F), commit $$(git describe --always --dirty)"
 
 clean:
 	cargo clean

@@ -5,6 +5,9 @@ use crate::breaker::Class;
 use spinwell_core::NodeId;
 use std::time::{Duration, Instant};
 
+/// Full nodes that a request meets before it is refused.
+const FULL_MAX: usize = 3;
+
 /// What is usual for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CourseOptions {
@@ -71,6 +74,8 @@ pub enum GiveUp {
     DeadlineNear,
     /// It was tried as often as may be.
     AttemptsSpent,
+    /// Nodes are full: three have said so, or one has and the budget is spent.
+    Full,
 }
 
 /// The attempts of one request whose repetition does no harm: a stateless one, or a step that has a number.
@@ -79,13 +84,15 @@ pub struct Course {
     options: CourseOptions,
     deadline: Instant,
     tried: Vec<NodeId>,
+    /// Attempts that found their node full.
+    full: usize,
 }
 
 impl Course {
     /// A request that was not tried yet.
     #[must_use]
     pub fn new(options: CourseOptions, deadline: Instant) -> Self {
-        Self { options, deadline, tried: Vec::new() }
+        Self { options, deadline, tried: Vec::new(), full: 0 }
     }
 
     /// It is tried at a node.
@@ -112,11 +119,18 @@ impl Course {
     }
 
     /// What becomes of it after an attempt, where an answer usually takes `usual`. Also to be asked after a wait.
-    pub fn next(&self, end: End, usual: Duration, now: Instant, budget: &mut Budget) -> Next {
+    ///
+    /// Full nodes are not waited for: the node that was chosen was thought to be the least busy, so that the others are
+    /// full as well, and a refusal that comes at once is worth more to the caller than one that comes late.
+    pub fn next(&mut self, end: End, usual: Duration, now: Instant, budget: &mut Budget) -> Next {
         match end {
             End::Answered => return Next::Done,
             End::ClientError => return Next::GiveUp(GiveUp::ClientError),
-            End::BackPressure | End::Refused | End::Failed | End::TimedOut => {}
+            End::BackPressure => self.full += 1,
+            End::Refused | End::Failed | End::TimedOut => {}
+        }
+        if self.full >= FULL_MAX {
+            return Next::GiveUp(GiveUp::Full);
         }
         if self.tried.len() >= self.options.attempts_max {
             return Next::GiveUp(GiveUp::AttemptsSpent);
@@ -124,6 +138,10 @@ impl Course {
         if now + usual >= self.deadline {
             return Next::GiveUp(GiveUp::DeadlineNear);
         }
-        if budget.begin_retry(now) { Next::Retry } else { Next::Wait(self.options.wait) }
+        match budget.begin_retry(now) {
+            true => Next::Retry,
+            false if end == End::BackPressure => Next::GiveUp(GiveUp::Full),
+            false => Next::Wait(self.options.wait),
+        }
     }
 }

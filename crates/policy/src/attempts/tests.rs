@@ -169,3 +169,18 @@ fn what_is_remembered_is_bounded() {
     }
     assert_eq!(timeouts.pairs(), 10);
 }
+
+#[test]
+fn three_full_nodes_are_enough_and_nobody_waits_for_a_full_one() {
+    let zero = zero();
+    let options = BudgetOptions { share: 0.0, per_second_min: 1, under_way_min: 1 };
+    let mut budget = Budget::new(options, zero);
+    let course = || Course::new(CourseOptions::default(), zero + 1000 * MS);
+    let (mut first, mut second) = (course(), course());
+    assert_eq!(first.next(End::BackPressure, MS, zero, &mut budget), Next::Retry);
+    assert_eq!(second.next(End::BackPressure, MS, zero, &mut budget), Next::GiveUp(GiveUp::Full));
+    budget.end_retry();
+    assert_eq!(first.next(End::BackPressure, MS, zero, &mut budget), Next::Retry);
+    budget.end_retry();
+    assert_eq!(first.next(End::BackPressure, MS, zero, &mut budget), Next::GiveUp(GiveUp::Full));
+}

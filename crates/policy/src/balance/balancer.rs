@@ -190,9 +190,10 @@ impl Balancer {
         };
         if let Some(clock) = clock {
             let turn = round_turns(&nodes[place..=place], &views[place..=place])[0];
+            let next = turn.after(self.clock);
             self.clock = clock;
             if let Some(node) = self.nodes.get_mut(&pick.node) {
-                node.turn = round_robin::after(turn, clock);
+                node.turn = next;
             }
         }
         Some(pick)

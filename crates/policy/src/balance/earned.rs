@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 const FAILURE: f64 = 4.0;
 /// What is usual where nothing was measured yet: a failure then counts as four times this.
 const UNKNOWN: f64 = 0.25;
-/// No latency counts for more, so that whoever was given up comes back within a minute.
-const LATENCY_MAX: f64 = 60.0;
+/// A failure counts for no more seconds than this, if it did not take longer: so whoever failed often is tried again within a
+/// minute.
+const FAILURE_MAX: f64 = 5.0;
 /// Share of the newest answer in the mean latency.
 const MEAN_NEWEST: f64 = 0.05;
 /// Share of the newest end in the share of successes.
@@ -52,9 +53,9 @@ impl Earned {
         self.success += END_NEWEST * (f64::from(u8::from(!is_failure)) - self.success);
         self.ended = self.ended.max(now);
         let (peak, mean) = if is_failure {
-            let slower =
-                |usual: Option<f64>| (FAILURE * usual.unwrap_or(UNKNOWN)).max(latency).min(LATENCY_MAX);
-            (slower(self.peak(decay, now)), slower(self.mean))
+            let usual = self.peak(decay, now).unwrap_or(UNKNOWN);
+            // The mean is what paces a node; failures cost it weight by their own share already.
+            ((FAILURE * usual).min(FAILURE_MAX).max(latency), latency.max(self.mean.unwrap_or(latency)))
         } else {
             (latency, latency)
         };
@@ -130,7 +131,8 @@ mod tests {
         check(&[(Class::Success, 0.02), (Class::Failure, 1e-4)], 0.08);
         check(&[(Class::Success, 0.02), (Class::Failure, 2.5)], 2.5);
         check(&[(Class::Success, 0.02), (Class::Neutral, 1e-4)], 0.02);
-        check(&[(Class::Failure, 1e-4); 20], 60.0);
+        check(&[(Class::Failure, 1e-4); 20], 5.0);
+        check(&[(Class::Failure, 8.0); 20], 8.0);
     }
 
     #[test]

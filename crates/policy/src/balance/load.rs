@@ -33,6 +33,13 @@ struct Reported {
     others: f64,
 }
 
+/// What a row in flight keeps busy, as a share of the node.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct PerRow {
+    pub(super) gpu: f64,
+    pub(super) cpu: f64,
+}
+
 /// Rows in flight at a node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
@@ -43,13 +50,13 @@ pub(super) struct Load {
     area_since: Instant,
     changed: Instant,
     reported: Option<Reported>,
-    /// What a row in flight keeps busy of cards and of processors, by the reports.
-    busy_per_row: (f64, f64),
+    /// What a row in flight keeps busy, by the reports; `None` where none had any.
+    busy_per_row: Option<PerRow>,
 }
 
 impl Load {
     pub(super) fn new(now: Instant) -> Self {
-        Self { own: 0.0, area: 0.0, area_since: now, changed: now, reported: None, busy_per_row: (0.0, 0.0) }
+        Self { own: 0.0, area: 0.0, area_since: now, changed: now, reported: None, busy_per_row: None }
     }
 
     pub(super) fn begin(&mut self, rows: usize, now: Instant) {
@@ -85,12 +92,13 @@ impl Load {
         (self.area, self.area_since) = (0.0, now);
         self.reported = Some(Reported { report, made, own, others });
         if rows >= 1.0 {
-            let towards = |mean: f64, busy: f64| {
-                if mean > 0.0 { mean + BUSY_NEWEST * (busy / rows - mean) } else { busy / rows }
-            };
-            let (gpu, cpu) = self.busy_per_row;
-            self.busy_per_row =
-                (towards(gpu, report.gpu.map_or(0.0, Ratio::get)), towards(cpu, report.cpu.get()));
+            let newest =
+                PerRow { gpu: report.gpu.map_or(0.0, Ratio::get) / rows, cpu: report.cpu.get() / rows };
+            let before = self.busy_per_row.unwrap_or(newest);
+            self.busy_per_row = Some(PerRow {
+                gpu: before.gpu + BUSY_NEWEST * (newest.gpu - before.gpu),
+                cpu: before.cpu + BUSY_NEWEST * (newest.cpu - before.cpu),
+            });
         }
     }
 
@@ -114,17 +122,22 @@ impl Load {
         self.fresh(oldest).map_or(0.0, |reported| self.own - reported.own)
     }
 
-    /// What is free of cards, memory and processors with that many rows in flight, each in [0, 1], by the newest report and
-    /// by what a row kept busy in earlier ones.
-    pub(super) fn free(&self, rows: f64, oldest: Option<Instant>) -> Option<Free> {
+    /// What a row in flight keeps busy, by the reports.
+    pub(super) fn busy_per_row(&self) -> Option<PerRow> {
+        self.busy_per_row
+    }
+
+    /// What is free of cards, memory and processors with that many rows in flight, each in [0, 1]: by the newest report, and by
+    /// what a row keeps busy, here or else usually.
+    pub(super) fn free(&self, rows: f64, usual: PerRow, oldest: Option<Instant>) -> Option<Free> {
         let report = self.fresh(oldest)?.report;
         let more = rows - report.rows_in_flight;
-        let (gpu_row, cpu_row) = self.busy_per_row;
+        let row = self.busy_per_row.unwrap_or(usual);
         let free = |busy: f64, row: f64| 1.0 - (busy + more * row).clamp(0.0, 1.0);
         Some(Free {
-            gpu: report.gpu.map(|gpu| free(gpu.get(), gpu_row)),
+            gpu: report.gpu.map(|gpu| free(gpu.get(), row.gpu)),
             memory: 1.0 - report.memory.get(),
-            cpu: free(report.cpu.get(), cpu_row),
+            cpu: free(report.cpu.get(), row.cpu),
         })
     }
 

@@ -72,11 +72,6 @@ impl Regressor {
         self.is_trusted = self.learned >= LEARNED_MIN && self.error <= most * self.latency;
     }
 
-    /// Whether it has seen enough to be judged.
-    pub(super) fn is_grown(&self) -> bool {
-        self.learned >= LEARNED_MIN
-    }
-
     /// Seconds that a request will take; `None` while the error is high. More rows, of its own or before it, never take
     /// less.
     pub(super) fn predict(&self, rows: f64, load: f64) -> Option<f64> {
@@ -124,7 +119,7 @@ mod tests {
         assert_eq!(Regressor::default().predict(64.0, 0.0), None);
         let wild = |_: f64, _: f64, rng: &mut Rng| if rng.uniform() < 0.1 { 1.0 } else { 0.001 };
         let mut regressor = learned(2, 400, wild);
-        assert!(regressor.is_grown() && regressor.predict(64.0, 0.0).is_none());
+        assert!(regressor.predict(64.0, 0.0).is_none());
         (0..600).for_each(|step| regressor.learn(64.0, f64::from(step % 7), 0.01));
         let got = regressor.predict(64.0, 3.0).unwrap();
         assert!((got - 0.01).abs() < 0.001, "{got}");

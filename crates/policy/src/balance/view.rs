@@ -1,6 +1,7 @@
 //! What strategies see of the nodes that may be chosen: everything corrected, and something said where nothing is known.
 
 use super::balancer::Options;
+use super::load::PerRow;
 use super::node::Node;
 use super::regressor::Regressor;
 use super::strategy::resource_aware;
@@ -8,7 +9,8 @@ use std::time::Instant;
 
 /// A gateway that saw less than this part of the load counts as having seen so much: its own few requests say little.
 const SHARE_MIN: f64 = 0.05;
-/// How much of what this gateway did differently lately the others are thought to have done as well.
+/// How much of what this gateway did differently lately the others are thought to have done as well. With 0, ten gateways
+/// that read of an idle node fill it ten times over; with 1, a gateway's own few requests drown what was reported.
 const ALIKE: f64 = 0.5;
 
 /// A node, as a strategy sees it.
@@ -53,9 +55,12 @@ pub(super) fn views(nodes: &[&Node], sight: Sight<'_>) -> Vec<View> {
     let usual_others = known(&|node| Some(node.load.others(oldest)? / node.weight()));
     let usual_mean = known(&|node| node.earned.mean());
     let usual_peak = known(&|node| node.earned.peak(decay, now));
+    let usual_row =
+        |busy: fn(PerRow) -> f64| known(&|node| node.load.busy_per_row().map(busy)).unwrap_or(0.0);
+    let usual_row = PerRow { gpu: usual_row(|row| row.gpu), cpu: usual_row(|row| row.cpu) };
     let usual_free = known(&|node| {
         let rows = node.load.shares(oldest)?.1;
-        node.load.free(rows, oldest).map(resource_aware::free)
+        node.load.free(rows, usual_row, oldest).map(resource_aware::free)
     });
     let as_others = ALIKE * (1.0 / share(nodes, oldest) - 1.0);
     let view = |node: &&Node| {
@@ -63,14 +68,14 @@ pub(super) fn views(nodes: &[&Node], sight: Sight<'_>) -> Vec<View> {
         let others = others.unwrap_or_else(|| usual_others.unwrap_or(0.0) * node.weight());
         let others = (others + as_others * node.load.own_since(oldest)).max(0.0);
         let load = node.load.own() + others;
-        let free = node.load.free(load, oldest).map(resource_aware::free);
+        let free = node.load.free(load, usual_row, oldest).map(resource_aware::free);
         View {
             weight: node.weight() * node.earned.left(options.slow_start, decay, now),
             pace: node.earned.pace(usual_mean, decay, now),
             load,
             free: free.or(usual_free).unwrap_or(1.0),
             peak: node.earned.peak(decay, now).or(usual_peak).unwrap_or(1e-3).max(1e-6),
-            predicted: predict(node, sight, plain_load(node, oldest)),
+            predicted: predict(node, sight, load),
             rows: sight.rows,
             usual_rows: sight.usual_rows,
         }
@@ -78,15 +83,18 @@ pub(super) fn views(nodes: &[&Node], sight: Sight<'_>) -> Vec<View> {
     nodes.iter().map(view).collect()
 }
 
-/// Rows in flight as the regressor is told: what was sent and what was reported, without guesses.
+/// Rows in flight as a regressor learns from them: what was sent and what was reported, without guesses.
 pub(super) fn plain_load(node: &Node, oldest: Option<Instant>) -> f64 {
     node.load.own() + node.load.others(oldest).unwrap_or(0.0)
 }
 
-/// Seconds by the node's own regressor, or by that of all nodes as long as its own has seen too little.
+/// Seconds that a request will take at a node, by its own regressor. Where that has seen too little, or errs too much, by
+/// the regressor of all nodes, but not less than the node took on average lately.
 pub(super) fn predict(node: &Node, sight: Sight<'_>, load: f64) -> Option<f64> {
-    let regressor = if node.regressor.is_grown() { &node.regressor } else { sight.pool };
-    regressor.predict(sight.rows, load)
+    node.regressor.predict(sight.rows, load).or_else(|| {
+        let pooled = sight.pool.predict(sight.rows, load)?;
+        Some(pooled.max(node.earned.mean().unwrap_or(0.0)))
+    })
 }
 
 /// This gateway's share of all load, by the newest reports.

@@ -116,6 +116,14 @@ impl Breakers {
         }
     }
 
+    /// A node's process is another one than before: nothing that was counted counts. Who has withdrawn stays withdrawn until
+    /// it joins.
+    pub fn restart(&mut self, node: &NodeId, now: Instant) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            (node.circuit, node.heard, node.has_refused) = (Circuit::new(now), now, false);
+        }
+    }
+
     /// A node is gone for good.
     pub fn leave(&mut self, node: &NodeId) {
         self.nodes.remove(node);

@@ -278,3 +278,16 @@ fn who_was_good_for_as_long_as_he_was_out_begins_anew() {
     check(12_100, 12_100);
     check(7_000, 24_100);
 }
+
+#[test]
+fn a_new_process_begins_anew_but_does_not_take_a_withdrawal_back() {
+    let mut story = Story::with(3, 1);
+    story.fail(0, 5, 0);
+    let now = story.at(0);
+    story.breakers.restart(&story.nodes[0].clone(), now);
+    assert_eq!(story.health(0, 0), Health::Serving);
+    // Found by the simulator (seed 14): a node that crashed while it drained was used again before it had joined.
+    story.breakers.withdraw(&story.nodes[0].clone());
+    story.breakers.restart(&story.nodes[0].clone(), now);
+    assert_eq!(story.health(0, 0), Health::Out);
+}

@@ -9,7 +9,7 @@
 
 use super::super::draw::Scored;
 
-/// No node waits longer than so many rounds of a node of weight 1, so that one that had lost its weight is tried again.
+/// No node waits longer than so many rounds of a node of weight 1, so that one that had lost its weight is soon tried again.
 const WAIT_MAX: f64 = 100.0;
 
 /// A node's turn and weight.
@@ -19,18 +19,28 @@ pub(in crate::balance) struct Turn {
     pub(in crate::balance) weight: f64,
 }
 
-/// Where the clock goes, and who may be drawn: score 1 for whoever's turn has come.
-pub(in crate::balance) fn scores(turns: &[Turn], clock: f64) -> (f64, Vec<Scored>) {
-    let begin = |turn: &Turn| turn.turn.max(clock);
-    let length = |turn: &Turn| (1.0 / turn.weight.max(1e-9)).min(WAIT_MAX);
-    let clock = turns.iter().map(begin).fold(f64::INFINITY, f64::min);
-    let first_over = turns.iter().map(|turn| begin(turn) + length(turn)).fold(f64::INFINITY, f64::min);
-    let score = |turn: &Turn| if begin(turn) < first_over { 1.0 } else { 0.0 };
-    let scored = turns.iter().map(|turn| Scored { score: score(turn), weight: turn.weight }).collect();
-    (clock, scored)
+impl Turn {
+    /// How long it lasts.
+    fn length(&self) -> f64 {
+        (1.0 / self.weight.max(1e-9)).min(WAIT_MAX)
+    }
+
+    /// When it begins, on a clock that has come so far.
+    fn begin(&self, clock: f64) -> f64 {
+        self.turn.max(clock)
+    }
+
+    /// When the turn after it begins.
+    pub(in crate::balance) fn after(&self, clock: f64) -> f64 {
+        self.begin(clock) + self.length()
+    }
 }
 
-/// When the turn after this one comes.
-pub(in crate::balance) fn after(turn: Turn, clock: f64) -> f64 {
-    turn.turn.max(clock) + (1.0 / turn.weight.max(1e-9)).min(WAIT_MAX)
+/// Where the clock goes, and who may be drawn: score 1 for whoever's turn has come.
+pub(in crate::balance) fn scores(turns: &[Turn], clock: f64) -> (f64, Vec<Scored>) {
+    let first = turns.iter().map(|turn| turn.begin(clock)).fold(f64::INFINITY, f64::min);
+    let first_over = turns.iter().map(|turn| turn.after(clock)).fold(f64::INFINITY, f64::min);
+    let score = |turn: &Turn| if turn.begin(clock) < first_over { 1.0 } else { 0.0 };
+    let scored = turns.iter().map(|turn| Scored { score: score(turn), weight: turn.weight }).collect();
+    (first, scored)
 }
