@@ -50,7 +50,7 @@ def train(spinwell, models, name, *options):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-PLANES = {"http": "inference, HTTP", "grpc": "inference, gRPC", "ops": "metrics and health", "address": "gateways"}
+PLANES = {"http": "inference, HTTP", "grpc": "inference, gRPC", "ops": "metrics and health", "address": "gateways", "agent": "agent checks"}
 
 
 class Process:
@@ -133,7 +133,7 @@ class Gateway(Process):
 
     def __init__(self, spinwell, log, nodes, **settings):
         command = [spinwell, "gateway", *(part for node in nodes for part in ("--node", f"{node.id}={node.address}"))]
-        super().__init__(("http", "grpc", "ops"), log, *command, **settings)
+        super().__init__(("http", "grpc", "ops", "agent"), log, *command, **settings)
 
 
 class Watch:

@@ -6,6 +6,7 @@
 //! sees only the link.
 
 mod accuracy;
+mod agent;
 mod api;
 mod budget;
 mod cluster;
@@ -24,6 +25,7 @@ mod traces;
 mod traffic;
 
 pub use accuracy::LiveAccuracy;
+pub use agent::serve as serve_agent;
 pub use api::Addresses;
 pub use cluster::{Cluster, Member, Options as ClusterOptions};
 pub use gateway::{Gateway, Parts};

@@ -7,16 +7,17 @@ use crate::output::say;
 use anyhow::Result;
 use clap::Args;
 use spinwell_core::Fault;
-use spinwell_gateway::{Cluster, ClusterOptions, Strategy};
+use spinwell_gateway::{Cluster, ClusterOptions, Strategy, serve_agent};
 use spinwell_protocol::NodeLink;
 use spinwell_registry::{Health as RegistryHealth, Sufficiency};
-use spinwell_runtime::health::Phase;
+use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Region;
 use spinwell_runtime::transport::Dial;
-use spinwell_runtime::{entropy, tls};
+use spinwell_runtime::{entropy, listen, shutdown, tls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Options of `spinwell gateway`.
 #[derive(Debug, Clone, Args)]
@@ -43,6 +44,9 @@ pub(crate) struct GatewayArgs {
     /// Address for metrics and health [default: 127.0.0.1:8002].
     #[arg(long, value_name = "ADDR", value_parser = super::address)]
     ops: Option<SocketAddr>,
+    /// Address for HAProxy's agent check [default: 127.0.0.1:8003].
+    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    agent: Option<SocketAddr>,
     /// Allow addresses that other machines can reach, without encryption and without identities.
     #[arg(long)]
     insecure: bool,
@@ -66,6 +70,7 @@ pub(crate) fn run(args: GatewayArgs) -> Result<()> {
         .text("http.address", args.http, "--http")
         .text("grpc.address", args.grpc, "--grpc")
         .text("ops.address", args.ops, "--ops")
+        .text("gateway.agent_address", args.agent, "--agent")
         .flag("insecure", args.insecure, "--insecure");
     process::run(args.config.as_deref(), given, args.print_config, args.json, serve)
 }
@@ -83,21 +88,30 @@ pub(super) fn cluster(region: &Region, dial: Dial) -> Arc<Cluster> {
     }))
 }
 
-async fn serve(process: Process) -> Result<()> {
+async fn serve(mut process: Process) -> Result<()> {
     let planes = Planes::open(&process.options)?;
-    let region = &process.options.region;
-    let known = Known::of(region, tls::Role::Gateway, &region.gateway_id)?;
-    let place = Place::open(region)?;
-    let cluster = cluster(region, known.dial());
+    let region = process.options.region.clone();
+    let agent = listen::bind("agent", region.agent_address, process.options.exposure);
+    let agent = agent.map_err(|error| error.fault())?;
+    let known = Known::of(&region, tls::Role::Gateway, &region.gateway_id)?;
+    let place = Arc::new(Place::open(&region)?);
+    let cluster = cluster(&region, known.dial());
     tokio::spawn(follow(cluster.clone(), place.watch()));
     let front = Front::new(&process, cluster.clone(), &planes)?;
     planes.lines()?.iter().for_each(|line| say(line));
-    // Requests that come before are refused for now, as is everything while no node can be reached.
-    wait_for_nodes(&cluster, region).await?;
-    place.announce_gateway(region, planes.http.local_addr()?, planes.grpc.local_addr()?)?;
-    process.health.advance(Phase::Ready);
-    models(&cluster).iter().for_each(|line| say(line));
-    say(&format!("ready   gateway {}, stop with Ctrl-C or SIGTERM", region.gateway_id));
+    say(&format!("serving {} (agent checks)", agent.local_addr()?));
+    let (end_agent, agent_ends) = shutdown::channel();
+    let answering = tokio::spawn(serve_agent(agent, process.health.clone(), agent_ends));
+    // Callers that come before are refused for now, as all are while no node can be reached.
+    let addresses = (planes.http.local_addr()?, planes.grpc.local_addr()?);
+    let begins = begin(cluster, region, place.clone(), addresses, process.health.clone());
+    let (failed, failure) = oneshot::channel();
+    process.stop_also_when(async move {
+        match begins.await {
+            Ok(()) => std::future::pending().await,
+            Err(fault) => drop(failed.send(fault)),
+        }
+    });
     let registry = place.registry();
     let mut serving = Serving::new(process, front);
     serving.inference(planes.http, planes.grpc);
@@ -105,7 +119,31 @@ async fn serve(process: Process) -> Result<()> {
     serving.on_leaving(move || registry.set_health(RegistryHealth::Critical));
     let stopped = serving.until_stopped(planes.ops, || ()).await;
     place.close().await;
-    stopped
+    end_agent.pull();
+    answering.await?;
+    match failure.await {
+        Ok(fault) => Err(fault.into()),
+        Err(_) => stopped,
+    }
+}
+
+/// Makes the gateway known when there are nodes, and says so.
+///
+/// # Errors
+/// Where there are too few.
+async fn begin(
+    cluster: Arc<Cluster>,
+    region: Region,
+    place: Arc<Place>,
+    (http, grpc): (SocketAddr, SocketAddr),
+    health: Health,
+) -> Result<(), Fault> {
+    wait_for_nodes(&cluster, &region).await?;
+    place.announce_gateway(&region, http, grpc)?;
+    health.advance(Phase::Ready);
+    models(&cluster).iter().for_each(|line| say(line));
+    say(&format!("ready   gateway {}, stop with Ctrl-C or SIGTERM", region.gateway_id));
+    Ok(())
 }
 
 /// Waits for as many nodes as the options want to begin with.

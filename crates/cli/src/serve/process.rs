@@ -9,6 +9,7 @@ use spinwell_runtime::options::{Effective, Loaded, Options, Override, Sources, U
 use spinwell_runtime::{shutdown, telemetry};
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use tokio::sync::oneshot;
 
 /// What the command line says of the options.
 #[derive(Default)]
@@ -46,19 +47,27 @@ pub(super) struct Process {
 impl Process {
     /// Stops also when standard input ends. Must be called within a tokio runtime.
     pub(super) fn stop_with_stdin(&mut self) {
-        let (trigger, shutdown) = shutdown::channel();
-        let mut signals = std::mem::replace(&mut self.asked_to_stop, shutdown);
-        let (ended, end) = tokio::sync::oneshot::channel();
+        let (ended, end) = oneshot::channel();
         // A thread that nobody waits for: it may be within a read when the process ends.
         std::thread::spawn(move || {
             // Whatever comes, and however it ends.
             let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
             let _ = ended.send(());
         });
+        self.stop_also_when(async move {
+            let _ = end.await;
+            tracing::info!("stopping, as standard input has ended");
+        });
+    }
+
+    /// Stops also when this is over. Must be called within a tokio runtime.
+    pub(super) fn stop_also_when(&mut self, over: impl Future<Output = ()> + Send + 'static) {
+        let (trigger, shutdown) = shutdown::channel();
+        let mut others = std::mem::replace(&mut self.asked_to_stop, shutdown);
         tokio::spawn(async move {
             tokio::select! {
-                () = signals.wait() => {}
-                _ = end => tracing::info!("stopping, as standard input has ended"),
+                () = others.wait() => {}
+                () = over => {}
             }
             trigger.pull();
         });

@@ -11,7 +11,7 @@ use spinwell_runtime::transport::{Dial, Door};
 use spinwell_runtime::{entropy, telemetry};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -75,7 +75,8 @@ impl Known {
 pub(super) struct Place {
     registry: Registry,
     stop: Trigger,
-    service: JoinHandle<()>,
+    /// What runs behind the registry, until it has been waited for.
+    service: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Place {
@@ -90,7 +91,7 @@ impl Place {
         let (registry, service) = Registry::new(options, entropy::seed()).map_err(invalid)?;
         let (stop, mut stops) = shutdown::channel();
         let service = tokio::spawn(service_until(service, async move { stops.wait().await }));
-        Ok(Self { registry, stop, service })
+        Ok(Self { registry, stop, service: Mutex::new(Some(service)) })
     }
 
     /// Puts a node on the list.
@@ -142,9 +143,12 @@ impl Place {
     }
 
     /// Takes this process off the list.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(&self) {
         self.stop.pull();
-        if self.service.await.is_err() {
+        let service = self.service.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(service) = service
+            && service.await.is_err()
+        {
             tracing::warn!("this process may stay in the registry until its beats are missed");
         }
     }

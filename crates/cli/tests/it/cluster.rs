@@ -86,7 +86,9 @@ fn gateway_command(nodes: &[&Node]) -> Command {
     let nodes: Vec<_> = nodes.iter().map(|node| format!("{}={}", node.id, node.address)).collect();
     let mut command = spinwell();
     command.arg("gateway").args(nodes.iter().flat_map(|node| ["--node", node.as_str()]));
-    command.args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--ops", "127.0.0.1:0"]);
+    for plane in ["--http", "--grpc", "--ops", "--agent"] {
+        command.args([plane, "127.0.0.1:0"]);
+    }
     command.env("SPINWELL_DRAIN_NOTICE_MS", "0").env("SPINWELL_LIMITS_DEADLINE_MS", "20000");
     command
 }

@@ -81,7 +81,7 @@ impl Stateless {
             };
             under_way.end(end);
             attempt = loop {
-                match self.inner.router.next(&self.course, end, &self.model.name) {
+                match self.inner.router.next(&mut self.course, end, &self.model.name) {
                     Next::Wait(wait) => sleep(wait).await,
                     Next::Done | Next::GiveUp(_) => return Err(told(&node.member.id, failure, "try again")),
                     Next::Retry => match self.attempt() {

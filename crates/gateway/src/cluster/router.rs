@@ -89,7 +89,7 @@ impl Router {
         inner.balancer.join(member.id.clone(), of_balance, now);
         inner.balancer.restart(&member.id, now);
         inner.breakers.join(member.id.clone(), now);
-        inner.breakers.beat(&member.id, now);
+        inner.breakers.restart(&member.id, now);
         inner.beats.remove(&member.id);
     }
 
@@ -180,7 +180,7 @@ impl Router {
     }
 
     /// What becomes of a request after an attempt.
-    pub(crate) fn next(&self, course: &Course, end: End, model: &ModelName) -> Next {
+    pub(crate) fn next(&self, course: &mut Course, end: End, model: &ModelName) -> Next {
         let (inner, now) = (&mut *self.lock(), clock::now());
         let usual = inner.timeouts.usual(model);
         course.next(end, usual, now, &mut inner.budget)

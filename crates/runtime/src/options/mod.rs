@@ -55,6 +55,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("node.weight", "100"),
     ("node.processing_cluster", "default"),
     ("gateway.id", "gateway"),
+    ("gateway.agent_address", "127.0.0.1:8003"),
     ("registry.kind", "static"),
     ("registry.nodes", ""),
     ("registry.consul_url", "http://127.0.0.1:8500"),

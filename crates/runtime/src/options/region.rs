@@ -44,6 +44,8 @@ pub enum Nodes {
 pub struct Region {
     /// The gateway's name.
     pub gateway_id: NodeId,
+    /// Where a gateway tells HAProxy's agent check how it is.
+    pub agent_address: SocketAddr,
     /// Where a node takes the requests of gateways.
     pub node_address: SocketAddr,
     /// How much work the node takes in relation to the others; 100 is usual.
@@ -85,6 +87,7 @@ pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
     let certificates = layered.text("tls.dir");
     Ok(Region {
         gateway_id: id(layered, "gateway.id")?,
+        agent_address: layered.address("gateway.agent_address")?,
         node_address: layered.address("node.address")?,
         node_weight: weight(layered.text("node.weight"))
             .ok_or_else(|| layered.invalid("node.weight", "a whole number from 1 to 65535"))?,
