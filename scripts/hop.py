@@ -78,6 +78,7 @@ def report(page, measured, rate, seconds, rounds):
         cpu = [statistics.median(each) for each in zip(*(one["cpu_us"] for one in ones))]
         rows.append((way, *(f"{median(way, share):.3f}" for share in ("p50", "p95", "p99")), " + ".join(f"{each:.0f}" for each in cpu)))
     page.table(["way", "P50 ms", "P95 ms", "P99 ms", "processor time a request, us (gateway + node)"], rows)
+    page.end()
 
 
 if __name__ == "__main__":
