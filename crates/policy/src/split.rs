@@ -93,8 +93,9 @@ fn divide(
     now: Instant,
 ) -> Option<Plan> {
     let of = |requests: &[usize]| requests.iter().map(|&request| rows[request]).sum::<usize>();
-    let typical = of(requests) / requests.len().max(1);
-    let (strategy_used, shares) = balancer.shares(Ask { rows: typical, strategy }, candidates, now);
+    // Scored as what an equal part would be: a batch of thousands is not put off by a node that has one request.
+    let each = of(requests) / candidates.len().max(1);
+    let (strategy_used, shares) = balancer.shares(Ask { rows: each, strategy }, candidates, now);
     if shares.is_empty() {
         return None;
     }

@@ -76,7 +76,8 @@ impl Gateway {
         };
         let permit = self.breakers.begin(&node, now)?;
         let begun = self.balancer.begin(&node, rows, now);
-        let timeout = self.timeouts.attempt(&self.model, &node);
+        let timeout =
+            self.timeouts.attempt(&self.model, &node, course.deadline().saturating_duration_since(now));
         Some(Sent { node, permit, begun, timeout, fell_back })
     }
 

@@ -20,6 +20,8 @@ fn model() -> ModelName {
 }
 
 const MS: Duration = Duration::from_millis(1);
+/// Time left that limits nothing.
+const LONG: Duration = Duration::from_secs(3_600);
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
@@ -82,7 +84,7 @@ proptest! {
         let mut timeouts = Timeouts::new(options);
         for (span, is_answered) in spans {
             timeouts.observe(&model(), &node("a"), MS * span as u32, is_answered, zero);
-            prop_assert!(timeouts.attempt(&model(), &node("a")) <= MS * failover as u32 / 4);
+            prop_assert!(timeouts.attempt(&model(), &node("a"), LONG) <= MS * failover as u32 / 4);
         }
     }
 }
@@ -141,19 +143,22 @@ fn timeouts_follow_what_answers_take() {
     let zero = zero();
     let mut timeouts = Timeouts::new(TimeoutOptions::default());
     let most = Duration::from_millis(2_500);
-    assert_eq!(timeouts.attempt(&model(), &node("a")), most);
+    assert_eq!(timeouts.attempt(&model(), &node("a"), LONG), most);
     (0..100).for_each(|_| timeouts.observe(&model(), &node("a"), 40 * MS, true, zero));
-    let own = timeouts.attempt(&model(), &node("a"));
+    let own = timeouts.attempt(&model(), &node("a"), LONG);
     assert!(own >= 120 * MS && own <= 133 * MS, "{own:?}");
+    // Half of the time that is left is for another node, where answers do not take that long anyway.
+    assert_eq!(timeouts.attempt(&model(), &node("a"), 200 * MS), 100 * MS);
+    assert!(timeouts.attempt(&model(), &node("a"), 100 * MS) >= 80 * MS);
     // Another node is judged by the model's answers until it has enough of its own.
-    assert_eq!(timeouts.attempt(&model(), &node("b")), own);
+    assert_eq!(timeouts.attempt(&model(), &node("b"), LONG), own);
     (0..60).for_each(|_| timeouts.observe(&model(), &node("b"), 10 * MS, true, zero));
-    assert_eq!(timeouts.attempt(&model(), &node("b")), 50 * MS);
-    assert!(timeouts.attempt(&model(), &node("a")) == own);
+    assert_eq!(timeouts.attempt(&model(), &node("b"), LONG), 50 * MS);
+    assert!(timeouts.attempt(&model(), &node("a"), LONG) == own);
     // A node that became slower for good is timed out for a while, and then waited for.
     let mut count = 0;
-    while timeouts.attempt(&model(), &node("b")) < 400 * MS && count < 100 {
-        let timeout = timeouts.attempt(&model(), &node("b"));
+    while timeouts.attempt(&model(), &node("b"), LONG) < 400 * MS && count < 100 {
+        let timeout = timeouts.attempt(&model(), &node("b"), LONG);
         timeouts.observe(&model(), &node("b"), timeout, false, zero);
         count += 1;
     }

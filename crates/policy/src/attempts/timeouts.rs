@@ -72,13 +72,15 @@ impl Timeouts {
     }
 
     /// How long an attempt may take: by the answers of this model from this node, or else from all nodes, or else as long as it
-    /// may take at most, a quarter of the failover timeout.
+    /// may take at most, a quarter of the failover timeout. Of the time that its request has `left` it takes no more than half, so
+    /// that another node can still answer, unless answers usually take longer than a quarter of that.
     #[must_use]
-    pub fn attempt(&self, model: &ModelName, node: &NodeId) -> Duration {
+    pub fn attempt(&self, model: &ModelName, node: &NodeId, left: Duration) -> Duration {
         let most = self.options.failover / 4;
-        let usual = self.known(model, Some(node)).map(|known| known.quantile(USUAL_MOST));
-        let usual = usual.map(|usual| usual.mul_f64(self.options.times_p99));
-        usual.unwrap_or(most).max(self.options.least).min(most)
+        let Some(known) = self.known(model, Some(node)) else { return most };
+        let half = (left / 2).max(2 * known.quantile(0.5));
+        let usual = known.quantile(USUAL_MOST).mul_f64(self.options.times_p99);
+        usual.min(half).max(self.options.least).min(most)
     }
 
     /// What an answer of this model usually takes: the median over all nodes; nothing while nobody knows.

@@ -199,8 +199,8 @@ impl Balancer {
         Some(pick)
     }
 
-    /// What each candidate should get of a batch, and what it is expected to take. Scores are those of its requests one by
-    /// one; the batch divides in proportion to them.
+    /// What each candidate should get of a batch, relative to the others: its score for a request of `ask.rows`, which should be
+    /// an equal part of the batch. Also by which strategy.
     #[must_use]
     pub fn shares(&self, ask: Ask, candidates: &[NodeId], now: Instant) -> (Strategy, Vec<(NodeId, f64)>) {
         let known: Vec<(&NodeId, &Node)> =
