@@ -269,8 +269,10 @@ impl Shadow {
             asked.answered_beside(reply);
         }
         let missing = |fault: &Fault| match fault.code() {
-            // It waited for spare time in vain, or the server stops.
-            Code::QueueFull | Code::DeadlineExceeded | Code::Stopping => Missing::Dropped,
+            // It waited for spare time in vain, or the server or its node stops.
+            Code::QueueFull | Code::DeadlineExceeded | Code::Stopping | Code::NodeUnreachable => {
+                Missing::Dropped
+            }
             _ => Missing::Failed,
         };
         if reply.as_ref().is_err_and(|fault| missing(fault) == Missing::Failed) {

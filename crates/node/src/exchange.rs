@@ -11,15 +11,18 @@ use spinwell_core::{Code, Fault, Millis, NodeId};
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::node_service_server::{NodeService, NodeServiceServer};
 use spinwell_protocol::node_service::wire::{FromNode, Greeting, ToNode, to_node};
-use spinwell_protocol::node_service::{Answer, Describer, Request, encode_answer, encode_beat, request_of};
+use spinwell_protocol::node_service::{
+    Answer, Describer, MESSAGE_BYTES_MAX, Request, encode_answer, encode_beat, request_of,
+};
 use spinwell_protocol::{Catalogue, NodeLink};
 use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Phase};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::{self, Sender};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 
@@ -29,8 +32,8 @@ const UNWRITTEN_MAX: usize = 256;
 const UNDER_WAY_MAX: usize = 65_536;
 /// Versions of models described on one connection. A gateway connects anew where a node has had so many.
 const DESCRIBED_MAX: usize = 16_384;
-/// Room for what stands around the values in a message.
-const ENVELOPE_BYTES: usize = 64 * 1024;
+/// How long a gateway may take no answers before it is given up.
+const UNTAKEN: Duration = Duration::from_secs(10);
 
 /// What a node tells gateways about itself.
 #[derive(Clone)]
@@ -46,11 +49,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// The service, for messages with bodies of so many bytes.
+    /// The service.
     #[must_use]
-    pub fn service(self, body_bytes_max: usize) -> NodeServiceServer<impl NodeService> {
-        NodeServiceServer::new(Service(self))
-            .max_decoding_message_size(body_bytes_max.saturating_add(ENVELOPE_BYTES))
+    pub fn service(self) -> NodeServiceServer<impl NodeService> {
+        NodeServiceServer::new(Service(self)).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Answers what comes in, until it ends, nobody takes the answers, or the node stops and all is answered.
@@ -112,6 +114,8 @@ impl Connection {
         let mut beats = interval(self.node.beat.into());
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut phase = self.node.health.phase();
+        // Whether all was answered at each of the newest beats: what is on its way when the node stops is refused, not cut off.
+        let mut is_quiet = Quiet::default();
         loop {
             let next = tokio::select! {
                 message = requests.next() => match message {
@@ -123,21 +127,24 @@ impl Connection {
                     Some(Err(_)) | None => Err(Gone),
                 },
                 Some((number, answer)) = under_way.next() => self.end(number, answer).await,
-                _ = beats.tick() => self.beat().await,
+                _ = beats.tick() => {
+                    is_quiet.push(phase == Phase::Stopping && self.handles.is_empty());
+                    self.beat().await
+                }
                 Some(later) = { let health = self.node.health.clone(); async move { health.after(Some(phase)).await } } => {
                     phase = later;
                     self.beat().await
                 }
             };
-            let is_over = phase == Phase::Stopping && self.handles.is_empty();
-            if next.is_err() || is_over || self.described.len() > DESCRIBED_MAX {
+            if next.is_err() || is_quiet.is_over() || self.described.len() > DESCRIBED_MAX {
                 return;
             }
         }
     }
 
     async fn send(&self, message: Message) -> Result<(), Gone> {
-        self.answers.send(Ok(FromNode { message: Some(message) })).await.map_err(|_| Gone)
+        let sent = self.answers.send(Ok(FromNode { message: Some(message) }));
+        timeout(UNTAKEN, sent).await.map_err(|_| Gone)?.map_err(|_| Gone)
     }
 
     async fn greet(&mut self) -> Result<(), Gone> {
@@ -174,6 +181,7 @@ impl Connection {
         let (number, request) = request_of(message, &self.described, clock::now())?;
         let answer: Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>> = match request {
             Err(fault) => Box::pin(async { Err(fault) }),
+            Ok(_) if self.node.health.phase() == Phase::Stopping => Box::pin(async { Err(stopping()) }),
             Ok(_) if self.handles.len() >= UNDER_WAY_MAX => Box::pin(async { Err(too_many()) }),
             Ok(request) => self.hand_over(request),
         };
@@ -230,7 +238,26 @@ impl Connection {
     }
 }
 
+/// Whether nothing was under way at two beats in a row.
+#[derive(Default)]
+struct Quiet(u8);
+
+impl Quiet {
+    fn push(&mut self, is_quiet: bool) {
+        self.0 = if is_quiet { self.0.saturating_add(1) } else { 0 };
+    }
+
+    fn is_over(&self) -> bool {
+        self.0 >= 2
+    }
+}
+
 type Ended = Result<Result<Answer, Fault>, Aborted>;
+
+fn stopping() -> Fault {
+    let message = "the node is stopping and takes no new requests; try again";
+    Fault::new(Code::Stopping, message).retry_after(Millis(1000))
+}
 
 fn too_many() -> Fault {
     let message = format!("{UNDER_WAY_MAX} requests of this gateway are under way on the node; try again");

@@ -18,6 +18,9 @@ use tonic::transport::server::{Connected, Server};
 const UNTAKEN_MAX: usize = 64;
 /// What may be under way of one exchange, and of all, before the node has read it.
 const WINDOWS: (u32, u32) = (4 * 1024 * 1024, 16 * 1024 * 1024);
+/// How often a silent gateway is asked whether it is there, and how long it may take to say so: one that is frozen must not
+/// keep a node from stopping.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
 /// How long to wait where the operating system has no room for another connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -29,7 +32,6 @@ pub async fn serve(
     listener: TcpListener,
     door: Door,
     exchange: Exchange,
-    body_bytes_max: usize,
     mut stop: Shutdown,
 ) -> Result<(), tonic::transport::Error> {
     let (sender, receiver) = mpsc::channel(UNTAKEN_MAX);
@@ -37,7 +39,9 @@ pub async fn serve(
     let served = Server::builder()
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
-        .add_service(exchange.service(body_bytes_max))
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .add_service(exchange.service())
         .serve_with_incoming_shutdown(incoming(receiver), async move { stop.wait().await })
         .await;
     accepting.abort();

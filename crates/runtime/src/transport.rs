@@ -1,5 +1,6 @@
 //! Connections between our own processes: over TCP, in the clear or with certificates on both sides.
 
+use crate::options::Exposure;
 use crate::tls::{Acceptor, Connector, ServerName};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -41,8 +42,8 @@ impl Door {
 /// How this process calls others.
 #[derive(Clone)]
 pub enum Dial {
-    /// Whoever is at the address, in the clear.
-    Clear,
+    /// Whoever is at the address, in the clear: on this machine, or anywhere where the operator said so.
+    Clear(Exposure),
     /// Who can show that it is the process that was called.
     Mutual(Connector),
 }
@@ -56,7 +57,14 @@ impl Dial {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let connector = match self {
-            Dial::Clear => return Ok(Box::new(stream)),
+            Dial::Clear(exposure) => {
+                let is_elsewhere = !stream.peer_addr()?.ip().is_loopback();
+                if is_elsewhere && *exposure == Exposure::LoopbackOnly {
+                    let message = "it is on another machine, and there are no certificates (tls.dir); nothing is sent in the clear";
+                    return Err(io::Error::other(message));
+                }
+                return Ok(Box::new(stream));
+            }
             Dial::Mutual(connector) => connector,
         };
         let (stream, peer) =

@@ -95,7 +95,7 @@ async fn serve(mut process: Process) -> Result<()> {
     let agent = agent.map_err(|error| error.fault())?;
     let known = Known::of(&region, tls::Role::Gateway, &region.gateway_id)?;
     let place = Arc::new(Place::open(&region)?);
-    let cluster = cluster(&region, known.dial());
+    let cluster = cluster(&region, known.dial(process.options.exposure));
     tokio::spawn(follow(cluster.clone(), place.watch()));
     let front = Front::new(&process, cluster.clone(), &planes)?;
     planes.lines()?.iter().for_each(|line| say(line));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[command(
     after_help = "Example:\n  spinwell node --id n1 --address 127.0.0.1:8103 --ops 127.0.0.1:8102 --data ./n1 \\\n    \
     --models ./spinwell-data/models\n  \
-    spinwell gateway --nodes n1=127.0.0.1:8103\n\n\
+    spinwell gateway --node n1=127.0.0.1:8103\n\n\
 Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;\n\
 --print-config shows all of them with their values and where those came from."
 )]
@@ -98,7 +98,6 @@ async fn serve(process: Process) -> Result<()> {
         health: process.health.clone(),
         beat: options.region.beat,
     };
-    let bytes_max = options.limits.body_bytes;
     let front = Front::of_node(&process, node.clone(), ops_address)?;
     let place = Place::open(&options.region)?;
     place.announce_node(options, address, ops_address)?;
@@ -113,13 +112,13 @@ async fn serve(process: Process) -> Result<()> {
     let mut serving = Serving::new(process, front);
     let door = known.door();
     serving.plane(|stop| async move {
-        if let Err(error) = spinwell_node::serve(listener, door, exchange, bytes_max, stop).await {
+        if let Err(error) = spinwell_node::serve(listener, door, exchange, stop).await {
             tracing::error!(?error, "gateways are not answered any more");
         }
     });
-    // Gateways hear of it by the beats; off the list, the connections that still bring answers would be cut.
+    // Gateways hear of it by the beats.
     let stopped = serving.until_stopped(ops, move || node.stop()).await;
-    place.close().await;
+    place.stay_listed().await;
     stopped
 }
 

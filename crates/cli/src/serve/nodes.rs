@@ -9,7 +9,7 @@ use spinwell_control::{Nodes, Running, Supervisor};
 use spinwell_core::NodeId;
 use spinwell_gateway::{Cluster, Member};
 use spinwell_runtime::health::Phase;
-use spinwell_runtime::options::Options;
+use spinwell_runtime::options::{Exposure, Options};
 use spinwell_runtime::transport::Dial;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub(super) async fn serve(process: Process, count: usize, config: Option<PathBuf
     let options = process.options.clone();
     let supervisor =
         Supervisor::start(ids, move |id| command(&program, id, &options, count, config.as_deref()));
-    let cluster = cluster(&process.options.region, Dial::Clear);
+    let cluster = cluster(&process.options.region, Dial::Clear(Exposure::LoopbackOnly));
     tokio::spawn(follow(cluster.clone(), count, supervisor.nodes()));
     let front = Front::new(&process, cluster.clone(), &planes)?;
     let mut lines = planes.lines()?;

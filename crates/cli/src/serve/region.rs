@@ -3,7 +3,7 @@
 use anyhow::Result;
 use spinwell_core::{Code, Fault, NodeId};
 use spinwell_gateway::{Cluster, Member};
-use spinwell_registry::{Address, Options as RegistryOptions, Registry, Role, Service, View, consul};
+use spinwell_registry::{Address, Health, Options as RegistryOptions, Registry, Role, Service, View, consul};
 use spinwell_runtime::options::{Exposure, Nodes, Options, Region, StaticNode};
 use spinwell_runtime::shutdown::{self, Trigger};
 use spinwell_runtime::tls::{self, Acceptor, Connector, Files, Mutual};
@@ -18,6 +18,8 @@ use tokio::task::JoinHandle;
 
 /// How long a handshake between our own processes may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long the last word to the registry may take. Where it does not get through, missed beats say the same.
+const LAST_BEAT: Duration = Duration::from_millis(300);
 /// How often to look whether there are new certificates.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -58,10 +60,10 @@ impl Known {
     }
 
     /// How this process calls nodes.
-    pub(super) fn dial(&self) -> Dial {
+    pub(super) fn dial(&self, exposure: Exposure) -> Dial {
         match &self.mutual {
             Some(mutual) => Dial::Mutual(Connector::new(mutual, &[tls::Role::Node], HANDSHAKE)),
-            None => Dial::Clear,
+            None => Dial::Clear(exposure),
         }
     }
 
@@ -140,6 +142,16 @@ impl Place {
     /// The registry, to say how this process is.
     pub(super) fn registry(&self) -> Registry {
         self.registry.clone()
+    }
+
+    /// Says that this process is not to be sent anything, and stays on the list: the sequences of a node that is started again
+    /// soon wait for it. The registry forgets it when it does not come back.
+    pub(super) async fn stay_listed(&self) {
+        self.registry.set_health(Health::Critical);
+        tokio::time::sleep(LAST_BEAT).await;
+        if let Some(service) = self.service.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            service.abort();
+        }
     }
 
     /// Takes this process off the list.

@@ -2,7 +2,7 @@
 
 use spinwell_core::{Code, ModelHash, ModelName, ModelVersion, NodeId};
 use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription, Part, Traffic};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A model's versions, each as most nodes have it that serve it. Where nodes disagree on a version's bytes, which they do while
@@ -19,12 +19,16 @@ pub(super) fn merged(catalogues: &[Arc<Catalogue>]) -> Catalogue {
             all.insert(&name, version, entry);
         }
     }
-    let mut splits: BTreeMap<&str, Vec<&Arc<Traffic>>> = BTreeMap::new();
-    for (name, traffic) in catalogues.iter().flat_map(|catalogue| catalogue.splits()) {
-        splits.entry(name).or_default().push(traffic);
-    }
-    for (name, told) in splits {
-        let Ok(name) = name.parse::<ModelName>() else { continue };
+    let split: BTreeSet<&str> =
+        catalogues.iter().flat_map(|catalogue| catalogue.splits()).map(|(name, _)| name).collect();
+    for text in split {
+        // Who serves the model and does not split its requests says that they are not to be split.
+        let told: Vec<Option<&Arc<Traffic>>> = catalogues
+            .iter()
+            .filter(|catalogue| !catalogue.versions(text).is_empty())
+            .map(|catalogue| catalogue.traffic(text))
+            .collect();
+        let Ok(name) = text.parse::<ModelName>() else { continue };
         if let Some(traffic) = common(&told).and_then(|traffic| here(traffic, &all)) {
             all.split(&name, traffic);
         }
@@ -60,10 +64,11 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The split that most nodes follow, the first of those that equally many do.
-fn common<'a>(told: &[&'a Arc<Traffic>]) -> Option<&'a Arc<Traffic>> {
-    let count = |one: &Arc<Traffic>| told.iter().filter(|other| ***other == *one).count();
-    told.iter().copied().rev().max_by_key(|one| count(one))
+/// What most nodes do with the requests for a model, the first of those that equally many do; `None` where that is not to split
+/// them.
+fn common<'a>(told: &[Option<&'a Arc<Traffic>>]) -> Option<&'a Arc<Traffic>> {
+    let count = |one: &Option<&Arc<Traffic>>| told.iter().filter(|other| *other == one).count();
+    told.iter().rev().max_by_key(|one| count(one)).copied().flatten()
 }
 
 /// A split whose versions are those that are served.
@@ -189,7 +194,9 @@ mod tests {
             all.traffic("m").map(|traffic| traffic.canary.as_ref().map(|part| part.model.version.0))
         };
         assert_eq!(split(&[node(&both, None)]), None);
-        assert_eq!(split(&[node(&both, Some(2)), node(&both, None)]), Some(Some(2)));
+        assert_eq!(split(&[node(&both, Some(2)), node(&both, Some(2)), node(&both, None)]), Some(Some(2)));
+        assert_eq!(split(&[node(&both, Some(2)), node(&both, None), node(&both, None)]), None);
+        assert_eq!(split(&[node(&both, Some(2)), node(&[], None)]), Some(Some(2)), "it does not serve it");
         let nodes = [node(&both, Some(1)), node(&both, Some(2)), node(&both, Some(2))];
         assert_eq!(split(&nodes), Some(Some(2)));
         assert_eq!(split(&[node(&[(1, 1)], Some(2))]), None, "the canary is not served");

@@ -82,7 +82,7 @@ struct Inner {
 /// A member and the connection to it.
 struct Node {
     member: Member,
-    peer: Peer,
+    peer: Arc<Peer>,
 }
 
 impl Cluster {
@@ -123,19 +123,26 @@ impl Cluster {
         let inner = &self.inner;
         let mut nodes = inner.nodes.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *nodes);
+        let mut gone = Vec::new();
         for member in members {
-            let known = before.remove(&member.id).filter(|node| node.member == member);
-            let node = known.unwrap_or_else(|| {
-                let peer = Peer::start(member.clone(), inner.terms.clone());
-                Arc::new(Node { member: member.clone(), peer })
-            });
-            nodes.insert(member.id, node);
+            let known = before.remove(&member.id);
+            let stays = known.as_ref().filter(|node| node.member.address == member.address);
+            let peer = match stays {
+                Some(node) => node.peer.clone(),
+                None => {
+                    let last = known.as_ref().and_then(|node| node.peer.catalogue());
+                    gone.extend(known);
+                    Arc::new(Peer::start(member.clone(), inner.terms.clone(), last))
+                }
+            };
+            inner.router.announced(&member);
+            nodes.insert(member.id.clone(), Arc::new(Node { member, peer }));
         }
-        before.keys().filter(|id| !nodes.contains_key(*id)).for_each(|id| inner.router.left(id));
         drop(nodes);
-        // Outside the lock: connections close.
-        drop(before);
-        inner.terms.changed.notify_one();
+        before.keys().for_each(|id| inner.router.left(id));
+        // Requests under way may hold them for a while yet.
+        gone.iter().chain(before.values()).for_each(|node| node.peer.end());
+        inner.refresh();
     }
 
     /// How nodes are chosen.
@@ -206,9 +213,10 @@ impl Inner {
 
     /// Looks again at what is served.
     fn refresh(&self) {
+        // Held meanwhile: of two that look at the same time, the one that saw less must not come last.
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
         let catalogues: Vec<_> = self.nodes().iter().filter_map(|node| node.peer.catalogue()).collect();
-        let merged = Arc::new(merged(&catalogues));
-        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = merged;
+        *catalogue = Arc::new(merged(&catalogues));
     }
 
     /// The node that keeps a sequence, among all that the registry knows, whether they can be reached or not.
@@ -258,17 +266,24 @@ impl Inner {
         futures::future::join_all(answers).await
     }
 
-    /// Has every node do something, and comes with their answers where all have done it.
+    /// Has every node do something, and comes with the answers of those that could: that a node has no such model matters only
+    /// where none has it.
     async fn all_do(&self, request: Request, lost: &str) -> Result<Vec<(NodeId, Answer)>, Fault> {
-        let answers = self.ask_all(&request).await;
-        if answers.is_empty() {
-            return Err(nobody());
+        let (mut done, mut unknown) = (Vec::new(), None);
+        for (id, answer) in self.ask_all(&request).await {
+            match answer {
+                Ok(answer) => done.push((id, answer)),
+                Err(Failure::Refused(fault)) if fault.code() == Code::ModelNotFound => unknown = Some(fault),
+                Err(failure) => return Err(told(&id, failure, lost)),
+            }
         }
-        let all = answers.into_iter().map(|(id, answer)| match answer {
-            Ok(answer) => Ok((id, answer)),
-            Err(failure) => Err(told(&id, failure, lost)),
-        });
-        all.collect()
+        // Whoever changed what is served asks for it next.
+        self.refresh();
+        match unknown {
+            _ if !done.is_empty() => Ok(done),
+            Some(fault) => Err(fault),
+            None => Err(nobody()),
+        }
     }
 }
 

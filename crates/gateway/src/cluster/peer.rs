@@ -8,11 +8,14 @@
 use super::dial::Connector;
 use super::router::Router;
 use super::{Member, RETRY_AFTER};
+use prost::Message as _;
 use spinwell_core::{Code, Fault, Millis};
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::node_service_client::NodeServiceClient;
 use spinwell_protocol::node_service::wire::{FromNode, Hello, ToNode, to_node};
-use spinwell_protocol::node_service::{Answer, Described, Request, answer_of, beat_of, encode_request};
+use spinwell_protocol::node_service::{
+    Answer, Described, MESSAGE_BYTES_MAX, Request, answer_of, beat_of, encode_request,
+};
 use spinwell_protocol::{Catalogue, NodeLoad};
 use spinwell_runtime::clock;
 use spinwell_runtime::transport::Dial;
@@ -35,8 +38,6 @@ const UNWRITTEN_MAX: usize = 4096;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(1);
-/// The largest answer: forecasts for as many windows as a request may have.
-const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What may be under way of one stream, and of all, before the other side has read it.
 const WINDOWS: (u32, u32) = (4 * 1024 * 1024, 16 * 1024 * 1024);
 
@@ -105,13 +106,13 @@ struct Live {
 }
 
 impl Peer {
-    /// Connects to a node, and goes on trying.
-    pub(crate) fn start(member: Member, terms: Terms) -> Self {
+    /// Connects to a node, and goes on trying. `before` is what was known of what it serves.
+    pub(crate) fn start(member: Member, terms: Terms, before: Option<Arc<Catalogue>>) -> Self {
         let shared = Arc::new(Shared {
             member,
             terms,
             live: Mutex::default(),
-            last: Mutex::default(),
+            last: Mutex::new(before),
             next: AtomicU64::new(1),
         });
         let task = tokio::spawn(shared.clone().run()).abort_handle();
@@ -143,10 +144,17 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
-    fn drop(&mut self) {
+impl Peer {
+    /// Gives the node up, also where somebody still holds this.
+    pub(crate) fn end(&self) {
         self.task.abort();
         self.shared.lose();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -194,6 +202,11 @@ impl Shared {
         let live = live.as_mut().filter(|live| live.is_known).ok_or_else(|| self.unreachable())?;
         let message = encode_request(number, request, &live.described, clock::now())?;
         let message = ToNode { message: Some(message) };
+        if message.encoded_len() > MESSAGE_BYTES_MAX {
+            let message =
+                format!("the request takes more than {MESSAGE_BYTES_MAX} bytes on its way to a node");
+            return Err(Fault::new(Code::BodyTooLarge, message));
+        }
         live.messages.try_send(message).map_err(|error| match error {
             TrySendError::Closed(_) => self.unreachable(),
             TrySendError::Full(_) => {
@@ -210,15 +223,17 @@ impl Shared {
         Fault::new(Code::NodeUnreachable, message).retry_after(RETRY_AFTER)
     }
 
-    /// Gives the connection up. Everybody who waits learns of it.
-    fn lose(&self) {
+    /// Gives the connection up. Everybody who waits learns of it. Whether the node had said what it serves.
+    fn lose(&self) -> bool {
         let lost = self.live().take();
+        let was_known = lost.as_ref().is_some_and(|live| live.is_known);
         if let Some(live) = lost {
             live.waiting.into_values().for_each(|sender| {
                 let _ = sender.send(Err(Failure::Lost));
             });
             self.terms.changed.notify_one();
         }
+        was_known
     }
 
     /// Connects, listens, and begins again.
@@ -229,10 +244,11 @@ impl Shared {
         loop {
             let why = match timeout(CONNECT, self.connect()).await {
                 Ok(Ok(answers)) => {
-                    (pause, is_missed) = (PAUSE.0, false);
-                    tracing::info!(node = %self.member.id, address = %self.member.address, "connected to a node");
                     let why = self.listen(answers).await;
-                    self.lose();
+                    // Who only says what cannot be used was not there.
+                    if self.lose() {
+                        (pause, is_missed) = (PAUSE.0, false);
+                    }
                     why
                 }
                 Ok(Err(why)) => why,
@@ -257,7 +273,7 @@ impl Shared {
         let (node, address) = (self.member.id.clone(), self.member.address.clone());
         let connector = Connector { dial: self.terms.dial.clone(), node, address };
         let channel = endpoint.connect_with_connector(connector).await.map_err(|error| words(&error))?;
-        let mut client = NodeServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let mut client = NodeServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let (messages, receiver) = mpsc::channel(UNWRITTEN_MAX);
         let hello = to_node::Message::Hello(Hello { gateway: self.terms.gateway.clone() });
         let _ = messages.try_send(ToNode { message: Some(hello) });
@@ -299,6 +315,7 @@ impl Shared {
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(live.state.catalogue.clone());
                 if !std::mem::replace(&mut live.is_known, true) {
+                    tracing::info!(node = %self.member.id, address = %self.member.address, "connected to a node");
                     self.terms.router.came(&self.member);
                 }
                 self.terms.changed.notify_one();

@@ -29,6 +29,8 @@ struct Stateless {
     model: Arc<ModelDescription>,
     rows: usize,
     request: Request,
+    /// Whether nobody waits for the answer.
+    is_spare: bool,
     course: Course,
 }
 
@@ -44,25 +46,28 @@ impl Stateless {
             inner: inner.clone(),
             model: request.model.clone(),
             rows: request.series.batch() * request.series.rows(),
+            is_spare: request.is_spare,
             course: Course::new(options, request.deadline),
             request: Request::Infer(request),
         }
     }
 
-    /// Asks a node that it was not asked of before.
+    /// Asks a node that was not asked before. The attempt gives its share of the budget back when it ends, if it is a retry.
     fn attempt(&mut self) -> Option<Attempt> {
-        let able = self.inner.able(&self.model);
         let is_retry = self.course.attempts() > 0;
-        let leave = self.inner.router.leave(&able, &mut self.course, self.rows, &self.model.name)?;
-        let node = self.inner.node(leave.node());
-        let asked = node.as_ref().map(|node| node.peer.ask(&self.request));
-        let under_way = UnderWay {
-            inner: self.inner.clone(),
-            model: self.model.name.clone(),
-            leave: Some(leave),
-            is_retry,
-        };
-        Some(Attempt { node: node?, asked: asked?, under_way })
+        loop {
+            let able = self.inner.able(&self.model);
+            let leave = self.inner.router.leave(&able, &mut self.course, self.rows, &self.model.name)?;
+            // One that has left the list in this moment is passed over.
+            let Some(node) = self.inner.node(leave.node()) else {
+                self.inner.router.dropped(leave);
+                continue;
+            };
+            let asked = node.peer.ask(&self.request);
+            let (inner, model) = (self.inner.clone(), self.model.name.clone());
+            let under_way = UnderWay { inner, model, leave: Some(leave), is_retry, is_spare: self.is_spare };
+            return Some(Attempt { node, asked, under_way });
+        }
     }
 
     async fn run(mut self, mut attempt: Attempt) -> Result<InferReply, Fault> {
@@ -116,6 +121,8 @@ struct UnderWay {
     model: ModelName,
     leave: Option<Leave>,
     is_retry: bool,
+    /// What waits for time that nobody else wants says nothing about the node if it waits in vain.
+    is_spare: bool,
 }
 
 impl UnderWay {
@@ -128,8 +135,10 @@ impl UnderWay {
     }
 
     fn end(mut self, end: End) {
-        if let Some(leave) = self.leave.take() {
-            self.router().ended(leave, end, &self.model);
+        let Some(leave) = self.leave.take() else { return };
+        match self.is_spare {
+            true => self.router().dropped(leave),
+            false => self.router().ended(leave, end, &self.model),
         }
     }
 }

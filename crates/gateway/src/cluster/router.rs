@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// An attempt may take so many times what is expected of it.
+const TIMES_EXPECTED: u32 = 4;
+
 /// What a router goes by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouterOptions {
@@ -85,12 +88,16 @@ impl Router {
     /// A node has said what it serves, for the first time on a connection: it begins slowly.
     pub(crate) fn came(&self, member: &Member) {
         let (inner, now) = (&mut *self.lock(), clock::now());
-        let of_balance = balance::Member { weight: member.weight, cluster: member.cluster.clone() };
-        inner.balancer.join(member.id.clone(), of_balance, now);
         inner.balancer.restart(&member.id, now);
         inner.breakers.join(member.id.clone(), now);
         inner.breakers.restart(&member.id, now);
         inner.beats.remove(&member.id);
+    }
+
+    /// A node announces itself, perhaps with another weight.
+    pub(crate) fn announced(&self, member: &Member) {
+        let of_balance = balance::Member { weight: member.weight, cluster: member.cluster.clone() };
+        self.lock().balancer.join(member.id.clone(), of_balance, clock::now());
     }
 
     /// A node is no member any more.
@@ -140,6 +147,7 @@ impl Router {
         let among =
             |ids: Vec<NodeId>| -> Vec<NodeId> { ids.into_iter().filter(|id| able.contains(id)).collect() };
         let (serving, probing) = (among(candidates.serving), among(candidates.probing));
+        let is_last = serving.len() + probing.len() <= 1 || course.is_last();
         // A probe that fails can be made good elsewhere.
         let id = if probing.is_empty() {
             let ask = Ask { rows, strategy: inner.strategy };
@@ -151,7 +159,14 @@ impl Router {
         let begun = inner.balancer.begin(&id, rows, now);
         inner.attempts.all += 1;
         inner.attempts.retries += u64::from(course.attempts() > 0);
-        let limit = inner.timeouts.attempt(model, &id);
+        let left = course.deadline().saturating_duration_since(now);
+        // Nothing is gained by giving up where nobody else can be asked. Elsewhere a node may take as long as what it has
+        // and this request usually take: slow for a reason is not lost.
+        let expected = inner.balancer.expected(&id, rows, now).unwrap_or_default();
+        let limit = match is_last {
+            true => left,
+            false => inner.timeouts.attempt(model, &id, left).max(TIMES_EXPECTED * expected).min(left),
+        };
         course.begin(id);
         Some(Leave { permit, begun, began: now, limit })
     }

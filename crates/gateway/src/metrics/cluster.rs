@@ -7,6 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use spinwell_protocol::{NodeLoad, NodeStanding};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How nodes are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -24,6 +25,7 @@ struct NodeLabels {
 pub(super) struct ClusterFigures {
     nodes: Family<StateLabels, Gauge>,
     serving: Family<NodeLabels, Gauge>,
+    has_shown: AtomicBool,
     attempts: Counter,
     retries: Counter,
     timeouts: Counter,
@@ -34,6 +36,7 @@ impl ClusterFigures {
         let figures = Self {
             nodes: Family::default(),
             serving: Family::default(),
+            has_shown: AtomicBool::new(false),
             attempts: Counter::default(),
             retries: Counter::default(),
             timeouts: Counter::default(),
@@ -71,7 +74,9 @@ impl ClusterFigures {
         // A node that is no member any more must not be shown as what it was.
         self.serving.clear();
         let count = |is_so: fn(&NodeStanding) -> bool| nodes.iter().filter(|node| is_so(node)).count();
-        if !nodes.is_empty() {
+        // Of a process that is its own node nothing is shown; of a gateway also that it has none.
+        if !nodes.is_empty() || self.has_shown.load(Ordering::Relaxed) {
+            self.has_shown.store(true, Ordering::Relaxed);
             for (state, count) in [
                 ("member", nodes.len()),
                 ("connected", count(|node| node.is_connected)),

@@ -106,6 +106,12 @@ impl Course {
         self.tried.len()
     }
 
+    /// Whether it will not be tried again after the next attempt.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.tried.len() + 1 >= self.options.attempts_max
+    }
+
     /// Until when it is worth anything.
     #[must_use]
     pub fn deadline(&self) -> Instant {

@@ -34,6 +34,10 @@ pub mod wire {
     tonic::include_proto!("spinwell.node.v1");
 }
 
+/// The longest message between our own processes. Bodies are bounded where they come in; in JSON a number may be two bytes that
+/// are eight here.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
+
 /// The other side of a connection between our own processes said what makes no sense.
 fn senseless(what: impl std::fmt::Display) -> Fault {
     Fault::new(Code::Internal, format!("between gateway and node: {what}"))
