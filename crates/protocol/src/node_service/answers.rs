@@ -129,9 +129,10 @@ fn reply_of(told: wire::Predicted, node: &NodeId, described: &Described) -> Resu
     let tensors = told.tensors.into_iter().map(|tensor| {
         let output = model.outputs().iter().find(|output| output.name.as_str() == tensor.name);
         let output = output.ok_or_else(|| senseless(format!("no output {:?}", tensor.name)))?;
-        let (name, each): (OutputName, usize) = (output.name, output.extents.iter().product());
+        let name: OutputName = output.name;
+        let wanted = output.extents.iter().try_fold(batch, |count, extent| count.checked_mul(*extent));
         let values = Values::read_bytes(name.datatype(), &tensor.values);
-        let values = values.filter(|values| Some(values.len()) == each.checked_mul(batch));
+        let values = values.filter(|values| Some(values.len()) == wanted);
         let values = values.ok_or_else(|| senseless("an output whose values do not fit its shape"))?;
         Ok(OutputTensor { name, values })
     });

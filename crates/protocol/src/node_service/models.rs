@@ -20,7 +20,8 @@ fn key(model: &ModelDescription) -> Key {
 pub struct Describer {
     /// By number.
     models: Vec<Arc<ModelDescription>>,
-    numbers: HashMap<Key, u32>,
+    /// Of each version's bytes, once for each device that it was seen on.
+    numbers: HashMap<Key, Vec<u32>>,
 }
 
 impl Describer {
@@ -45,16 +46,17 @@ impl Describer {
         place.and_then(|place| self.models.get(place)).ok_or_else(|| senseless(format!("no model {number}")))
     }
 
-    /// The number of a model, and the message that must be sent before it is used, where it is new. A model that runs on
-    /// other devices than before is described again.
+    /// The number of a model, and the message that must be sent before it is used, where it is new. The same file on another
+    /// device is another one.
     pub fn number(&mut self, model: &Arc<ModelDescription>) -> (u32, Option<Message>) {
-        let known = self.numbers.get(&key(model)).copied();
-        if let Some(number) = known.filter(|&number| self.models[number as usize] == *model) {
-            return (number, None);
+        let known = self.numbers.entry(key(model)).or_default();
+        let is_it = |number: &&u32| self.models[**number as usize] == *model;
+        if let Some(number) = known.iter().find(is_it) {
+            return (*number, None);
         }
         let number = u32::try_from(self.models.len()).unwrap_or(u32::MAX);
+        known.push(number);
         self.models.push(model.clone());
-        self.numbers.insert(key(model), number);
         (number, Some(Message::Describe(describe(number, model))))
     }
 
