@@ -1,11 +1,11 @@
 //! The node as gateways reach it over a network.
 //!
-//! A connection is an [exchange](spinwell_protocol::node_service) of messages. One task has all of it: it hands requests over in
+//! A connection is an [exchange](spinwell_protocol::node_service) of messages. One place has all of it: it hands requests over in
 //! the order in which they come, so that steps of a sequence take their turns in that order, and sends what is ready. A request
 //! whose gateway has given up, or is gone, leaves the node's queue. When the node stops, the exchange ends with the last answer.
 
 use futures::future::{AbortHandle, Abortable, Aborted};
-use futures::stream::FuturesUnordered;
+use futures::stream::{self, FuturesUnordered};
 use futures::{Stream, StreamExt};
 use spinwell_core::{Code, Fault, Millis, NodeId};
 use spinwell_protocol::node_service::wire::from_node::Message;
@@ -17,23 +17,16 @@ use spinwell_protocol::node_service::{
 use spinwell_protocol::{Catalogue, NodeLink};
 use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Phase};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::mpsc::{self, Sender};
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic::{Response, Status, Streaming};
 
-/// Messages that may wait to be written.
-const UNWRITTEN_MAX: usize = 256;
 /// Requests that one gateway may have under way. The queue refuses long before, but for steps that wait for their turns.
 const UNDER_WAY_MAX: usize = 65_536;
 /// Versions of models described on one connection. A gateway connects anew where a node has had so many.
 const DESCRIBED_MAX: usize = 16_384;
-/// How long a gateway may take no answers before it is given up.
-const UNTAKEN: Duration = Duration::from_secs(10);
 
 /// What a node tells gateways about itself.
 #[derive(Clone)]
@@ -55,19 +48,16 @@ impl Exchange {
         NodeServiceServer::new(Service(self)).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    /// Answers what comes in, until it ends, nobody takes the answers, or the node stops and all is answered.
-    pub async fn run<S>(self, requests: S, answers: Sender<Result<FromNode, Status>>)
+    /// Answers what comes in, until it ends, or the node stops and all is answered. Works only while it is asked for the next
+    /// message: without a task of its own, an answer wakes the one that writes it.
+    pub fn answers<S>(self, requests: S) -> impl Stream<Item = Result<FromNode, Status>> + Send + 'static
     where
-        S: Stream<Item = Result<ToNode, Status>> + Unpin,
+        S: Stream<Item = Result<ToNode, Status>> + Unpin + Send + 'static,
     {
-        let connection = Connection {
-            node: self,
-            described: Describer::default(),
-            told: None,
-            handles: HashMap::new(),
-            answers,
-        };
-        connection.run(requests).await;
+        stream::unfold(Connection::new(self, requests), |mut connection| async move {
+            let message = connection.next().await?;
+            Some((Ok(FromNode { message: Some(message) }), connection))
+        })
     }
 }
 
@@ -75,111 +65,131 @@ struct Service(Exchange);
 
 #[tonic::async_trait]
 impl NodeService for Service {
-    type ExchangeStream = ReceiverStream<Result<FromNode, Status>>;
+    type ExchangeStream = Pin<Box<dyn Stream<Item = Result<FromNode, Status>> + Send>>;
 
     async fn exchange(
         &self,
         request: tonic::Request<Streaming<ToNode>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
-        let (sender, receiver) = mpsc::channel(UNWRITTEN_MAX);
-        tokio::spawn(self.0.clone().run(request.into_inner(), sender));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(Box::pin(self.0.clone().answers(request.into_inner()))))
     }
 }
 
-/// The gateway is gone.
-struct Gone;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-type Answering = Abortable<Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>>;
-
-struct Connection {
+struct Connection<S> {
     node: Exchange,
+    requests: S,
     described: Describer,
     /// The catalogue that the gateway knows.
     told: Option<Arc<Catalogue>>,
+    under_way: FuturesUnordered<BoxFuture<(u64, Ended)>>,
     /// Of the requests that are under way.
     handles: HashMap<u64, AbortHandle>,
-    answers: Sender<Result<FromNode, Status>>,
+    beats: Interval,
+    /// The node's phase, as the gateway knows it.
+    phase: Phase,
+    is_quiet: Quiet,
+    /// Messages that are to be written, in order.
+    unwritten: VecDeque<Message>,
+    is_over: bool,
 }
 
-impl Connection {
-    async fn run<S>(mut self, mut requests: S)
-    where
-        S: Stream<Item = Result<ToNode, Status>> + Unpin,
-    {
-        if self.greet().await.is_err() {
-            return;
-        }
-        let mut under_way = FuturesUnordered::new();
-        let mut beats = interval(self.node.beat.into());
+/// Something that a connection waits for.
+enum Event {
+    Asked(Option<Result<ToNode, Status>>),
+    Answered(u64, Ended),
+    Beat,
+    Phase(Phase),
+}
+
+impl<S> Connection<S>
+where
+    S: Stream<Item = Result<ToNode, Status>> + Unpin,
+{
+    fn new(node: Exchange, requests: S) -> Self {
+        let mut beats = interval(node.beat.into());
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut phase = self.node.health.phase();
-        // Whether all was answered at each of the newest beats: what is on its way when the node stops is refused, not cut off.
-        let mut is_quiet = Quiet::default();
-        loop {
-            let next = tokio::select! {
-                message = requests.next() => match message {
-                    Some(Ok(ToNode { message: Some(message) })) => {
-                        under_way.extend(self.begin(message));
-                        Ok(())
-                    }
-                    Some(Ok(ToNode { message: None })) => Ok(()),
-                    Some(Err(_)) | None => Err(Gone),
-                },
-                Some((number, answer)) = under_way.next() => self.end(number, answer).await,
-                _ = beats.tick() => {
-                    is_quiet.push(phase == Phase::Stopping && self.handles.is_empty());
-                    self.beat().await
-                }
-                Some(later) = { let health = self.node.health.clone(); async move { health.after(Some(phase)).await } } => {
-                    phase = later;
-                    self.beat().await
-                }
-            };
-            if next.is_err() || is_quiet.is_over() || self.described.len() > DESCRIBED_MAX {
-                return;
-            }
+        let greeting = Greeting { node: node.id.to_string(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        Self {
+            phase: node.health.phase(),
+            node,
+            requests,
+            described: Describer::default(),
+            told: None,
+            under_way: FuturesUnordered::new(),
+            handles: HashMap::new(),
+            // The first one at once.
+            beats,
+            is_quiet: Quiet::default(),
+            unwritten: VecDeque::from([Message::Greeting(greeting)]),
+            is_over: false,
         }
     }
 
-    async fn send(&self, message: Message) -> Result<(), Gone> {
-        let sent = self.answers.send(Ok(FromNode { message: Some(message) }));
-        timeout(UNTAKEN, sent).await.map_err(|_| Gone)?.map_err(|_| Gone)
+    /// The next message, when there is one; nothing where the exchange is over.
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.unwritten.pop_front() {
+                return Some(message);
+            }
+            if self.is_over {
+                return None;
+            }
+            match self.event().await {
+                Event::Asked(Some(Ok(ToNode { message }))) => {
+                    let begun = message.and_then(|message| self.begin(message));
+                    self.under_way.extend(begun);
+                }
+                Event::Asked(Some(Err(_)) | None) => self.is_over = true,
+                Event::Answered(number, answer) => self.end(number, answer),
+                Event::Beat => {
+                    // What is on its way when the node stops is refused, not cut off.
+                    self.is_quiet.push(self.phase == Phase::Stopping && self.handles.is_empty());
+                    self.beat();
+                }
+                Event::Phase(phase) => {
+                    self.phase = phase;
+                    self.beat();
+                }
+            }
+            self.is_over |= self.is_quiet.is_over() || self.described.len() > DESCRIBED_MAX;
+        }
     }
 
-    async fn greet(&mut self) -> Result<(), Gone> {
-        let (node, version) = (self.node.id.to_string(), env!("CARGO_PKG_VERSION").to_owned());
-        self.send(Message::Greeting(Greeting { node, version })).await?;
-        self.beat().await
+    async fn event(&mut self) -> Event {
+        let (health, phase) = (&self.node.health, self.phase);
+        tokio::select! {
+            message = self.requests.next() => Event::Asked(message),
+            Some((number, answer)) = self.under_way.next() => Event::Answered(number, answer),
+            _ = self.beats.tick() => Event::Beat,
+            Some(later) = health.after(Some(phase)) => Event::Phase(later),
+        }
     }
 
     /// Says what is served, where that has changed, and that the node is alive.
-    async fn beat(&mut self) -> Result<(), Gone> {
-        self.tell_catalogue().await?;
+    fn beat(&mut self) {
+        self.tell_catalogue();
         let is_leaving = self.node.health.phase() != Phase::Ready;
-        self.send(Message::Beat(encode_beat(self.node.link.load(), is_leaving))).await
+        self.unwritten.push_back(Message::Beat(encode_beat(self.node.link.load(), is_leaving)));
     }
 
-    async fn tell_catalogue(&mut self) -> Result<(), Gone> {
+    fn tell_catalogue(&mut self) {
         let catalogue = self.node.link.models();
-        if self.told.as_ref().is_some_and(|told| Arc::ptr_eq(told, &catalogue)) {
-            return Ok(());
+        if !self.told.as_ref().is_some_and(|told| Arc::ptr_eq(told, &catalogue)) {
+            self.unwritten.extend(self.described.catalogue(&catalogue));
+            self.told = Some(catalogue);
         }
-        for message in self.described.catalogue(&catalogue) {
-            self.send(message).await?;
-        }
-        self.told = Some(catalogue);
-        Ok(())
     }
 
     /// Hands a request over.
-    fn begin(&mut self, message: to_node::Message) -> Option<impl Future<Output = (u64, Ended)> + use<>> {
+    fn begin(&mut self, message: to_node::Message) -> Option<BoxFuture<(u64, Ended)>> {
         if let to_node::Message::Cancel(number) = message {
             self.handles.remove(&number).inspect(AbortHandle::abort);
             return None;
         }
         let (number, request) = request_of(message, &self.described, clock::now())?;
-        let answer: Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>> = match request {
+        let answer: BoxFuture<Result<Answer, Fault>> = match request {
             Err(fault) => Box::pin(async { Err(fault) }),
             Ok(_) if self.node.health.phase() == Phase::Stopping => Box::pin(async { Err(stopping()) }),
             Ok(_) if self.handles.len() >= UNDER_WAY_MAX => Box::pin(async { Err(too_many()) }),
@@ -187,11 +197,11 @@ impl Connection {
         };
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.insert(number, handle);
-        let answering: Answering = Abortable::new(answer, registration);
-        Some(async move { (number, answering.await) })
+        let answering = Abortable::new(answer, registration);
+        Some(Box::pin(async move { (number, answering.await) }))
     }
 
-    fn hand_over(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>> {
+    fn hand_over(&self, request: Request) -> BoxFuture<Result<Answer, Fault>> {
         let link = &self.node.link;
         match request {
             Request::Infer(request) => {
@@ -218,23 +228,21 @@ impl Connection {
     }
 
     /// Sends an answer, where somebody waits for it.
-    async fn end(&mut self, number: u64, answer: Ended) -> Result<(), Gone> {
-        let Ok(answer) = answer else { return Ok(()) };
+    fn end(&mut self, number: u64, answer: Ended) {
+        let Ok(answer) = answer else { return };
         self.handles.remove(&number);
         let mut model = 0;
         match &answer {
             Ok(Answer::Predicted(reply)) => {
                 let (number, description) = self.described.number(&reply.model);
                 model = number;
-                if let Some(description) = description {
-                    self.send(description).await?;
-                }
+                self.unwritten.extend(description);
             }
-            // Whoever loads a model asks for it next.
-            Ok(Answer::Loaded(_) | Answer::Done) => self.tell_catalogue().await?,
+            // Whoever changes what is served asks for it next.
+            Ok(Answer::Loaded(_) | Answer::Done) => self.tell_catalogue(),
             _ => {}
         }
-        self.send(encode_answer(number, answer, model)).await
+        self.unwritten.push_back(encode_answer(number, answer, model));
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct GatewayArgs {
 /// Answers callers until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A [`Fault`](spinwell_core::Fault) where the options are not valid, an address cannot be opened or requests had to be
+/// A [`Fault`] where the options are not valid, an address cannot be opened or requests had to be
 /// abandoned at the end.
 pub(crate) fn run(args: GatewayArgs) -> Result<()> {
     let given = Given::default()

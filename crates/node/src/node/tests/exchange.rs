@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::Exchange;
+use futures::{Stream, StreamExt};
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::{FromNode, ToNode, to_node};
 use spinwell_protocol::node_service::{self, Answer as NodeAnswer, Described, answer_of, encode_request};
 use spinwell_runtime::health::{Health, Phase};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use std::pin::Pin;
+use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -14,7 +16,7 @@ struct Gateway {
     bench: Bench,
     health: Health,
     sender: Sender<Result<ToNode, Status>>,
-    receiver: Receiver<Result<FromNode, Status>>,
+    receiver: Pin<Box<dyn Stream<Item = Result<FromNode, Status>> + Send>>,
     described: Described,
 }
 
@@ -27,8 +29,7 @@ impl Gateway {
         let exchange =
             Exchange { link: bench.node.clone(), id: NodeId("n".into()), health: health.clone(), beat };
         let (sender, requests) = channel(100);
-        let (answers, receiver) = channel(100);
-        tokio::spawn(exchange.run(ReceiverStream::new(requests), answers));
+        let receiver = Box::pin(exchange.answers(ReceiverStream::new(requests)));
         let mut gateway = Self { bench, health, sender, receiver, described: Described::default() };
         assert!(matches!(gateway.hear().await, Some(Message::Greeting(greeting)) if greeting.node == "n"));
         let Some(Message::Describe(described)) = gateway.hear().await else { panic!("no description") };
@@ -39,7 +40,7 @@ impl Gateway {
     }
 
     async fn hear(&mut self) -> Option<Message> {
-        Some(self.receiver.recv().await?.unwrap().message.unwrap())
+        Some(self.receiver.next().await?.unwrap().message.unwrap())
     }
 
     /// The next beat: whether the node leaves, and how many requests wait.
