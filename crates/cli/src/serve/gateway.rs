@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 /// Options of `spinwell gateway`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:\n  spinwell gateway --node n1=127.0.0.1:8103 --node n2=127.0.0.1:8203\n  \
+#[command(after_help = "Example:\n  spinwell gateway --node n1=127.0.0.1:8104 --node n2=127.0.0.1:8204\n  \
     curl localhost:8000/v2/models/taxi\n\n\
 Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;\n\
 --print-config shows all of them with their values and where those came from.")]

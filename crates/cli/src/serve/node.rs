@@ -18,9 +18,9 @@ use std::sync::Arc;
 /// Options of `spinwell node`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Example:\n  spinwell node --id n1 --address 127.0.0.1:8103 --ops 127.0.0.1:8102 --data ./n1 \\\n    \
+    after_help = "Example:\n  spinwell node --id n1 --address 127.0.0.1:8104 --ops 127.0.0.1:8102 --data ./n1 \\\n    \
     --models ./spinwell-data/models\n  \
-    spinwell gateway --node n1=127.0.0.1:8103\n\n\
+    spinwell gateway --node n1=127.0.0.1:8104\n\n\
 Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;\n\
 --print-config shows all of them with their values and where those came from."
 )]
