@@ -11,6 +11,9 @@ const TTL_MIN: Millis = Millis(1_000);
 const DEREGISTER_AFTER_MIN: Millis = Millis(60_000);
 /// Consul waits no longer (documentation of blocking queries).
 const WAIT_MAX: Millis = Millis(600_000);
+/// For so many TTLs after an outage bad news waits: an agent that has lost everything hears of each member with its next beat, and
+/// on a busy machine a beat that finds nobody, a registration and the first beat after it take longer than one.
+const GRACE_TTLS: u32 = 3;
 /// Longest prefix of names: with what follows, a service's name stays below the 63 characters of a DNS label.
 const PREFIX_LEN_MAX: usize = 40;
 
@@ -147,7 +150,7 @@ impl Options {
 
     /// How long a query waits, and how long everybody has to beat after an outage.
     pub(crate) fn timing(&self) -> Timing {
-        Timing { wait: self.wait.into(), grace: self.ttl.into() }
+        Timing { wait: self.wait.into(), grace: GRACE_TTLS * Duration::from(self.ttl) }
     }
 
     /// Longest time between two beats: two may be lost before the third is too late.

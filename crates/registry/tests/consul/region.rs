@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// The shortest that is allowed.
-pub(crate) const TTL: Millis = Millis(1000);
+pub(crate) const TTL: Millis = Millis(2000);
 
 /// A process of the region.
 pub(crate) struct Process {
