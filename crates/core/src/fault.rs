@@ -120,6 +120,8 @@ codes! {
     DatabaseFailed = "SPW-DATABASE-FAILED", Service, retryable: true;
     /// The server could not be reached or did not answer as the protocol says.
     Unreachable = "SPW-UNREACHABLE", Service, retryable: true;
+    /// Another node has written to the sequence's shard at the same time, or the request came late.
+    SequenceMoved = "SPW-SEQUENCE-MOVED", Service, retryable: true;
     /// No node that could answer can be reached, or the one that was asked was lost.
     NodeUnreachable = "SPW-NODE-UNREACHABLE", Service, retryable: true;
     /// The file is not a Spinwell model.

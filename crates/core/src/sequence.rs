@@ -57,6 +57,8 @@ pub enum StateSource {
     Cold,
     /// It was in memory.
     Live,
+    /// The node had read along while another one took the steps.
+    Standby,
     /// It was read from the disk: after a restart, after a while without use, or because a caller had put it there.
     Snapshot,
 }
@@ -68,6 +70,7 @@ impl StateSource {
         match self {
             StateSource::Cold => "cold",
             StateSource::Live => "live",
+            StateSource::Standby => "standby",
             StateSource::Snapshot => "snapshot",
         }
     }

@@ -335,7 +335,7 @@ mod tests {
     fn call(id: &str, rows: usize, sequence: Option<&str>) -> Call {
         let model = crate::example::catalogue().find("taxi", None).unwrap().clone();
         let sequence = sequence.and_then(SequenceId::of_text);
-        let step = sequence.map(|id| SequenceCall { id, starts: true, ends: false, step: None });
+        let step = sequence.map(|id| SequenceCall { id, starts: true, ends: false, step: None, sent: None });
         Call {
             id: id.to_owned(),
             series: Series::new(1, rows, 1, Samples::F32(vec![1.0; rows])).unwrap(),

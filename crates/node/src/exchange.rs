@@ -110,7 +110,11 @@ where
     fn new(node: Exchange, requests: S) -> Self {
         let mut beats = interval(node.beat.into());
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let greeting = Greeting { node: node.id.to_string(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        let greeting = Greeting {
+            node: node.id.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            shares_sequences: node.link.shares_sequences(),
+        };
         Self {
             phase: node.health.phase(),
             node,

@@ -351,7 +351,7 @@ impl Inner {
     async fn step(self: Arc<Self>, entering: Entering, request: InferRequest, call: SequenceCall) -> Answer {
         let turn = self.sequences.arrive(entering, call.starts, &self.models).await?;
         let (used, digest) = (clock::unix(), sequences::digest(&request.series));
-        let asked = Asked { starts: call.starts, step: call.step, digest };
+        let asked = Asked { starts: call.starts, step: call.step, digest, sent: call.sent };
         let idle = self.sequences.options.idle_expiry;
         let decision = decide(turn.known(), asked, used, idle)
             .map_err(|refusal| sequences::refused(&turn.key, call.step, refusal, idle))?;

@@ -44,6 +44,16 @@ pub trait NodeLink: Send + Sync + 'static {
 
     /// How busy the nodes are.
     fn load(&self) -> NodeLoad;
+
+    /// Whether sequences are in a log that all nodes of the region share, so that another one can go on with them.
+    fn shares_sequences(&self) -> bool {
+        false
+    }
+
+    /// A gateway says which nodes it sees, with their weights, or that it is gone. Only a node that shares sequences minds.
+    fn seen(&self, gateway: &str, nodes: Option<Vec<(NodeId, f64)>>) {
+        let _ = (gateway, nodes);
+    }
 }
 
 /// A version of a model that could be served.

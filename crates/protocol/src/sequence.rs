@@ -1,7 +1,7 @@
 //! What a request says of the sequence that it belongs to, and what the answer says.
 
 use crate::{ModelDescription, ParameterValue, Parameters, Task, quoted};
-use spinwell_core::{Code, Fault, SequenceId, StateSource};
+use spinwell_core::{Code, Fault, SequenceId, StateSource, UnixMillis};
 
 /// A step of a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct SequenceCall {
     pub ends: bool,
     /// The number of the step, from 1, where the caller counts: it is then applied once, however often it is sent.
     pub step: Option<u64>,
+    /// When it was sent to a node for the first time, where another node may have answered it since.
+    pub sent: Option<UnixMillis>,
 }
 
 /// What an answer says of its sequence.
@@ -71,7 +73,7 @@ impl Gathered {
     pub(crate) fn call(self) -> Result<Option<SequenceCall>, Fault> {
         let Self { id, starts, ends, step } = self;
         match id {
-            Some(id) => Ok(Some(SequenceCall { id, starts, ends, step })),
+            Some(id) => Ok(Some(SequenceCall { id, starts, ends, step, sent: None })),
             None if starts || ends || step.is_some() => {
                 let message = "sequence_start, sequence_end and sequence_step need a sequence_id that is not 0 or empty";
                 Err(Fault::new(Code::RequestInvalid, message))

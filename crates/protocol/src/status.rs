@@ -32,9 +32,12 @@ pub const fn http(code: Code) -> u16 {
         Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
-        Code::QueueFull | Code::Stopping | Code::LogFailed | Code::DatabaseFailed | Code::NodeUnreachable => {
-            503
-        }
+        Code::QueueFull
+        | Code::Stopping
+        | Code::LogFailed
+        | Code::DatabaseFailed
+        | Code::SequenceMoved
+        | Code::NodeUnreachable => 503,
         Code::DeadlineExceeded => 504,
         Code::Unreachable => 502,
         other => match other.blame() {
@@ -67,6 +70,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::Stopping
         | Code::LogFailed
         | Code::DatabaseFailed
+        | Code::SequenceMoved
         | Code::NodeUnreachable
         | Code::Unreachable => tonic::Code::Unavailable,
         // gRPC's word for what must not be tried again before somebody has mended it.

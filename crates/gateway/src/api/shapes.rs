@@ -191,7 +191,8 @@ fn sequence_step() -> Schema {
 
 /// What an answer says beside the outputs.
 fn answer_parameters() -> Schema {
-    let sources = [StateSource::Cold, StateSource::Live, StateSource::Snapshot].map(StateSource::as_str);
+    let sources = [StateSource::Cold, StateSource::Live, StateSource::Standby, StateSource::Snapshot]
+        .map(StateSource::as_str);
     Schema::object("Where the answer comes from; of a sequence's step also what became of it.")
         .field("model_hash", Schema::text("SHA-256 of the model's file."))
         .field("profile", Schema::text("The arithmetic: `cpu-f32`, `cpu-f64` or `gpu-f32`."))

@@ -125,7 +125,7 @@ impl Bench {
             is_spare: false,
             priority: Priority::Normal,
             tenant: TenantId("t".into()),
-            sequence: Some(SequenceCall { id, starts: step == 1, ends, step: Some(step) }),
+            sequence: Some(SequenceCall { id, starts: step == 1, ends, step: Some(step), sent: None }),
         })
     }
 

@@ -249,6 +249,12 @@ pub(crate) fn refused(key: &SequenceKey, asked: Option<u64>, refusal: Refusal, i
                 format!("{name} was not used for {idle} and has expired; begin it anew with sequence_start");
             Fault::new(Code::SequenceExpired, message)
         }
+        Refusal::Overtaken => {
+            let message = format!(
+                "{name} was used after this request was sent, which would begin it anew; send it again if you still want that"
+            );
+            Fault::new(Code::SequenceMoved, message).retry_after(Millis(10))
+        }
         Refusal::StartsAtOne => {
             let message = format!("{name} begins with step 1, not {step}; leave sequence_step out or send 1");
             Fault::new(Code::SequenceStep, message).expected_step(1)

@@ -138,7 +138,7 @@ fn reply_of(told: wire::Predicted, node: &NodeId, described: &Described) -> Resu
     });
     let tensors = tensors.collect::<Result<_, Fault>>()?;
     let sequence = told.sequence.map(|sequence| {
-        let all = [StateSource::Cold, StateSource::Live, StateSource::Snapshot];
+        let all = [StateSource::Cold, StateSource::Live, StateSource::Standby, StateSource::Snapshot];
         let source = all.into_iter().find(|source| source.as_str() == sequence.source);
         Ok(SequenceReply {
             step: sequence.step,

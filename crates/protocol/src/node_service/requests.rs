@@ -4,7 +4,9 @@ use super::wire::to_node::Message;
 use super::{Described, Describer, models, senseless, whole, wire};
 use crate::{InferRequest, Outputs, Packing, SequenceCall, StateRequest, checked_sequence_id};
 use bytes::Bytes;
-use spinwell_core::{Code, Fault, ModelName, Priority, Samples, SequenceId, SequenceKey, Series, TenantId};
+use spinwell_core::{
+    Code, Fault, ModelName, Priority, Samples, SequenceId, SequenceKey, Series, TenantId, UnixMillis,
+};
 use std::time::{Duration, Instant};
 
 /// Something that a gateway asks of a node.
@@ -87,6 +89,7 @@ fn encode_infer(
             starts: call.starts,
             ends: call.ends,
             step: call.step,
+            sent_ms: call.sent.map(|sent| sent.0),
         }),
     })
 }
@@ -99,7 +102,7 @@ pub fn request_of(
     now: Instant,
 ) -> Option<(u64, Result<Request, Fault>)> {
     Some(match message {
-        Message::Hello(_) | Message::Cancel(_) => return None,
+        Message::Hello(_) | Message::Cancel(_) | Message::View(_) => return None,
         Message::Infer(infer) => (infer.number, infer_of(infer, described, now).map(Request::Infer)),
         Message::State(state) => (state.number, state_of(state)),
         Message::Index(index) => (index.number, Ok(Request::Index)),
@@ -124,6 +127,7 @@ fn infer_of(infer: wire::Infer, described: &Describer, now: Instant) -> Result<I
             starts: step.starts,
             ends: step.ends,
             step: step.step,
+            sent: step.sent_ms.map(UnixMillis),
         })
     });
     let sequence = sequence.transpose()?;

@@ -3,6 +3,20 @@
 //! A caller who numbers his steps may send each as often as he likes: it is applied once. The newest step is answered
 //! again where its rows are the same; anything else that does not come next is refused and changes nothing. Who does not
 //! number them gets the next number, and a retry of his is a new step, as it is everywhere else.
+//!
+//! [`decide`] is that decision. Where nodes share a log, what a node knows may be behind what another has written: [`Trial`] says
+//! when knowing is not enough, [`Tails`] how far a node has read, [`Roles`] for which shards it is there, and [`Homes`] when a
+//! gateway may send the steps of a shard to another node. `README.md` beside this file puts them together.
+
+mod homes;
+mod roles;
+mod tails;
+mod trial;
+
+pub use homes::{Homes, Place, Stay};
+pub use roles::{Role, Roles};
+pub use tails::Tails;
+pub use trial::{Trial, Verdict};
 
 use spinwell_core::{Millis, UnixMillis};
 
@@ -39,6 +53,8 @@ pub struct Asked {
     pub step: Option<u64>,
     /// The digest of the rows.
     pub digest: u64,
+    /// When it was sent to the node, where another node may have answered it since.
+    pub sent: Option<UnixMillis>,
 }
 
 /// What to do.
@@ -64,6 +80,8 @@ pub enum Refusal {
     Ended,
     /// It was not used for so long that it is over.
     Expired,
+    /// It would begin a sequence anew that was used after the request was sent: it comes late, and another node has gone on.
+    Overtaken,
     /// A sequence begins with step 1.
     StartsAtOne,
     /// Steps are missing before this one.
@@ -115,16 +133,21 @@ pub fn decide(
 
 /// A first step. One that is sent again, number and all, does not begin the sequence a second time.
 fn begin(known: Option<&Known>, asked: Asked) -> Result<Decision, Refusal> {
-    match asked.step {
-        None => Ok(Decision::Begin),
-        Some(1) => {
-            let is_repeated = known.is_some_and(|known| {
-                known.step == 1 && known.digest == asked.digest && known.phase != Phase::Expired
-            });
-            Ok(if is_repeated { Decision::Repeat } else { Decision::Begin })
-        }
-        Some(_) => Err(Refusal::StartsAtOne),
+    if asked.step.is_some_and(|step| step != 1) {
+        return Err(Refusal::StartsAtOne);
     }
+    let Some(known) = known else { return Ok(Decision::Begin) };
+    if asked.step.is_some()
+        && known.step == 1
+        && known.digest == asked.digest
+        && known.phase != Phase::Expired
+    {
+        return Ok(Decision::Repeat);
+    }
+    if asked.sent.is_some_and(|sent| known.used > sent) {
+        return Err(Refusal::Overtaken);
+    }
+    Ok(Decision::Begin)
 }
 
 fn repeat(known: &Known, asked: Asked) -> Result<Decision, Refusal> {
@@ -150,7 +173,7 @@ mod tests {
         use Decision::{Begin, Continue, Repeat};
         let live = known(Phase::Live, 9_500);
         let first = Known { step: 1, digest: 7, ..live };
-        let start = |step, digest| Asked { starts: true, step, digest };
+        let start = |step, digest| Asked { starts: true, step, digest, sent: None };
         let check = |known: Option<Known>, asked: Asked, wanted: Result<Decision, Refusal>| {
             assert_eq!(decide(known.as_ref(), asked, NOW, IDLE), wanted, "{known:?} {asked:?}");
         };
@@ -170,7 +193,7 @@ mod tests {
     fn a_numbered_step_is_applied_once_and_in_order() {
         use Decision::{Continue, Repeat};
         let check = |phase: Phase, step: u64, digest: u64, wanted: Result<Decision, Refusal>| {
-            let asked = Asked { starts: false, step: Some(step), digest };
+            let asked = Asked { step: Some(step), digest, ..Asked::default() };
             assert_eq!(decide(Some(&known(phase, 9_500)), asked, NOW, IDLE), wanted, "{phase:?} {step}");
         };
         check(Phase::Live, 5, 1, Ok(Continue { step: 5 }));
@@ -185,9 +208,24 @@ mod tests {
         check(Phase::Expired, 5, 44, Err(Refusal::Expired));
         let removed = Known { step: 0, digest: 0, ..known(Phase::Ended, 9_500) };
         for step in [None, Some(0), Some(1)] {
-            let asked = Asked { starts: false, step, digest: 0 };
+            let asked = Asked { step, ..Asked::default() };
             assert_eq!(decide(Some(&removed), asked, NOW, IDLE), Err(Refusal::Ended), "{step:?}");
         }
+    }
+
+    #[test]
+    fn a_beginning_that_comes_late_does_not_undo_what_came_after_it() {
+        let live = known(Phase::Live, 9_500);
+        let late = |step, sent| Asked { starts: true, step, digest: 7, sent: Some(UnixMillis(sent)) };
+        let check = |known: Known, asked: Asked, wanted: Result<Decision, Refusal>| {
+            assert_eq!(decide(Some(&known), asked, NOW, IDLE), wanted, "{known:?} {asked:?}");
+        };
+        check(live, late(None, 9_499), Err(Refusal::Overtaken));
+        check(live, late(Some(1), 9_499), Err(Refusal::Overtaken));
+        check(live, late(Some(1), 9_500), Ok(Decision::Begin));
+        // Its own answer, once more.
+        check(Known { step: 1, digest: 7, ..live }, late(Some(1), 9_499), Ok(Decision::Repeat));
+        assert_eq!(decide(None, late(None, 1), NOW, IDLE), Ok(Decision::Begin));
     }
 
     #[test]

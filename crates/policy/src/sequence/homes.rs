@@ -1,0 +1,183 @@
+//! When a gateway may send the steps of a shard to another node.
+//!
+//! Steps of a sequence arrive in the order in which they were sent, as long as they go to one node. Where the owner of a shard
+//! changes while steps are under way at the node before, the next ones wait until those are answered, unless that node is gone: so
+//! a hand-over refuses nobody's step as one that leaves a gap. It keeps order only; that no step is taken twice or lost is the
+//! log's business.
+
+use crate::shards::SHARDS;
+use spinwell_core::NodeId;
+use std::collections::VecDeque;
+
+/// A step on its way to the home of its shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Stay {
+    shard: u16,
+    /// Which home of the shard, from 1.
+    home: u64,
+}
+
+/// A step's place among those that wait for a shard's next home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Place {
+    shard: u16,
+    number: u64,
+}
+
+/// Where a gateway sends the steps of each shard.
+///
+/// ```
+/// use spinwell_core::NodeId;
+/// use spinwell_policy::sequence::Homes;
+/// let (n1, n2) = (NodeId("n1".into()), NodeId("n2".into()));
+/// let mut homes = Homes::default();
+/// let first = homes.begin(7, &n1, false).unwrap();
+/// let place = homes.begin(7, &n2, false).unwrap_err();
+/// assert_eq!(homes.go_on(&place, &n2, false), None, "a step is under way at the node before");
+/// homes.end(&first);
+/// assert!(homes.go_on(&place, &n2, false).is_some());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Homes {
+    homes: Vec<Home>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Home {
+    node: Option<NodeId>,
+    /// Which home this is.
+    number: u64,
+    under_way: u32,
+    /// Numbers of those who wait, in order.
+    waiting: VecDeque<u64>,
+    next: u64,
+}
+
+impl Default for Homes {
+    fn default() -> Self {
+        Self { homes: vec![Home::default(); usize::from(SHARDS)] }
+    }
+}
+
+impl Homes {
+    /// Where the steps of a shard went last.
+    #[must_use]
+    pub fn of(&self, shard: u16) -> Option<&NodeId> {
+        self.homes.get(usize::from(shard))?.node.as_ref()
+    }
+
+    /// A step wants to go to the owner of its shard, `is_gone` says of the node before that nothing can come back from it.
+    ///
+    /// # Errors
+    /// A place in line, where it must wait.
+    pub fn begin(&mut self, shard: u16, owner: &NodeId, is_gone: bool) -> Result<Stay, Place> {
+        let home = self.home(shard);
+        if home.waiting.is_empty() && home.admits(owner, is_gone) {
+            return Ok(home.enter(shard, owner));
+        }
+        home.next += 1;
+        home.waiting.push_back(home.next);
+        Err(Place { shard, number: home.next })
+    }
+
+    /// A step that waits looks again; the owner may be another one by now.
+    pub fn go_on(&mut self, place: &Place, owner: &NodeId, is_gone: bool) -> Option<Stay> {
+        let home = self.home(place.shard);
+        if home.waiting.front() != Some(&place.number) || !home.admits(owner, is_gone) {
+            return None;
+        }
+        home.waiting.pop_front();
+        Some(home.enter(place.shard, owner))
+    }
+
+    /// A step that waits is given up. Gives whether others wait behind it.
+    pub fn leave(&mut self, place: &Place) -> bool {
+        let home = self.home(place.shard);
+        home.waiting.retain(|number| *number != place.number);
+        !home.waiting.is_empty()
+    }
+
+    /// A step is answered, or given up. Gives whether others wait, who should look again.
+    pub fn end(&mut self, stay: &Stay) -> bool {
+        let home = self.home(stay.shard);
+        if home.number == stay.home {
+            home.under_way = home.under_way.saturating_sub(1);
+        }
+        !home.waiting.is_empty()
+    }
+
+    fn home(&mut self, shard: u16) -> &mut Home {
+        &mut self.homes[usize::from(shard % SHARDS)]
+    }
+}
+
+impl Home {
+    fn admits(&self, owner: &NodeId, is_gone: bool) -> bool {
+        self.under_way == 0 || is_gone || self.node.as_ref() == Some(owner)
+    }
+
+    fn enter(&mut self, shard: u16, owner: &NodeId) -> Stay {
+        if self.node.as_ref() != Some(owner) {
+            self.node = Some(owner.clone());
+            self.number += 1;
+            self.under_way = 0;
+        }
+        self.under_way += 1;
+        Stay { shard, home: self.number }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> NodeId {
+        NodeId(name.into())
+    }
+
+    #[test]
+    fn steps_change_over_when_those_before_are_answered_and_keep_their_order() {
+        let (n1, n2) = (id("n1"), id("n2"));
+        let mut homes = Homes::default();
+        let (a, b) = (homes.begin(5, &n1, false).unwrap(), homes.begin(5, &n1, false).unwrap());
+        let c = homes.begin(5, &n2, false).unwrap_err();
+        let d = homes.begin(5, &n2, false).unwrap_err();
+        // Who comes back to the first owner waits, too: those before him are to go to the other.
+        assert!(homes.end(&a));
+        assert_eq!(homes.go_on(&c, &n2, false), None);
+        assert!(homes.end(&b));
+        assert_eq!(homes.go_on(&d, &n2, false), None, "its turn is after c");
+        let c = homes.go_on(&c, &n2, false).unwrap();
+        let d = homes.go_on(&d, &n2, false).unwrap();
+        assert_eq!(homes.of(5), Some(&n2));
+        assert!(!homes.end(&c) && !homes.end(&d));
+        assert!(homes.begin(5, &n1, false).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_waited_for_that_cannot_come() {
+        let (n1, n2) = (id("n1"), id("n2"));
+        let mut homes = Homes::default();
+        let lost = homes.begin(5, &n1, false).unwrap();
+        let own = homes.begin(5, &n2, true).unwrap();
+        // What was under way at the lost node ends later, and is not taken for one of the other's.
+        homes.end(&lost);
+        let place = homes.begin(5, &n1, false).unwrap_err();
+        homes.end(&own);
+        assert!(homes.go_on(&place, &n1, false).is_some());
+    }
+
+    #[test]
+    fn who_gives_up_holds_nobody_up() {
+        let (n1, n2) = (id("n1"), id("n2"));
+        let mut homes = Homes::default();
+        let first = homes.begin(5, &n1, false).unwrap();
+        let (a, b) = (homes.begin(5, &n2, false).unwrap_err(), homes.begin(5, &n2, false).unwrap_err());
+        homes.end(&first);
+        assert!(homes.leave(&a));
+        assert!(homes.go_on(&b, &n2, false).is_some());
+        assert!(!homes.leave(&a));
+    }
+}
