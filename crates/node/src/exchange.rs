@@ -15,8 +15,8 @@ use spinwell_protocol::node_service::{
     Answer, Describer, MESSAGE_BYTES_MAX, Request, encode_answer, encode_beat, request_of,
 };
 use spinwell_protocol::{Catalogue, NodeLink};
-use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Phase};
+use spinwell_runtime::{clock, entropy};
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -93,6 +93,20 @@ struct Connection<S> {
     /// Messages that are to be written, in order.
     unwritten: VecDeque<Message>,
     is_over: bool,
+    /// What the gateway calls itself; when the connection goes, it has gone.
+    gateway: Option<Gateway>,
+}
+
+/// The gateway at the other end.
+struct Gateway {
+    name: String,
+    link: Arc<dyn NodeLink>,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.link.seen(&self.name, None);
+    }
 }
 
 /// Something that a connection waits for.
@@ -128,6 +142,7 @@ where
             is_quiet: Quiet::default(),
             unwritten: VecDeque::from([Message::Greeting(greeting)]),
             is_over: false,
+            gateway: None,
         }
     }
 
@@ -188,10 +203,25 @@ where
 
     /// Hands a request over.
     fn begin(&mut self, message: to_node::Message) -> Option<BoxFuture<(u64, Ended)>> {
-        if let to_node::Message::Cancel(number) = message {
-            self.handles.remove(&number).inspect(AbortHandle::abort);
-            return None;
-        }
+        let message = match message {
+            to_node::Message::Cancel(number) => {
+                self.handles.remove(&number).inspect(AbortHandle::abort);
+                return None;
+            }
+            to_node::Message::Hello(hello) => {
+                // With a number: a gateway that connects anew has not gone when the connection before ends.
+                let name = format!("{} {}", hello.gateway, entropy::seed());
+                self.gateway = Some(Gateway { name, link: self.node.link.clone() });
+                return None;
+            }
+            to_node::Message::View(view) => {
+                let gateway = self.gateway.as_ref()?;
+                let nodes = view.nodes.into_iter().map(|seen| (NodeId(seen.node.into()), seen.weight));
+                self.node.link.seen(&gateway.name, Some(nodes.collect()));
+                return None;
+            }
+            message => message,
+        };
         let (number, request) = request_of(message, &self.described, clock::now())?;
         let answer: BoxFuture<Result<Answer, Fault>> = match request {
             Err(fault) => Box::pin(async { Err(fault) }),

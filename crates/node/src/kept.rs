@@ -17,7 +17,18 @@ fn path(folder: &Path, hash: &ModelHash, version: ModelVersion, name: &ModelName
 
 /// Keeps a model's file, unless it is kept already.
 pub(crate) fn keep(folder: &Path, model: &ModelDescription, bytes: &[u8]) -> io::Result<()> {
-    let path = path(folder, &model.hash, model.version, &model.name);
+    keep_file(folder, &model.hash, model.version, &model.name, bytes)
+}
+
+/// Keeps the file of that hash, unless it is kept already.
+pub(crate) fn keep_file(
+    folder: &Path,
+    hash: &ModelHash,
+    version: ModelVersion,
+    name: &ModelName,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let path = path(folder, hash, version, name);
     if fs::metadata(&path).is_ok_and(|kept| kept.len() == bytes.len() as u64) {
         return Ok(());
     }

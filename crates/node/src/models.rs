@@ -169,6 +169,44 @@ impl Models {
         Some(loaded)
     }
 
+    /// The version and the file of the model of that name and hash.
+    ///
+    /// # Errors
+    /// Where it is not here, or cannot be read.
+    pub(crate) fn file_of(
+        &self,
+        name: &ModelName,
+        hash: &ModelHash,
+    ) -> Result<(ModelVersion, Vec<u8>), Fault> {
+        let gone = || {
+            Fault::new(
+                Code::ModelNotFound,
+                format!("the file of model {name} ({hash}) is not kept on this node"),
+            )
+        };
+        let (path, version) =
+            self.0.terms.kept.as_ref().and_then(|kept| kept::find(kept, name, hash)).ok_or_else(gone)?;
+        let bytes = std::fs::read(&path)
+            .map_err(|error| Fault::new(Code::Io, format!("{}: {error}", path.display())))?;
+        Ok((version, bytes))
+    }
+
+    /// Keeps the file of a model that came from elsewhere. Whether it is what its hash says is seen when it is read.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn keep(
+        &self,
+        name: &ModelName,
+        version: ModelVersion,
+        hash: &ModelHash,
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        let Some(folder) = &self.0.terms.kept else { return Ok(()) };
+        kept::keep_file(folder, hash, version, name, bytes)
+            .map_err(|error| Fault::new(Code::Io, error.to_string()))
+    }
+
     /// Removes the files that are kept for sequences and that neither these sequences nor what is served needs.
     pub(crate) fn clean_kept(&self, of_sequences: &HashSet<(String, ModelHash)>) {
         let Some(folder) = &self.0.terms.kept else { return };

@@ -5,17 +5,17 @@ use crate::executor::{self, Job};
 use crate::models::{self, Models};
 use crate::queue::{Queue, Refusal};
 use crate::repository::{self, Bounds, Loaded, Problem, ScanError, Terms};
-use crate::sequences::{self, Durable, Entering, Held, Keeper, Sequences, Step, Turn};
+use crate::sequences::{self, Durable, Entering, Held, Home, Keeper, Sequences, Shared, Step, Table, Turn};
 use spinwell_core::{Code, Fault, Millis, ModelName, NodeId, SequenceKey};
 use spinwell_policy::batch::{self, Cost, Limits, Request, Slot};
-use spinwell_policy::sequence::{Asked, Decision, Refusal as StepRefusal, decide};
+use spinwell_policy::sequence::{Asked, Decision, Refusal as StepRefusal, Trial, Verdict};
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
     SequenceCall, SequenceLoad, StateAnswer, StateRequest,
 };
 use spinwell_runtime::clock;
 use spinwell_runtime::machine::Machine;
-use spinwell_runtime::options::{Device, Sequences as SequenceOptions};
+use spinwell_runtime::options::{Device, Sequences as SequenceOptions, StoreUrl};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -58,6 +58,9 @@ pub struct Options {
     /// The folder for the database, the step log and the models that states are of. Without one, sequences live in memory
     /// alone, and until the end.
     pub data: Option<PathBuf>,
+    /// The PostgreSQL database that all nodes of the region share: sequences are there then, and in `data` only the models that
+    /// they are of.
+    pub store: Option<StoreUrl>,
 }
 
 impl Options {
@@ -77,6 +80,7 @@ impl Options {
             device: options.device,
             sequences: options.sequences,
             data: Some(options.data_dir.clone()),
+            store: options.store.clone(),
         }
     }
 }
@@ -144,13 +148,7 @@ impl Node {
     /// see [`Node::problems`].
     pub fn start(folder: &Path, options: &Options) -> Result<Self, StartError> {
         let cards = Arc::new(Cards::open(options.device)?);
-        let durable = match &options.data {
-            Some(own) => Some((
-                Durable::open(own, &Handle::current()).map_err(StartError::Sequences)?,
-                Handle::current(),
-            )),
-            None => None,
-        };
+        let home = Home::open(options, &Handle::current()).map_err(StartError::Sequences)?;
         let queue = Arc::new(Queue::new(limits(options)));
         let terms = Terms {
             bounds: Bounds {
@@ -166,7 +164,7 @@ impl Node {
         let repository = repository::scan(folder, &terms)?;
         let problems = repository.problems.clone();
         let models = Models::new(Some(folder.to_owned()), terms, repository);
-        let mut node = Self::with(models, queue, durable, options)?;
+        let mut node = Self::with(models, queue, home, options)?;
         (node.devices, node.problems) = (cards.notes().to_vec(), problems);
         Ok(node)
     }
@@ -175,19 +173,30 @@ impl Node {
     fn with(
         models: Models,
         queue: Arc<Queue<Job>>,
-        durable: Option<(Durable, Handle)>,
+        home: Option<Home>,
         options: &Options,
     ) -> Result<Self, StartError> {
-        let kept = durable.as_ref().map(|(durable, _)| durable.clone());
-        let sequences = Arc::new(Sequences::new(kept, options.sequences));
+        let table = Table::new();
+        let runtime = home.as_ref().map(|_| Handle::current());
+        let durable = match home {
+            Some(Home::Local(local)) => Some(Durable::Local(local)),
+            Some(Home::Shared(store)) => {
+                let (own, runtime) = (options.id.clone(), Handle::current());
+                let shared = Shared::start(store, own, table.clone(), models.clone(), runtime);
+                Some(Durable::Shared(Arc::new(shared.map_err(StartError::Thread)?)))
+            }
+            None => None,
+        };
+        let sequences = Arc::new(Sequences::new(table, durable.clone(), options.sequences));
         let mut restored = 0;
-        let keeper = match durable {
+        let keeper = match durable.zip(runtime) {
             Some((durable, runtime)) => {
                 let found = sequences::restore(&sequences, &durable, &models, &runtime)
                     .map_err(StartError::Sequences)?;
                 models.clean_kept(&found.models);
                 restored = found.sequences;
-                Some(Keeper::start(sequences.clone(), durable, runtime).map_err(StartError::Thread)?)
+                let keeper = Keeper::start(sequences.clone(), durable, models.clone(), runtime);
+                Some(keeper.map_err(StartError::Thread)?)
             }
             None => None,
         };
@@ -349,16 +358,36 @@ impl Inner {
 
     /// Takes a step of a sequence when its turn has come.
     async fn step(self: Arc<Self>, entering: Entering, request: InferRequest, call: SequenceCall) -> Answer {
-        let turn = self.sequences.arrive(entering, call.starts, &self.models).await?;
-        let (used, digest) = (clock::unix(), sequences::digest(&request.series));
+        let mut turn = self.sequences.arrive(entering, call.starts, &self.models).await?;
+        let digest = sequences::digest(&request.series);
         let asked = Asked { starts: call.starts, step: call.step, digest, sent: call.sent };
         let idle = self.sequences.options.idle_expiry;
-        let decision = decide(turn.known(), asked, used, idle)
-            .map_err(|refusal| sequences::refused(&turn.key, call.step, refusal, idle))?;
-        let model = self.model_for(&turn, decision, &request)?;
-        let step = Step { turn, decision, ends: call.ends, digest, used };
-        let (answer, _place) = self.enqueue(request, model, Some(step))?;
-        answer.await.unwrap_or_else(|_| Err(lost()))
+        let is_shared = self.sequences.shared().is_some();
+        let mut trial = if is_shared { Trial::shared() } else { Trial::alone() };
+        loop {
+            let used = clock::unix();
+            let decision = match trial.verdict(turn.known(), asked, used, idle) {
+                Verdict::Take(decision) => decision,
+                Verdict::Refresh => {
+                    self.sequences.refresh(&mut turn).await?;
+                    trial.refreshed();
+                    continue;
+                }
+                Verdict::Refuse(refusal) => {
+                    return Err(sequences::refused(&turn.key, call.step, refusal, idle));
+                }
+            };
+            let model = self.model_for(&turn, decision, &request)?;
+            let (back, returned) = oneshot::channel();
+            let step = Step { turn, decision, ends: call.ends, digest, used, back };
+            let (answer, _place) = self.enqueue(request.clone(), model, Some(step))?;
+            match (answer.await.unwrap_or_else(|_| Err(lost())), returned.await) {
+                (Err(_), Ok(own)) if trial.fenced() => turn = own,
+                (answer, _) => return answer,
+            }
+            self.sequences.refresh(&mut turn).await?;
+            trial.refreshed();
+        }
     }
 
     /// The model that a step is taken with: the one that its sequence was begun with, whatever is served by now.
@@ -505,6 +534,8 @@ impl NodeLink for Node {
     fn load(&self) -> NodeLoad {
         let machine = self.inner.machine.load(clock::now());
         let (copied, expired) = self.keeper.as_ref().map(Keeper::counts).unwrap_or_default();
+        let (fenced, followed) =
+            self.inner.sequences.shared().map(|shared| shared.counts()).unwrap_or_default();
         NodeLoad {
             queue_len: self.inner.queue.len(),
             queue_len_max: self.inner.queue.len_max(),
@@ -514,12 +545,28 @@ impl NodeLink for Node {
             row_micros: self.inner.row_micros.load(Ordering::Relaxed),
             cpu_free: machine.cpu_free,
             memory_free: machine.memory_free,
-            sequences: SequenceLoad { in_memory: self.inner.sequences.table.count() as u64, copied, expired },
+            sequences: SequenceLoad {
+                in_memory: self.inner.sequences.table.count() as u64,
+                copied,
+                expired,
+                fenced,
+                followed,
+            },
             #[cfg(feature = "gpu")]
             gpus: self.inner.nvidia.as_ref().map(crate::nvidia::Nvidia::load).unwrap_or_default(),
             #[cfg(not(feature = "gpu"))]
             gpus: Vec::new(),
             ..NodeLoad::default()
+        }
+    }
+
+    fn shares_sequences(&self) -> bool {
+        self.inner.sequences.shared().is_some()
+    }
+
+    fn seen(&self, gateway: &str, nodes: Option<Vec<(NodeId, f64)>>) {
+        if let Some(shared) = self.inner.sequences.shared() {
+            shared.seen(gateway, nodes);
         }
     }
 }

@@ -217,6 +217,10 @@ pub struct SequenceLoad {
     pub copied: u64,
     /// Those that expired, since the start.
     pub expired: u64,
+    /// Changes that a shared log has refused because another node had written, since the start.
+    pub fenced: u64,
+    /// Changes by other nodes that were read along, since the start.
+    pub followed: u64,
 }
 
 /// How busy a graphics card is, with all that runs on it.

@@ -1,10 +1,10 @@
 //! The SQL database of a server that stands alone: one SQLite file.
 
-use spinwell_core::{Code, Fault};
+use spinwell_core::{Code, Fault, Millis};
 use sqlx::SqlitePool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -18,22 +18,34 @@ const BUSY: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// It cannot be opened.
-    #[error("the database {} cannot be opened: {source}", path.display())]
+    #[error("the database {database} cannot be opened: {source}")]
     Open {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and its server.
+        database: String,
         /// Why.
         #[source]
         source: sqlx::Error,
     },
     /// Its tables cannot be brought to this program's layout.
-    #[error("the tables of the database {} do not fit this program: {source}", path.display())]
+    #[error("the tables of the database {database} do not fit this program: {source}")]
     Layout {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and its server.
+        database: String,
         /// Why.
         #[source]
         source: MigrateError,
+    },
+    /// Its server is older than what this program can use.
+    #[error("the server of database {database} is older than PostgreSQL 13")]
+    TooOld {
+        /// The database and its server.
+        database: String,
+    },
+    /// It does not answer.
+    #[error("the database did not answer within {limit}")]
+    Silent {
+        /// How long it was waited for.
+        limit: Millis,
     },
     /// A statement failed.
     #[error("the database failed: {0}")]
@@ -72,9 +84,10 @@ impl Database {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await;
-        let pool = pool.map_err(|source| DatabaseError::Open { path: path.to_owned(), source })?;
+        let pool =
+            pool.map_err(|source| DatabaseError::Open { database: path.display().to_string(), source })?;
         let laid_out = MIGRATIONS.run(&pool).await;
-        laid_out.map_err(|source| DatabaseError::Layout { path: path.to_owned(), source })?;
+        laid_out.map_err(|source| DatabaseError::Layout { database: path.display().to_string(), source })?;
         Ok(Self { pool })
     }
 

@@ -2,12 +2,15 @@
 //!
 //! A [`Log`] is where the truth of sequences is kept first: entries are on the disk before anybody is told that they
 //! are taken. A [`Database`] holds what is looked up later, such as where each sequence stands. Both are opened by one
-//! process at a time, which [`Lock`] sees to.
+//! process at a time, which [`Lock`] sees to. What several processes share is in [`postgres::Postgres`].
 
 mod database;
 mod lock;
 pub mod log;
+pub mod postgres;
 mod sequences;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use database::{Database, DatabaseError};
 pub use lock::{Lock, LockError};

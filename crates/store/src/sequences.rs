@@ -20,7 +20,7 @@ pub enum SequencePhase {
 }
 
 impl SequencePhase {
-    const fn number(self) -> i64 {
+    pub(crate) const fn number(self) -> i64 {
         match self {
             SequencePhase::Live => 0,
             SequencePhase::Ended => 1,
@@ -28,7 +28,7 @@ impl SequencePhase {
         }
     }
 
-    const fn of_number(number: i64) -> Self {
+    pub(crate) const fn of_number(number: i64) -> Self {
         match number {
             0 => SequencePhase::Live,
             1 => SequencePhase::Ended,

@@ -2,15 +2,19 @@
 //!
 //! What is served is what the nodes serve together. A request without a sequence goes to one of the nodes that hold its model's
 //! very bytes, and to another one where that is lost or has no room, as long as its deadline and the budget for such attempts
-//! allow it. A step of a sequence goes to the node that keeps its shard and to no other: where that is away, it waits for it.
+//! allow it. A step of a sequence goes to the node that keeps its shard and to no other: where that is away, it waits for it,
+//! unless the nodes share a log; then the next node keeps the shard.
 
 mod catalogue;
 mod dial;
+mod homes;
 mod peer;
 mod request;
 mod router;
+mod step;
 
 use catalogue::merged;
+use homes::{Homes, Keeping};
 use peer::{Failure, Peer, State, Terms};
 use router::{Router, RouterOptions};
 use spinwell_core::{Code, Fault, Millis, ModelName, ModelVersion, NodeId, SequenceKey};
@@ -77,6 +81,7 @@ struct Inner {
     nodes: RwLock<BTreeMap<NodeId, Arc<Node>>>,
     catalogue: RwLock<Arc<Catalogue>>,
     router: Arc<Router>,
+    homes: Homes,
 }
 
 /// A member and the connection to it.
@@ -105,7 +110,13 @@ impl Cluster {
             router: router.clone(),
             changed: changed.clone(),
         };
-        let inner = Inner { terms, nodes: RwLock::default(), catalogue: RwLock::default(), router };
+        let inner = Inner {
+            terms,
+            nodes: RwLock::default(),
+            catalogue: RwLock::default(),
+            router,
+            homes: Homes::default(),
+        };
         let inner = Arc::new(inner);
         let weak = Arc::downgrade(&inner);
         tokio::spawn(async move {
@@ -217,11 +228,30 @@ impl Inner {
         let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
         let catalogues: Vec<_> = self.nodes().iter().filter_map(|node| node.peer.catalogue()).collect();
         *catalogue = Arc::new(merged(&catalogues));
+        self.homes.set(self.keeping());
     }
 
-    /// The node that keeps a sequence, among all that the registry knows, whether they can be reached or not.
+    /// The nodes that can keep sequences, if another can go on with each one's: who can be reached. Told to them as well.
+    fn keeping(&self) -> Option<Keeping> {
+        let reachable = self.reachable();
+        if reachable.is_empty() || !reachable.iter().all(|(_, state)| state.shares_sequences) {
+            return None;
+        }
+        let stays = |(node, state): &(Arc<Node>, State)| (!state.is_leaving).then(|| node.clone());
+        let nodes: Vec<_> = reachable.iter().filter_map(stays).collect();
+        let view = nodes.iter().map(|node| (node.member.id.clone(), node.member.weight)).collect();
+        reachable.iter().for_each(|(node, _)| node.peer.tell(&view));
+        let reachable = reachable.iter().map(|(node, _)| node.member.id.clone()).collect();
+        Some(Keeping { nodes, reachable })
+    }
+
+    /// The node that keeps a sequence: among those that can be reached, where each can go on with the sequences of the others, or
+    /// else among all that the registry knows.
     fn keeper(&self, key: &SequenceKey) -> Result<Arc<Node>, Fault> {
-        let nodes = self.nodes();
+        let nodes = match self.homes.keeping() {
+            Some(keeping) => keeping.nodes.clone(),
+            None => self.nodes(),
+        };
         let shard = shards::shard([&key.tenant.0, key.model.as_str(), key.id.as_str()]);
         let members: Vec<_> = nodes
             .iter()
@@ -388,6 +418,8 @@ impl NodeLink for Cluster {
             all.sequences.in_memory += load.sequences.in_memory;
             all.sequences.copied += load.sequences.copied;
             all.sequences.expired += load.sequences.expired;
+            all.sequences.fenced += load.sequences.fenced;
+            all.sequences.followed += load.sequences.followed;
             all.gpus.extend(load.gpus);
             for WaitingFor { model, version, requests } in load.waiting {
                 *waiting.entry((model, version)).or_default() += requests;

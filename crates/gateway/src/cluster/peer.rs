@@ -9,10 +9,10 @@ use super::dial::Connector;
 use super::router::Router;
 use super::{Member, RETRY_AFTER};
 use prost::Message as _;
-use spinwell_core::{Code, Fault, Millis};
+use spinwell_core::{Code, Fault, Millis, NodeId};
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::node_service_client::NodeServiceClient;
-use spinwell_protocol::node_service::wire::{FromNode, Hello, ToNode, to_node};
+use spinwell_protocol::node_service::wire::{self, FromNode, Hello, Seen, ToNode, to_node};
 use spinwell_protocol::node_service::{
     Answer, Described, MESSAGE_BYTES_MAX, Request, answer_of, beat_of, encode_request,
 };
@@ -78,7 +78,12 @@ pub(crate) struct State {
     pub(crate) load: NodeLoad,
     /// Whether it is about to stop and wants no new requests.
     pub(crate) is_leaving: bool,
+    /// Whether another node can go on with its sequences.
+    pub(crate) shares_sequences: bool,
 }
+
+/// Nodes that can keep sequences, with their weights.
+pub(crate) type View = Vec<(NodeId, f64)>;
 
 /// A node and the connection to it. It is given up when the last handle on it goes.
 pub(crate) struct Peer {
@@ -102,6 +107,8 @@ struct Live {
     /// Whether the node has said what it serves.
     is_known: bool,
     messages: Sender<ToNode>,
+    /// The nodes that it was told of.
+    told: Option<View>,
     waiting: HashMap<u64, oneshot::Sender<Result<Answer, Failure>>>,
 }
 
@@ -128,6 +135,23 @@ impl Peer {
     /// What it serves, or did when it was lost; nothing where it was never there.
     pub(crate) fn catalogue(&self) -> Option<Arc<Catalogue>> {
         self.shared.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells a node that shares its sequences which nodes there are, unless it knows.
+    pub(crate) fn tell(&self, view: &View) {
+        let mut live = self.shared.live();
+        let Some(live) = live.as_mut().filter(|live| live.is_known && live.state.shares_sequences) else {
+            return;
+        };
+        if live.told.as_ref() == Some(view) {
+            return;
+        }
+        let nodes = view.iter().map(|(id, weight)| Seen { node: id.to_string(), weight: *weight }).collect();
+        let message = ToNode { message: Some(to_node::Message::View(wire::View { nodes })) };
+        // Where there is no room for it now, there is with the next change.
+        if live.messages.try_send(message).is_ok() {
+            live.told = Some(view.clone());
+        }
     }
 
     /// Sends a request, before this returns, so that requests arrive in the order of these calls.
@@ -278,9 +302,14 @@ impl Shared {
         let hello = to_node::Message::Hello(Hello { gateway: self.terms.gateway.clone() });
         let _ = messages.try_send(ToNode { message: Some(hello) });
         let answers = client.exchange(ReceiverStream::new(receiver)).await.map_err(|error| words(&error))?;
-        let state = State { catalogue: Arc::default(), load: NodeLoad::default(), is_leaving: false };
+        let state = State {
+            catalogue: Arc::default(),
+            load: NodeLoad::default(),
+            is_leaving: false,
+            shares_sequences: false,
+        };
         let (described, waiting) = (Described::default(), HashMap::new());
-        *self.live() = Some(Live { described, state, is_known: false, messages, waiting });
+        *self.live() = Some(Live { described, state, is_known: false, messages, told: None, waiting });
         Ok(answers.into_inner())
     }
 
@@ -308,7 +337,7 @@ impl Shared {
                 let message = format!("it calls itself {} and not {}", greeting.node, self.member.id);
                 return Err(Fault::new(Code::NodeUnreachable, message));
             }
-            Message::Greeting(_) => {}
+            Message::Greeting(greeting) => live.state.shares_sequences = greeting.shares_sequences,
             Message::Describe(described) => live.described.take(described)?,
             Message::Catalogue(catalogue) => {
                 live.state.catalogue = Arc::new(live.described.catalogue(&catalogue)?);

@@ -2,8 +2,8 @@
 
 use super::peer::{Asked, Failure};
 use super::router::{Leave, Router};
-use super::{Inner, Node, nobody, senseless, told};
-use spinwell_core::{Code, Fault, ModelName, SequenceKey};
+use super::{Inner, Node, nobody, senseless, step, told};
+use spinwell_core::{Code, Fault, ModelName};
 use spinwell_policy::attempts::{Course, CourseOptions, End, Next};
 use spinwell_protocol::node_service::{Answer, Request};
 use spinwell_protocol::{InferFuture, InferReply, InferRequest, ModelDescription};
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 /// Sends the request to a node, before this returns, and to others as long as that is of use.
 pub(super) fn infer(inner: &Arc<Inner>, request: InferRequest) -> InferFuture {
     if request.sequence.is_some() {
-        return step(inner, request);
+        return step::infer(inner, request);
     }
     let mut course = Stateless::begin(inner, request);
     let first = course.attempt();
@@ -167,28 +167,4 @@ fn end_of(failure: &Failure) -> End {
         Code::Internal => End::Failed,
         _ => End::ClientError,
     }
-}
-
-/// Sends a step to the node that keeps its sequence.
-fn step(inner: &Inner, request: InferRequest) -> InferFuture {
-    let Some(call) = &request.sequence else { return Box::pin(async { Err(nobody()) }) };
-    let key = SequenceKey {
-        tenant: request.tenant.clone(),
-        model: request.model.name.clone(),
-        id: call.id.clone(),
-    };
-    let lost = match call.step {
-        Some(_) => "send the step again with the same sequence_step, it is taken once",
-        None => "the step may have been taken: look at the sequence's state before you send it again",
-    };
-    let asked = inner.keeper(&key).map(|node| (node.peer.ask(&Request::Infer(request)), node));
-    Box::pin(async move {
-        let (asked, node) = asked?;
-        let id = &node.member.id;
-        match asked.answer().await {
-            Ok(Answer::Predicted(reply)) => Ok(reply),
-            Ok(_) => Err(senseless(id)),
-            Err(failure) => Err(told(id, failure, lost)),
-        }
-    })
 }

@@ -81,6 +81,8 @@ pub struct Metrics {
     sequences: Gauge,
     sequences_copied: Counter,
     sequences_expired: Counter,
+    sequences_fenced: Counter,
+    sequences_followed: Counter,
     gpus: GpuFigures,
     cluster: ClusterFigures,
     live: LiveFigures,
@@ -154,6 +156,16 @@ impl Metrics {
                 "spinwell_sequences_expired",
                 "Sequences given up because nobody used them",
             ),
+            sequences_fenced: counter(
+                &mut registry,
+                "spinwell_sequence_changes_fenced",
+                "Changes of sequences that the shared log has refused because another node had written",
+            ),
+            sequences_followed: counter(
+                &mut registry,
+                "spinwell_sequence_changes_followed",
+                "Changes of sequences by other nodes that standbys have read along",
+            ),
             queue_len: gauge(&mut registry, "spinwell_queue_len", "Requests waiting for an executor"),
             queue_len_max: gauge(&mut registry, "spinwell_queue_len_max", "Requests that may wait at most"),
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
@@ -206,6 +218,8 @@ impl Metrics {
         self.sequences.set(i64::try_from(load.sequences.in_memory).unwrap_or(i64::MAX));
         set(&self.sequences_copied, load.sequences.copied);
         set(&self.sequences_expired, load.sequences.expired);
+        set(&self.sequences_fenced, load.sequences.fenced);
+        set(&self.sequences_followed, load.sequences.followed);
         self.queue_len.set(whole(load.queue_len));
         self.queue_len_max.set(whole(load.queue_len_max));
         self.batches_executing.set(whole(load.batches_executing));

@@ -86,9 +86,7 @@ async fn bench(data: Option<&Path>) -> Bench {
 
 async fn bench_with(options: Options) -> Bench {
     let started = tokio::task::spawn_blocking(move || {
-        let runtime = Handle::current();
-        let durable =
-            options.data.as_ref().map(|own| (Durable::open(own, &runtime).unwrap(), runtime.clone()));
+        let home = Home::open(&options, &Handle::current()).unwrap();
         let queue = Arc::new(Queue::new(limits(&options)));
         let bounds = Bounds { windows_max: 8, rows_max: 100, rows_in_all_max: 800 };
         let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), executors: 1, kept: None };
@@ -99,7 +97,7 @@ async fn bench_with(options: Options) -> Bench {
         loaded.stateful = Some(fragile);
         let model = loaded.description.clone();
         let repository = Repository { models: vec![Arc::new(loaded)], ..Repository::default() };
-        let node = Node::with(Models::new(None, terms, repository), queue, durable, &options).unwrap();
+        let node = Node::with(Models::new(None, terms, repository), queue, home, &options).unwrap();
         Bench { node: Arc::new(node), model }
     });
     started.await.unwrap()
@@ -179,7 +177,10 @@ async fn a_step_that_the_log_does_not_take_is_not_taken() {
     let bench = bench(Some(folder.path())).await;
     bench.step(&[1.0, 2.0], 1).await.unwrap();
     let before = bench.state().await.unwrap();
-    bench.node.inner.sequences.log().unwrap().close();
+    match bench.node.inner.sequences.durable.as_ref().unwrap() {
+        Durable::Local(local) => local.log.close(),
+        Durable::Shared(_) => unreachable!("it has a folder"),
+    }
     assert_eq!(code(bench.step(&[3.0], 2).await), Code::Stopping);
     assert_eq!(bench.state().await.unwrap(), before);
     bench.stop().await;

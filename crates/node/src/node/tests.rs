@@ -89,6 +89,7 @@ impl Echo {
 /// What a test's node is allowed.
 pub(super) fn options(executors: usize, queue_len_max: usize) -> Options {
     Options {
+        store: None,
         id: NodeId("n".into()),
         executors,
         queue_len_max,

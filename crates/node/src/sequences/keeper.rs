@@ -5,10 +5,10 @@
 
 use super::fold::Folded;
 use super::record::Record;
-use super::{Durable, ENDED_KEPT, Entering, Held, Resident, Sequences, Turn, resident};
+use super::{Durable, ENDED_KEPT, Entering, Held, Local, Resident, Sequences, Shared, Turn, resident, shard};
 use crate::models::Models;
 use spinwell_core::{Code, Fault, Millis, ModelHash, SequenceKey, UnixMillis};
-use spinwell_policy::sequence::Phase;
+use spinwell_policy::sequence::{Phase, Role};
 use spinwell_runtime::clock;
 use spinwell_store::{Position, SequencePhase, SequenceRow};
 use std::collections::{HashMap, HashSet};
@@ -32,6 +32,11 @@ const LEAVES_AFTER: Millis = Millis(300_000);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the database is swept.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How long entries of the shared log are kept at least though copies hold them: for whoever reads along, and for a node that asks
+/// whether it had written one.
+const LOG_KEPT: Millis = Millis(60_000);
+/// Entries that are removed from the shared log by one statement, and sequences that are copied for a node that is gone.
+const TOGETHER: (u32, u32) = (5000, 256);
 
 /// What the keeper has seen.
 #[derive(Debug, Default)]
@@ -54,11 +59,12 @@ impl Keeper {
     pub(crate) fn start(
         sequences: Arc<Sequences>,
         durable: Durable,
+        models: Models,
         runtime: Handle,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let counters = Arc::new(Counters::default());
-        let work = Work { sequences, durable, runtime, counters: counters.clone() };
+        let work = Work { sequences, durable, models, runtime, counters: counters.clone() };
         let thread = thread::Builder::new().name("sequences".to_owned()).spawn(move || work.run(&stopped))?;
         Ok(Self { stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)), counters })
     }
@@ -82,6 +88,7 @@ impl Keeper {
 struct Work {
     sequences: Arc<Sequences>,
     durable: Durable,
+    models: Models,
     runtime: Handle,
     counters: Arc<Counters>,
 }
@@ -94,7 +101,10 @@ impl Work {
             let is_over = !matches!(stopped.recv_timeout(TICK), Err(RecvTimeoutError::Timeout));
             let now = clock::now();
             if is_over {
-                self.durable.log.close();
+                match &self.durable {
+                    Durable::Local(local) => local.log.close(),
+                    Durable::Shared(shared) => shared.close(),
+                }
             }
             let sweeps = !is_over && now.saturating_duration_since(swept) >= SWEEP;
             if is_over || sweeps || self.is_due(copied, now) {
@@ -111,7 +121,10 @@ impl Work {
                 copied = now;
             }
             if is_over {
-                return self.runtime.block_on(self.durable.database.close());
+                return match &self.durable {
+                    Durable::Local(local) => self.runtime.block_on(local.database.close()),
+                    Durable::Shared(shared) => self.runtime.block_on(shared.store.close()),
+                };
             }
             if sweeps {
                 swept = now;
@@ -121,15 +134,62 @@ impl Work {
 
     /// Whether states should be copied now: it is time, or the log has grown, or the memory is full.
     fn is_due(&self, copied: Instant, now: Instant) -> bool {
-        let log = self.durable.log.bytes_since_rotation();
+        let log = match &self.durable {
+            Durable::Local(local) => local.log.bytes_since_rotation(),
+            Durable::Shared(_) => 0,
+        };
         now.saturating_duration_since(copied) >= self.sequences.options.snapshot_interval.into()
             || log >= LOG_BYTES
             || self.sequences.table.bytes() > self.sequences.options.memory_bytes
     }
 
-    /// Copies every state that has changed, forgets the log before, and makes room. Gives whether all was copied.
+    /// Copies what has changed and makes room. Gives whether all was copied.
     fn copy(&self) -> Result<bool, Fault> {
-        let cut = self.durable.log.rotate().map_err(|error| error.fault())?;
+        match &self.durable {
+            Durable::Local(local) => self.copy_here(local),
+            Durable::Shared(shared) => self.copy_for_all(shared),
+        }
+    }
+
+    /// Copies what this node owns, lets go of what it does not need, and prunes the log if that is its business.
+    fn copy_for_all(&self, shared: &Shared) -> Result<bool, Fault> {
+        let table = &self.sequences.table;
+        for shard in 0..table.shards() {
+            self.copy_those(|rows| self.collect(shard, rows))?;
+            self.evict(shard);
+        }
+        self.copy_uncopied(shared)?;
+        while shared.is_first() {
+            let pruned = self.runtime.block_on(shared.store.prune(LOG_KEPT, TOGETHER.0));
+            if pruned.map_err(|error| error.fault())? < u64::from(TOGETHER.0) {
+                break;
+            }
+        }
+        Ok(shared.is_first())
+    }
+
+    /// Copies sequences whose newest steps stand in the log alone for long: the node that took them is gone, and nobody has used
+    /// them since.
+    fn copy_uncopied(&self, shared: &Shared) -> Result<(), Fault> {
+        let age = Millis(2 * self.sequences.options.snapshot_interval.0 + LOG_KEPT.0);
+        let keys = self.runtime.block_on(shared.store.uncopied(&shared.owned(), age, TOGETHER.1));
+        let mut rows = Vec::new();
+        for key in keys.map_err(|error| error.fault())? {
+            let entering = self.sequences.table.enter(&key);
+            let arrived = self.runtime.block_on(self.sequences.arrive(entering, false, &self.models));
+            // One that cannot be made is refused with its reason when somebody asks for it.
+            if let Ok(turn) = arrived
+                && let Held::Here(resident) = turn.held()
+            {
+                rows.push(row(&key, resident));
+            }
+        }
+        self.keep(&rows)
+    }
+
+    /// Copies every state that has changed, forgets the log before, and makes room. Gives whether all was copied.
+    fn copy_here(&self, local: &Local) -> Result<bool, Fault> {
+        let cut = local.log.rotate().map_err(|error| error.fault())?;
         let table = &self.sequences.table;
         let mut is_whole = true;
         for shard in 0..table.shards() {
@@ -153,9 +213,9 @@ impl Work {
             // Now and not at the end: a copy of many takes long, and others begin meanwhile.
             self.evict(shard);
         }
-        let is_safe = self.runtime.block_on(self.durable.database.force()).map_err(|error| error.fault())?;
+        let is_safe = self.runtime.block_on(local.database.force()).map_err(|error| error.fault())?;
         if is_safe && is_whole {
-            self.durable.log.forget_before(cut).map_err(|error| error.fault())?;
+            local.log.forget_before(cut).map_err(|error| error.fault())?;
         }
         Ok(is_whole)
     }
@@ -187,7 +247,13 @@ impl Work {
         if rows.is_empty() {
             return Ok(());
         }
-        let kept = self.runtime.block_on(self.durable.database.keep_sequences(rows));
+        let kept = match &self.durable {
+            Durable::Local(local) => self.runtime.block_on(local.database.keep_sequences(rows)),
+            Durable::Shared(shared) => {
+                let rows: Vec<_> = rows.iter().map(|row| (shard(&row.key), row.clone())).collect();
+                self.runtime.block_on(shared.store.keep_sequences(&rows))
+            }
+        };
         kept.map_err(|error| error.fault())?;
         for row in rows {
             self.sequences.table.with(&row.key, |resident| resident.saved = Some(row.position));
@@ -199,10 +265,18 @@ impl Work {
     /// Rows of sequences in a shard that rest and are not copied.
     fn collect(&self, shard: usize, rows: &mut Vec<SequenceRow>) {
         self.sequences.table.visit(shard, |key, resident| {
-            if rows.len() < ROWS && resident.is_dirty() {
+            if rows.len() < ROWS && resident.is_dirty() && self.is_own(key) {
                 rows.push(row(key, resident));
             }
         });
+    }
+
+    /// Whether it is this node that copies a sequence.
+    fn is_own(&self, key: &SequenceKey) -> bool {
+        match &self.durable {
+            Durable::Local(_) => true,
+            Durable::Shared(shared) => shared.role(key) == Role::Owner,
+        }
     }
 
     /// Lets states of a shard leave the memory that are not used, or, where it has more than its share, those not used for
@@ -224,15 +298,28 @@ impl Work {
             over = over.saturating_sub(bytes);
             before = before.max(UnixMillis(used.0 + 1));
         }
-        table.evict(shard, before);
+        table.evict(shard, before, |key, resident| self.may_go(key, resident));
+    }
+
+    /// Whether a state is also elsewhere.
+    fn may_go(&self, key: &SequenceKey, resident: &Resident) -> bool {
+        !resident.is_dirty() || !self.is_own(key)
     }
 
     /// Gives up what was not used for too long, as of a time at which all was copied.
     fn sweep(&self, now: UnixMillis) {
         let idle = self.sequences.options.idle_expiry;
         let (idle_since, forget) = (now.before(idle), now.before(Millis(idle.0.saturating_mul(2))));
-        let swept = self.durable.database.sweep_sequences(idle_since, now.before(ENDED_KEPT), forget);
-        match self.runtime.block_on(swept) {
+        let ended = now.before(ENDED_KEPT);
+        let swept = match &self.durable {
+            Durable::Local(local) => {
+                self.runtime.block_on(local.database.sweep_sequences(idle_since, ended, forget))
+            }
+            Durable::Shared(shared) => {
+                self.runtime.block_on(shared.store.sweep_sequences(idle_since, ended, forget))
+            }
+        };
+        match swept {
             Ok(swept) => {
                 self.counters.expired.fetch_add(swept.expired, Ordering::Relaxed);
             }
@@ -241,7 +328,7 @@ impl Work {
         // Those in memory are over too; their rows were expired above, or are when they are copied.
         let table = &self.sequences.table;
         (0..table.shards()).for_each(|shard| {
-            table.evict(shard, idle_since);
+            table.evict(shard, idle_since, |key, resident| self.may_go(key, resident));
         });
     }
 }
@@ -288,6 +375,11 @@ pub(crate) fn restore(
     models: &Models,
     runtime: &Handle,
 ) -> Result<Restored, Fault> {
+    let durable = match durable {
+        Durable::Local(local) => local,
+        // Each is read when somebody asks for it. Models that are not here any more come from the store.
+        Durable::Shared(_) => return Ok(Restored::default()),
+    };
     let mut all: HashMap<SequenceKey, Folded> = HashMap::new();
     let kept = runtime.block_on(durable.database.models_of_sequences()).map_err(|error| error.fault())?;
     let mut restored = Restored { sequences: 0, models: kept.into_iter().collect() };

@@ -1,7 +1,7 @@
 //! What callers may do with a sequence's state beside stepping it: take it away, put it back, remove it, fork it.
 
-use super::record::{Change, NoState, Portable, Record};
-use super::{Held, Resident, Sequences, Turn, refused};
+use super::record::{Change, NoState, Portable};
+use super::{Held, Resident, Sequences, Turn, Unwritten, refused};
 use crate::models::Models;
 use crate::repository::Loaded;
 use spinwell_core::{Code, Fault, ModelHash, SequenceKey, StateSource, UnixMillis};
@@ -9,7 +9,7 @@ use spinwell_engine::Scratch;
 use spinwell_policy::sequence::{Asked, Decision, Known, Phase, decide};
 use spinwell_protocol::{StateAnswer, StateRequest};
 use spinwell_runtime::clock;
-use spinwell_store::{LogError, Position};
+use spinwell_store::Position;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -26,7 +26,10 @@ impl Sequences {
         models: &Models,
     ) -> Result<StateAnswer, Fault> {
         let replaces = matches!(request, StateRequest::Put(_));
-        let turn = self.arrive(self.table.enter(&key), replaces, models).await?;
+        let mut turn = self.arrive(self.table.enter(&key), replaces, models).await?;
+        if !replaces {
+            self.refresh(&mut turn).await?;
+        }
         match request {
             StateRequest::Get => {
                 let (model, state, known) = self.live(&turn)?;
@@ -60,7 +63,8 @@ impl Sequences {
                 }
                 // Given back before the other is asked for: two who fork crosswise would wait for each other.
                 drop(turn);
-                let other = self.arrive(self.table.enter(&target), true, models).await?;
+                let mut other = self.arrive(self.table.enter(&target), true, models).await?;
+                self.refresh(&mut other).await?;
                 if self.live(&other).is_ok() {
                     let message =
                         format!("there is a sequence {:?} already; remove it first", target.id.as_str());
@@ -158,10 +162,12 @@ impl Sequences {
         used: UnixMillis,
         change: Change<'_>,
     ) -> Result<Option<Position>, Fault> {
-        let Some(log) = self.log() else { return Ok(None) };
+        if !self.is_promised() {
+            return Ok(None);
+        }
         let (sender, written) = oneshot::channel();
-        log.append(Record::new(&turn.key, used, change).to_bytes(), move |written| {
-            let _ = sender.send(written.map_err(LogError::fault));
+        self.append(&turn.key, used, change, move |written| {
+            let _ = sender.send(written.map_err(Unwritten::fault));
         });
         let lost = || Fault::new(Code::Internal, "the step log has lost a change; the server goes on");
         written.await.map_err(|_| lost())?.map(Some)

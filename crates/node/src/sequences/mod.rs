@@ -9,26 +9,29 @@ mod fold;
 mod keeper;
 mod manage;
 pub(crate) mod record;
+mod shared;
 mod stateful;
 mod step;
 mod table;
 
 pub(crate) use keeper::{Keeper, restore};
 pub(crate) use record::digest;
+pub(crate) use shared::{Shared, shard};
 pub(crate) use stateful::{State, Stateful};
 pub(crate) use step::{Step, take};
-pub(crate) use table::{Entering, Held, Resident, Turn, WAITING_MAX};
+pub(crate) use table::{Entering, Held, Resident, Table, Turn, WAITING_MAX};
 
 use crate::models::Models;
 use fold::Folded;
-use record::Record;
-use spinwell_core::{Code, Fault, Millis, SequenceKey, StateSource};
+use record::{Change, Record};
+use shared::Loaded;
+use spinwell_core::{Code, Fault, Millis, SequenceKey, StateSource, UnixMillis};
 use spinwell_policy::sequence::{Known, Phase, Refusal};
 use spinwell_runtime::options::Sequences as Options;
+use spinwell_store::postgres::Postgres;
 use spinwell_store::{Database, DatabaseError, Lock, Log, LogError, Position, SequencePhase, SequenceRow};
 use std::path::Path;
 use std::sync::Arc;
-use table::Table;
 use tokio::runtime::Handle;
 
 /// How long it is remembered that a sequence has ended, for callers who repeat its last step.
@@ -39,14 +42,61 @@ const OVER: usize = 2;
 
 /// Where sequences outlive the process.
 #[derive(Clone)]
-pub(crate) struct Durable {
+pub(crate) enum Durable {
+    /// On this machine's disk.
+    Local(Local),
+    /// In a log that all nodes of the region share.
+    Shared(Arc<Shared>),
+}
+
+/// What outlives the process, opened.
+pub(crate) enum Home {
+    Local(Local),
+    Shared(Postgres),
+}
+
+impl Home {
+    /// Opens what the options name; nothing where sequences live in memory alone. Blocks.
+    pub(crate) fn open(options: &crate::Options, runtime: &Handle) -> Result<Option<Self>, Fault> {
+        if let Some(url) = &options.store {
+            let store = runtime.block_on(Postgres::open(url.expose())).map_err(|error| error.fault())?;
+            return Ok(Some(Home::Shared(store)));
+        }
+        options.data.as_ref().map(|folder| Local::open(folder, runtime).map(Home::Local)).transpose()
+    }
+}
+
+/// A database and a log that nobody else uses.
+#[derive(Clone)]
+pub(crate) struct Local {
     pub(crate) database: Database,
     pub(crate) log: Arc<Log>,
     /// Nobody else writes there meanwhile.
     _lock: Arc<Lock>,
 }
 
-impl Durable {
+/// Why a change is not in the log.
+#[derive(Debug)]
+pub(crate) enum Unwritten {
+    /// Another node has written to the shard, and what the change was made of may be behind.
+    Fenced,
+    /// It cannot be written.
+    Failed(Fault),
+}
+
+impl Unwritten {
+    pub(crate) fn fault(self) -> Fault {
+        match self {
+            Unwritten::Failed(fault) => fault,
+            Unwritten::Fenced => {
+                let message = "another node has written to the sequence's shard at the same time; send the request again";
+                Fault::new(Code::SequenceMoved, message).retry_after(Millis(10))
+            }
+        }
+    }
+}
+
+impl Local {
     /// Opens database and log in a folder, making them where they are not there. Blocks.
     pub(crate) fn open(folder: &Path, runtime: &Handle) -> Result<Self, Fault> {
         let lock = Arc::new(Lock::take(folder).map_err(|error| error.fault())?);
@@ -88,19 +138,68 @@ pub(crate) struct Sequences {
 }
 
 impl Sequences {
-    pub(crate) fn new(durable: Option<Durable>, options: Options) -> Self {
-        Self { table: Table::new(), durable, options }
+    pub(crate) fn new(table: Arc<Table>, durable: Option<Durable>, options: Options) -> Self {
+        Self { table, durable, options }
     }
 
-    /// The log that steps are promised by, where they are.
-    pub(crate) fn log(&self) -> Option<&Arc<Log>> {
-        self.durable.as_ref().filter(|_| self.options.is_durable).map(|durable| &durable.log)
+    /// Whether a step is answered only when a log has it.
+    pub(crate) fn is_promised(&self) -> bool {
+        match &self.durable {
+            None => false,
+            Some(Durable::Local(_)) => self.options.is_durable,
+            Some(Durable::Shared(_)) => true,
+        }
+    }
+
+    /// The log that other nodes write to as well, where it is that.
+    pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
+        match &self.durable {
+            Some(Durable::Shared(shared)) => Some(shared),
+            _ => None,
+        }
+    }
+
+    /// Writes a change of a sequence that the caller has in hand to the log, which there must be. `done` learns its position when
+    /// the log has it, on the log's own thread.
+    pub(crate) fn append(
+        &self,
+        key: &SequenceKey,
+        used: UnixMillis,
+        change: Change<'_>,
+        done: impl FnOnce(Result<Position, Unwritten>) + Send + 'static,
+    ) {
+        let record = Record::new(key, used, change);
+        let begins = record.begins();
+        let entry = record.to_bytes();
+        match &self.durable {
+            None => done(Err(Unwritten::Failed(Fault::new(Code::Internal, "there is no step log")))),
+            Some(Durable::Local(local)) => local.log.append(entry, |written| {
+                done(written.map_err(|error| Unwritten::Failed(error.fault())));
+            }),
+            Some(Durable::Shared(shared)) => shared.append(key.clone(), begins, entry, done),
+        }
     }
 
     /// The position of a change that is not written to the log: behind all that is, also what an earlier run has left there.
     pub(crate) fn unlogged(&self, after: Position) -> Position {
-        let logged = self.durable.as_ref().map_or(Position(0), |durable| durable.log.next());
+        let logged = match &self.durable {
+            Some(Durable::Local(local)) => local.log.next(),
+            _ => Position(0),
+        };
         Position(after.0 + 1).max(logged)
+    }
+
+    /// Sees to it that what is in hand is what the log says now, where others write to it as well.
+    pub(crate) async fn refresh(&self, turn: &mut Turn) -> Result<(), Fault> {
+        let Some(shared) = self.shared() else { return Ok(()) };
+        // Whoever leaves meanwhile leaves nothing behind that could be old.
+        let held = turn.take();
+        let has_it = matches!(held, Held::Here(_));
+        turn.put(match shared.load(&turn.key, has_it).await? {
+            Loaded::Same => held,
+            Loaded::Now(found) => found.map_or(Held::Absent, Held::Here),
+        });
+        Ok(())
     }
 
     /// Asks for a turn and, when it has come, brings the sequence into memory. Where the caller `replaces` whatever is
@@ -127,6 +226,11 @@ impl Sequences {
         }
         let found = match turn.held() {
             Held::Absent | Held::Here(_) => return Ok(turn),
+            Held::Unread | Held::Lost if self.shared().is_some() => match self.refresh(&mut turn).await {
+                // Whatever is wrong with it, it does not matter any more.
+                Err(fault) if replaces && fault.code() != Code::Stopping => Err(fault),
+                read => return read.map(|()| turn),
+            },
             Held::Unread => self.read(&turn.key).await?.map(|row| resident(&row, models)).transpose(),
             Held::Lost => self.rebuild(&turn.key, models).await?,
         };
@@ -158,8 +262,8 @@ impl Sequences {
     }
 
     async fn read(&self, key: &SequenceKey) -> Result<Option<SequenceRow>, Fault> {
-        let Some(durable) = &self.durable else { return Ok(None) };
-        durable.database.sequence(key).await.map_err(|error| error.fault())
+        let Some(Durable::Local(local)) = &self.durable else { return Ok(None) };
+        local.database.sequence(key).await.map_err(|error| error.fault())
     }
 
     /// Makes a state again of which steps had been promised: from the database, and from the log beyond it.
@@ -172,7 +276,8 @@ impl Sequences {
         models: &Models,
     ) -> Result<Result<Option<Resident>, Fault>, Fault> {
         let row = self.read(key).await?;
-        let Some(log) = self.durable.as_ref().map(|durable| durable.log.clone()) else { return Ok(Ok(None)) };
+        let Some(Durable::Local(Local { log, .. })) = &self.durable else { return Ok(Ok(None)) };
+        let log = log.clone();
         let (key, models) = (key.clone(), models.clone());
         let rebuilt = tokio::task::spawn_blocking(move || {
             let mut folded = Folded::of(row.map(|row| resident(&row, &models)).transpose());

@@ -1,7 +1,7 @@
 //! One step of a sequence, on an executor.
 
-use super::record::{Change, Record, Rows};
-use super::{Held, Resident, Sequences, Turn};
+use super::record::{Change, Rows};
+use super::{Held, Resident, Sequences, Turn, Unwritten};
 use crate::executor::Job;
 use crate::gather::gather;
 use crate::repository::Loaded;
@@ -13,6 +13,7 @@ use spinwell_runtime::clock;
 use spinwell_store::Position;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// What a job does with its sequence.
 pub(crate) struct Step {
@@ -24,6 +25,8 @@ pub(crate) struct Step {
     pub(crate) digest: u64,
     /// When it came.
     pub(crate) used: UnixMillis,
+    /// Where the turn goes back to if another node has written first, so that the step can be tried again in its turn.
+    pub(crate) back: oneshot::Sender<Turn>,
 }
 
 /// Takes the step and answers when it is promised. A step that is not taken leaves the sequence as it was.
@@ -44,7 +47,7 @@ pub(crate) fn take(
         return;
     }
     let started = clock::now();
-    let Step { mut turn, decision, ends, digest, used } = step;
+    let Step { mut turn, decision, ends, digest, used, back } = step;
     let Some(stateful) = &model.stateful else {
         return job.refuse(Fault::new(Code::Internal, "the model keeps no state"));
     };
@@ -95,7 +98,7 @@ pub(crate) fn take(
             return job.refuse(fault);
         }
     };
-    let is_durable = sequences.log().is_some();
+    let is_durable = sequences.is_promised();
     let reply = InferReply {
         model: model.description.clone(),
         node: node.clone(),
@@ -129,24 +132,29 @@ pub(crate) fn take(
             rows: Rows::of(&series),
         }),
     };
-    match (change, sequences.log()) {
-        (Some(change), Some(log)) => {
-            let record = Record::new(&turn.key, used, change).to_bytes();
-            log.append(record, move |written| match written {
+    match change {
+        Some(change) if is_durable => {
+            let key = turn.key.clone();
+            sequences.append(&key, used, change, move |written| match written {
                 Ok(position) => {
                     turn.put(Held::Here(Box::new(Resident { position, ..resident })));
                     drop(turn);
                     send(Ok(reply));
                 }
+                // What is in hand is behind; it stays there, to be read anew.
+                Err(fenced @ Unwritten::Fenced) => {
+                    let _ = back.send(turn);
+                    send(Err(fenced.fault()));
+                }
                 // What stood in the log before is promised, this is not.
-                Err(error) => {
+                Err(failed) => {
                     turn.put(was);
                     drop(turn);
-                    send(Err(error.fault()));
+                    send(Err(failed.fault()));
                 }
             });
         }
-        (change, _) => {
+        change => {
             let position =
                 if change.is_some() { sequences.unlogged(resident.position) } else { resident.position };
             turn.put(Held::Here(Box::new(Resident { position, ..resident })));

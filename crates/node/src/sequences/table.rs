@@ -3,6 +3,9 @@
 //! A sequence is in one hand at a time: whoever has its [`Turn`] has its state, and gives both back by dropping it. The
 //! next in line gets them then, in the order in which they came. So a step never meets half of another, whatever becomes
 //! of those who asked for it.
+//!
+//! Where other nodes write to the same log, what is in a hand may be overtaken by what was read there: it is marked, and whatever
+//! its holder gives back is as good as lost.
 
 use crate::repository::Loaded;
 use crate::sequences::stateful::State;
@@ -87,6 +90,14 @@ struct Entry {
     /// `None` while somebody has the turn.
     held: Option<Held>,
     waiting: VecDeque<oneshot::Sender<Turn>>,
+    /// Whether another node has changed the sequence while it was in the hand that it is in.
+    is_overtaken: bool,
+}
+
+impl Entry {
+    fn resting(held: Held) -> Self {
+        Self { held: Some(held), waiting: VecDeque::new(), is_overtaken: false }
+    }
 }
 
 type Shard = HashMap<SequenceKey, Entry>;
@@ -105,6 +116,16 @@ pub(crate) struct Turn {
     pub(crate) key: SequenceKey,
     /// Taken out only where the turn ends.
     held: Option<Held>,
+}
+
+/// Where a sequence is that another node has changed.
+pub(crate) enum Found {
+    /// Not in memory.
+    Nowhere,
+    /// In somebody's hand, who is too late.
+    InHand,
+    /// Here; nobody else has it now.
+    Resting(Turn),
 }
 
 /// A turn, now or later.
@@ -126,8 +147,7 @@ impl Table {
     /// Asks for a turn. The order of calls is the order of turns.
     pub(crate) fn enter(self: &Arc<Self>, key: &SequenceKey) -> Entering {
         let mut shard = self.shard(key);
-        let unread = || Entry { held: Some(Held::Unread), waiting: VecDeque::new() };
-        let entry = shard.entry(key.clone()).or_insert_with(unread);
+        let entry = shard.entry(key.clone()).or_insert_with(|| Entry::resting(Held::Unread));
         match entry.held.take() {
             Some(held) => {
                 self.bytes.fetch_sub(held.bytes(), Ordering::Relaxed);
@@ -151,7 +171,52 @@ impl Table {
     /// Puts a sequence into the table before anybody can ask for it.
     pub(crate) fn insert(&self, key: SequenceKey, held: Held) {
         self.bytes.fetch_add(held.bytes(), Ordering::Relaxed);
-        self.shard(&key).insert(key, Entry { held: Some(held), waiting: VecDeque::new() });
+        self.shard(&key).insert(key, Entry::resting(held));
+    }
+
+    /// Another node has changed this sequence: whoever has it in hand is marked as overtaken.
+    pub(crate) fn overtake(self: &Arc<Self>, key: &SequenceKey) -> Found {
+        let mut shard = self.shard(key);
+        let Some(entry) = shard.get_mut(key) else { return Found::Nowhere };
+        let Some(held) = entry.held.take() else {
+            entry.is_overtaken = true;
+            return Found::InHand;
+        };
+        self.bytes.fetch_sub(held.bytes(), Ordering::Relaxed);
+        Found::Resting(Turn { table: self.clone(), key: key.clone(), held: Some(held) })
+    }
+
+    /// Whether another node has changed the sequence while it was in hand.
+    pub(crate) fn is_overtaken(&self, key: &SequenceKey) -> bool {
+        self.shard(key).get(key).is_some_and(|entry| entry.is_overtaken)
+    }
+
+    /// Whoever has the sequence in hand is given what the log says: it is not overtaken any more.
+    pub(crate) fn caught_up(&self, key: &SequenceKey) {
+        if let Some(entry) = self.shard(key).get_mut(key) {
+            entry.is_overtaken = false;
+        }
+    }
+
+    /// Lets go of every sequence that rests and is `meant`, and marks those in hand as overtaken. Gives those.
+    pub(crate) fn let_go(&self, meant: impl Fn(&SequenceKey) -> bool) -> Vec<SequenceKey> {
+        let mut in_hand = Vec::new();
+        for shard in 0..self.shards.len() {
+            let mut goes = |key: &SequenceKey, entry: &mut Entry| {
+                if !meant(key) {
+                    return false;
+                }
+                if entry.held.is_none() {
+                    entry.is_overtaken = true;
+                    in_hand.push(key.clone());
+                }
+                entry.held.is_some()
+            };
+            let gone: Vec<_> = self.lock(shard).extract_if(&mut goes).collect();
+            let bytes = gone.iter().filter_map(|(_, entry)| entry.held.as_ref()).map(Held::bytes).sum();
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        in_hand
     }
 
     /// Sequences in memory.
@@ -199,11 +264,16 @@ impl Table {
         }
     }
 
-    /// Lets go of the sequences of a shard that were last used before `before`, where they rest and the database holds all of
-    /// them.
-    pub(crate) fn evict(&self, shard: usize, before: UnixMillis) {
-        let goes = |_: &SequenceKey, entry: &mut Entry| match &entry.held {
-            Some(Held::Here(resident)) => !resident.is_dirty() && resident.known.used < before,
+    /// Lets go of the sequences of a shard that were last used before `before`, where they rest and `may_go`: what the node has
+    /// of them is elsewhere, too.
+    pub(crate) fn evict(
+        &self,
+        shard: usize,
+        before: UnixMillis,
+        may_go: impl Fn(&SequenceKey, &Resident) -> bool,
+    ) {
+        let goes = |key: &SequenceKey, entry: &mut Entry| match &entry.held {
+            Some(Held::Here(resident)) => resident.known.used < before && may_go(key, resident),
             _ => false,
         };
         let mut entries = self.lock(shard);
@@ -239,6 +309,9 @@ impl Table {
     fn pass_on(self: &Arc<Self>, key: &SequenceKey, mut held: Held) {
         let mut shard = self.shard(key);
         let Some(entry) = shard.get_mut(key) else { return };
+        if std::mem::take(&mut entry.is_overtaken) {
+            held = Held::Lost;
+        }
         while let Some(next) = entry.waiting.pop_front() {
             let turn = Turn { table: self.clone(), key: key.clone(), held: Some(held) };
             match next.send(turn) {
@@ -358,6 +431,29 @@ mod tests {
         assert!(matches!(now(table.enter(&key("a"))).held(), Held::Lost));
         assert_eq!(table.count(), 0);
         assert_eq!((0..SHARDS).flat_map(|shard| table.unsettled(shard)).collect::<Vec<_>>(), [key("a")]);
+    }
+
+    #[test]
+    fn what_was_overtaken_in_hand_is_lost_when_it_is_given_back() {
+        let table = Table::new();
+        assert!(matches!(table.overtake(&key("a")), Found::Nowhere));
+        let mut turn = now(table.enter(&key("a")));
+        let mut next = later(table.enter(&key("a")));
+        assert!(matches!(table.overtake(&key("a")), Found::InHand));
+        assert!(table.is_overtaken(&key("a")) && !table.is_overtaken(&key("b")));
+        turn.put(Held::Absent);
+        drop(turn);
+        let next = next.try_recv().unwrap();
+        assert!(matches!(next.held(), Held::Lost));
+        assert!(!table.is_overtaken(&key("a")), "the next one reads it anew");
+        table.let_go(|_| true);
+        table.caught_up(&key("a"));
+        drop(next);
+        assert!(
+            matches!(table.overtake(&key("a")), Found::Resting(turn) if matches!(turn.held(), Held::Lost))
+        );
+        assert!(table.let_go(|_| true).is_empty());
+        assert!(matches!(table.overtake(&key("a")), Found::Nowhere));
     }
 
     #[test]

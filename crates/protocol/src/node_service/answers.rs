@@ -185,6 +185,8 @@ pub fn encode_beat(load: NodeLoad, is_leaving: bool) -> wire::Beat {
         sequences_in_memory: load.sequences.in_memory,
         sequences_copied: load.sequences.copied,
         sequences_expired: load.sequences.expired,
+        sequences_fenced: load.sequences.fenced,
+        sequences_followed: load.sequences.followed,
         gpus: gpus.collect(),
         is_leaving,
         cpu_free: load.cpu_free,
@@ -223,6 +225,8 @@ pub fn beat_of(beat: wire::Beat) -> NodeLoad {
             in_memory: beat.sequences_in_memory,
             copied: beat.sequences_copied,
             expired: beat.sequences_expired,
+            fenced: beat.sequences_fenced,
+            followed: beat.sequences_followed,
         },
         gpus: gpus.collect(),
         ..NodeLoad::default()

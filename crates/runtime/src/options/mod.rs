@@ -10,16 +10,19 @@ mod device;
 mod error;
 mod region;
 mod sources;
+mod store;
 mod telemetry;
 
 pub use device::Device;
 pub use error::Error;
 pub use region::{Nodes, Region, StaticNode};
 pub use sources::{Override, Sources};
+pub use store::StoreUrl;
 pub use telemetry::{AccessLog, Otlp, OutcomeReaders};
 
 use sources::Layered;
 use spinwell_core::{Millis, NodeId};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -70,6 +73,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("cluster.silence_ms", "1000"),
     ("cluster.failover_timeout_ms", "10000"),
     ("cluster.strategy", "weighted_least_connections"),
+    ("store.url", ""),
     ("sequences.durability", "log"),
     ("sequences.idle_expiry_ms", "86400000"),
     ("sequences.snapshot_interval_ms", "60000"),
@@ -205,6 +209,8 @@ pub struct Options {
     pub device: Device,
     /// How the processes of a region find and hear each other.
     pub region: Region,
+    /// The database that the nodes of a region share; none where each has its own.
+    pub store: Option<StoreUrl>,
     /// How sequences are kept.
     pub sequences: Sequences,
     /// How forecasts are remembered until their truth is known.
@@ -230,12 +236,12 @@ pub struct UnknownVariable {
 }
 
 /// A value that took effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effective<'a> {
     /// Its key.
     pub key: &'static str,
-    /// The value as text.
-    pub value: &'a str,
+    /// The value as text, without a password in it.
+    pub value: Cow<'a, str>,
     /// Whether that is a whole number or a truth value, which a file has without quotation marks.
     pub is_bare: bool,
     /// The source that set it.
@@ -277,6 +283,7 @@ impl Options {
             device: (layered.text("node.device").parse())
                 .map_err(|()| layered.invalid("node.device", Device::FORMS))?,
             region: region::region(&layered)?,
+            store: store::store(&layered)?,
             sequences: sequences(&layered)?,
             accuracy: accuracy(&layered)?,
             drain_notice: Millis(layered.number("drain.notice_ms", 0..=3_600_000)? as u64),

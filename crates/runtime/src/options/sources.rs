@@ -1,8 +1,10 @@
 //! The sources of options, merged key by key, each value remembering where it came from.
 
+use super::store::hidden;
 use super::{Effective, Error, KEYS, UnknownVariable};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 use spinwell_core::Millis;
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -233,7 +235,7 @@ impl Layered {
         let entry = self.entry(key);
         Error::Invalid {
             key: key.to_owned(),
-            value: entry.value.clone(),
+            value: if key == "store.url" { hidden(&entry.value) } else { entry.value.clone() },
             origin: entry.origin.clone(),
             wanted: wanted.to_owned(),
         }
@@ -268,6 +270,8 @@ impl Layered {
     pub(super) fn effective(&self) -> impl Iterator<Item = Effective<'_>> {
         self.entries.iter().map(|Entry { key, value, origin, .. }| {
             let is_bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
+            let value =
+                if *key == "store.url" { Cow::Owned(hidden(value)) } else { Cow::Borrowed(value.as_str()) };
             Effective { key, value, is_bare, source: origin }
         })
     }
@@ -282,7 +286,7 @@ impl Layered {
                 // Writing to a string cannot fail, here and below.
                 let _ = write!(text, "\n[{section}]\n");
             }
-            let shown = if is_bare { value.to_owned() } else { format!("{value:?}") };
+            let shown = if is_bare { value.into_owned() } else { format!("{value:?}") };
             let _ = writeln!(text, "{name} = {shown}  # {source}");
         }
         text

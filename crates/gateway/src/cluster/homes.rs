@@ -1,0 +1,113 @@
+//! Where the steps of each shard go, where nodes share a log.
+
+use super::Node;
+use spinwell_core::NodeId;
+use spinwell_policy::{sequence, shards};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tokio::sync::Notify;
+
+/// The nodes of a region in which each can go on with the sequences of the others.
+pub(super) struct Keeping {
+    /// Those that get steps.
+    pub(super) nodes: Vec<Arc<Node>>,
+    /// Those that may still answer: they and nodes that are about to stop.
+    pub(super) reachable: BTreeSet<NodeId>,
+}
+
+/// The nodes that keep sequences, and the steps on their way to them.
+#[derive(Default)]
+pub(super) struct Homes {
+    keeping: RwLock<Option<Arc<Keeping>>>,
+    homes: Mutex<sequence::Homes>,
+    /// Told when steps that wait should look again.
+    moved: Notify,
+}
+
+/// A step on its way, to this node.
+pub(super) struct Stay {
+    pub(super) node: Arc<Node>,
+    stay: sequence::Stay,
+}
+
+impl Homes {
+    /// These nodes keep sequences from now on; nothing where each keeps its own.
+    pub(super) fn set(&self, keeping: Option<Keeping>) {
+        *self.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping.map(Arc::new);
+        self.moved.notify_waiters();
+    }
+
+    /// The nodes that keep sequences, if each can go on with those of the others.
+    pub(super) fn keeping(&self) -> Option<Arc<Keeping>> {
+        self.keeping.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets a step begin its way to the owner of its shard.
+    ///
+    /// # Errors
+    /// Its place in line, where steps are under way at the owner before. Nothing where no node keeps sequences.
+    pub(super) fn begin(&self, shard: u16) -> Option<Result<Stay, sequence::Place>> {
+        let keeping = self.keeping()?;
+        let node = keeping.owner(shard)?;
+        let mut homes = self.lock();
+        let is_gone = keeping.is_gone(homes.of(shard));
+        Some(homes.begin(shard, &node.member.id, is_gone).map(|stay| Stay { node, stay }))
+    }
+
+    /// Comes when a step that waits may begin its way. It must be given up when nobody waits for it any more.
+    pub(super) async fn go_on(&self, shard: u16, place: &sequence::Place) -> Stay {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            // Before it looks: what changes from here on wakes it.
+            moved.as_mut().enable();
+            let keeping = self.keeping();
+            if let Some((keeping, node)) = keeping.and_then(|all| all.owner(shard).map(|node| (all, node))) {
+                let mut homes = self.lock();
+                let is_gone = keeping.is_gone(homes.of(shard));
+                if let Some(stay) = homes.go_on(place, &node.member.id, is_gone) {
+                    drop(homes);
+                    self.moved.notify_waiters();
+                    return Stay { node, stay };
+                }
+            }
+            moved.await;
+        }
+    }
+
+    /// Gives up a place in line.
+    pub(super) fn leave(&self, place: &sequence::Place) {
+        if self.lock().leave(place) {
+            self.moved.notify_waiters();
+        }
+    }
+
+    /// A step is answered or given up.
+    pub(super) fn end(&self, stay: &Stay) {
+        if self.lock().end(&stay.stay) {
+            self.moved.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, sequence::Homes> {
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Keeping {
+    /// The owner of a shard.
+    fn owner(&self, shard: u16) -> Option<Arc<Node>> {
+        let members: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| shards::Member { id: &node.member.id.0, weight: node.member.weight })
+            .collect();
+        let owner = shards::keepers(shard, &members)?.owner;
+        self.nodes.iter().find(|node| *node.member.id.0 == *owner).cloned()
+    }
+
+    /// Whether nothing can come back from the node to which a shard's steps went.
+    fn is_gone(&self, node: Option<&NodeId>) -> bool {
+        node.is_none_or(|node| !self.reachable.contains(node))
+    }
+}

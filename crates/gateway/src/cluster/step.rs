@@ -1,0 +1,186 @@
+//! One step of a sequence, and the nodes that are asked to take it.
+//!
+//! Where each node keeps its own sequences, a step goes to its node and nowhere else. Where they share a log, it goes to the owner of
+//! its shard; where that is lost before it has answered, a step with a number goes to the next owner, which takes it or repeats its
+//! answer, and one without a number to nobody.
+
+use super::homes::Stay;
+use super::peer::{Asked, Failure};
+use super::{Inner, nobody, senseless, told};
+use spinwell_core::{Code, Fault, SequenceKey};
+use spinwell_policy::{sequence, shards};
+use spinwell_protocol::node_service::{Answer, Request};
+use spinwell_protocol::{InferFuture, InferReply, InferRequest};
+use spinwell_runtime::clock;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// Pauses before a step is sent again: the first one, in which the gateway learns who is there, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+
+/// Sends a step, before this returns, so that steps arrive in the order of these calls.
+pub(super) fn infer(inner: &Arc<Inner>, mut request: InferRequest) -> InferFuture {
+    let Some(call) = &mut request.sequence else { return Box::pin(async { Err(nobody()) }) };
+    let number = call.step;
+    let key = SequenceKey {
+        tenant: request.tenant.clone(),
+        model: request.model.name.clone(),
+        id: call.id.clone(),
+    };
+    if inner.homes.keeping().is_none() {
+        return alone(inner, &key, request, number.is_some());
+    }
+    call.sent = Some(clock::unix());
+    let course = Course {
+        inner: inner.clone(),
+        shard: shards::shard([&key.tenant.0, key.model.as_str(), key.id.as_str()]),
+        deadline: request.deadline,
+        number,
+        request: Request::Infer(request),
+    };
+    let first = course.begin();
+    Box::pin(course.run(first))
+}
+
+/// What is said of a step that nobody knows the fate of.
+fn unknown_fate(is_numbered: bool) -> &'static str {
+    match is_numbered {
+        true => "send the step again with the same sequence_step, it is taken once",
+        false => "the step may have been taken: look at the sequence's state before you send it again",
+    }
+}
+
+/// Sends a step to the one node that keeps its sequence.
+fn alone(inner: &Inner, key: &SequenceKey, request: InferRequest, is_numbered: bool) -> InferFuture {
+    let asked = inner.keeper(key).map(|node| (node.peer.ask(&Request::Infer(request)), node));
+    Box::pin(async move {
+        let (asked, node) = asked?;
+        let id = &node.member.id;
+        match asked.answer().await {
+            Ok(Answer::Predicted(reply)) => Ok(reply),
+            Ok(_) => Err(senseless(id)),
+            Err(failure) => Err(told(id, failure, unknown_fate(is_numbered))),
+        }
+    })
+}
+
+/// A step that any node of the region could take.
+struct Course {
+    inner: Arc<Inner>,
+    shard: u16,
+    deadline: Instant,
+    /// The number of the step.
+    number: Option<u64>,
+    request: Request,
+}
+
+/// How far an attempt has come.
+enum Begun {
+    /// A node is asked.
+    Asked(UnderWay, Asked),
+    /// Steps before it are under way elsewhere.
+    Waits(InLine),
+    /// There is no node.
+    Nobody,
+}
+
+impl Course {
+    fn begin(&self) -> Begun {
+        match self.inner.homes.begin(self.shard) {
+            Some(Ok(stay)) => self.ask(stay),
+            Some(Err(place)) => Begun::Waits(InLine { inner: self.inner.clone(), place: Some(place) }),
+            None => Begun::Nobody,
+        }
+    }
+
+    fn ask(&self, stay: Stay) -> Begun {
+        let asked = stay.node.peer.ask(&self.request);
+        Begun::Asked(UnderWay { inner: self.inner.clone(), stay }, asked)
+    }
+
+    async fn run(self, mut begun: Begun) -> Result<InferReply, Fault> {
+        let mut pause = PAUSE.0;
+        let mut is_again = false;
+        loop {
+            let fault = match begun {
+                Begun::Nobody => nobody(),
+                Begun::Waits(mut line) => {
+                    begun = self.ask(line.go_on(self.shard).await);
+                    continue;
+                }
+                Begun::Asked(under_way, asked) => {
+                    let answer = asked.answer().await;
+                    let id = &under_way.stay.node.member.id;
+                    match answer {
+                        Ok(Answer::Predicted(reply)) => return Ok(reply),
+                        Ok(_) => return Err(senseless(id)),
+                        Err(failure) => {
+                            let is_over = !self.goes_on(&failure, is_again);
+                            let fault = told(id, failure, unknown_fate(self.number.is_some()));
+                            if is_over {
+                                return Err(fault);
+                            }
+                            fault
+                        }
+                    }
+                }
+            };
+            if clock::now() + pause >= self.deadline {
+                return Err(fault);
+            }
+            sleep(pause).await;
+            pause = (2 * pause).min(PAUSE.1);
+            (begun, is_again) = (self.begin(), true);
+        }
+    }
+
+    /// Whether another attempt may be made: where nothing was taken, or what was taken is not taken twice.
+    fn goes_on(&self, failure: &Failure, is_again: bool) -> bool {
+        match failure {
+            Failure::Lost | Failure::Silent(_) => self.number.is_some(),
+            Failure::NotSent(fault) => fault.code() == Code::NodeUnreachable,
+            Failure::Refused(fault) => match fault.code() {
+                Code::Stopping | Code::SequenceMoved => true,
+                // Of steps that were lost together a later one may be sent again first: it waits for those before it.
+                Code::SequenceStep => is_again && fault.expected_step_hint() < self.number,
+                _ => false,
+            },
+        }
+    }
+}
+
+/// A step that a node was asked to take.
+struct UnderWay {
+    inner: Arc<Inner>,
+    stay: Stay,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.inner.homes.end(&self.stay);
+    }
+}
+
+/// A step that waits for the one before it.
+struct InLine {
+    inner: Arc<Inner>,
+    place: Option<sequence::Place>,
+}
+
+impl InLine {
+    async fn go_on(&mut self, shard: u16) -> Stay {
+        let Some(place) = &self.place else { std::future::pending().await };
+        let stay = self.inner.homes.go_on(shard, place).await;
+        self.place = None;
+        stay
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            self.inner.homes.leave(place);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The thread that reads and writes the shared log.
+
+use super::{Append, Command, Counts, Load, Loaded, ended, shard};
+use crate::models::Models;
+use crate::sequences::Unwritten;
+use crate::sequences::table::Table;
+use spinwell_core::{Code, Fault, ModelHash, SequenceKey};
+use spinwell_policy::sequence::{Role, Roles, Tails};
+use spinwell_runtime::clock;
+use spinwell_store::postgres::{self, Appended, Postgres};
+use spinwell_store::{DatabaseError, Position};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// How often the logs of followed shards are read: how far a standby may be behind.
+const FOLLOW: Duration = Duration::from_millis(200);
+/// Commands that are done together, and bytes of the entries among them: one statement writes them.
+const TOGETHER: (usize, usize) = (1024, 8 << 20);
+/// Pauses between attempts while the store is away: the first one and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// How long the store is tried when the node is to stop.
+const LAST: Duration = Duration::from_secs(5);
+
+pub(super) struct Follower {
+    pub(super) store: Postgres,
+    runtime: Handle,
+    /// Tells this process's entries from those of others, and of itself in an earlier life.
+    writer: u64,
+    pub(super) table: Arc<Table>,
+    pub(super) models: Models,
+    roles: Arc<Mutex<Roles>>,
+    pub(super) counts: Arc<Counts>,
+    is_ending: Arc<AtomicBool>,
+    pub(super) tails: Tails,
+    /// Models whose files the store is known to hold.
+    kept: HashSet<ModelHash>,
+    /// Whether the last attempt has failed: the log speaks of it once.
+    is_failing: bool,
+}
+
+impl Follower {
+    #[allow(clippy::too_many_arguments, reason = "it is made in one place, of handles that it shares")]
+    pub(super) fn new(
+        store: Postgres,
+        runtime: Handle,
+        writer: u64,
+        table: Arc<Table>,
+        models: Models,
+        roles: Arc<Mutex<Roles>>,
+        counts: Arc<Counts>,
+        is_ending: Arc<AtomicBool>,
+    ) -> Self {
+        let (tails, kept) = (Tails::default(), HashSet::new());
+        Self {
+            store,
+            runtime,
+            writer,
+            table,
+            models,
+            roles,
+            counts,
+            is_ending,
+            tails,
+            kept,
+            is_failing: false,
+        }
+    }
+
+    /// The life of the thread.
+    pub(super) fn run(mut self, commands: &mpsc::Receiver<Command>) {
+        let mut read = clock::now();
+        loop {
+            let left = FOLLOW.saturating_sub(clock::now().saturating_duration_since(read));
+            let first = match commands.recv_timeout(left) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let (mut appends, mut loads, mut is_over) = (Vec::new(), Vec::new(), false);
+            let mut bytes = 0;
+            for command in first.into_iter().chain(commands.try_iter()) {
+                match command {
+                    Command::Append(append) => {
+                        bytes += append.entry.len();
+                        appends.push(append);
+                    }
+                    Command::Load(load) => loads.push(load),
+                    Command::Roles => self.change_roles(),
+                    Command::End => is_over = true,
+                }
+                if appends.len() + loads.len() >= TOGETHER.0 || bytes >= TOGETHER.1 || is_over {
+                    break;
+                }
+            }
+            if clock::now().saturating_duration_since(read) >= FOLLOW {
+                self.follow();
+                read = clock::now();
+            }
+            self.load(loads);
+            self.append(appends);
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn roles(&self) -> MutexGuard<'_, Roles> {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of shards that this node is nothing to any more, and begins to follow those that it stands by for.
+    fn change_roles(&mut self) {
+        let roles = self.roles().clone();
+        let others: BTreeSet<u16> = self
+            .tails
+            .iter()
+            .map(|(shard, _)| shard)
+            .filter(|shard| roles.of(*shard) == Role::None)
+            .collect();
+        others.iter().for_each(|shard| self.tails.forget(*shard));
+        // Whoever has one of their sequences in hand finds that it has moved, and reads it anew.
+        self.table.let_go(|key| others.contains(&shard(key)));
+        let new: BTreeSet<u16> =
+            roles.shards(Role::Standby).filter(|shard| self.tails.of(*shard).is_none()).collect();
+        self.sync(&new, &[]);
+    }
+
+    /// Reads what others have written to the shards that are followed.
+    fn follow(&mut self) {
+        let all = self.tails.iter().map(|(shard, _)| shard).collect();
+        let mut missing = self.sync(&all, &[]).missing;
+        // What the standby does not have in memory yet it reads as a whole; meanwhile more may have come.
+        for _ in 0..2 {
+            if missing.is_empty() {
+                return;
+            }
+            let keys: Vec<_> = std::mem::take(&mut missing).into_iter().collect();
+            let read = self.sync(&keys.iter().map(shard).collect(), &keys);
+            for stored in read.stored {
+                self.stand_by(&stored);
+            }
+            missing = read.missing;
+            missing.retain(|key| !keys.contains(key));
+        }
+    }
+
+    /// Tells each what the log says of his sequence.
+    fn load(&mut self, mut loads: Vec<Load>) {
+        loads.retain(|load| !load.answer.is_closed());
+        if loads.is_empty() {
+            return;
+        }
+        let shards = loads.iter().map(|load| shard(&load.key)).collect();
+        let wanted: Vec<_> = loads.iter().map(|load| load.key.clone()).collect();
+        let read = self.sync(&shards, &wanted);
+        if read.is_given_up {
+            loads.into_iter().for_each(|load| drop(load.answer.send(Err(ended()))));
+            return;
+        }
+        for (load, stored) in loads.into_iter().zip(&read.stored) {
+            let is_current = load.has_it && !self.table.is_overtaken(&load.key);
+            let loaded = match is_current {
+                true => Ok(Loaded::Same),
+                false => self.build(stored).map(|found| Loaded::Now(found.map(Box::new))),
+            };
+            // It is in his hand, and he knows all there is. Where he has left, what he gives back is lost.
+            self.table.caught_up(&load.key);
+            let _ = load.answer.send(loaded);
+        }
+    }
+
+    /// Writes changes behind the tails of their shards, and tells each what has become of his.
+    fn append(&mut self, appends: Vec<Append>) {
+        let mut groups: BTreeMap<u16, Vec<Append>> = BTreeMap::new();
+        for append in appends {
+            let shard = shard(&append.key);
+            if self.table.is_overtaken(&append.key) || self.tails.of(shard).is_none() {
+                self.fenced(append);
+                continue;
+            }
+            match append.begins.map_or(Ok(()), |hash| self.keep_model(&append.key, hash)) {
+                Ok(()) => groups.entry(shard).or_default().push(append),
+                Err(fault) => (append.done)(Err(Unwritten::Failed(fault))),
+            }
+        }
+        if groups.is_empty() {
+            return;
+        }
+        let mut calls = Vec::with_capacity(groups.len());
+        for (shard, group) in &mut groups {
+            let entries = group.iter_mut().map(|append| postgres::Entry {
+                key: postgres::key_bytes(&append.key),
+                bytes: std::mem::take(&mut append.entry),
+            });
+            let (expected, entries) = (self.tails.of(*shard).unwrap_or_default(), entries.collect());
+            calls.push(postgres::Append { shard: *shard, expected, entries });
+        }
+        let (store, writer) = (self.store.clone(), self.writer);
+        let written = self.patiently(|| store.append(writer, &calls));
+        let Some(written) = written else {
+            let all = groups.into_values().flatten();
+            return all.for_each(|append| (append.done)(Err(Unwritten::Failed(ended()))));
+        };
+        for ((shard, group), written) in groups.into_iter().zip(written) {
+            let first = match written {
+                Appended::Written => self.tails.written(shard, group.len() as u64),
+                Appended::Fenced => None,
+            };
+            for (place, append) in group.into_iter().enumerate() {
+                match first {
+                    Some(first) => (append.done)(Ok(Position(first + place as u64))),
+                    None => self.fenced(append),
+                }
+            }
+        }
+    }
+
+    fn fenced(&self, append: Append) {
+        self.counts.fenced.fetch_add(1, Ordering::Relaxed);
+        (append.done)(Err(Unwritten::Fenced));
+    }
+
+    /// Sees to it that the store holds the file of a model before it holds a sequence that begins with it.
+    fn keep_model(&mut self, key: &SequenceKey, hash: ModelHash) -> Result<(), Fault> {
+        if self.kept.contains(&hash) {
+            return Ok(());
+        }
+        let (version, bytes) = self.models.file_of(&key.model, &hash)?;
+        let store = self.store.clone();
+        let name = key.model.to_string();
+        let kept = self.patiently(|| store.keep_model(&name, version, &hash, &bytes));
+        kept.ok_or_else(ended)?;
+        self.kept.insert(hash);
+        Ok(())
+    }
+
+    /// Asks the store until it answers. Nothing where the node is to stop and the store stays away.
+    pub(super) fn patiently<T, F>(&mut self, mut ask: impl FnMut() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, DatabaseError>>,
+    {
+        let (mut pause, mut ends) = (PAUSE.0, None::<Instant>);
+        loop {
+            match self.runtime.block_on(ask()) {
+                Ok(answer) => {
+                    if std::mem::take(&mut self.is_failing) {
+                        tracing::info!("the store answers again; steps go on");
+                    }
+                    return Some(answer);
+                }
+                Err(error) if !std::mem::replace(&mut self.is_failing, true) => {
+                    tracing::error!(code = %error.fault().code(), %error, "the store does not answer; steps wait for it");
+                }
+                Err(_) => {}
+            }
+            if self.is_ending.load(Ordering::Relaxed)
+                && clock::now() >= *ends.get_or_insert_with(|| clock::now() + LAST)
+            {
+                return None;
+            }
+            self.runtime.block_on(tokio::time::sleep(pause));
+            pause = (2 * pause).min(PAUSE.1);
+        }
+    }
+}
+
+/// What is said where the log holds what this program cannot read.
+pub(super) fn unreadable(key: &SequenceKey) -> Fault {
+    let message =
+        format!("the log of sequence {:?} holds records that this program cannot read", key.id.as_str());
+    Fault::new(Code::FileFromTheFuture, message)
+}

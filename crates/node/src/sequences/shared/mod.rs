@@ -1,0 +1,196 @@
+//! Sequences in a log that all nodes of a region share.
+//!
+//! One thread ([`follower`]) speaks with the store, so that what this node reads and what it writes have an order: it keeps the
+//! rule that makes the log a fence, which is that memory holds of a shard what its log says up to the tail. Everybody else sends it
+//! commands and waits. While the store is away the thread goes on trying: steps wait, and are taken when it is back, if somebody
+//! still waits for them.
+
+mod follower;
+mod reading;
+
+use super::table::Table;
+use super::{Resident, Unwritten};
+use crate::models::Models;
+use follower::Follower;
+use spinwell_core::{Code, Fault, ModelHash, NodeId, SequenceKey};
+use spinwell_policy::sequence::{Role, Roles};
+use spinwell_policy::shards;
+use spinwell_runtime::entropy;
+use spinwell_store::Position;
+use spinwell_store::postgres::Postgres;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// The shard of a sequence.
+pub(crate) fn shard(key: &SequenceKey) -> u16 {
+    shards::shard([&key.tenant.0, key.model.as_str(), key.id.as_str()])
+}
+
+/// What the follower is told to do.
+enum Command {
+    /// To write a change.
+    Append(Append),
+    /// To read a sequence.
+    Load(Load),
+    /// To look at the roles.
+    Roles,
+    /// To write what has come so far, and end.
+    End,
+}
+
+/// A change of a sequence that somebody has in hand.
+struct Append {
+    key: SequenceKey,
+    /// The model that it is of, where it begins with this change.
+    begins: Option<ModelHash>,
+    entry: Vec<u8>,
+    done: Box<dyn FnOnce(Result<Position, Unwritten>) + Send>,
+}
+
+/// What a sequence is by the log, for somebody who has it in hand.
+struct Load {
+    key: SequenceKey,
+    /// Whether he has its state, and needs another only where that is behind.
+    has_it: bool,
+    answer: oneshot::Sender<Result<Loaded, Fault>>,
+}
+
+/// What the log says of a sequence.
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    /// What was in hand already.
+    Same,
+    /// This.
+    Now(Option<Box<Resident>>),
+}
+
+impl std::fmt::Debug for Resident {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resident").field("known", &self.known).field("position", &self.position).finish()
+    }
+}
+
+/// What was counted since the start.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Changes that were refused because another node had written.
+    fenced: AtomicU64,
+    /// Entries of others that were folded into states here.
+    followed: AtomicU64,
+}
+
+/// The way to the shared log.
+pub(crate) struct Shared {
+    pub(crate) store: Postgres,
+    counts: Arc<Counts>,
+    commands: mpsc::Sender<Command>,
+    roles: Arc<Mutex<Roles>>,
+    /// Set when the node stops: what the store does not take soon is given up.
+    is_ending: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Shared {
+    /// Starts to follow the log for the sequences in `table`. `runtime` is what the store needs.
+    pub(crate) fn start(
+        store: Postgres,
+        own: NodeId,
+        table: Arc<Table>,
+        models: Models,
+        runtime: Handle,
+    ) -> std::io::Result<Self> {
+        let (commands, received) = mpsc::channel();
+        let roles = Arc::new(Mutex::new(Roles::new(own)));
+        let (counts, is_ending) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
+        let follower = Follower::new(
+            store.clone(),
+            runtime,
+            entropy::seed(),
+            table,
+            models,
+            roles.clone(),
+            counts.clone(),
+            is_ending.clone(),
+        );
+        let thread =
+            thread::Builder::new().name("shared-log".to_owned()).spawn(move || follower.run(&received))?;
+        Ok(Self { store, counts, commands, roles, is_ending, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Writes a change of a sequence that the caller has in hand. `done` is called on the follower's thread, so it must be quick.
+    pub(crate) fn append(
+        &self,
+        key: SequenceKey,
+        begins: Option<ModelHash>,
+        entry: Vec<u8>,
+        done: impl FnOnce(Result<Position, Unwritten>) + Send + 'static,
+    ) {
+        let append = Append { key, begins, entry, done: Box::new(done) };
+        if let Err(mpsc::SendError(Command::Append(append))) = self.commands.send(Command::Append(append)) {
+            (append.done)(Err(Unwritten::Failed(ended())));
+        }
+    }
+
+    /// What the log says now of a sequence that the caller has in hand.
+    pub(crate) async fn load(&self, key: &SequenceKey, has_it: bool) -> Result<Loaded, Fault> {
+        let (answer, loaded) = oneshot::channel();
+        let sent = self.commands.send(Command::Load(Load { key: key.clone(), has_it, answer }));
+        sent.map_err(|_| ended())?;
+        loaded.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// A gateway says which nodes it sees.
+    pub(crate) fn seen(&self, gateway: &str, nodes: Option<Vec<(NodeId, f64)>>) {
+        if self.roles().seen(gateway, nodes) {
+            let _ = self.commands.send(Command::Roles);
+        }
+    }
+
+    /// Changes that were refused here, and changes of others that were read along.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let Counts { fenced, followed } = &*self.counts;
+        (fenced.load(Ordering::Relaxed), followed.load(Ordering::Relaxed))
+    }
+
+    /// What this node is to the shard of a sequence.
+    pub(crate) fn role(&self, key: &SequenceKey) -> Role {
+        self.roles().of(shard(key))
+    }
+
+    /// The shards that it owns.
+    pub(crate) fn owned(&self) -> Vec<u16> {
+        self.roles().shards(Role::Owner).collect()
+    }
+
+    /// Whether it does what one node of the region has to do.
+    pub(crate) fn is_first(&self) -> bool {
+        self.roles().of(0) == Role::Owner
+    }
+
+    fn roles(&self) -> MutexGuard<'_, Roles> {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what has come so far and takes nothing more. Blocks.
+    pub(crate) fn close(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+        let _ = self.commands.send(Command::End);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that follows the shared log had died before it was stopped");
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn ended() -> Fault {
+    Fault::new(Code::Stopping, "the node is stopping and takes no more steps; try again")
+}

@@ -1,0 +1,96 @@
+//! What the processes of a region share, in PostgreSQL: the logs of sequences, their copies, the models that they are of, leases.
+
+mod key;
+mod leases;
+mod log;
+mod models;
+mod sequences;
+
+pub use key::{key_bytes, key_of};
+pub use leases::Lease;
+pub use log::{Append, Appended, Entry, Logged, Read, ShardLog, Stored, Wanted};
+pub use models::StoredModel;
+
+use crate::DatabaseError;
+use spinwell_core::Millis;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use std::future::Future;
+use std::str::FromStr;
+use std::time::Duration;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Connections of a process: one writes and reads the logs, others copy and look.
+const CONNECTIONS: u32 = 4;
+/// How long an answer may take. A server that stands still closes no connection.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The oldest server: from here on snapshots and statements mean what this crate needs.
+const SERVER_MIN: u32 = 130_000;
+
+/// A database that the processes of a region share; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    pool: PgPool,
+}
+
+impl Postgres {
+    /// Connects, and brings the tables to this program's layout.
+    ///
+    /// # Errors
+    /// Where the URL is none, the server cannot be reached or is too old, or a newer program has laid out the tables.
+    pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        let options = PgConnectOptions::from_str(url).map_err(|source| failed("the URL", source))?;
+        let name = format!(
+            "{} at {}:{}",
+            options.get_database().unwrap_or("(default)"),
+            options.get_host(),
+            options.get_port()
+        );
+        // A step is promised when it is on the disk, whatever the server usually does.
+        let options = options.application_name("spinwell").options([("synchronous_commit", "on")]);
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ANSWER / 2);
+        let pool = pool.connect_with(options).await.map_err(|source| failed(&name, source))?;
+        let version: (String,) = bounded(sqlx::query_as("SHOW server_version_num").fetch_one(&pool)).await?;
+        if version.0.parse::<u32>().is_ok_and(|version| version < SERVER_MIN) {
+            return Err(DatabaseError::TooOld { database: name });
+        }
+        let laid_out = MIGRATIONS.run(&pool).await;
+        laid_out.map_err(|source| DatabaseError::Layout { database: name, source })?;
+        Ok(Self { pool })
+    }
+
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        bounded(sqlx::query("SELECT 1").execute(&self.pool)).await.map(drop)
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn failed(database: &str, source: sqlx::Error) -> DatabaseError {
+    DatabaseError::Open { database: database.to_owned(), source }
+}
+
+/// The answer, if it comes in time.
+async fn bounded<T, E>(answer: impl Future<Output = Result<T, E>>) -> Result<T, DatabaseError>
+where
+    DatabaseError: From<E>,
+{
+    match tokio::time::timeout(ANSWER, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(DatabaseError::Silent {
+            limit: Millis(u64::try_from(ANSWER.as_millis()).unwrap_or(u64::MAX)),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
