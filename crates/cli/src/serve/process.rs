@@ -130,7 +130,7 @@ fn sets_nothing(variable: &UnknownVariable) -> String {
 fn config_json(loaded: &Loaded) -> Value {
     let one = |option: Effective<'_>| {
         // What is bare in a file is bare here.
-        let bare = option.is_bare.then(|| serde_json::from_str(option.value).ok()).flatten();
+        let bare = option.is_bare.then(|| serde_json::from_str(&option.value).ok()).flatten();
         let value = bare.unwrap_or_else(|| Value::from(option.value));
         (option.key.to_owned(), json!({"value": value, "source": option.source}))
     };
