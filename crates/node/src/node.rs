@@ -580,4 +580,6 @@ fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 
 #[cfg(test)]
 mod sequence_tests;
 #[cfg(test)]
+mod shared_tests;
+#[cfg(test)]
 mod tests;

@@ -74,9 +74,9 @@ fn trained() -> Model {
     train(&table, &Folds::inside(200), &options, &Silent).unwrap().model
 }
 
-struct Bench {
-    node: Arc<Node>,
-    model: Arc<ModelDescription>,
+pub(super) struct Bench {
+    pub(super) node: Arc<Node>,
+    pub(super) model: Arc<ModelDescription>,
 }
 
 /// A node with such a model, and with a data folder where one is given.
@@ -84,13 +84,18 @@ async fn bench(data: Option<&Path>) -> Bench {
     bench_with(Options { data: data.map(Path::to_owned), ..options(1, 100) }).await
 }
 
-async fn bench_with(options: Options) -> Bench {
+pub(super) async fn bench_with(options: Options) -> Bench {
     let started = tokio::task::spawn_blocking(move || {
         let home = Home::open(&options, &Handle::current()).unwrap();
         let queue = Arc::new(Queue::new(limits(&options)));
         let bounds = Bounds { windows_max: 8, rows_max: 100, rows_in_all_max: 800 };
-        let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), executors: 1, kept: None };
+        let kept = options.store.as_ref().and(options.data.as_ref()).map(|own| own.join("models"));
         let any = AnyModel::Forecaster(trained());
+        if let Some(kept) = &kept {
+            let (name, bytes) = ("m".parse().unwrap(), any.to_bytes());
+            crate::kept::keep_file(kept, &any.hash(), ModelVersion(1), &name, &bytes).unwrap();
+        }
+        let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), executors: 1, kept };
         let mut loaded = repository::place(any, 0, &"m".parse().unwrap(), ModelVersion(1), &terms);
         let fragile = Arc::new(Fragile(Arc::new(trained())));
         loaded.predictor = fragile.clone();
@@ -104,7 +109,7 @@ async fn bench_with(options: Options) -> Bench {
 }
 
 impl Bench {
-    fn step(&self, rows: &[f32], step: u64) -> InferFuture {
+    pub(super) fn step(&self, rows: &[f32], step: u64) -> InferFuture {
         self.step_with(rows, step, false)
     }
 
@@ -112,10 +117,14 @@ impl Bench {
         self.step_of("s", rows, step, ends)
     }
 
-    fn step_of(&self, sequence: &str, rows: &[f32], step: u64, ends: bool) -> InferFuture {
+    pub(super) fn step_of(&self, sequence: &str, rows: &[f32], step: u64, ends: bool) -> InferFuture {
+        self.node.infer(self.request(sequence, rows, step, ends))
+    }
+
+    pub(super) fn request(&self, sequence: &str, rows: &[f32], step: u64, ends: bool) -> InferRequest {
         let series = Series::new(1, rows.len(), 1, Samples::F32(rows.to_vec())).unwrap();
         let id = SequenceId::of_text(sequence).unwrap();
-        self.node.infer(InferRequest {
+        InferRequest {
             model: self.model.clone(),
             series,
             outputs: Outputs::usual(&self.model, Packing::Json),
@@ -124,34 +133,34 @@ impl Bench {
             priority: Priority::Normal,
             tenant: TenantId("t".into()),
             sequence: Some(SequenceCall { id, starts: step == 1, ends, step: Some(step), sent: None }),
-        })
+        }
     }
 
     /// The newest step once more or the next one, as the last.
-    fn last_step(&self, rows: &[f32], step: u64) -> InferFuture {
+    pub(super) fn last_step(&self, rows: &[f32], step: u64) -> InferFuture {
         self.step_with(rows, step, true)
     }
 
-    async fn put(&self, state: Vec<u8>) -> Result<(), Code> {
+    pub(super) async fn put(&self, state: Vec<u8>) -> Result<(), Code> {
         let id = SequenceId::of_text("s").unwrap();
         let key = SequenceKey { tenant: TenantId("t".into()), model: self.model.name.clone(), id };
         let put = self.node.sequence_state(key, StateRequest::Put(state)).await;
         put.map(|_| ()).map_err(|fault| fault.code())
     }
 
-    async fn state(&self) -> Result<(u64, Vec<u8>), Code> {
+    pub(super) async fn state(&self) -> Result<(u64, Vec<u8>), Code> {
         let id = SequenceId::of_text("s").unwrap();
         let key = SequenceKey { tenant: TenantId("t".into()), model: self.model.name.clone(), id };
         let answer = self.node.sequence_state(key, StateRequest::Get).await.map_err(|fault| fault.code())?;
         Ok((answer.step, answer.state))
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         tokio::task::spawn_blocking(move || self.node.stop()).await.unwrap();
     }
 }
 
-fn code<T>(result: Result<T, Fault>) -> Code {
+pub(super) fn code<T>(result: Result<T, Fault>) -> Code {
     result.err().map(|fault| fault.code()).unwrap()
 }
 

@@ -12,6 +12,13 @@ const HIDDEN: &str = "***";
 pub struct StoreUrl(String);
 
 impl StoreUrl {
+    /// The URL in this text; `None` where it is not one of a PostgreSQL database.
+    #[must_use]
+    pub fn of(url: &str) -> Option<Self> {
+        let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        is_url.then(|| Self(url.to_owned()))
+    }
+
     /// All of it, for whoever connects.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -55,11 +62,8 @@ pub(super) fn store(layered: &Layered) -> Result<Option<StoreUrl>, Error> {
     if url.is_empty() {
         return Ok(None);
     }
-    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-        let wanted = "postgres://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for the files in data.dir";
-        return Err(layered.invalid("store.url", wanted));
-    }
-    Ok(Some(StoreUrl(url.to_owned())))
+    let wanted = "postgres://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for the files in data.dir";
+    StoreUrl::of(url).map(Some).ok_or_else(|| layered.invalid("store.url", wanted))
 }
 
 #[cfg(test)]

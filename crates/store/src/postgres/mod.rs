@@ -42,15 +42,14 @@ impl Postgres {
     /// Where the URL is none, the server cannot be reached or is too old, or a newer program has laid out the tables.
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
         let options = PgConnectOptions::from_str(url).map_err(|source| failed("the URL", source))?;
-        let name = format!(
-            "{} at {}:{}",
-            options.get_database().unwrap_or("(default)"),
-            options.get_host(),
-            options.get_port()
-        );
-        // A step is promised when it is on the disk, whatever the server usually does.
-        let options = options.application_name("spinwell").options([("synchronous_commit", "on")]);
+        let name = format!("at {}:{}", options.get_host(), options.get_port());
+        // A step is promised when it is on the disk, and a statement sees what the one before has waited for, whatever the
+        // server usually does.
+        let settings = [("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")];
+        let options = options.application_name("spinwell").options(settings);
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ANSWER / 2);
+        // An append is one way there and back. A connection that has gone bad is noticed by whoever uses it, who asks again.
+        let pool = pool.test_before_acquire(false);
         let pool = pool.connect_with(options).await.map_err(|source| failed(&name, source))?;
         let version: (String,) = bounded(sqlx::query_as("SHOW server_version_num").fetch_one(&pool)).await?;
         if version.0.parse::<u32>().is_ok_and(|version| version < SERVER_MIN) {

@@ -12,6 +12,8 @@ const SWEEP_ROWS: i64 = 1000;
 /// Whether the log goes on behind a copy: then the copy says too little to be judged by.
 const IS_BEHIND: &str =
     "EXISTS (SELECT 1 FROM steps l WHERE l.shard = q.shard AND l.position > q.position AND l.key = q.key)";
+/// Whether the log holds anything of a sequence: without its copy that would look like the whole of it.
+const IS_LOGGED: &str = "EXISTS (SELECT 1 FROM steps l WHERE l.shard = q.shard AND l.key = q.key)";
 
 impl Postgres {
     /// Keeps copies of sequences, each with its shard, all or none of them. A copy never takes the place of one of a later
@@ -56,17 +58,17 @@ impl Postgres {
         ended_before: UnixMillis,
         forget_before: UnixMillis,
     ) -> Result<Swept, DatabaseError> {
-        let those = |phase: u8| {
+        let those = |phase: u8, not: &str| {
             format!(
-                "(SELECT key FROM sequences q WHERE phase = {phase} AND used < $1 AND NOT {IS_BEHIND} \
+                "(SELECT key FROM sequences q WHERE phase = {phase} AND used < $1 AND NOT {not} \
                  ORDER BY key LIMIT $2 FOR UPDATE SKIP LOCKED)"
             )
         };
-        let ended =
-            self.repeat(format!("DELETE FROM sequences WHERE key IN {}", those(1)), ended_before).await?;
-        let gone =
-            self.repeat(format!("DELETE FROM sequences WHERE key IN {}", those(2)), forget_before).await?;
-        let expire = format!("UPDATE sequences SET phase = 2, state = NULL WHERE key IN {}", those(0));
+        let forget = |phase| format!("DELETE FROM sequences WHERE key IN {}", those(phase, IS_LOGGED));
+        let ended = self.repeat(forget(1), ended_before).await?;
+        let gone = self.repeat(forget(2), forget_before).await?;
+        let expire =
+            format!("UPDATE sequences SET phase = 2, state = NULL WHERE key IN {}", those(0, IS_BEHIND));
         Ok(Swept { expired: self.repeat(expire, idle_since).await?, forgotten: ended + gone })
     }
 
@@ -91,7 +93,8 @@ impl Postgres {
         let statement = sqlx::query(
             "DELETE FROM steps WHERE (shard, position) IN (SELECT l.shard, l.position FROM steps l \
              JOIN sequences q ON q.key = l.key AND q.position >= l.position \
-             WHERE l.written < clock_timestamp() - $1 * interval '1 millisecond' ORDER BY l.written LIMIT $2)",
+             WHERE l.written < clock_timestamp() - $1 * interval '1 millisecond' ORDER BY l.written LIMIT $2 \
+             FOR UPDATE OF l SKIP LOCKED)",
         );
         let statement = statement.bind(older_than.0 as f64).bind(i64::from(most));
         Ok(bounded(statement.execute(&self.pool)).await?.rows_affected())

@@ -195,6 +195,10 @@ async fn a_sweep_leaves_alone_what_the_log_goes_on_with() {
         "b is forgotten by now, a expires"
     );
     assert_eq!(store.sequences_kept().await.unwrap(), 0);
+    // Its entries alone would look like a sequence that was never copied.
+    assert_eq!(sweep().await.unwrap(), Swept::default());
+    assert_eq!(store.prune(Millis(0), 100).await.unwrap(), 2);
+    assert_eq!(sweep().await.unwrap(), Swept { expired: 0, forgotten: 1 });
 }
 
 #[tokio::test]

@@ -263,7 +263,7 @@ impl Follower {
             {
                 return None;
             }
-            self.runtime.block_on(tokio::time::sleep(pause));
+            self.runtime.block_on(async { tokio::time::sleep(pause).await });
             pause = (2 * pause).min(PAUSE.1);
         }
     }

@@ -1,0 +1,223 @@
+//! Two nodes on one log, in a real PostgreSQL.
+
+use super::sequence_tests::{Bench, bench_with, code};
+use super::tests::options;
+use super::*;
+use spinwell_core::{SequenceId, StateSource, TenantId, UnixMillis};
+use spinwell_policy::shards;
+use spinwell_store::testing::Server;
+use std::time::Duration;
+
+/// A node of that name on that database, with a folder of its own.
+async fn node(id: &str, url: &str, folder: &Path) -> Bench {
+    let store = Some(StoreUrl::of(url).unwrap());
+    let data = Some(folder.join(id));
+    bench_with(Options { store, data, id: NodeId(id.into()), ..options(1, 100) }).await
+}
+
+struct Pair {
+    one: Bench,
+    two: Bench,
+    url: String,
+    folder: tempfile::TempDir,
+}
+
+async fn pair() -> Pair {
+    let url = Server::shared().database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (node("n1", &url, folder.path()).await, node("n2", &url, folder.path()).await);
+    Pair { one, two, url, folder }
+}
+
+impl Pair {
+    async fn stop(self) {
+        self.one.stop().await;
+        self.two.stop().await;
+    }
+}
+
+fn taken(answer: Result<InferReply, Fault>) -> (u64, StateSource) {
+    let sequence = answer.unwrap().sequence.unwrap();
+    (sequence.step, sequence.source)
+}
+
+/// Waits for a count that only rises.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let since = clock::now();
+    while !is_so() {
+        assert!(since.elapsed() < Duration::from_secs(60), "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_goes_on_at_whichever_node_takes_the_step() {
+    let pair = pair().await;
+    let alone = bench_with(options(1, 100)).await;
+    // They take turns, though neither is told of the other, and the bits are those of one node.
+    for step in 1..=9u64 {
+        let own = if step % 3 == 0 { &pair.two } else { &pair.one };
+        let rows = [step as f32, 0.5, -1.0];
+        let (got, wanted) = (own.step(&rows, step).await.unwrap(), alone.step(&rows, step).await.unwrap());
+        assert_eq!(got.predictions, wanted.predictions, "step {step}");
+        assert_eq!(got.sequence.unwrap().step, step);
+    }
+    assert_eq!(pair.one.state().await.unwrap(), pair.two.state().await.unwrap());
+    let repeated = pair.one.step(&[9.0, 0.5, -1.0], 9).await;
+    assert_eq!(taken(repeated).0, 9, "which the other one took");
+    assert_eq!(code(pair.two.step(&[1.0], 12).await), Code::SequenceStep);
+    assert_eq!(code(pair.one.step(&[1.0], 8).await), Code::SequenceStep);
+    alone.stop().await;
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_what_the_log_says_and_not_what_a_node_remembers() {
+    let pair = pair().await;
+    pair.one.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    assert_eq!(taken(pair.two.step(&[2.0], 2).await).0, 2);
+    // The first node knows of one step and is asked for the third.
+    assert_eq!(taken(pair.one.step(&[3.0], 3).await).0, 3);
+    // The second one ends it, and the first has to know.
+    pair.two.last_step(&[4.0], 4).await.unwrap();
+    assert_eq!(code(pair.one.step(&[5.0], 5).await), Code::SequenceUnknown);
+    assert_eq!(pair.one.state().await, Err(Code::SequenceUnknown));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_that_two_nodes_take_at_the_same_time_are_taken_once_each_and_in_order() {
+    let pair = pair().await;
+    pair.one.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    // Both are sent every step, as by two gateways that disagree.
+    for step in 2..=40u64 {
+        let rows = [step as f32 + 0.5];
+        let (one, two) = tokio::join!(pair.one.step(&rows, step), pair.two.step(&rows, step));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!((one.predictions, one.sequence.unwrap().step), (two.predictions, step));
+    }
+    let alone = bench_with(options(1, 100)).await;
+    alone.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    for step in 2..=40u64 {
+        alone.step(&[step as f32 + 0.5], step).await.unwrap();
+    }
+    let (one, wanted) = (pair.one.state().await.unwrap(), alone.state().await.unwrap());
+    assert_eq!(one, wanted);
+    let fenced = |bench: &Bench| bench.node.load().sequences.fenced;
+    assert!(fenced(&pair.one) + fenced(&pair.two) > 0, "the log was the fence");
+    alone.stop().await;
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_reads_along_and_takes_over_from_its_memory() {
+    let pair = pair().await;
+    let view = || Some(vec![(NodeId("n1".into()), 1.0), (NodeId("n2".into()), 1.0)]);
+    pair.one.node.seen("g", view());
+    pair.two.node.seen("g", view());
+    let shard = shards::shard(["t", "m", "s"]);
+    let members = ["n1", "n2"].map(|id| shards::Member { id, weight: 1.0 });
+    let owner = shards::keepers(shard, &members).unwrap().owner;
+    let (owner, standby) = if owner == "n1" { (&pair.one, &pair.two) } else { (&pair.two, &pair.one) };
+    owner.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    owner.step(&[2.0], 2).await.unwrap();
+    until("the standby reads along", || standby.node.load().sequences.in_memory == 1).await;
+    owner.step(&[3.0], 3).await.unwrap();
+    let before = standby.node.load().sequences.followed;
+    owner.step(&[4.0], 4).await.unwrap();
+    until("the standby folds along", || standby.node.load().sequences.followed > before).await;
+    assert_eq!(taken(standby.step(&[5.0], 5).await), (5, StateSource::Standby));
+    assert_eq!(taken(standby.step(&[6.0], 6).await), (6, StateSource::Live));
+    assert_eq!(owner.state().await.unwrap(), standby.state().await.unwrap());
+    // A node that is nothing to the shard any more lets go of it.
+    let other = if owner.node.inner.id.0 == standby.node.inner.id.0 { unreachable!() } else { standby };
+    let alone = Some(vec![(other.node.inner.id.clone(), 1.0)]);
+    owner.node.seen("g", alone);
+    until("it lets go", || owner.node.load().sequences.in_memory == 0).await;
+    assert_eq!(taken(owner.step(&[7.0], 7).await), (7, StateSource::Snapshot));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_leaves_behind_another_one_finds() {
+    let pair = pair().await;
+    pair.one.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    pair.one.step(&[2.0], 2).await.unwrap();
+    let before = pair.one.state().await.unwrap();
+    let Pair { one, two, url, folder } = pair;
+    // It stops in good order: the copy holds all of it.
+    one.stop().await;
+    assert_eq!(two.state().await.unwrap(), before);
+    two.step(&[3.0], 3).await.unwrap();
+    let again = node("n1", &url, folder.path()).await;
+    assert_eq!(taken(again.step(&[4.0], 4).await).0, 4);
+    again.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_that_comes_late_undoes_nothing() {
+    let pair = pair().await;
+    let begin = |bench: &Bench, sent: UnixMillis| {
+        let mut request = bench.request("s", &[1.0, 2.0, 3.0], 1, false);
+        request.sequence.as_mut().unwrap().sent = Some(sent);
+        bench.node.infer(request)
+    };
+    let sent = clock::unix();
+    assert_eq!(taken(begin(&pair.two, sent).await).0, 1);
+    // The same one, to the other node: it repeats the answer.
+    assert_eq!(taken(begin(&pair.one, sent).await).0, 1);
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    pair.two.step(&[2.0], 2).await.unwrap();
+    assert_eq!(code(begin(&pair.one, sent).await), Code::SequenceMoved);
+    assert_eq!(taken(pair.one.step(&[3.0], 3).await).0, 3);
+    // Whoever means it sends it now.
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    assert_eq!(taken(begin(&pair.one, clock::unix()).await).0, 1);
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_store_is_away_steps_wait_and_are_then_taken_once() {
+    let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
+    let url = server.database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let own = node("n1", &url, folder.path()).await;
+    own.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    server.kill();
+    let mut waits = Box::pin(own.step(&[2.0], 2));
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), &mut waits).await.is_err(),
+        "nothing is promised"
+    );
+    let server = tokio::task::spawn_blocking(move || {
+        server.begin();
+        server
+    });
+    let _server = server.await.unwrap();
+    assert_eq!(taken(waits.await).0, 2);
+    assert_eq!(taken(own.step(&[3.0], 3).await).0, 3);
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_are_managed_across_nodes() {
+    let pair = pair().await;
+    pair.one.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    let (_, state) = pair.one.state().await.unwrap();
+    pair.two.step(&[2.0], 2).await.unwrap();
+    assert_eq!(pair.one.state().await.unwrap().0, 2);
+    pair.one.put(state.clone()).await.unwrap();
+    assert_eq!(pair.two.state().await.unwrap(), (1, state));
+    let key = SequenceKey {
+        tenant: TenantId("t".into()),
+        model: pair.two.model.name.clone(),
+        id: SequenceId::of_text("s").unwrap(),
+    };
+    let fork = StateRequest::Fork { to: SequenceId::of_text("fork").unwrap() };
+    pair.two.node.sequence_state(key.clone(), fork).await.unwrap();
+    assert_eq!(taken(pair.one.step_of("fork", &[5.0], 2, false).await).0, 2);
+    pair.two.node.sequence_state(key, StateRequest::Delete).await.unwrap();
+    assert_eq!(code(pair.one.step(&[5.0], 2).await), Code::SequenceUnknown);
+    pair.stop().await;
+}
