@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, schemathesis, peers, serving,
-# wrk, fuzz, consul, haproxy.
+# wrk, fuzz, consul, haproxy, postgres.
 # Debian or Ubuntu with apt; elsewhere it says what to install by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,6 +25,8 @@ for topic in "$@"; do
     haproxy)
       command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || packages+=(haproxy)
       command -v openssl >/dev/null || packages+=(openssl) ;;
+    # The server's programs are not on the usual path.
+    postgres) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || packages+=(postgresql) ;;
     # Put into the target folder below.
     consul) ;;
     *) echo "need.sh: unknown topic $topic" >&2; exit 2 ;;

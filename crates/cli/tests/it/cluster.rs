@@ -5,6 +5,7 @@ use crate::support::{
     window,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -20,15 +21,24 @@ struct Node {
     id: &'static str,
     address: SocketAddr,
     data: tempfile::TempDir,
+    /// What its environment says beside the usual.
+    variables: Vec<(String, String)>,
     child: Child,
 }
 
 impl Node {
     /// Starts a node on a free port.
     fn start(id: &'static str) -> Self {
+        Self::start_with(id, &[])
+    }
+
+    /// The same with more in its environment.
+    fn start_with(id: &'static str, variables: &[(&str, &str)]) -> Self {
         let (address, data) = (free_address(), tempfile::tempdir().unwrap());
-        let child = Self::launch(id, address, data.path());
-        Self { id, address, data, child }
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let child = Self::launch(id, address, data.path(), &variables);
+        Self { id, address, data, variables, child }
     }
 
     /// The same with the certificates in that folder, and with its log in a file.
@@ -37,11 +47,13 @@ impl Node {
         let mut command = Self::command(id, address, data.path());
         command.env("SPINWELL_TLS_DIR", certificates).stderr(File::create(log).unwrap());
         let child = launch_with(command).0;
-        Self { id, address, data, child }
+        Self { id, address, data, variables: Vec::new(), child }
     }
 
-    fn launch(id: &str, address: SocketAddr, data: &Path) -> Child {
-        let (child, said) = launch(Self::command(id, address, data));
+    fn launch(id: &str, address: SocketAddr, data: &Path, variables: &[(String, String)]) -> Child {
+        let mut command = Self::command(id, address, data);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let (child, said) = launch(command);
         assert_eq!(address_in(&said, "gateways"), address);
         child
     }
@@ -62,7 +74,7 @@ impl Node {
 
     /// Starts it again where it was, with what it had on its disk.
     fn restart(&mut self) {
-        self.child = Self::launch(self.id, self.address, self.data.path());
+        self.child = Self::launch(self.id, self.address, self.data.path(), &self.variables);
     }
 }
 
@@ -371,4 +383,104 @@ fn only_who_shows_a_certificate_of_the_region_is_answered_by_a_node() {
     );
     // What was accepted goes on.
     bits(&ask(&gateway, &window(ROWS, 0.0), &json!({})));
+}
+
+/// Nodes that share their sequences in a database of their own, and a gateway for them.
+fn sharing(ids: &[&'static str], server: &spinwell_store::testing::Server) -> (Vec<Node>, Server) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let url = runtime.block_on(server.database());
+    let nodes: Vec<_> = ids.iter().map(|id| Node::start_with(id, &[("SPINWELL_STORE_URL", &url)])).collect();
+    let gateway = gateway(&nodes.iter().collect::<Vec<_>>());
+    wait_for_nodes(&gateway, ids.len());
+    (nodes, gateway)
+}
+
+/// Steps of several sequences, one after the other, while something happens: each is answered, and with the bits that one undisturbed
+/// server answers with. Gives where the states came from that another node had.
+fn steps_go_on(gateway: &Server, sequences: usize, mut event: impl FnMut(u64)) -> BTreeMap<String, usize> {
+    const STEPS: u64 = 12;
+    let alone = Server::start(models(), &[]);
+    let mut sources = BTreeMap::new();
+    for step in 1..=STEPS {
+        event(step);
+        for number in 0..sequences {
+            let rows = window(ROWS + STEPS as usize, number as f64);
+            let rows = match step {
+                1 => &rows[..ROWS],
+                step => &rows[ROWS + step as usize - 2..=ROWS + step as usize - 2],
+            };
+            let parameters = json!({"sequence_id": format!("s{number}"), "sequence_start": step == 1, "sequence_step": step});
+            let (got, wanted) = (ask(gateway, rows, &parameters), ask(&alone, rows, &parameters));
+            assert_eq!(bits(&got), bits(&wanted), "sequence {number}, step {step}");
+            let parameters = &got.json()["parameters"];
+            assert_eq!((&parameters["sequence_step"], &parameters["durable"]), (&json!(step), &json!(true)));
+            *sources.entry(parameters["state_source"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    sources
+}
+
+#[test]
+fn sequences_survive_their_node_where_nodes_share_a_log() {
+    let (mut nodes, gateway) = sharing(&["n1", "n2", "n3"], spinwell_store::testing::Server::shared());
+    let sources = steps_go_on(&gateway, 16, |step| match step {
+        // One is killed where it stands, and comes back later; the others have read along, or read what it left.
+        4 => nodes[0].kill(),
+        7 => {
+            nodes[0].restart();
+            wait_for_nodes(&gateway, 3);
+        }
+        // One stops in good order.
+        10 => {
+            signal(&nodes[1].child, "-TERM");
+            assert!(end_of(&mut nodes[1].child).success());
+        }
+        _ => {}
+    });
+    assert!(sources["live"] > 0 && sources["cold"] == 16, "{sources:?}");
+    let moved: usize =
+        sources.iter().filter(|(source, _)| *source != "live" && *source != "cold").map(|(_, n)| n).sum();
+    assert!(moved > 0, "sequences have changed their nodes: {sources:?}");
+    assert_eq!(gateway.metric("nv_inference_request_failure", &[]), 0.0);
+}
+
+#[test]
+fn a_node_that_stood_still_and_comes_back_undoes_nothing() {
+    let (nodes, gateway) = sharing(&["n1", "n2"], spinwell_store::testing::Server::shared());
+    steps_go_on(&gateway, 8, |step| match step {
+        4 => {
+            signal(&nodes[0].child, "-STOP");
+            wait_for_nodes(&gateway, 1);
+        }
+        8 => {
+            signal(&nodes[0].child, "-CONT");
+            wait_for_nodes(&gateway, 2);
+        }
+        _ => {}
+    });
+    assert_eq!(gateway.metric("nv_inference_request_failure", &[]), 0.0);
+}
+
+#[test]
+fn steps_wait_for_the_store_and_other_requests_do_not() {
+    let server = spinwell_store::testing::Server::start();
+    let (_nodes, gateway) = sharing(&["n1", "n2"], &server);
+    let step = |number: u64| {
+        let rows = window(ROWS + 2, 0.0);
+        let rows = if number == 1 { &rows[..ROWS] } else { &rows[ROWS..=ROWS] };
+        ask(
+            &gateway,
+            rows,
+            &json!({"sequence_id": "s", "sequence_start": number == 1, "sequence_step": number}),
+        )
+    };
+    bits(&step(1));
+    server.kill();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| bits(&step(2)));
+        under_load(&gateway, || ());
+        assert!(!waits.is_finished(), "nothing is promised that is not in the log");
+        server.begin();
+        assert_eq!(waits.join().unwrap(), bits(&step(2)), "taken once");
+    });
 }
