@@ -5,9 +5,11 @@
 //! message wherever the model runs.
 
 mod answer;
+mod region;
 mod repository;
 
 use answer::{RemoteClass, RemoteForecast, RemoteVerdict, decode_class, decode_forecast, decode_verdict};
+pub(crate) use region::{Node, Region};
 pub(crate) use repository::Indexed;
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Samples, Series};

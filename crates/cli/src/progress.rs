@@ -1,8 +1,10 @@
-//! What a person sees of a search while it runs, and how they stop it.
+//! What a person sees of a search, or of something that is waited for, and how they stop it.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use spinwell_core::{Code, Fault};
 use spinwell_engine::classify::ClassifyEvent;
 use spinwell_engine::train::{Event, Observer};
+use spinwell_runtime::clock;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,3 +131,40 @@ fn listen_for_interrupt() {
 fn end_now() {
     std::process::exit(130);
 }
+
+/// Waits, with a line on a terminal that says for what, until something is so. Gives how long it took.
+///
+/// # Errors
+/// What asking fails with, unless it is that nobody answers for the moment; and where it takes too long.
+pub(crate) fn wait_for(
+    what: &str,
+    limit: Duration,
+    mut is_so: impl FnMut() -> Result<bool, Fault>,
+) -> Result<Duration, Fault> {
+    let line = ProgressBar::new_spinner().with_message(what.to_owned());
+    line.enable_steady_tick(Duration::from_millis(200));
+    let since = clock::now();
+    loop {
+        let waited = clock::now().saturating_duration_since(since);
+        match is_so() {
+            Ok(true) => {
+                line.finish_and_clear();
+                return Ok(waited);
+            }
+            Err(fault) if fault.code() != Code::Unreachable => return Err(fault),
+            _ if waited >= limit => {
+                let message = format!("{what}: it is not after {} s; nothing more is done", limit.as_secs());
+                return Err(Fault::new(Code::NodeUnreachable, message));
+            }
+            _ => wait(POLL),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge: a command that waits for others")]
+fn wait(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
+/// How often it is asked.
+const POLL: Duration = Duration::from_millis(100);

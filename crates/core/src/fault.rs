@@ -122,6 +122,8 @@ codes! {
     Unreachable = "SPW-UNREACHABLE", Service, retryable: true;
     /// Another node has written to the sequence's shard at the same time, or the request came late.
     SequenceMoved = "SPW-SEQUENCE-MOVED", Service, retryable: true;
+    /// The region has no node of that name.
+    NodeUnknown = "SPW-NODE-UNKNOWN", Client, retryable: false;
     /// No node that could answer can be reached, or the one that was asked was lost.
     NodeUnreachable = "SPW-NODE-UNREACHABLE", Service, retryable: true;
     /// The file is not a Spinwell model.

@@ -19,6 +19,7 @@ mod metrics;
 mod ops;
 mod readers;
 mod record;
+mod region;
 mod serve;
 mod statistics;
 mod traces;

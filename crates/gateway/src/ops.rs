@@ -27,6 +27,12 @@ pub(crate) struct Operations {
     metrics: Arc<Metrics>,
 }
 
+impl Operations {
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+}
+
 /// The operations plane, to be called as a function or served.
 pub fn router(gateway: Gateway, metrics: Arc<Metrics>) -> Router {
     api::router(routes(gateway.addresses()))
@@ -49,13 +55,14 @@ pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Operations>> {
     let docs_operation = Operation::new("docs", "This document as a page")
         .about("Without scripts and without anything from other hosts.")
         .gives(Content::text(HTML, "HTML."));
-    vec![
+    let own = vec![
         Route::get("/livez", async || json_response(&json!({"live": true})), live),
         Route::get("/readyz", ready, ready_operation),
         Route::get("/metrics", metrics, metrics_operation),
         document_route(Plane::Operations, addresses),
         Route::get("/docs", docs, docs_operation),
-    ]
+    ];
+    own.into_iter().chain(crate::region::routes()).collect()
 }
 
 async fn ready(State(Operations { gateway, .. }): State<Operations>) -> Response {

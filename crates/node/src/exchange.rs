@@ -39,6 +39,10 @@ pub struct Exchange {
     pub health: Health,
     /// How often it says that it is alive.
     pub beat: Millis,
+    /// What is done where a gateway asks the node to stop in good order.
+    pub drain: Arc<dyn Fn() + Send + Sync>,
+    /// A number of this process's life.
+    pub life: u64,
 }
 
 impl Exchange {
@@ -128,6 +132,7 @@ where
             node: node.id.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             shares_sequences: node.link.shares_sequences(),
+            life: node.life,
         };
         Self {
             phase: node.health.phase(),
@@ -253,6 +258,10 @@ where
             Request::Load(name) => {
                 let answer = link.load_model(name);
                 Box::pin(async move { answer.await.map(Answer::Loaded) })
+            }
+            Request::Drain => {
+                (self.node.drain)();
+                Box::pin(async { Ok(Answer::Done) })
             }
             Request::Unload(name) => {
                 let answer = link.unload_model(name);

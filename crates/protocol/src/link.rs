@@ -45,6 +45,26 @@ pub trait NodeLink: Send + Sync + 'static {
     /// How busy the nodes are.
     fn load(&self) -> NodeLoad;
 
+    /// The nodes behind this, and how they are chosen; nothing where it is a node itself.
+    fn region(&self) -> Option<RegionStatus> {
+        None
+    }
+
+    /// Has a node stop in good order. It comes when the node has taken notice.
+    fn drain(&self, node: NodeId) -> LinkFuture<()> {
+        let message = format!("this server has no nodes of their own, so {node} cannot be drained");
+        Box::pin(async { Err(Fault::new(Code::NotOffered, message)) })
+    }
+
+    /// Chooses nodes by that strategy from now on.
+    ///
+    /// # Errors
+    /// Where there is none of that name, or no nodes.
+    fn choose_by(&self, strategy: &str) -> Result<(), Fault> {
+        let _ = strategy;
+        Err(Fault::new(Code::NotOffered, "this server has no nodes to choose from"))
+    }
+
     /// Whether sequences are in a log that all nodes of the region share, so that another one can go on with them.
     fn shares_sequences(&self) -> bool {
         false
@@ -171,6 +191,34 @@ pub struct NodeLoad {
     pub nodes: Vec<NodeStanding>,
     /// Where requests are sent to nodes: what was counted of that.
     pub attempts: Attempts,
+}
+
+/// What a gateway knows of its region.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegionStatus {
+    /// The name of the strategy by which nodes are chosen.
+    pub strategy: String,
+    /// Its nodes, by name.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// What a gateway knows of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeStatus {
+    /// How it is reached.
+    pub standing: NodeStanding,
+    /// Where.
+    pub address: String,
+    /// How much work it takes in relation to the others.
+    pub weight: f64,
+    /// The processing cluster that it is part of.
+    pub cluster: String,
+    /// A number of its process's life, while it is connected.
+    pub life: Option<u64>,
+    /// Whether another node can go on with its sequences.
+    pub shares_sequences: bool,
+    /// How busy it is, while it is connected.
+    pub load: Option<NodeLoad>,
 }
 
 /// A node as the gateway sees it that sends it requests.

@@ -25,7 +25,8 @@ pub const fn http(code: Code) -> u16 {
         | Code::VersionNotFound
         | Code::PathNotFound
         | Code::SequenceUnknown
-        | Code::ForecastUnknown => 404,
+        | Code::ForecastUnknown
+        | Code::NodeUnknown => 404,
         Code::MethodNotAllowed => 405,
         Code::BodyTimeout => 408,
         Code::SequenceStep | Code::SequenceExists | Code::SequenceModel | Code::ObservationContradicts => 409,
@@ -57,7 +58,8 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::VersionNotFound
         | Code::SequenceUnknown
         | Code::SequenceExpired
-        | Code::ForecastUnknown => tonic::Code::NotFound,
+        | Code::ForecastUnknown
+        | Code::NodeUnknown => tonic::Code::NotFound,
         Code::SequenceExists => tonic::Code::AlreadyExists,
         Code::SequenceStep | Code::SequenceModel | Code::ObservationContradicts => {
             tonic::Code::FailedPrecondition

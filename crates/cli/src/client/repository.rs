@@ -106,7 +106,7 @@ impl Client {
         self.runtime.block_on(self.send(self.http.post(url).timeout(LOAD_TIMEOUT))).map(|_| ())
     }
 
-    fn document(&self, request: reqwest::RequestBuilder) -> Result<Value, Fault> {
+    pub(super) fn document(&self, request: reqwest::RequestBuilder) -> Result<Value, Fault> {
         let (_, body) = self.runtime.block_on(self.send(request))?;
         serde_json::from_slice(&body).map_err(|error| not_the_protocol(&error.to_string()))
     }

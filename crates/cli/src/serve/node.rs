@@ -10,10 +10,11 @@ use spinwell_node::{Exchange, Node};
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::{Device, Options};
-use spinwell_runtime::{listen, tls};
+use spinwell_runtime::{entropy, listen, tls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// Options of `spinwell node`.
 #[derive(Debug, Clone, Args)]
@@ -84,7 +85,13 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
     })
 }
 
-async fn serve(process: Process) -> Result<()> {
+async fn serve(mut process: Process) -> Result<()> {
+    let drained = Arc::new(Notify::new());
+    let asked = drained.clone();
+    process.stop_also_when(async move {
+        asked.notified().await;
+        tracing::info!("stopping, as a gateway was told to have this node drained");
+    });
     let options = &process.options;
     let known = Known::of(&options.region, tls::Role::Node, &options.node_id)?;
     let bind = |name, address, exposure| listen::bind(name, address, exposure).map_err(|error| error.fault());
@@ -97,6 +104,8 @@ async fn serve(process: Process) -> Result<()> {
         id: options.node_id.clone(),
         health: process.health.clone(),
         beat: options.region.beat,
+        drain: Arc::new(move || drained.notify_one()),
+        life: entropy::seed(),
     };
     let front = Front::of_node(&process, node.clone(), ops_address)?;
     let place = Place::open(&options.region)?;

@@ -135,6 +135,18 @@ fn answered_by(answer: &Answer) -> String {
 
 /// Asks without a break from several callers while `event` happens, and says how many were answered; all must be.
 fn under_load(gateway: &Server, event: impl FnOnce()) -> usize {
+    let mut answered = 0;
+    under_load_counting(gateway, event, &mut answered);
+    answered
+}
+
+/// The same, and gives what the event gives.
+fn under_load_giving<T>(gateway: &Server, event: impl FnOnce() -> T) -> T {
+    under_load_counting(gateway, event, &mut 0)
+}
+
+fn under_load_counting<T>(gateway: &Server, event: impl FnOnce() -> T, count: &mut usize) -> T {
+    let mut given = None;
     let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..4)
@@ -159,11 +171,12 @@ fn under_load(gateway: &Server, event: impl FnOnce()) -> usize {
             }
         };
         more(0);
-        event();
+        given = Some(event());
         more(answered.load(Ordering::SeqCst));
         is_over.store(true, Ordering::SeqCst);
     });
-    answered.into_inner()
+    *count = answered.into_inner();
+    given.unwrap()
 }
 
 #[test]
@@ -483,4 +496,46 @@ fn steps_wait_for_the_store_and_other_requests_do_not() {
         server.begin();
         assert_eq!(waits.join().unwrap(), bits(&step(2)), "taken once");
     });
+}
+
+#[test]
+fn nodes_are_shown_drained_and_started_anew_one_after_the_other_and_no_request_fails() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(models(), &["--nodes", "2", "--data", text(data.path())]);
+    let url = format!("http://{}", server.ops);
+    let cluster = |arguments: &[&str]| {
+        let mut command = spinwell();
+        let output = command.arg("cluster").args(arguments).args(["--url", &url, "--json"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let lives = || {
+        let nodes = cluster(&["status"])["nodes"].as_array().unwrap().clone();
+        nodes
+            .iter()
+            .map(|node| (node["id"].to_string(), node["life"].to_string()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let before = lives();
+    assert_eq!(before.len(), 2);
+    let restarted = under_load_giving(&server, || cluster(&["restart", "--timeout", "60"]));
+    assert_eq!(restarted["restarted"].as_array().map(Vec::len), Some(2), "{restarted}");
+    let after = lives();
+    assert!(
+        before.iter().all(|(id, life)| after.get(id).is_some_and(|now| now != life)),
+        "{before:?} {after:?}"
+    );
+    assert_eq!(server.metric("nv_inference_request_failure", &[]), 0.0);
+    assert_eq!(cluster(&["drain", "node-1"]), json!({"draining": "node-1"}));
+    let unknown = spinwell().args(["cluster", "drain", "n7", "--url", &url]).output().unwrap();
+    assert_eq!(unknown.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(told.contains("SPW-NODE-UNKNOWN") && told.contains("node-2"), "{told}");
+    let choose = |strategy: &str| {
+        let request = crate::support::Request::new("PUT", &format!("/v1/admin/cluster/strategy/{strategy}"));
+        crate::support::send(server.ops, &request)
+    };
+    assert_eq!(choose("fastest").code(), "SPW-REQUEST-INVALID");
+    assert_eq!(choose("predictive").status, 200);
+    assert_eq!(cluster(&["status"])["strategy"], "predictive");
 }

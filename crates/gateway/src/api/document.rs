@@ -99,6 +99,8 @@ fn path_parameter(segment: &str) -> Option<Value> {
     let (about, example) = match name {
         "model" => ("The model's name.", "taxi"),
         "version" => ("The number of one of its versions.", "1"),
+        "node" => ("The node's name.", "n1"),
+        "strategy" => ("The strategy's name.", "predictive"),
         _ => ("What the caller calls the sequence: 1 to 128 bytes of printable text.", "stream-7"),
     };
     let schema = match name {

@@ -57,7 +57,45 @@ fn of_server() -> Named {
     let ready = Schema::object("The server takes requests.")
         .field("ready", Schema::truth("Always true; a server that is not ready answers with a 503."))
         .optional("live", Schema::truth("The same; some clients look for this name."));
-    vec![("ServerMetadata", server), ("Live", live), ("Ready", ready)]
+    vec![
+        ("ServerMetadata", server),
+        ("Live", live),
+        ("Ready", ready),
+        ("Region", region()),
+        ("RegionNode", region_node()),
+    ]
+}
+
+fn region() -> Schema {
+    Schema::object("The nodes of a region, as this gateway knows them.")
+        .field("strategy", Schema::text("The strategy by which nodes are chosen."))
+        .field("nodes", Schema::list(Schema::named("RegionNode"), "By name."))
+}
+
+fn region_node() -> Schema {
+    let states = ["serving", "leaving", "distrusted", "unreachable"];
+    let absent = || Schema::any("").with("type", "null");
+    let or_null = |schema: Schema, about| Schema::any_of([schema, absent()], about);
+    let share = |about| or_null(Schema::number("In [0, 1]."), about);
+    let load = Schema::object("How busy it is.")
+        .field("queue_len", Schema::whole(0, "Requests waiting."))
+        .field("batches_executing", Schema::whole(0, "Batches in the engine."))
+        .field("executors", Schema::whole(0, "Batches that could be there at once."))
+        .field("cpu_free", share("The share of the processors that nobody uses."))
+        .field("memory_free", share("The share of the memory that is not in use."))
+        .field("sequences_in_memory", Schema::whole(0, "Sequences whose state is in memory."));
+    Schema::object("A node.")
+        .field("id", Schema::text("Its name."))
+        .field("state", Schema::one_of_texts(states, "Whether it gets requests."))
+        .field("address", Schema::text("Where it is reached."))
+        .field("processing_cluster", Schema::text("The processing cluster that it is part of."))
+        .field("weight", Schema::number("How much work it takes in relation to the others."))
+        .field(
+            "life",
+            or_null(Schema::text("Sixteen hexadecimal digits."), "Another one is another process."),
+        )
+        .field("shares_sequences", Schema::truth("Whether another node can go on with its sequences."))
+        .field("load", or_null(load, "Nothing while it is not connected."))
 }
 
 fn of_models() -> Named {

@@ -162,7 +162,12 @@ const METHODS: [&str; 5] = ["get", "post", "put", "delete", "patch"];
 /// Fails where the router does not answer what its table lists, or answers what it does not list.
 async fn assert_served(router: Router, table: &Named) {
     for path in table.iter().map(|(path, _)| path).collect::<BTreeSet<_>>() {
-        let asked = path.replace("{model}", "taxi").replace("{version}", "1").replace("{sequence}", "s");
+        let asked = path
+            .replace("{model}", "taxi")
+            .replace("{version}", "1")
+            .replace("{sequence}", "s")
+            .replace("{node}", "n")
+            .replace("{strategy}", "s");
         for method in METHODS {
             let request = Request::builder().method(method.to_uppercase().as_str()).uri(&asked);
             let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -179,7 +184,7 @@ async fn what_is_served_is_described_and_what_is_described_is_served() {
         of_table(&crate::http::routes(Addresses::default())),
         of_table(&crate::ops::routes(Addresses::default())),
     );
-    assert!(inference.len() > 20 && operations.len() == 5);
+    assert!(inference.len() > 20 && operations.len() == 8);
     let all: Named = inference.union(&operations).cloned().collect();
     for plane in [Plane::Inference, Plane::Operations] {
         assert_eq!(described(plane), all, "{plane:?}");

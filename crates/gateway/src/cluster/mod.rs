@@ -24,7 +24,7 @@ use spinwell_policy::shards;
 use spinwell_protocol::node_service::{Answer, Request};
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, ModelDescription, NodeLink, NodeLoad,
-    NodeStanding, StateAnswer, StateRequest, WaitingFor,
+    NodeStanding, NodeStatus, RegionStatus, StateAnswer, StateRequest, WaitingFor,
 };
 use spinwell_runtime::transport::Dial;
 use std::collections::BTreeMap;
@@ -210,16 +210,31 @@ impl Inner {
 
     /// How each node is reached.
     fn standings(&self) -> Vec<NodeStanding> {
-        let standing = |node: Arc<Node>| {
-            let (id, state) = (node.member.id.clone(), node.peer.state());
-            NodeStanding {
-                is_connected: state.is_some(),
-                is_leaving: state.is_some_and(|state| state.is_leaving),
-                is_trusted: self.router.health(&id) == Some(Health::Serving),
-                id,
-            }
-        };
-        self.nodes().into_iter().map(standing).collect()
+        self.nodes().into_iter().map(|node| self.standing(&node, node.peer.state().as_ref())).collect()
+    }
+
+    fn standing(&self, node: &Node, state: Option<&State>) -> NodeStanding {
+        let id = node.member.id.clone();
+        NodeStanding {
+            is_connected: state.is_some(),
+            is_leaving: state.is_some_and(|state| state.is_leaving),
+            is_trusted: self.router.health(&id) == Some(Health::Serving),
+            id,
+        }
+    }
+
+    /// What is known of a node.
+    fn status(&self, node: &Node) -> NodeStatus {
+        let state = node.peer.state();
+        NodeStatus {
+            standing: self.standing(node, state.as_ref()),
+            address: node.member.address.clone(),
+            weight: node.member.weight,
+            cluster: node.member.cluster.to_string(),
+            life: state.as_ref().map(|state| state.life),
+            shares_sequences: state.as_ref().is_some_and(|state| state.shares_sequences),
+            load: state.map(|state| state.load),
+        }
     }
 
     /// Looks again at what is served.
@@ -383,6 +398,39 @@ impl NodeLink for Cluster {
                 Err(failure) => Err(told(&node.member.id, failure, lost)),
             }
         })
+    }
+
+    fn region(&self) -> Option<RegionStatus> {
+        let inner = &self.inner;
+        let nodes = inner.nodes().iter().map(|node| inner.status(node)).collect();
+        Some(RegionStatus { strategy: self.strategy().as_str().to_owned(), nodes })
+    }
+
+    fn drain(&self, node: NodeId) -> LinkFuture<()> {
+        let found = self.inner.node(&node).ok_or_else(|| {
+            let known: Vec<_> = self.inner.nodes().iter().map(|node| node.member.id.to_string()).collect();
+            let message =
+                format!("there is no node {:?}; this gateway knows {}", node.to_string(), known.join(", "));
+            Fault::new(Code::NodeUnknown, message)
+        });
+        Box::pin(async move {
+            let own = found?;
+            match own.peer.ask(&Request::Drain).answer().await {
+                Ok(Answer::Done) => Ok(()),
+                Ok(_) => Err(senseless(&node)),
+                Err(failure) => Err(told(&node, failure, "it may have begun to stop")),
+            }
+        })
+    }
+
+    fn choose_by(&self, strategy: &str) -> Result<(), Fault> {
+        let chosen = Strategy::of_name(strategy).ok_or_else(|| {
+            let all: Vec<_> = Strategy::ALL.iter().map(|strategy| strategy.as_str()).collect();
+            let message = format!("there is no strategy {strategy:?}; there are {}", all.join(", "));
+            Fault::new(Code::RequestInvalid, message)
+        })?;
+        self.set_strategy(chosen);
+        Ok(())
     }
 
     fn index(&self) -> LinkFuture<Vec<IndexEntry>> {

@@ -80,6 +80,8 @@ pub(crate) struct State {
     pub(crate) is_leaving: bool,
     /// Whether another node can go on with its sequences.
     pub(crate) shares_sequences: bool,
+    /// A number of its process's life.
+    pub(crate) life: u64,
 }
 
 /// Nodes that can keep sequences, with their weights.
@@ -307,6 +309,7 @@ impl Shared {
             load: NodeLoad::default(),
             is_leaving: false,
             shares_sequences: false,
+            life: 0,
         };
         let (described, waiting) = (Described::default(), HashMap::new());
         *self.live() = Some(Live { described, state, is_known: false, messages, told: None, waiting });
@@ -337,7 +340,10 @@ impl Shared {
                 let message = format!("it calls itself {} and not {}", greeting.node, self.member.id);
                 return Err(Fault::new(Code::NodeUnreachable, message));
             }
-            Message::Greeting(greeting) => live.state.shares_sequences = greeting.shares_sequences,
+            Message::Greeting(greeting) => {
+                live.state.shares_sequences = greeting.shares_sequences;
+                live.state.life = greeting.life;
+            }
             Message::Describe(described) => live.described.take(described)?,
             Message::Catalogue(catalogue) => {
                 live.state.catalogue = Arc::new(live.described.catalogue(&catalogue)?);

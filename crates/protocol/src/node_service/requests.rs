@@ -22,6 +22,8 @@ pub enum Request {
     Load(ModelName),
     /// To serve a model no more.
     Unload(ModelName),
+    /// To stop in good order.
+    Drain,
 }
 
 /// The message that asks for it, under that number, at that time.
@@ -50,6 +52,7 @@ pub fn encode_request(
         }),
         Request::Index => Message::Index(wire::Index { number }),
         Request::Load(model) => Message::Load(wire::Load { number, model: model.as_str().to_owned() }),
+        Request::Drain => Message::Drain(wire::Drain { number }),
         Request::Unload(model) => Message::Unload(wire::Unload { number, model: model.as_str().to_owned() }),
     })
 }
@@ -107,6 +110,7 @@ pub fn request_of(
         Message::State(state) => (state.number, state_of(state)),
         Message::Index(index) => (index.number, Ok(Request::Index)),
         Message::Load(load) => (load.number, models::name(&load.model).map(Request::Load)),
+        Message::Drain(drain) => (drain.number, Ok(Request::Drain)),
         Message::Unload(unload) => (unload.number, models::name(&unload.model).map(Request::Unload)),
     })
 }

@@ -26,8 +26,15 @@ impl Gateway {
         let bench = bench(1, 100);
         let (health, beat) = (Health::default(), Millis(20));
         health.advance(Phase::Ready);
-        let exchange =
-            Exchange { link: bench.node.clone(), id: NodeId("n".into()), health: health.clone(), beat };
+        let drained = health.clone();
+        let exchange = Exchange {
+            link: bench.node.clone(),
+            id: NodeId("n".into()),
+            health: health.clone(),
+            beat,
+            drain: Arc::new(move || drained.advance(Phase::Leaving)),
+            life: 7,
+        };
         let (sender, requests) = channel(100);
         let receiver = Box::pin(exchange.answers(ReceiverStream::new(requests)));
         let mut gateway = Self { bench, health, sender, receiver, described: Described::default() };

@@ -1,0 +1,82 @@
+//! What a gateway knows of its region, and what it can be told to do with it.
+
+use super::{Client, not_the_protocol};
+use serde_json::Value;
+use spinwell_core::Fault;
+
+/// A region as a gateway sees it.
+pub(crate) struct Region {
+    /// The strategy by which nodes are chosen.
+    pub(crate) strategy: String,
+    /// Its nodes, by name.
+    pub(crate) nodes: Vec<Node>,
+    /// All of it, as it came.
+    pub(crate) document: Value,
+}
+
+/// A node as a gateway sees it.
+pub(crate) struct Node {
+    /// Its name.
+    pub(crate) id: String,
+    /// Whether it gets requests, in a word.
+    pub(crate) state: String,
+    /// Where it is reached.
+    pub(crate) address: String,
+    /// The processing cluster that it is part of.
+    pub(crate) cluster: String,
+    /// How much work it takes in relation to the others.
+    pub(crate) weight: f64,
+    /// Which life of its process this is, while it is connected.
+    pub(crate) life: Option<String>,
+    /// Whether another node can go on with its sequences.
+    pub(crate) shares_sequences: bool,
+    /// Requests waiting, while it is connected.
+    pub(crate) queue_len: Option<u64>,
+    /// The share of its processors that nobody uses, in [0, 1].
+    pub(crate) cpu_free: Option<f64>,
+    /// Sequences in its memory.
+    pub(crate) sequences: Option<u64>,
+}
+
+impl Node {
+    /// Whether it gets requests.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.state == "serving"
+    }
+}
+
+impl Client {
+    /// The nodes of the region; asked of a gateway's operations plane.
+    ///
+    /// # Errors
+    /// The server's own fault, or unreachable.
+    pub(crate) fn region(&self) -> Result<Region, Fault> {
+        let document = self.document(self.http.get(format!("{}/v1/admin/cluster", self.base)))?;
+        let nodes =
+            document["nodes"].as_array().ok_or_else(|| not_the_protocol("its region has no nodes"))?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let node = |node: &Value| Node {
+            id: text(&node["id"]),
+            state: text(&node["state"]),
+            address: text(&node["address"]),
+            cluster: text(&node["processing_cluster"]),
+            weight: node["weight"].as_f64().unwrap_or_default(),
+            life: node["life"].as_str().map(str::to_owned),
+            shares_sequences: node["shares_sequences"].as_bool().unwrap_or_default(),
+            queue_len: node["load"]["queue_len"].as_u64(),
+            cpu_free: node["load"]["cpu_free"].as_f64(),
+            sequences: node["load"]["sequences_in_memory"].as_u64(),
+        };
+        let nodes = nodes.iter().map(node).collect();
+        Ok(Region { strategy: text(&document["strategy"]), nodes, document })
+    }
+
+    /// Has a node stop in good order.
+    ///
+    /// # Errors
+    /// The server's own fault, or unreachable.
+    pub(crate) fn drain(&self, node: &str) -> Result<(), Fault> {
+        let url = format!("{}/v1/admin/cluster/nodes/{node}/drain", self.base);
+        self.runtime.block_on(self.send(self.http.post(url))).map(drop)
+    }
+}

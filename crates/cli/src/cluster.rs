@@ -1,0 +1,148 @@
+//! `spinwell cluster`: the nodes of a region, through one of its gateways.
+
+use crate::client::{Client, Node, Region};
+use crate::output::{self, remark, say};
+use crate::progress::wait_for;
+use clap::Subcommand;
+use serde_json::json;
+use spinwell_core::{Code, Fault};
+use std::time::Duration;
+
+/// Options of `spinwell cluster`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A gateway is asked on its operations plane (port 8002).
+
+Examples:
+  spinwell cluster status
+  spinwell cluster drain n1
+  spinwell cluster restart --url http://127.0.0.1:8002")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the nodes: whether they get requests, where they are, how busy they are.
+    Status(Asked),
+    /// Have a node stop in good order: it answers what it has and ends; no request fails. Whoever looks after it may start it
+    /// again.
+    #[command(after_help = "Example:\n  spinwell cluster drain n1")]
+    Drain {
+        /// The node's name.
+        node: String,
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Have all nodes start anew, one after the other, each when the one before is back; no request fails.
+    #[command(after_help = "\
+Nodes must be looked after by something that starts them again when they end: `serve --nodes` does, systemd or Kubernetes do.
+
+Example:
+  spinwell cluster restart --timeout 60")]
+    Restart {
+        #[command(flatten)]
+        asked: Asked,
+        /// How long each node may take to be back, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        timeout: u64,
+    },
+}
+
+/// Who is asked, and how the answer is printed.
+#[derive(Debug, clap::Args)]
+struct Asked {
+    /// The operations plane of a gateway, or of `serve --nodes`.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8002")]
+    url: String,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command that was asked for.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.command {
+        Command::Status(asked) => status(asked),
+        Command::Drain { node, asked } => drain(node, asked),
+        Command::Restart { asked, timeout } => restart(asked, Duration::from_secs(*timeout)),
+    }
+}
+
+fn status(asked: &Asked) -> anyhow::Result<()> {
+    let region = Client::new(&asked.url)?.region()?;
+    if asked.json {
+        output::document(&region.document);
+        return Ok(());
+    }
+    let heads = ["node", "state", "address", "cluster", "weight", "waiting", "cpu free", "sequences"];
+    let share = |share: Option<f64>| share.map_or("-".to_owned(), output::percent);
+    let row = |node: &Node| {
+        let whole = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
+        vec![
+            node.id.clone(),
+            node.state.clone(),
+            node.address.clone(),
+            node.cluster.clone(),
+            output::without_zeros(node.weight),
+            whole(node.queue_len),
+            share(node.cpu_free),
+            whole(node.sequences),
+        ]
+    };
+    let rows: Vec<_> =
+        std::iter::once(heads.map(str::to_owned).to_vec()).chain(region.nodes.iter().map(row)).collect();
+    say(&output::aligned(&rows));
+    let serving = region.nodes.iter().filter(|node| node.is_serving()).count();
+    say(&format!("{serving} of {} nodes serve, chosen by {}", region.nodes.len(), region.strategy));
+    if region.nodes.len() > 1 && region.nodes.iter().any(|node| node.is_serving() && !node.shares_sequences) {
+        remark("sequences do not survive their node: set store.url on every node, see docs/cluster.md");
+    }
+    Ok(())
+}
+
+fn drain(node: &str, asked: &Asked) -> anyhow::Result<()> {
+    let client = Client::new(&asked.url)?;
+    client.drain(node)?;
+    if asked.json {
+        output::document(&json!({"draining": node}));
+        return Ok(());
+    }
+    say(&format!("{node} stops when it has answered what it has; `spinwell cluster status` shows it"));
+    Ok(())
+}
+
+fn restart(asked: &Asked, timeout: Duration) -> anyhow::Result<()> {
+    let client = Client::new(&asked.url)?;
+    let before = client.region()?;
+    if before.nodes.len() < 2 {
+        let message = "one node alone cannot be started anew without a gap; add another one first";
+        return Err(Fault::new(Code::OptionInvalid, message).into());
+    }
+    let mut restarted = Vec::new();
+    for node in &before.nodes {
+        wait_for(&format!("{}: until all others serve", node.id), timeout, || {
+            Ok(client.region()?.nodes.iter().all(|other| other.is_serving() || other.id == node.id))
+        })?;
+        let life = client.region()?.node(&node.id).and_then(|node| node.life.clone());
+        client.drain(&node.id)?;
+        let took = wait_for(&format!("{}: until it is back", node.id), timeout, || {
+            Ok(client.region()?.node(&node.id).is_some_and(|now| now.is_serving() && now.life != life))
+        })?;
+        if !asked.json {
+            say(&format!("{} is back after {:.1} s", node.id, took.as_secs_f64()));
+        }
+        restarted.push(json!({"node": node.id, "seconds": took.as_secs_f64()}));
+    }
+    if asked.json {
+        output::document(&json!({"restarted": restarted}));
+    }
+    Ok(())
+}
+
+impl Region {
+    fn node(&self, id: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+}
