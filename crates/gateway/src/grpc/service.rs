@@ -79,7 +79,7 @@ impl Service {
                     let ticket = self.gateway.open_ticket(Protocol::GrpcStream, stream.trace(&self.gateway));
                     ticket.close_failed(status::code_of(&status));
                 }
-                (Err(Failed::Stream(status)), None, None, String::new())
+                (Err(Failed::Stream(status::of_unread(status))), None, None, String::new())
             }
         };
         async move {
