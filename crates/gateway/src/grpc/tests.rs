@@ -182,14 +182,32 @@ async fn metadata_and_config_name_the_same_tensors() {
         .await
         .unwrap();
     let config = client
-        .model_config(ModelConfigRequest { name: name.clone(), version: version.clone() })
+        .model_config(ModelConfigRequest { name, version })
         .await
         .unwrap();
     let (metadata, config) = (metadata.into_inner(), config.into_inner().config.unwrap());
     assert_eq!(metadata.inputs[0].name, config.input[0].name);
     assert_eq!(metadata.outputs.len(), config.output.len());
     assert!(metadata.outputs.iter().zip(&config.output).all(|(m, c)| m.name == c.name));
-    assert!(client.model_ready(ModelReadyRequest { name, version }).await.unwrap().into_inner().ready);
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_answer_is_not_ready_and_no_error() {
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    for (name, version, wanted) in [
+        ("taxi", "", true),
+        ("taxi", "1", true),
+        ("taxi", "7", false),
+        ("taxi", "latest", false),
+        ("nowhere", "", false),
+        ("", "", false),
+        ("broken", "", false),
+    ] {
+        let asked = ModelReadyRequest { name: name.into(), version: version.into() };
+        let answer = client.model_ready(asked).await.unwrap().into_inner();
+        assert_eq!(answer.ready, wanted, "{name:?} {version:?}");
+    }
 }
 
 /// A body of which nothing ever arrives.
