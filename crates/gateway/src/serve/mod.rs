@@ -9,11 +9,13 @@ mod linger;
 mod preface;
 mod refusal;
 
+use crate::http::fault_response;
 use activity::{Activity, AnswerBody};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response};
+use futures::future::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -68,8 +70,11 @@ pub async fn serve_http(
             let service = service_fn(move |request: Request<Incoming>| {
                 let in_flight = activity.begin();
                 let request = request.map(|body| Body::new(WatchedBody::new(body, watched.clone())));
-                let (answer, watched, health) =
-                    (router.clone().call(request), watched.clone(), health.clone());
+                let answer = match refusal::of_host(&request) {
+                    None => Either::Left(router.clone().call(request)),
+                    Some(fault) => Either::Right(std::future::ready(Ok(fault_response(&fault)))),
+                };
+                let (watched, health) = (watched.clone(), health.clone());
                 async move {
                     let mut answer = answer.await?;
                     // What is not said here would cost the next request on this connection, without a word.

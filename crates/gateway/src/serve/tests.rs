@@ -194,6 +194,32 @@ async fn a_head_that_is_no_request_gets_a_code_too() {
 }
 
 #[tokio::test]
+async fn a_request_says_once_which_host_it_is_for() {
+    let (address, _trigger, _serving, _outcomes) = server(Mood::Answers).await;
+    for (version, hosts, wanted) in [
+        ("1.1", "", "400"),
+        ("1.1", "Host: a\r\nHost: a\r\n", "400"),
+        ("1.1", "Host: a\r\n", "200"),
+        ("1.1", "Host:\r\n", "200"),
+        ("1.0", "", "200"),
+        ("1.0", "Host: a\r\nHost: a\r\n", "400"),
+    ] {
+        let head = format!("POST /v2/models/taxi/infer HTTP/{version}\r\n{hosts}Content-Length: {}\r\n\r\n", GOOD.len());
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{head}{GOOD}").as_bytes()).await.unwrap();
+        let first = answer(&mut stream).await;
+        let status = first.split(' ').nth(1);
+        assert_eq!(status, Some(wanted), "{version} {hosts:?}: {first}");
+        assert_eq!(first.contains("SPW-FRAMING-INVALID"), wanted == "400", "{first}");
+        if version == "1.1" {
+            stream.write_all(&post(GOOD.len(), GOOD)).await.unwrap();
+            let next = answer(&mut stream).await;
+            assert!(next.starts_with("HTTP/1.1 200"), "the connection goes on: {next}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_the_request_in_flight() {
     let (address, trigger, serving, outcomes) = server(Mood::Answers).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
