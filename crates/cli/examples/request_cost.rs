@@ -16,7 +16,10 @@ use axum::http::Request;
 use http_body_util::BodyExt;
 use spinwell_core::{Priority, TenantId};
 use spinwell_engine::{AnyModel, Window};
-use spinwell_gateway::{Addresses, Gateway, LiveAccuracy, Metrics, Parts, Readers, http_router, serve_http};
+use spinwell_gateway::{
+    Addresses, ConnectionCounts, Gateway, Listening, LiveAccuracy, Metrics, Parts, Readers, http_router,
+    serve_http,
+};
 use spinwell_node::Node;
 use spinwell_protocol::grpc::wire::{ModelInferRequest, ModelInferResponse};
 use spinwell_protocol::rest::{self, Framing};
@@ -190,10 +193,11 @@ impl Served {
         let listener = self.runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
         let (stop, never) = shutdown::channel();
+        let listening =
+            Listening { listener, limits: self.limits.clone(), counts: ConnectionCounts::default() };
         self.runtime.spawn(serve_http(
-            listener,
+            listening,
             http_router(self.gateway.clone()),
-            self.limits.clone(),
             Health::default(),
             never,
         ));

@@ -152,9 +152,30 @@ pub fn code_of(status: &tonic::Status) -> Code {
     ours.unwrap_or_else(|| from_library(status.code()))
 }
 
+/// A status that the gRPC library made of a message that it could not read, as it is sent: the library says that we failed where
+/// the caller did.
+#[must_use]
+pub fn of_unread(status: tonic::Status) -> tonic::Status {
+    let is_ours = status.metadata().contains_key(GRPC_CODE_KEY);
+    match blamed(status.code()) {
+        code if is_ours || code == status.code() => status,
+        _ => to_grpc(&Fault::new(from_library(status.code()), status.message())),
+    }
+}
+
+/// The status in place of one that the gRPC library made: it calls it `INTERNAL` that a message is no protobuf, or not
+/// compressed as it says.
+#[must_use]
+pub const fn blamed(library: tonic::Code) -> tonic::Code {
+    match library {
+        tonic::Code::Internal => grpc(from_library(library)),
+        other => other,
+    }
+}
+
 /// Our code for a status that the gRPC library made before our own code had a say.
 #[must_use]
-pub fn from_library(status: tonic::Code) -> Code {
+pub const fn from_library(status: tonic::Code) -> Code {
     match status {
         tonic::Code::OutOfRange | tonic::Code::ResourceExhausted => Code::BodyTooLarge,
         tonic::Code::Unimplemented => Code::NotOffered,

@@ -7,8 +7,8 @@ use super::process::Process;
 use anyhow::{Context, Result};
 use spinwell_core::{Code, Fault, Ratio};
 use spinwell_gateway::{
-    Addresses, Gateway, LiveAccuracy, Metrics, Parts, Readers, Traces, grpc_service, http_router, ops_router,
-    serve_grpc, serve_http,
+    Addresses, Gateway, Listening, LiveAccuracy, Metrics, Parts, Readers, Traces, grpc_service, http_router,
+    ops_router, serve_grpc, serve_http,
 };
 use spinwell_protocol::NodeLink;
 use spinwell_runtime::health::Phase;
@@ -118,11 +118,15 @@ impl Serving {
     /// Answers callers at these listeners.
     pub(super) fn inference(&mut self, http: TcpListener, grpc: TcpListener) {
         let (gateway, health) = (self.front.gateway.clone(), self.process.health.clone());
-        let limits = self.process.options.limits.clone();
         let (router, service) = (http_router(gateway.clone()), grpc_service(gateway));
-        let of_grpc = limits.clone();
-        self.plane(|stop| serve_http(http, router, limits, health, stop));
-        self.plane(|stop| serve_grpc(grpc, service, of_grpc, stop));
+        let (http, grpc) = (self.listening("http", http), self.listening("grpc", grpc));
+        self.plane(|stop| serve_http(http, router, health, stop));
+        self.plane(|stop| serve_grpc(grpc, service, stop));
+    }
+
+    fn listening(&self, name: &'static str, listener: TcpListener) -> Listening {
+        let limits = self.process.options.limits.clone();
+        Listening { listener, limits, counts: self.front.metrics.connections(name) }
     }
 
     /// Does this as soon as the process is to stop.
@@ -144,16 +148,12 @@ impl Serving {
         ops: TcpListener,
         last: impl FnOnce() + Send + 'static,
     ) -> Result<()> {
+        let ops = self.listening("ops", ops);
         let Self { process, front, planes, on_leaving, stop, .. } = self;
         let Process { options, health, mut asked_to_stop } = process;
         let (stop_operations, operations_stop) = shutdown::channel();
-        let operations = tokio::spawn(serve_http(
-            ops,
-            ops_router(front.gateway, front.metrics),
-            options.limits.clone(),
-            health.clone(),
-            operations_stop,
-        ));
+        let router = ops_router(front.gateway, front.metrics);
+        let operations = tokio::spawn(serve_http(ops, router, health.clone(), operations_stop));
         asked_to_stop.wait().await;
         let ends = clock::now() + Duration::from(options.drain_timeout);
         health.advance(Phase::Leaving);

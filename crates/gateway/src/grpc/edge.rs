@@ -140,12 +140,13 @@ fn is_no_method(response: &Response<tonic::body::Body>) -> bool {
     is_unimplemented && !headers.contains_key(Status::GRPC_MESSAGE)
 }
 
-/// The code of a status that is not OK. Where the library made the status, our code is added to it.
+/// The code of a status that is not OK. Where the library made the status, our code is added to it, and what was the caller's
+/// fault is called so.
 fn code_of(response: &mut Response<tonic::body::Body>) -> Option<Code> {
     if let Some(ours) = response.headers().get(status::GRPC_CODE_KEY) {
         return status::named(ours.as_bytes());
     }
-    let library = response.headers().get("grpc-status")?.to_str().ok()?.parse::<i32>().ok()?;
+    let library = response.headers().get(Status::GRPC_STATUS)?.to_str().ok()?.parse::<i32>().ok()?;
     let library = tonic::Code::from_i32(library);
     if library == tonic::Code::Ok {
         return None;
@@ -153,6 +154,7 @@ fn code_of(response: &mut Response<tonic::body::Body>) -> Option<Code> {
     let code = status::from_library(library);
     let retryable = if code.retryable() { "true" } else { "false" };
     let headers = response.headers_mut();
+    headers.insert(Status::GRPC_STATUS, HeaderValue::from(status::blamed(library) as i32));
     headers.insert(status::GRPC_CODE_KEY, HeaderValue::from_static(code.as_str()));
     headers.insert(status::GRPC_RETRYABLE_KEY, HeaderValue::from_static(retryable));
     Some(code)

@@ -79,7 +79,7 @@ impl Service {
                     let ticket = self.gateway.open_ticket(Protocol::GrpcStream, stream.trace(&self.gateway));
                     ticket.close_failed(status::code_of(&status));
                 }
-                (Err(Failed::Stream(status)), None, None, String::new())
+                (Err(Failed::Stream(status::of_unread(status))), None, None, String::new())
             }
         };
         async move {
@@ -157,9 +157,9 @@ impl GrpcInferenceService for Service {
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
         let ModelReadyRequest { name, version } = request.into_inner();
-        let found = self.gateway.find(&name, Some(&version));
-        found.map_err(|fault| status::to_grpc(&fault))?;
-        Ok(Response::new(ModelReadyResponse { ready: true }))
+        // As Triton has it, whose clients poll for a model that is yet to come: an unknown one is not ready, and no error.
+        let ready = self.gateway.find(&name, Some(&version)).is_ok();
+        Ok(Response::new(ModelReadyResponse { ready }))
     }
 
     async fn server_metadata(

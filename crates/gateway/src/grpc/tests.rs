@@ -182,14 +182,32 @@ async fn metadata_and_config_name_the_same_tensors() {
         .await
         .unwrap();
     let config = client
-        .model_config(ModelConfigRequest { name: name.clone(), version: version.clone() })
+        .model_config(ModelConfigRequest { name, version })
         .await
         .unwrap();
     let (metadata, config) = (metadata.into_inner(), config.into_inner().config.unwrap());
     assert_eq!(metadata.inputs[0].name, config.input[0].name);
     assert_eq!(metadata.outputs.len(), config.output.len());
     assert!(metadata.outputs.iter().zip(&config.output).all(|(m, c)| m.name == c.name));
-    assert!(client.model_ready(ModelReadyRequest { name, version }).await.unwrap().into_inner().ready);
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_answer_is_not_ready_and_no_error() {
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    for (name, version, wanted) in [
+        ("taxi", "", true),
+        ("taxi", "1", true),
+        ("taxi", "7", false),
+        ("taxi", "latest", false),
+        ("nowhere", "", false),
+        ("", "", false),
+        ("broken", "", false),
+    ] {
+        let asked = ModelReadyRequest { name: name.into(), version: version.into() };
+        let answer = client.model_ready(asked).await.unwrap().into_inner();
+        assert_eq!(answer.ready, wanted, "{name:?} {version:?}");
+    }
 }
 
 /// A body of which nothing ever arrives.
@@ -245,6 +263,42 @@ async fn a_method_that_does_not_exist_is_refused_with_our_code_and_its_name() {
         assert_eq!(refused.metadata().get(GRPC_RETRYABLE_KEY).unwrap(), "false");
     }
     assert!(outcomes.take().is_empty(), "nobody asked for a prediction");
+}
+
+#[tokio::test]
+async fn a_message_that_is_no_protobuf_is_the_caller_s_fault_whatever_the_method() {
+    use http_body_util::BodyExt;
+    // A string that is longer than the message; a message that says that it is compressed and names no encoding.
+    let broken: [&[u8]; 2] = [b"\0\0\0\0\x02\x0a\x7f", b"\x01\0\0\0\x02\x0a\0"];
+    let methods = [
+        "ModelInfer",
+        "ModelStreamInfer",
+        "ModelReady",
+        "ModelMetadata",
+        "ModelConfig",
+        "ModelStatistics",
+        "RepositoryIndex",
+        "RepositoryModelLoad",
+        "RepositoryModelUnload",
+    ];
+    for (method, message) in methods.into_iter().flat_map(|method| broken.map(|message| (method, message))) {
+        let (gateway, outcomes) = example::gateway(Mood::Answers);
+        let request = Request::builder()
+            .method("POST")
+            .uri(format!("/inference.GRPCInferenceService/{method}"))
+            .header("content-type", "application/grpc")
+            .body(Body::from(message))
+            .unwrap();
+        let response = service(gateway).oneshot(request).await.unwrap();
+        let headers = response.headers().clone();
+        let trailers = response.into_body().collect().await.unwrap().trailers().cloned();
+        let told = trailers.filter(|_| !headers.contains_key(tonic::Status::GRPC_STATUS)).unwrap_or(headers);
+        let refused = tonic::Status::from_header_map(&told).unwrap();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{method}: {refused:?}");
+        assert_eq!(refused.metadata().get(GRPC_CODE_KEY).unwrap(), "SPW-REQUEST-INVALID", "{method}");
+        let wanted = method.ends_with("Infer").then_some(ResultClass::Failed(Code::RequestInvalid));
+        assert_eq!(outcomes.results(), Vec::from_iter(wanted), "{method}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,12 @@
 //! Metrics, as one reader of the outcomes.
 //!
-//! Nothing counts for itself: every number about requests comes from the outcome stream, so the numbers here
+//! Nothing but connections counts for itself: every number about requests comes from the outcome stream, so the numbers here
 //! agree with any other reader's. Labels are bounded: models that are or were served, the protocols and the codes. A name
 //! that a caller made up counts under `-`, or strangers could fill the memory with series. What an answer touches is
 //! looked up once and held, because a family's map takes a lock.
 
 mod cluster;
+mod connections;
 mod gpu;
 mod live;
 mod model;
@@ -17,10 +18,12 @@ use crate::VERSION;
 use crate::accuracy::OfVersion;
 use crate::record::OutcomeReader;
 use crate::statistics::Statistics;
+pub use connections::ConnectionCounts;
 pub(crate) use readers::ReaderCounts;
 
 use crate::traffic::SplitAnswer;
 use cluster::ClusterFigures;
+use connections::ConnectionFamilies;
 use gpu::GpuFigures;
 use live::LiveFigures;
 use model::{Boundaries, ModelSeries, REFUSAL_SECONDS, RequestLabels};
@@ -71,6 +74,7 @@ pub struct Metrics {
     batch_calls: Family<BatchCallLabels, Counter>,
     families: model::Families,
     readers: ReaderFamilies,
+    connections: ConnectionFamilies,
     models: RwLock<HashMap<ModelName, Arc<ModelSeries>>>,
     statistics: Arc<Statistics>,
     loaded: Gauge,
@@ -116,6 +120,7 @@ impl Metrics {
         );
         let families = model::Families::register(&mut registry);
         let readers = ReaderFamilies::register(&mut registry);
+        let connections = ConnectionFamilies::register(&mut registry);
         let statistics = Arc::new(Statistics::default());
         registry.register_collector(Box::new(TritonAliases(statistics.clone())));
         let pending = Family::<VersionLabels, Gauge>::default();
@@ -180,6 +185,7 @@ impl Metrics {
             batch_calls,
             families,
             readers,
+            connections,
             models: RwLock::default(),
             page: Mutex::default(),
             statistics,
@@ -195,6 +201,12 @@ impl Metrics {
     #[must_use]
     pub fn statistics(&self) -> Arc<Statistics> {
         self.statistics.clone()
+    }
+
+    /// Where the connections to a listener of that name are counted.
+    #[must_use]
+    pub fn connections(&self, listener: &'static str) -> ConnectionCounts {
+        self.connections.of(listener)
     }
 
     /// Where a reader that is not on the request's path counts.

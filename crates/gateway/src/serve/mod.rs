@@ -6,28 +6,33 @@
 
 mod activity;
 mod linger;
+mod places;
 mod preface;
 mod refusal;
 
+use crate::http::fault_response;
+use crate::metrics::ConnectionCounts;
 use activity::{Activity, AnswerBody};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response};
+use futures::future::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulConnection;
 use linger::{Lingering, Unread, WatchedBody};
+use places::{Place, Places};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
-use spinwell_runtime::shutdown::Shutdown;
+use spinwell_runtime::shutdown::{self, Shutdown};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::mpsc;
 use tower_service::Service;
 
 /// The largest head of a request; a larger one is answered with 431.
@@ -47,18 +52,22 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long to wait when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A listener, and what holds for the connections to it.
+pub struct Listening {
+    /// Where they come.
+    pub listener: TcpListener,
+    /// How many there may be, and how long they may be silent.
+    pub limits: Limits,
+    /// Where they are counted.
+    pub counts: ConnectionCounts,
+}
+
 /// Serves `router` over HTTP/1.1 until `shutdown`, and returns when every request in flight is answered. From when `health`
 /// says that the process leaves, each answer says that its connection ends with it: so callers go elsewhere between two
 /// requests, and none of theirs meets a closed connection.
-pub async fn serve_http(
-    listener: TcpListener,
-    router: Router,
-    limits: Limits,
-    health: Health,
-    shutdown: Shutdown,
-) {
-    let idle_timeout = limits.idle_timeout.into();
-    accept(listener, &limits, shutdown, |stream, held| {
+pub async fn serve_http(listening: Listening, router: Router, health: Health, shutdown: Shutdown) {
+    let idle_timeout = listening.limits.idle_timeout.into();
+    accept(listening, shutdown, |stream, held| {
         let (router, health) = (router.clone(), health.clone());
         tokio::spawn(async move {
             let unread = Unread::default();
@@ -68,8 +77,11 @@ pub async fn serve_http(
             let service = service_fn(move |request: Request<Incoming>| {
                 let in_flight = activity.begin();
                 let request = request.map(|body| Body::new(WatchedBody::new(body, watched.clone())));
-                let (answer, watched, health) =
-                    (router.clone().call(request), watched.clone(), health.clone());
+                let answer = match refusal::of_host(&request) {
+                    None => Either::Left(router.clone().call(request)),
+                    Some(fault) => Either::Right(std::future::ready(Ok(fault_response(&fault)))),
+                };
+                let (watched, health) = (watched.clone(), health.clone());
                 async move {
                     let mut answer = answer.await?;
                     // What is not said here would cost the next request on this connection, without a word.
@@ -93,25 +105,23 @@ pub async fn serve_http(
 }
 
 /// Serves a gRPC service until `shutdown`, and returns when every request in flight is answered.
-pub async fn serve_grpc<S>(listener: TcpListener, service: S, limits: Limits, shutdown: Shutdown)
+pub async fn serve_grpc<S>(listening: Listening, service: S, shutdown: Shutdown)
 where
     S: Service<Request<Incoming>, Response = Response<tonic::body::Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    accept(listener, &limits, shutdown, |stream, mut held| {
+    accept(listening, shutdown, |stream, mut held| {
         let service = service.clone();
         tokio::spawn(async move {
             let stream = tokio::select! {
-                () = held.shutdown.wait() => return,
+                () = held.close.wait() => return,
                 stream = preface::awaited(stream, held.head_timeout) => match stream {
                     Ok(stream) => stream,
                     Err(error) => return tracing::debug!(%error, "a connection had no HTTP/2 preface"),
                 },
             };
             let activity = held.activity.clone();
-            // A peer with a preface may wait as long as it answers pings: channels are often opened early.
-            drop(activity.begin());
             let service = service_fn(move |request: Request<Incoming>| {
                 let in_flight = activity.begin();
                 let answer = service.clone().call(request);
@@ -133,55 +143,55 @@ where
 
 /// What a connection's task holds until the connection ends.
 struct Held {
-    /// Tells the library of a stop, and the listener that the connection has ended.
-    watcher: Watcher,
-    /// The same stop, for what the library does not end by itself.
-    shutdown: Shutdown,
+    /// Says that the connection is to end after the requests in flight.
+    close: Shutdown,
     activity: Activity,
     /// How long the first request may let itself be waited for.
     head_timeout: Duration,
     /// Its place among the connections that may be open.
-    _permit: OwnedSemaphorePermit,
+    place: Place,
+    /// Gone when the connection has ended.
+    open: mpsc::Sender<Infallible>,
 }
 
 impl Held {
-    /// Drives a connection to its end, and ends it where no request comes or, after a stop, none is in flight.
+    /// Drives a connection to its end. It is told to end at a stop, and where no request comes: in a peer's protocol, so that a
+    /// channel that was opened early is opened again. Where it does not end then, and no request is in flight, it is dropped.
     async fn watch<C: GracefulConnection<Error = hyper::Error>>(self, connection: C) {
-        let Self { watcher, mut shutdown, activity, head_timeout, _permit } = self;
-        let stopped = async {
-            shutdown.wait().await;
-            activity.is_over().await;
-        };
+        let Self { mut close, activity, head_timeout, place: _place, open: _open } = self;
+        let mut connection = pin!(connection);
         tokio::select! {
-            ended = watcher.watch(connection) => log_end(ended),
+            ended = connection.as_mut() => return log_end(ended),
+            () = close.wait() => {}
             () = activity.nothing_began(head_timeout) => tracing::debug!("a connection brought no request"),
-            () = stopped => tracing::debug!("a connection without a request did not close at the stop"),
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection => log_end(ended),
+            () = activity.is_over() => tracing::debug!("a connection without a request did not close by itself"),
         }
     }
 }
 
 /// Hands each connection to `start` until `shutdown`, then waits for all of them.
-async fn accept(
-    listener: TcpListener,
-    limits: &Limits,
-    mut shutdown: Shutdown,
-    mut start: impl FnMut(TcpStream, Held),
-) {
-    let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(limits.connections_max));
+async fn accept(listening: Listening, mut shutdown: Shutdown, mut start: impl FnMut(TcpStream, Held)) {
+    let Listening { listener, limits, counts } = listening;
+    let (closing, close) = shutdown::channel();
+    let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
+    let mut places = Places::new(&limits, counts);
     loop {
         let accepted = tokio::select! {
             () = shutdown.wait() => break,
-            accepted = accept_one(&listener, &permits) => accepted,
+            accepted = accept_one(&listener, &mut places) => accepted,
         };
         match accepted {
-            Ok((stream, permit)) => {
+            Ok((stream, place)) => {
                 let held = Held {
-                    watcher: graceful.watcher(),
-                    shutdown: shutdown.clone(),
+                    close: close.clone(),
                     activity: Activity::new(),
                     head_timeout: limits.head_timeout.into(),
-                    _permit: permit,
+                    place,
+                    open: open.clone(),
                 };
                 start(stream, held);
             }
@@ -193,18 +203,21 @@ async fn accept(
     }
     // From here on a new connection is refused, so that a balancer tries elsewhere at once.
     drop(listener);
-    graceful.shutdown().await;
+    closing.pull();
+    drop(open);
+    // Nothing is ever sent: this is the end of the last sender.
+    let _ = all_closed.recv().await;
 }
 
-async fn accept_one(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = permits.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    // Answers are small and written whole: waiting for more to send would only delay them.
-    stream.set_nodelay(true)?;
-    Ok((stream, permit))
+/// The next connection that finds a place; one whose address has too many is closed.
+async fn accept_one(listener: &TcpListener, places: &mut Places) -> std::io::Result<(TcpStream, Place)> {
+    loop {
+        let (stream, from) = listener.accept().await?;
+        let Some(place) = places.take(from.ip()).await else { continue };
+        // Answers are small and written whole: waiting for more to send would only delay them.
+        stream.set_nodelay(true)?;
+        return Ok((stream, place));
+    }
 }
 
 /// A connection's end is the peer's business unless somebody debugs.

@@ -5,8 +5,21 @@
 //! answer is recognised on its way out and sent with a body. Nothing of ours can be mistaken for it: every
 //! error of ours has a body.
 
+use axum::http::header::HOST;
+use axum::http::{Request, Version};
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::status;
+
+/// Why a request is refused that does not say once which host it is for, as HTTP/1.1 wants it (RFC 9112, 3.2): something between
+/// the caller and us may have read it another way than we do. The library minds neither.
+pub(super) fn of_host<B>(request: &Request<B>) -> Option<Fault> {
+    let message = match request.headers().get_all(HOST).iter().count() {
+        0 if request.version() >= Version::HTTP_11 => "the request has no Host header; HTTP/1.1 wants one",
+        0 | 1 => return None,
+        _ => "the request has more than one Host header; send one",
+    };
+    Some(Fault::new(Code::FramingInvalid, message))
+}
 
 /// Our answer in place of `written`, where that is a bare refusal of the library.
 pub(super) fn instead_of(written: &[u8]) -> Option<Vec<u8>> {

@@ -1,8 +1,8 @@
 //! Real connections on loopback: what only the socket can show.
 
-use super::{serve_grpc, serve_http};
+use super::{Listening, serve_grpc, serve_http};
 use crate::example::{self, Mood};
-use crate::{grpc_service, http_router};
+use crate::{ConnectionCounts, grpc_service, http_router};
 use spinwell_core::{Millis, ResultClass};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
@@ -29,7 +29,8 @@ async fn server_of(
     let (trigger, shutdown) = shutdown::channel();
     let (gateway, outcomes) = example::gateway(mood);
     let limits = Limits { connections_max: 16, ..gateway.limits().clone() };
-    let serving = tokio::spawn(serve_http(listener, http_router(gateway), limits, health, shutdown));
+    let listening = Listening { listener, limits, counts: ConnectionCounts::default() };
+    let serving = tokio::spawn(serve_http(listening, http_router(gateway), health, shutdown));
     (address, trigger, serving, outcomes)
 }
 
@@ -40,10 +41,11 @@ async fn plane(is_grpc: bool, head_timeout: Millis) -> (SocketAddr, Trigger, Joi
     let (trigger, shutdown) = shutdown::channel();
     let (gateway, _) = example::gateway(Mood::Answers);
     let limits = Limits { head_timeout, ..gateway.limits().clone() };
+    let listening = Listening { listener, limits, counts: ConnectionCounts::default() };
     let serving = if is_grpc {
-        tokio::spawn(serve_grpc(listener, grpc_service(gateway), limits, shutdown))
+        tokio::spawn(serve_grpc(listening, grpc_service(gateway), shutdown))
     } else {
-        tokio::spawn(serve_http(listener, http_router(gateway), limits, Health::default(), shutdown))
+        tokio::spawn(serve_http(listening, http_router(gateway), Health::default(), shutdown))
     };
     (address, trigger, serving)
 }
@@ -194,6 +196,35 @@ async fn a_head_that_is_no_request_gets_a_code_too() {
 }
 
 #[tokio::test]
+async fn a_request_says_once_which_host_it_is_for() {
+    let (address, _trigger, _serving, _outcomes) = server(Mood::Answers).await;
+    for (version, hosts, wanted) in [
+        ("1.1", "", "400"),
+        ("1.1", "Host: a\r\nHost: a\r\n", "400"),
+        ("1.1", "Host: a\r\n", "200"),
+        ("1.1", "Host:\r\n", "200"),
+        ("1.0", "", "200"),
+        ("1.0", "Host: a\r\nHost: a\r\n", "400"),
+    ] {
+        let head = format!(
+            "POST /v2/models/taxi/infer HTTP/{version}\r\n{hosts}Content-Length: {}\r\n\r\n",
+            GOOD.len()
+        );
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{head}{GOOD}").as_bytes()).await.unwrap();
+        let first = answer(&mut stream).await;
+        let status = first.split(' ').nth(1);
+        assert_eq!(status, Some(wanted), "{version} {hosts:?}: {first}");
+        assert_eq!(first.contains("SPW-FRAMING-INVALID"), wanted == "400", "{first}");
+        if version == "1.1" {
+            stream.write_all(&post(GOOD.len(), GOOD)).await.unwrap();
+            let next = answer(&mut stream).await;
+            assert!(next.starts_with("HTTP/1.1 200"), "the connection goes on: {next}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_the_request_in_flight() {
     let (address, trigger, serving, outcomes) = server(Mood::Answers).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -255,15 +286,44 @@ async fn a_stop_does_not_wait_for_connections_without_a_request() {
 
 #[tokio::test]
 async fn a_connection_without_a_first_request_is_closed_in_time() {
-    for (is_grpc, bytes) in
-        HALF_OPEN.into_iter().filter(|&(is_grpc, bytes)| !has_shown_itself(is_grpc, bytes))
-    {
+    for (is_grpc, bytes) in HALF_OPEN.into_iter().filter(|(_, bytes)| !bytes.starts_with(b"GET")) {
         let (address, _trigger, _serving) = plane(is_grpc, Millis(20)).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let closed = timeout(BOUND, stream.read_to_end(&mut Vec::new())).await;
         assert!(closed.is_ok(), "gRPC {is_grpc}: {:?}", String::from_utf8_lossy(bytes));
     }
+}
+
+#[tokio::test]
+async fn silent_connections_of_one_address_leave_room_for_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_trigger, shutdown) = shutdown::channel();
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let limits = Limits {
+        connections_max: 16,
+        connections_per_address_max: Some(4),
+        head_timeout: Millis(600_000),
+        ..gateway.limits().clone()
+    };
+    let counts = ConnectionCounts::default();
+    let listening = Listening { listener, limits, counts: counts.clone() };
+    tokio::spawn(serve_http(listening, http_router(gateway), Health::default(), shutdown));
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    // All of this machine are one caller, but each address of 127.0.0.0/8 is one of its own.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = timeout(BOUND, socket.connect(address)).await.unwrap().unwrap();
+    other.write_all(&post(GOOD.len(), GOOD)).await.unwrap();
+    let good = answer(&mut other).await;
+    assert!(good.starts_with("HTTP/1.1 200"), "{good}");
+    assert_eq!((counts.open.get(), counts.refused.get(), counts.waited.get()), (5, 16, 0));
+    let closed = timeout(BOUND, silent[19].read(&mut [0; 1])).await.unwrap();
+    assert!(matches!(closed, Ok(0) | Err(_)), "it was closed");
 }
 
 #[tokio::test]

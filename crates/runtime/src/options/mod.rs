@@ -23,7 +23,7 @@ pub use telemetry::{AccessLog, Otlp, OutcomeReaders};
 use sources::Layered;
 use spinwell_core::{Millis, NodeId};
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// Every key with its default and what it is for, in the order of `--print-config`.
@@ -51,6 +51,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("limits.rows_max", "16384"),
     ("limits.batch_call_requests_max", "1024"),
     ("limits.connections_max", "4096"),
+    ("limits.connections_per_address_max", ""),
     ("node.id", "local"),
     ("node.executors", ""),
     ("node.device", "auto"),
@@ -139,7 +140,8 @@ pub struct Limits {
     pub bodies_bytes_max: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Millis,
-    /// How long a new connection may take to show that it is one: its first HTTP/1.1 head, or the HTTP/2 preface.
+    /// How long a new connection may take to show that it is one: its first HTTP/1.1 head, or the HTTP/2 preface, and then its
+    /// first request.
     pub head_timeout: Millis,
     /// How long an HTTP/1.1 connection may idle, and with it how long any later head may take. Clients keep
     /// connections for about a minute; closing sooner than they do makes their next request fail.
@@ -164,6 +166,22 @@ pub struct Limits {
     pub batch_call_requests_max: usize,
     /// Connections open at the same time on each listener.
     pub connections_max: usize,
+    /// Those of them that one address may have, where the operator says so; see [`Limits::connections_of`].
+    pub connections_per_address_max: Option<usize>,
+}
+
+impl Limits {
+    /// How many of the connections to a listener this address may have. Where nobody has said: a quarter, more than a caller needs
+    /// and so little that one alone, or two or three, cannot keep everybody else out; and all of them from this machine, where a
+    /// proxy may stand for everybody.
+    #[must_use]
+    pub fn connections_of(&self, address: IpAddr) -> usize {
+        match self.connections_per_address_max {
+            Some(max) => max,
+            None if address.to_canonical().is_loopback() => self.connections_max,
+            None => (self.connections_max / 4).max(1),
+        }
+    }
 }
 
 /// How the sequences of a node are kept.
@@ -343,6 +361,10 @@ fn limits(layered: &Layered) -> Result<Limits, Error> {
         rows_max: layered.number("limits.rows_max", 1..=1 << 24)?,
         batch_call_requests_max: layered.number("limits.batch_call_requests_max", 1..=1 << 16)?,
         connections_max: layered.number("limits.connections_max", 1..=1 << 20)?,
+        connections_per_address_max: match layered.text("limits.connections_per_address_max") {
+            "" => None,
+            _ => Some(layered.number("limits.connections_per_address_max", 1..=1 << 20)?),
+        },
     })
 }
 
@@ -408,6 +430,19 @@ mod tests {
         assert_eq!(options.models_dir, PathBuf::from("./spinwell-data/models"));
         assert_eq!(options.limits.body_bytes, 16 * 1024 * 1024);
         assert!(options.executors >= 1);
+    }
+
+    #[test]
+    fn connections_of_an_address_are_a_quarter_or_what_is_set() {
+        let check = |file: &str, address: &str, wanted: usize| {
+            let options = Options::load(&sources(file, &[], &[])).unwrap().options;
+            assert_eq!(options.limits.connections_of(address.parse().unwrap()), wanted, "{file:?} {address}");
+        };
+        check("", "10.0.0.1", 1024);
+        check("", "127.0.0.1", 4096);
+        check("[limits]\nconnections_max = 2\n", "10.0.0.1", 1);
+        check("[limits]\nconnections_per_address_max = \"\"\n", "10.0.0.1", 1024);
+        check("[limits]\nconnections_per_address_max = 9\n", "127.0.0.1", 9);
     }
 
     #[test]
