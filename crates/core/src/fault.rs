@@ -96,6 +96,8 @@ codes! {
     DeadlineExceeded = "SPW-DEADLINE-EXCEEDED", Service, retryable: true;
     /// The queue is full; the request was refused at once.
     QueueFull = "SPW-QUEUE-FULL", Service, retryable: true;
+    /// The server is starting: its models are not loaded yet, or its nodes not reached.
+    Starting = "SPW-STARTING", Service, retryable: true;
     /// The server is stopping and takes no new work.
     Stopping = "SPW-STOPPING", Service, retryable: true;
     /// A promise of our own code was broken.

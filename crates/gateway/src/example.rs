@@ -243,9 +243,15 @@ pub(crate) fn gateway(mood: Mood) -> (Gateway, Arc<Outcomes>) {
 
 /// The same with other limits.
 pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gateway, Arc<Outcomes>) {
+    let (gateway, outcomes) = starting_gateway(mood, change);
+    gateway.health().advance(Phase::Ready);
+    (gateway, outcomes)
+}
+
+/// The same, not ready yet.
+pub(crate) fn starting_gateway(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gateway, Arc<Outcomes>) {
     let outcomes = Arc::new(Outcomes::default());
     let health = Health::default();
-    health.advance(Phase::Ready);
     let options = Options::load(&Sources::default()).unwrap().options;
     let mut limits = options.limits;
     limits.body_bytes = 4096;

@@ -9,7 +9,7 @@ use crate::traces::Traces;
 use crate::traffic::{self, Canary, Found, Plan, Shadow, Splitter};
 use axum::http::HeaderMap;
 use spinwell_core::{
-    BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
+    BatchCallId, Code, Fault, Micros, Millis, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
 };
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
@@ -21,6 +21,10 @@ use spinwell_runtime::options::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+
+/// When a caller should try again who came while the process started: a few models are loaded by then, and of thousands one is
+/// not asked much too often.
+const STARTING_RETRY: Millis = Millis(1000);
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -96,8 +100,17 @@ impl Gateway {
     }
 
     /// The way to the nodes.
-    pub(crate) fn link(&self) -> &dyn NodeLink {
-        &*self.parts.link
+    ///
+    /// # Errors
+    /// While the process starts.
+    pub(crate) fn link(&self) -> Result<&dyn NodeLink, Fault> {
+        self.started()?;
+        Ok(&*self.parts.link)
+    }
+
+    /// Asks a node that has the model.
+    pub(crate) fn infer(&self, request: InferRequest) -> InferFuture {
+        self.parts.link.infer(request)
     }
 
     /// The process's phase.
@@ -108,13 +121,13 @@ impl Gateway {
     /// What was counted of the models of that name and version; of all that are served, where there is none.
     ///
     /// # Errors
-    /// Where a model is named that is not served.
+    /// Where a model is named that is not served, and while the process starts.
     pub(crate) fn statistics(
         &self,
         name: Option<&str>,
         version: Option<&str>,
     ) -> Result<Vec<ModelStatistics>, Fault> {
-        let models = self.models();
+        let models = self.models()?;
         let version = version.filter(|version| !version.is_empty());
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Ok(models.ready().iter().map(|model| self.parts.statistics.of(model)).collect());
@@ -155,7 +168,16 @@ impl Gateway {
         self.parts.accuracy.all()
     }
 
-    pub(crate) fn models(&self) -> Arc<Catalogue> {
+    /// What is served, to look up what a caller asks for.
+    ///
+    /// # Errors
+    /// While the process starts: what is not there yet is not unknown.
+    pub(crate) fn models(&self) -> Result<Arc<Catalogue>, Fault> {
+        Ok(self.link()?.models())
+    }
+
+    /// What is served, to count it.
+    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
         self.parts.link.models()
     }
 
@@ -191,7 +213,8 @@ impl Gateway {
         match self.parts.health.phase() {
             Phase::Ready => Ok(()),
             Phase::Starting => {
-                Err(Fault::new(Code::Stopping, "the server is starting and takes no requests yet"))
+                let message = "the server is starting and takes no requests yet";
+                Err(Fault::new(Code::Starting, message).retry_after(STARTING_RETRY))
             }
             Phase::Leaving | Phase::Stopping => {
                 Err(Fault::new(Code::Stopping, "the server is stopping and takes no new requests"))
@@ -199,24 +222,31 @@ impl Gateway {
         }
     }
 
+    /// Whether this process can look for what it is asked, or why not: from when it was ready until it ends, also while nobody
+    /// should send it more.
+    pub(crate) fn started(&self) -> Result<(), Fault> {
+        if self.parts.health.was_ready() { Ok(()) } else { self.ready() }
+    }
+
     /// The model that a caller asks for.
     pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<ModelDescription>, Fault> {
-        self.models().find(name, version).cloned()
+        self.models()?.find(name, version).cloned()
     }
 
     /// The model that an inference request asks for, whose requests may be split.
     pub(crate) fn find_split(&self, name: &str, version: Option<&str>) -> Result<Found, Fault> {
-        Found::among(&self.models(), name, version)
+        let models = self.models()?;
+        Found::among(&models, name, version)
     }
 
     /// Serves a model's files as they are now. Comes with the versions that could not be loaded beside those that were.
     pub(crate) async fn load_model(&self, name: &str) -> Result<Vec<IndexEntry>, Fault> {
-        self.parts.link.load_model(named(name)?).await
+        self.link()?.load_model(named(name)?).await
     }
 
     /// Serves no version of a model any more.
     pub(crate) async fn unload_model(&self, name: &str) -> Result<(), Fault> {
-        self.parts.link.unload_model(named(name)?).await
+        self.link()?.unload_model(named(name)?).await
     }
 
     /// When the answer must be there: after the caller's own patience, up to a limit, or after the usual one.
@@ -254,7 +284,7 @@ impl Gateway {
         let failing = sequence.as_ref().is_none_or(|step| step.starts).then(|| (self.clone(), model.clone()));
         let is_spare = false;
         let request = InferRequest { model, series, outputs, deadline, priority, is_spare, tenant, sequence };
-        let answer = self.parts.link.infer(request);
+        let answer = self.infer(request);
         Begun { id, outputs, deadline, asked, canary, failing, shadow, answer }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Operations>> {
         .gives(Content::json(Schema::named("Live"), json!({"live": true})));
     let ready_operation = Operation::new("readyz", "Whether the server takes requests")
         .gives(Content::json(Schema::named("Ready"), json!({"ready": true})))
-        .fails(&[Code::Stopping]);
+        .fails(&[Code::Starting, Code::Stopping]);
     let metrics_operation = Operation::new("metrics", "Metrics for Prometheus")
         .about("`spinwell_*` with units in the names, and Triton's `nv_inference_*` names as aliases.")
         .gives(Content::text(OPEN_METRICS, "OpenMetrics."))
@@ -75,7 +75,7 @@ async fn ready(State(Operations { gateway, .. }): State<Operations>) -> Response
 async fn metrics(State(Operations { gateway, metrics }): State<Operations>) -> Response {
     // Asking a card's driver may take its time, and must not hold up other connections.
     let page = tokio::task::spawn_blocking(move || {
-        metrics.encode(&gateway.load(), &gateway.models(), &gateway.live_figures())
+        metrics.encode(&gateway.load(), &gateway.catalogue(), &gateway.live_figures())
     })
     .await;
     match page {

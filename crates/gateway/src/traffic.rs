@@ -262,7 +262,7 @@ impl Shadow {
             tenant: gateway.tenant().clone(),
             sequence: None,
         };
-        let reply = timeout_at(Instant::from_std(deadline), gateway.link().infer(request)).await;
+        let reply = timeout_at(Instant::from_std(deadline), gateway.infer(request)).await;
         let reply =
             reply.unwrap_or_else(|_| Err(Fault::new(Code::DeadlineExceeded, "nobody had time for it")));
         if let (Some(asked), Ok(reply)) = (&asked, &reply) {

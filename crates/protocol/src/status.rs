@@ -34,6 +34,7 @@ pub const fn http(code: Code) -> u16 {
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
         Code::QueueFull
+        | Code::Starting
         | Code::Stopping
         | Code::LogFailed
         | Code::DatabaseFailed
@@ -69,6 +70,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         Code::BodyTooLarge => tonic::Code::OutOfRange,
         Code::DeadlineExceeded | Code::BodyTimeout => tonic::Code::DeadlineExceeded,
         Code::QueueFull
+        | Code::Starting
         | Code::Stopping
         | Code::LogFailed
         | Code::DatabaseFailed

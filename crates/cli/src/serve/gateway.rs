@@ -17,7 +17,6 @@ use spinwell_runtime::{entropy, listen, shutdown, tls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 /// Options of `spinwell gateway`.
 #[derive(Debug, Clone, Args)]
@@ -102,16 +101,10 @@ async fn serve(mut process: Process) -> Result<()> {
     say(&format!("serving {} (agent checks)", agent.local_addr()?));
     let (end_agent, agent_ends) = shutdown::channel();
     let answering = tokio::spawn(serve_agent(agent, process.health.clone(), agent_ends));
-    // Callers that come before are refused for now, as all are while no node can be reached.
+    // Callers that come before are refused for now.
     let addresses = (planes.http.local_addr()?, planes.grpc.local_addr()?);
     let begins = begin(cluster, region, place.clone(), addresses, process.health.clone());
-    let (failed, failure) = oneshot::channel();
-    process.stop_also_when(async move {
-        match begins.await {
-            Ok(()) => std::future::pending().await,
-            Err(fault) => drop(failed.send(fault)),
-        }
-    });
+    let beginning = process.begin(begins);
     let registry = place.registry();
     let mut serving = Serving::new(process, front);
     serving.inference(planes.http, planes.grpc);
@@ -121,10 +114,7 @@ async fn serve(mut process: Process) -> Result<()> {
     place.close().await;
     end_agent.pull();
     answering.await?;
-    match failure.await {
-        Ok(fault) => Err(fault.into()),
-        Err(_) => stopped,
-    }
+    beginning.ended(stopped).await
 }
 
 /// Makes the gateway known when there are nodes, and says so.

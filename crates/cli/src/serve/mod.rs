@@ -3,6 +3,7 @@
 //! What is here wires and decides nothing: options become a node, a gateway and listeners; a signal becomes a drain.
 
 mod gateway;
+mod later;
 mod node;
 mod nodes;
 mod planes;
@@ -15,14 +16,16 @@ pub(crate) use node::{NodeArgs, run as run_node};
 use crate::output::say;
 use anyhow::Result;
 use clap::Args;
+use later::LaterNode;
 use node::{served, start};
 use planes::{Front, Planes, Serving};
 use process::{Given, Process};
-use spinwell_node::Node;
+use spinwell_protocol::NodeLink;
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::Device;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Options of `spinwell serve`.
 #[derive(Debug, Clone, Args)]
@@ -101,24 +104,24 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
     })
 }
 
-async fn serve(process: Process) -> Result<()> {
-    // Before the models are loaded: a taken port is the commonest mistake and should be told at once.
+async fn serve(mut process: Process) -> Result<()> {
     let planes = Planes::open(&process.options)?;
-    let node = start(&process.options).await?;
-    let front = Front::new(&process, node.clone(), &planes)?;
-    process.health.advance(Phase::Ready);
-    announce(&planes, &node)?;
-    let stop_node = node.clone();
+    let later = Arc::new(LaterNode::default());
+    let front = Front::new(&process, later.clone(), &planes)?;
+    planes.lines()?.iter().for_each(|line| say(line));
+    let (place, options, health) = (later.clone(), process.options.clone(), process.health.clone());
+    let metrics = front.metrics();
+    let beginning = process.begin(async move {
+        let node = start(&options).await?;
+        metrics.show(&node.models());
+        place.set(node.clone());
+        health.advance(Phase::Ready);
+        served(&node).iter().for_each(|line| say(line));
+        say("ready   stop with Ctrl-C or SIGTERM");
+        Ok(())
+    });
     let mut serving = Serving::new(process, front);
     serving.inference(planes.http, planes.grpc);
-    serving.until_stopped(planes.ops, move || stop_node.stop()).await
-}
-
-/// Says where the server listens and what it serves: the addresses are the real ones, also for port 0.
-fn announce(planes: &Planes, node: &Node) -> Result<()> {
-    let mut lines = planes.lines()?;
-    lines.extend(served(node));
-    lines.push("ready   stop with Ctrl-C or SIGTERM".to_owned());
-    lines.iter().for_each(|line| say(line));
-    Ok(())
+    let stopped = serving.until_stopped(planes.ops, move || later.stop()).await;
+    beginning.ended(stopped).await
 }

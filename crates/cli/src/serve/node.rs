@@ -1,11 +1,13 @@
 //! `spinwell node`: a processing node, for gateways elsewhere; and the node of `spinwell serve`.
 
+use super::later::LaterNode;
 use super::planes::{Front, Serving};
 use super::process::{self, Given, Process};
 use super::region::{Known, Place};
 use crate::output::say;
 use anyhow::Result;
 use clap::Args;
+use spinwell_core::{Code, Fault};
 use spinwell_node::{Exchange, Node};
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::Phase;
@@ -92,51 +94,62 @@ async fn serve(mut process: Process) -> Result<()> {
         asked.notified().await;
         tracing::info!("stopping, as a gateway was told to have this node drained");
     });
-    let options = &process.options;
+    let options = process.options.clone();
     let known = Known::of(&options.region, tls::Role::Node, &options.node_id)?;
     let bind = |name, address, exposure| listen::bind(name, address, exposure).map_err(|error| error.fault());
     let listener = bind("node", options.region.node_address, known.exposure(options.exposure))?;
     let ops = bind("ops", options.addresses.ops, options.exposure)?;
     let (address, ops_address) = (listener.local_addr()?, ops.local_addr()?);
-    let node = start(options).await?;
+    let later = Arc::new(LaterNode::default());
     let exchange = Exchange {
-        link: node.clone(),
+        link: later.clone(),
         id: options.node_id.clone(),
         health: process.health.clone(),
         beat: options.region.beat,
         drain: Arc::new(move || drained.notify_one()),
         life: entropy::seed(),
     };
-    let front = Front::of_node(&process, node.clone(), ops_address)?;
-    let place = Place::open(&options.region)?;
-    place.announce_node(options, address, ops_address)?;
-    process.health.advance(Phase::Ready);
-    let mut lines = vec![
-        format!("serving {address} (gateways)"),
-        format!("serving http://{ops_address} (metrics and health)"),
-    ];
-    lines.extend(served(&node));
-    lines.push(format!("ready   node {}, stop with Ctrl-C or SIGTERM", options.node_id));
-    lines.iter().for_each(|line| say(line));
+    let front = Front::of_node(&process, later.clone(), ops_address)?;
+    let place = Arc::new(Place::open(&options.region)?);
+    say(&format!("serving {address} (gateways)"));
+    say(&format!("serving http://{ops_address} (metrics and health)"));
+    let (own, listed, health, metrics) =
+        (later.clone(), place.clone(), process.health.clone(), front.metrics());
+    let beginning = process.begin(async move {
+        let node = start(&options).await?;
+        metrics.show(&node.models());
+        own.set(node.clone());
+        listed.announce_node(&options, address, ops_address)?;
+        health.advance(Phase::Ready);
+        served(&node).iter().for_each(|line| say(line));
+        say(&format!("ready   node {}, stop with Ctrl-C or SIGTERM", options.node_id));
+        Ok(())
+    });
+    let (health, door) = (process.health.clone(), known.door());
     let mut serving = Serving::new(process, front);
-    let door = known.door();
     serving.plane(|stop| async move {
+        // To a gateway that came before, this would be a node without models.
+        if health.after(Some(Phase::Starting)).await != Some(Phase::Ready) {
+            return;
+        }
         if let Err(error) = spinwell_node::serve(listener, door, exchange, stop).await {
             tracing::error!(?error, "gateways are not answered any more");
         }
     });
     // Gateways hear of it by the beats.
-    let stopped = serving.until_stopped(ops, move || node.stop()).await;
+    let stopped = serving.until_stopped(ops, move || later.stop()).await;
     place.stay_listed().await;
-    stopped
+    beginning.ended(stopped).await
 }
 
 /// Starts a node.
-pub(super) async fn start(options: &Options) -> Result<Arc<Node>> {
+pub(super) async fn start(options: &Options) -> Result<Arc<Node>, Fault> {
     let node = spinwell_node::Options::of(options);
     let folder = options.models_dir.clone();
-    let started = tokio::task::spawn_blocking(move || Node::start(&folder, &node));
-    Ok(Arc::new(started.await?.map_err(|error| error.fault())?))
+    let started = tokio::task::spawn_blocking(move || Node::start(&folder, &node)).await;
+    let started = started
+        .map_err(|error| Fault::new(Code::Internal, format!("the models could not be loaded: {error}")))?;
+    Ok(Arc::new(started.map_err(|error| error.fault())?))
 }
 
 /// What a model of this task answers.

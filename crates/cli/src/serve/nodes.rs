@@ -28,15 +28,14 @@ pub(super) async fn serve(process: Process, count: usize, config: Option<PathBuf
     let cluster = cluster(&process.options.region, Dial::Clear(Exposure::LoopbackOnly));
     tokio::spawn(follow(cluster.clone(), count, supervisor.nodes()));
     let front = Front::new(&process, cluster.clone(), &planes)?;
-    let mut lines = planes.lines()?;
+    planes.lines()?.iter().for_each(|line| say(line));
     let (health, nodes) = (process.health.clone(), supervisor.nodes());
     tokio::spawn(async move {
         cluster.has_nodes(count).await;
         health.advance(Phase::Ready);
-        lines.extend(nodes.borrow().iter().map(line));
-        lines.extend(models(&cluster));
-        lines.push("ready   stop with Ctrl-C or SIGTERM".to_owned());
-        lines.iter().for_each(|line| say(line));
+        let known: Vec<String> = nodes.borrow().iter().map(line).collect();
+        known.iter().chain(&models(&cluster)).for_each(|line| say(line));
+        say("ready   stop with Ctrl-C or SIGTERM");
     });
     let mut serving = Serving::new(process, front);
     serving.inference(planes.http, planes.grpc);

@@ -5,7 +5,7 @@
 
 use super::process::Process;
 use anyhow::{Context, Result};
-use spinwell_core::{Code, Fault, Ratio};
+use spinwell_core::{Code, Fault, Millis, Ratio};
 use spinwell_gateway::{
     Addresses, Gateway, Listening, LiveAccuracy, Metrics, Parts, Readers, Traces, grpc_service, http_router,
     ops_router, serve_grpc, serve_http,
@@ -68,6 +68,11 @@ impl Front {
     /// The gateway behind a node's operations plane: nobody else can reach it.
     pub(super) fn of_node(process: &Process, link: Arc<dyn NodeLink>, ops: SocketAddr) -> Result<Self> {
         Self::of(process, link, Addresses { http: ops, ops })
+    }
+
+    /// Where outcomes are counted.
+    pub(super) fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
     }
 
     fn of(process: &Process, link: Arc<dyn NodeLink>, addresses: Addresses) -> Result<Self> {
@@ -156,9 +161,14 @@ impl Serving {
         let operations = tokio::spawn(serve_http(ops, router, health.clone(), operations_stop));
         asked_to_stop.wait().await;
         let ends = clock::now() + Duration::from(options.drain_timeout);
+        // Nobody was sent to a process that was never ready, so nobody has to notice.
+        let notice = match health.phase() {
+            Phase::Starting => Millis(0),
+            _ => options.drain_notice.min(options.drain_timeout),
+        };
         health.advance(Phase::Leaving);
         on_leaving.into_iter().for_each(|work| work());
-        tokio::time::sleep(options.drain_notice.min(options.drain_timeout).into()).await;
+        tokio::time::sleep(notice.into()).await;
         health.advance(Phase::Stopping);
         stop.pull();
         let drain = async {

@@ -60,6 +60,22 @@ impl Process {
         });
     }
 
+    /// Does what has to be done until the process is ready, while it answers already, and stops where that fails. Must be called
+    /// within a tokio runtime.
+    pub(super) fn begin(
+        &mut self,
+        begins: impl Future<Output = Result<(), Fault>> + Send + 'static,
+    ) -> Beginning {
+        let (failed, failure) = oneshot::channel();
+        self.stop_also_when(async move {
+            match begins.await {
+                Ok(()) => std::future::pending().await,
+                Err(fault) => drop(failed.send(fault)),
+            }
+        });
+        Beginning { failure }
+    }
+
     /// Stops also when this is over. Must be called within a tokio runtime.
     pub(super) fn stop_also_when(&mut self, over: impl Future<Output = ()> + Send + 'static) {
         let (trigger, shutdown) = shutdown::channel();
@@ -71,6 +87,24 @@ impl Process {
             }
             trigger.pull();
         });
+    }
+}
+
+/// A process that is on its way to be ready, or was.
+pub(super) struct Beginning {
+    failure: oneshot::Receiver<Fault>,
+}
+
+impl Beginning {
+    /// What the process ended with that has stopped so.
+    ///
+    /// # Errors
+    /// Why it never became ready, where that is why it has stopped; else those of its stop.
+    pub(super) async fn ended(self, stopped: Result<()>) -> Result<()> {
+        match self.failure.await {
+            Ok(fault) => Err(fault.into()),
+            Err(_) => stopped,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod pki;
 mod reload;
 mod sequences;
 mod serving;
+mod starting;
 mod support;
 mod telemetry;
 mod traffic;

@@ -174,7 +174,7 @@ impl GrpcInferenceService for Service {
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
         let ModelMetadataRequest { name, version } = request.into_inner();
-        let models = self.gateway.models();
+        let models = self.gateway.models().map_err(|fault| status::to_grpc(&fault))?;
         let model = models.find(&name, Some(&version)).map_err(|fault| status::to_grpc(&fault))?;
         Ok(Response::new(grpc::model(model, &models)))
     }
@@ -257,7 +257,8 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
-        let mut all = self.gateway.link().index().await.map_err(|fault| status::to_grpc(&fault))?;
+        let listed = async { self.gateway.link()?.index().await };
+        let mut all = listed.await.map_err(|fault| status::to_grpc(&fault))?;
         all.retain(|entry| entry.is_ready || !request.get_ref().ready);
         Ok(Response::new(grpc::index(all)))
     }

@@ -12,7 +12,8 @@ use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
 use spinwell_protocol::grpc::wire::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use spinwell_protocol::grpc::wire::{
     InferParameter, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelMetadataRequest,
-    ModelReadyRequest, RepositoryModelLoadRequest,
+    ModelReadyRequest, RepositoryIndexRequest, RepositoryModelLoadRequest, ServerLiveRequest,
+    ServerReadyRequest,
 };
 use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRY_AFTER_KEY, GRPC_RETRYABLE_KEY};
 use spinwell_runtime::health::Phase;
@@ -181,14 +182,42 @@ async fn metadata_and_config_name_the_same_tensors() {
         .model_metadata(ModelMetadataRequest { name: name.clone(), version: version.clone() })
         .await
         .unwrap();
-    let config = client
-        .model_config(ModelConfigRequest { name, version })
-        .await
-        .unwrap();
+    let config = client.model_config(ModelConfigRequest { name, version }).await.unwrap();
     let (metadata, config) = (metadata.into_inner(), config.into_inner().config.unwrap());
     assert_eq!(metadata.inputs[0].name, config.input[0].name);
     assert_eq!(metadata.outputs.len(), config.output.len());
     assert!(metadata.outputs.iter().zip(&config.output).all(|(m, c)| m.name == c.name));
+}
+
+#[tokio::test]
+async fn a_server_that_starts_is_not_ready_and_refuses_what_needs_models() {
+    let (gateway, outcomes) = example::starting_gateway(Mood::Answers, |_| {});
+    let health = gateway.health().clone();
+    let mut probe = HealthClient::new(service(gateway.clone()));
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    let (name, version) = ("taxi".to_owned(), String::new());
+    let of_model = ModelReadyRequest { name: name.clone(), version: version.clone() };
+    assert!(client.server_live(ServerLiveRequest {}).await.unwrap().into_inner().live);
+    assert!(!client.server_ready(ServerReadyRequest {}).await.unwrap().into_inner().ready);
+    assert!(!client.model_ready(of_model.clone()).await.unwrap().into_inner().ready);
+    let checked = probe.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(checked.status, ServingStatus::NotServing as i32);
+    let refused = [
+        client.model_infer(request(|_| {})).await.map(drop).unwrap_err(),
+        client.model_metadata(ModelMetadataRequest { name, version }).await.map(drop).unwrap_err(),
+        client.repository_index(RepositoryIndexRequest::default()).await.map(drop).unwrap_err(),
+    ];
+    for refused in refused {
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+        assert_eq!(refused.metadata().get(GRPC_CODE_KEY).unwrap(), "SPW-STARTING");
+        assert_eq!(refused.metadata().get(GRPC_RETRYABLE_KEY).unwrap(), "true");
+        assert_eq!(refused.metadata().get(GRPC_RETRY_AFTER_KEY).unwrap(), "1000");
+    }
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::Starting)]);
+    health.advance(Phase::Ready);
+    assert!(client.server_ready(ServerReadyRequest {}).await.unwrap().into_inner().ready);
+    assert!(client.model_ready(of_model).await.unwrap().into_inner().ready);
+    client.model_infer(request(|_| {})).await.unwrap();
 }
 
 #[tokio::test]

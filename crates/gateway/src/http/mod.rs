@@ -47,9 +47,12 @@ async fn ready(State(gateway): State<Gateway>) -> Response {
 }
 
 async fn model_metadata(State(gateway): State<Gateway>, target: Target) -> Response {
-    let models = gateway.models();
-    match models.find(&target.model, target.version.as_deref()) {
-        Ok(model) => json_response(&rest::model(model, &models)),
+    let described = gateway.models().and_then(|models| {
+        let model = models.find(&target.model, target.version.as_deref())?;
+        Ok(rest::model(model, &models))
+    });
+    match described {
+        Ok(document) => json_response(&document),
         Err(fault) => fault_response(&fault),
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn accuracy(State(gateway): State<Gateway>, target: Target) -> 
 }
 
 fn shown(gateway: &Gateway, target: &Target) -> Result<serde_json::Value, Fault> {
-    let models = gateway.models();
+    let models = gateway.models()?;
     let model = models.find(&target.model, None)?;
     let OfModel { versions, comparisons } = gateway.accuracy(&model.name)?;
     let versions: Vec<LiveVersion> =

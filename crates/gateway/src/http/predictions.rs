@@ -64,6 +64,8 @@ async fn receive(
     request_body: axum::body::Body,
     ticket: &mut Ticket,
 ) -> Result<Received, Fault> {
+    // Before the body is read.
+    gateway.started()?;
     let coding = Coding::of_request(headers)?;
     let mut share = gateway.body_share();
     let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
@@ -81,7 +83,7 @@ async fn prepare(
     let gateway = gateway.clone();
     let read_all = move |bytes: Bytes| {
         let call = BatchCall::read(&bytes, gateway.limits().batch_call_requests_max)?;
-        let models = gateway.models();
+        let models = gateway.models()?;
         let one = |raw| {
             let mut ticket = gateway.open_ticket(Protocol::HttpBatch, gateway.trace_within(arrival.trace));
             ticket.received_with(arrival.at);

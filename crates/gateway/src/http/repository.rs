@@ -15,7 +15,7 @@ pub(super) async fn index(State(gateway): State<Gateway>, request: Request) -> R
     let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let listed = async {
         let only_ready = rest::read_index_request(&read_whole(request, &gateway).await?.0)?;
-        let mut all = gateway.link().index().await?;
+        let mut all = gateway.link()?.index().await?;
         all.retain(|entry| entry.is_ready || !only_ready);
         Ok(rest::index(&all))
     };

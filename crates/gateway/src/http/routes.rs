@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use spinwell_core::Code;
 use spinwell_protocol::{EXTENSIONS, SERVER_NAME};
 
-/// What a model can be found with: unknown, or there with a file that cannot be loaded.
+/// What a model can be found with: not yet known, unknown, or there with a file that cannot be loaded.
 const FINDING: &[Code] = &[
+    Code::Starting,
     Code::ModelNotFound,
     Code::VersionNotFound,
     Code::FileForeign,
@@ -108,7 +109,7 @@ fn live_operation() -> Operation {
 fn ready_operation() -> Operation {
     Operation::new("serverReady", "Whether the server takes requests")
         .gives(Content::json(Schema::named("Ready"), json!({"ready": true, "live": true})))
-        .fails(&[Code::Stopping])
+        .fails(&[Code::Starting, Code::Stopping])
 }
 
 fn metadata_operation() -> Operation {
@@ -223,7 +224,7 @@ fn predictions_operation() -> Operation {
         .takes(Content::json(Schema::named("PredictionsRequest"), request))
         .compresses()
         .gives(Content::json(Schema::named("PredictionsResponse"), answer))
-        .fails(&[Code::JsonMalformed, Code::RequestInvalid, Code::Internal])
+        .fails(&[Code::JsonMalformed, Code::RequestInvalid, Code::Starting, Code::Internal])
 }
 
 fn observations_operation() -> Operation {
@@ -271,7 +272,7 @@ fn index_operation() -> Operation {
     Operation::new("repositoryIndex", "Every version in the models folder, whether it answers or not")
         .may_take(Content::json(Schema::named("RepositoryIndexRequest"), json!({"ready": false})))
         .gives(Content::json(Schema::list(Schema::named("RepositoryEntry"), ""), json!(entries)))
-        .fails(&[Code::RequestInvalid, Code::Io, Code::Internal])
+        .fails(&[Code::RequestInvalid, Code::Starting, Code::Io, Code::Internal])
 }
 
 fn change_operation(id: &'static str, summary: &'static str) -> Operation {
@@ -306,6 +307,7 @@ fn state_operation(id: &'static str, summary: &'static str) -> Operation {
             Code::RequestInvalid,
             Code::NotOffered,
             Code::QueueFull,
+            Code::Starting,
             Code::Stopping,
         ])
         .fails(&[

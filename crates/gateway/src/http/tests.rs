@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use spinwell_core::{BatchCallPhase, Code, Protocol, ResultClass};
+use spinwell_runtime::health::Phase;
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
@@ -67,6 +68,65 @@ async fn a_prediction_is_answered_and_recorded() {
     assert_eq!((outcome.result, outcome.windows), (ResultClass::Answered, 1));
     assert_eq!(outcome.protocol, Protocol::HttpJson);
     assert_eq!((outcome.timings.queue.0, outcome.timings.compute.0), (5, 7));
+}
+
+#[tokio::test]
+async fn a_server_that_starts_says_so_whatever_it_is_asked() {
+    let (gateway, outcomes) = example::starting_gateway(Mood::Answers, |_| {});
+    let router = http_router(gateway.clone());
+    let asked = async |phase: &str, wanted: u16| {
+        for (method, path, body) in [
+            ("GET", "/v2/health/ready", String::new()),
+            ("GET", "/v2/models/taxi", String::new()),
+            ("GET", "/v2/models/taxi/versions/1/ready", String::new()),
+            ("GET", "/v2/models/nowhere/ready", String::new()),
+            ("GET", "/v2/models/taxi/config", String::new()),
+            ("GET", "/v2/models/stats", String::new()),
+            ("POST", INFER, good().to_string()),
+            (
+                "POST",
+                "/v1/predictions",
+                json!({"requests": [{"model": "taxi", "series": [1, 2]}]}).to_string(),
+            ),
+            (
+                "POST",
+                "/v1/models/taxi/observations",
+                json!({"observations": [{"request_id": "a", "values": [[1]]}]}).to_string(),
+            ),
+            ("GET", "/v1/models/taxi/accuracy", String::new()),
+            ("POST", "/v2/repository/index", String::new()),
+            ("POST", "/v2/repository/models/taxi/load", String::new()),
+            ("POST", "/v2/repository/models/taxi/unload", String::new()),
+            ("GET", "/v1/models/taxi/sequences/a/state", String::new()),
+        ] {
+            let answer = send(&router, request(method, path, body)).await;
+            let is_elsewhere = wanted == 200 && path.contains("nowhere");
+            assert_eq!(answer.status, if is_elsewhere { 404 } else { wanted }, "{phase} {method} {path}");
+            if phase == "starting" {
+                assert_eq!(
+                    (answer.code().as_str(), answer.json()["retryable"].as_bool()),
+                    ("SPW-STARTING", Some(true))
+                );
+                assert_eq!(answer.json()["retry_after_ms"], 1000, "{path}");
+                assert_eq!(answer.headers["retry-after"], "1");
+            }
+        }
+        for path in ["/v2", "/v2/health/live", "/openapi.json"] {
+            assert_eq!(send(&router, request("GET", path, "")).await.status, 200, "{phase} {path}");
+        }
+    };
+    asked("starting", 503).await;
+    let starting = ResultClass::Failed(Code::Starting);
+    assert_eq!(outcomes.results(), [starting, starting], "who wanted a prediction is counted");
+    gateway.health().advance(Phase::Ready);
+    asked("ready", 200).await;
+    gateway.health().advance(Phase::Leaving);
+    let answer = send(&router, request("POST", INFER, good().to_string())).await;
+    assert_eq!(answer.status, 200, "who was ready answers to its end");
+    let (gateway, _) = example::starting_gateway(Mood::Answers, |_| {});
+    gateway.health().advance(Phase::Leaving);
+    let answer = send(&http_router(gateway), request("POST", INFER, good().to_string())).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "SPW-STOPPING"), "who never was has no models");
 }
 
 #[tokio::test]

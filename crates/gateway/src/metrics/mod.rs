@@ -190,11 +190,16 @@ impl Metrics {
             page: Mutex::default(),
             statistics,
         };
-        for model in catalogue.ready() {
-            metrics.series(&model.name);
-            metrics.statistics.of(model);
-        }
+        metrics.show(catalogue);
         metrics
+    }
+
+    /// Shows the models of `catalogue` from now on, with zeros until they are asked.
+    pub fn show(&self, catalogue: &Catalogue) {
+        for model in catalogue.ready() {
+            self.series(&model.name);
+            self.statistics.of(model);
+        }
     }
 
     /// What callers may know of the outcomes that were read here.
