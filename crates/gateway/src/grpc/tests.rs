@@ -181,10 +181,7 @@ async fn metadata_and_config_name_the_same_tensors() {
         .model_metadata(ModelMetadataRequest { name: name.clone(), version: version.clone() })
         .await
         .unwrap();
-    let config = client
-        .model_config(ModelConfigRequest { name, version })
-        .await
-        .unwrap();
+    let config = client.model_config(ModelConfigRequest { name, version }).await.unwrap();
     let (metadata, config) = (metadata.into_inner(), config.into_inner().config.unwrap());
     assert_eq!(metadata.inputs[0].name, config.input[0].name);
     assert_eq!(metadata.outputs.len(), config.output.len());

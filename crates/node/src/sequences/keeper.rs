@@ -341,6 +341,7 @@ fn row(key: &SequenceKey, resident: &Resident) -> SequenceRow {
         hash: resident.model.description.hash,
         step: resident.known.step,
         digest: resident.known.digest,
+        begun: resident.known.begun,
         position: resident.position,
         used: resident.known.used,
         phase: kept(resident.known.phase),

@@ -319,7 +319,7 @@ pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, F
     Ok(Resident {
         model,
         state,
-        known: Known { step: row.step, digest: row.digest, used: row.used, phase },
+        known: Known { step: row.step, digest: row.digest, begun: row.begun, used: row.used, phase },
         position: row.position,
         saved: Some(row.position),
         source: StateSource::Snapshot,
@@ -369,9 +369,14 @@ pub(crate) fn refused(key: &SequenceKey, asked: Option<u64>, refusal: Refusal, i
             Fault::new(Code::SequenceStep, message).expected_step(expected)
         }
         Refusal::Old { expected } => {
-            let message = format!(
+            let mut message = format!(
                 "step {step} of {name} was taken before and its answer is not kept; step {expected} comes next"
             );
+            if step == 1 {
+                message.push_str(
+                    "; to begin it anew send sequence_start without sequence_step, or end the sequence first",
+                );
+            }
             Fault::new(Code::SequenceStep, message).expected_step(expected)
         }
         Refusal::OtherRows { expected } => {
