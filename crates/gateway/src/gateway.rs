@@ -14,7 +14,7 @@ use spinwell_core::{
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
     Call, Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics,
-    NodeLink, NodeLoad, Outputs, quoted,
+    NodeLink, NodeLoad, Outputs, SequenceCall, quoted,
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
@@ -234,6 +234,7 @@ impl Gateway {
         call: Call,
         patience: Option<Micros>,
     ) -> Begun {
+        let is_named = found.is_named;
         let Plan { model, is_canary, shadow } = self.splitter.plan(self, found, &call);
         if is_canary {
             ticket.found(&model);
@@ -243,7 +244,8 @@ impl Gateway {
         let Call { id, series, outputs, parameters } = call;
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
-        let (priority, tenant, sequence) = (parameters.priority, self.tenant.clone(), parameters.sequence);
+        let (priority, tenant) = (parameters.priority, self.tenant.clone());
+        let sequence = parameters.sequence.map(|step| SequenceCall { names_version: is_named, ..step });
         ticket.is_step(sequence.as_ref());
         let canary = is_canary.then(|| Canary {
             gateway: self.clone(),

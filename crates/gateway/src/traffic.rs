@@ -83,6 +83,8 @@ fn record(reader: &dyn OutcomeReader, answer: &SplitAnswer<'_>) {
 pub(crate) struct Found {
     /// The version to check the request against: the one that was named, or the default.
     pub(crate) model: Arc<ModelDescription>,
+    /// Whether a version was named.
+    pub(crate) is_named: bool,
     /// Where no version was named, and the model's traffic is split.
     traffic: Option<Arc<Traffic>>,
 }
@@ -95,7 +97,7 @@ impl Found {
         let traffic = models
             .traffic(name)
             .filter(|traffic| !is_named && (traffic.canary.is_some() || traffic.shadow.is_some()));
-        Ok(Self { model, traffic: traffic.cloned() })
+        Ok(Self { model, is_named, traffic: traffic.cloned() })
     }
 }
 
@@ -125,7 +127,7 @@ impl Splitter {
 
     /// Decides about a request.
     pub(crate) fn plan(&self, gateway: &Gateway, found: Found, call: &Call) -> Plan {
-        let Found { model, traffic } = found;
+        let Found { model, traffic, .. } = found;
         let Some(traffic) = traffic else { return Plan { model, is_canary: false, shadow: None } };
         let share = |part: &Option<spinwell_protocol::Part>| part.as_ref().map(|part| part.share);
         let split = Split { canary: share(&traffic.canary), shadow: share(&traffic.shadow) };
@@ -328,14 +330,23 @@ mod tests {
         catalogue.insert(&first.name, ModelVersion(9), Entry::Ready(version(9, 100)));
         catalogue.split(&first.name, Traffic { default: Some(ModelVersion(1)), canary, shadow });
         let named = Found::among(&catalogue, "taxi", Some("9")).unwrap();
-        assert!(named.traffic.is_none() && named.model.version == ModelVersion(9));
-        Found::among(&catalogue, "taxi", Some("")).unwrap()
+        assert!(named.is_named && named.traffic.is_none() && named.model.version == ModelVersion(9));
+        let found = Found::among(&catalogue, "taxi", Some("")).unwrap();
+        assert!(!found.is_named);
+        found
     }
 
     fn call(id: &str, rows: usize, sequence: Option<&str>) -> Call {
         let model = crate::example::catalogue().find("taxi", None).unwrap().clone();
         let sequence = sequence.and_then(SequenceId::of_text);
-        let step = sequence.map(|id| SequenceCall { id, starts: true, ends: false, step: None, sent: None });
+        let step = sequence.map(|id| SequenceCall {
+            id,
+            starts: true,
+            ends: false,
+            step: None,
+            sent: None,
+            names_version: false,
+        });
         Call {
             id: id.to_owned(),
             series: Series::new(1, rows, 1, Samples::F32(vec![1.0; rows])).unwrap(),

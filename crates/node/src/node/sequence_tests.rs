@@ -13,7 +13,7 @@ use spinwell_engine::data::Table;
 use spinwell_engine::settings::{Precision, Settings};
 use spinwell_engine::train::{Choice, Feeds, Folds, Options as Training, Score, train};
 use spinwell_engine::{AnyModel, Family, Model, Scratch, Silent, StateError, Window};
-use spinwell_protocol::{ModelDescription, Outputs, Packing};
+use spinwell_protocol::{ModelDescription, ModelFacts, Outputs, Packing};
 use std::time::Duration;
 
 /// A model that panics on rows of 13, after it has taken them in.
@@ -134,12 +134,20 @@ impl Bench {
         InferRequest {
             model: self.model.clone(),
             series,
-            outputs: Outputs::usual(&self.model, Packing::Json),
+            outputs: Outputs::usual(&model, Packing::Json),
+            model,
             deadline: clock::now() + Duration::from_secs(600),
             is_spare: false,
             priority: Priority::Normal,
             tenant: TenantId("t".into()),
-            sequence: Some(SequenceCall { id, starts: step == 1, ends, step: Some(step), sent: None }),
+            sequence: Some(SequenceCall {
+                id,
+                starts: step == 1,
+                ends,
+                step: Some(step),
+                sent: None,
+                names_version: false,
+            }),
         }
     }
 
@@ -276,6 +284,32 @@ async fn a_first_step_that_comes_late_begins_nothing_anew_wherever_its_sequence_
     own.step(&[2.0], 2).await.unwrap();
     own.put(own.state().await.unwrap().1).await.unwrap();
     assert_eq!(own.step(&[1.0], 1).await.unwrap().sequence.unwrap().step, 1);
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_names_another_version_than_its_sequence_has_is_refused() {
+    let own = bench(None).await;
+    own.step(&[1.0], 1).await.unwrap();
+    let other = ModelFacts { version: ModelVersion(2), ..ModelFacts::clone(&own.model) };
+    let other = Arc::new(ModelDescription::new(other));
+    let ask = |model: &Arc<ModelDescription>, step, names_version| {
+        let mut request = own.request("s", &[1.0], step, false);
+        request.model = model.clone();
+        request.sequence.iter_mut().for_each(|call| {
+            (call.starts, call.names_version) = (false, names_version);
+        });
+        own.node.infer(request)
+    };
+    // The next one, and the newest again.
+    for step in [2, 1] {
+        let refused = ask(&other, step, true).await.unwrap_err();
+        assert_eq!(refused.code(), Code::SequenceModel);
+        let said = refused.message();
+        assert!(said.contains("begun with version 1 ") && said.contains("names version 2;"), "{said}");
+    }
+    assert_eq!(ask(&other, 2, false).await.unwrap().model.version, ModelVersion(1), "what is served by now");
+    assert_eq!(ask(&own.model, 3, true).await.unwrap().sequence.unwrap().step, 3);
     own.stop().await;
 }
 
