@@ -177,6 +177,28 @@ impl Database {
         Ok(Position(row.try_get::<i64, _>(0)?.cast_unsigned()))
     }
 
+    /// The position before which every entry of the step log is in the rows, or was when they were given up; nothing where none
+    /// was copied yet.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn log_copied(&self) -> Result<Option<Position>, DatabaseError> {
+        let row = sqlx::query("SELECT copied FROM step_log").fetch_optional(&self.pool).await?;
+        let copied = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
+        Ok(copied.map(|copied| Position(copied.cast_unsigned())))
+    }
+
+    /// Keeps that position, before the log is forgotten up to there.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn keep_log_copied(&self, before: Position) -> Result<(), DatabaseError> {
+        let statement =
+            "INSERT INTO step_log VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET copied = excluded.copied";
+        sqlx::query(statement).bind(signed(before.0)).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// The models that states of sequences are kept of, by name and hash.
     ///
     /// # Errors
@@ -269,6 +291,18 @@ mod tests {
         let later = SequenceRow { state: None, begun: 3, ..row(own.clone(), 8, SequencePhase::Ended) };
         database.keep_sequences(std::slice::from_ref(&later)).await.unwrap();
         assert_eq!(database.sequence(&own).await.unwrap(), Some(later));
+    }
+
+    #[tokio::test]
+    async fn how_far_the_log_is_copied_is_kept_and_nothing_is_known_at_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder).await;
+        assert_eq!(database.log_copied().await.unwrap(), None);
+        for position in [7, 9] {
+            database.keep_log_copied(Position(position)).await.unwrap();
+        }
+        database.close().await;
+        assert_eq!(open(&folder).await.log_copied().await.unwrap(), Some(Position(9)));
     }
 
     #[tokio::test]
