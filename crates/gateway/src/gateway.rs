@@ -6,7 +6,7 @@ use crate::budget::{Budget, Share};
 use crate::record::{Arrival, BatchTicket, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
 use crate::traces::Traces;
-use crate::traffic::{self, Canary, Found, Plan, Shadow, Splitter};
+use crate::traffic::{self, Canary, Found, Patience, Plan, Shadow, Splitter};
 use axum::http::HeaderMap;
 use spinwell_core::{
     BatchCallId, Code, Fault, Micros, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
@@ -244,6 +244,11 @@ impl Gateway {
         let Call { id, series, outputs, parameters } = call;
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
+        let usual = Duration::from(self.parts.limits.deadline);
+        let patience = match timeout {
+            Some(timeout) if Duration::from_micros(timeout.0) < usual => Patience::Short,
+            _ => Patience::Enough,
+        };
         let (priority, tenant) = (parameters.priority, self.tenant.clone());
         let sequence = parameters.sequence.map(|step| SequenceCall { names_version: is_named, ..step });
         ticket.is_step(sequence.as_ref());
@@ -251,13 +256,14 @@ impl Gateway {
             gateway: self.clone(),
             model: model.clone(),
             sequence: sequence.as_ref().map(|step| step.id.clone()),
+            patience,
         });
         // A later step goes to whichever version its sequence was begun with.
         let failing = sequence.as_ref().is_none_or(|step| step.starts).then(|| (self.clone(), model.clone()));
         let is_spare = false;
         let request = InferRequest { model, series, outputs, deadline, priority, is_spare, tenant, sequence };
         let answer = self.parts.link.infer(request);
-        Begun { id, outputs, deadline, asked, canary, failing, shadow, answer }
+        Begun { id, outputs, deadline, patience, asked, canary, failing, shadow, answer }
     }
 }
 
@@ -271,6 +277,8 @@ pub(crate) struct Begun {
     id: String,
     outputs: Outputs,
     deadline: std::time::Instant,
+    /// Whether that is sooner than is usual.
+    patience: Patience,
     /// What its answer is remembered under, where it is.
     asked: Option<Asked>,
     /// Where a canary is asked.
@@ -291,7 +299,7 @@ pub(crate) struct Answered {
 impl Begun {
     /// The answer, before the request's deadline.
     pub(crate) async fn end(self, ticket: &mut Ticket) -> Result<Answered, Fault> {
-        let Self { id, outputs, deadline, asked, canary, failing, shadow, answer } = self;
+        let Self { id, outputs, deadline, patience, asked, canary, failing, shadow, answer } = self;
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
             let allowed = deadline.saturating_duration_since(ticket.received_at());
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
@@ -301,7 +309,7 @@ impl Begun {
             canary.record(&id, reply.as_ref(), failing.is_some());
         }
         if let (Some((gateway, model)), Err(fault)) = (failing, &reply)
-            && traffic::fails(fault)
+            && traffic::fails(fault, patience)
         {
             gateway.count_failed(&model);
         }

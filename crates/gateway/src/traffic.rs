@@ -188,6 +188,16 @@ pub(crate) struct Canary {
     pub(crate) gateway: Gateway,
     pub(crate) model: Arc<ModelDescription>,
     pub(crate) sequence: Option<SequenceId>,
+    pub(crate) patience: Patience,
+}
+
+/// How long an answer is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As long as the server finds right, or longer: an answer that does not come by then is the version's failure.
+    Enough,
+    /// Less, because the caller wants it so: that it passes says nothing about a version.
+    Short,
 }
 
 impl Canary {
@@ -207,7 +217,10 @@ impl Canary {
             tenant: self.gateway.tenant(),
             id,
             sequence: self.sequence.as_ref(),
-            result: result.map_err(|fault| if fails(fault) { Missing::Failed } else { Missing::Dropped }),
+            result: result.map_err(|fault| match fails(fault, self.patience) {
+                true => Missing::Failed,
+                false => Missing::Dropped,
+            }),
             difference: None,
         };
         record(self.gateway.reader(), &answer);
@@ -215,9 +228,13 @@ impl Canary {
 }
 
 /// Whether a fault is one of the version that was asked: not the caller's, and not one of a server that is full or stops. That
-/// somebody waits in vain for a version that he was sent to is one.
-pub(crate) fn fails(fault: &Fault) -> bool {
-    fault.code().blame() != Blame::Client && !matches!(fault.code(), Code::QueueFull | Code::Stopping)
+/// somebody waits in vain for a version that he was sent to is one, unless he waits for less than is usual.
+pub(crate) fn fails(fault: &Fault, patience: Patience) -> bool {
+    match fault.code() {
+        Code::QueueFull | Code::Stopping => false,
+        Code::DeadlineExceeded => patience == Patience::Enough,
+        code => code.blame() != Blame::Client,
+    }
 }
 
 /// A request that another version hears when it has been answered. Dropped before, it never was.
@@ -396,6 +413,16 @@ mod tests {
         assert_eq!(asked(Mood::Answers, call("a", 4, None)).await, (vec![None], 0));
         assert_eq!(asked(Mood::Fails, call("a", 4, None)).await, (vec![failed], 1));
         assert_eq!(asked(Mood::NeverAnswers, call("", 4, None)).await, (vec![failed], 1));
+        // A caller's own haste is no failure; his patience does not make one good.
+        let within = |timeout| {
+            let mut call = call("a", 4, None);
+            call.parameters.timeout = Some(spinwell_core::Micros(timeout));
+            call
+        };
+        assert_eq!(asked(Mood::NeverAnswers, within(500)).await, (vec![dropped], 0));
+        assert_eq!(asked(Mood::NeverAnswers, within(1_000)).await, (vec![failed], 1));
+        assert_eq!(asked(Mood::NeverAnswers, within(5_000)).await, (vec![failed], 1));
+        assert_eq!(asked(Mood::Fails, within(500)).await, (vec![failed], 1));
         assert_eq!(asked(Mood::IsFull, call("a", 4, None)).await, (vec![dropped], 0));
         assert_eq!(asked(Mood::Fails, step(true)).await, (vec![failed], 1));
         // Nobody knows which version a later step went to.
@@ -409,7 +436,7 @@ mod tests {
         let model = splitter_model(&gateway, &call);
         let default = crate::example::catalogue().find("taxi", None).unwrap().clone();
         let sequence = SequenceId::of_text("s");
-        let canary = Canary { gateway, model: model.clone(), sequence };
+        let canary = Canary { gateway, model: model.clone(), sequence, patience: Patience::Enough };
         canary.record("", Ok(&crate::example::reply(&default, &call)), true);
         assert_eq!(outcomes.canaries(), []);
         canary.record("", Ok(&crate::example::reply(&model, &call)), true);
