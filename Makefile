@@ -15,7 +15,7 @@ help:
 	@echo "make bench-engine kernels and training beside ReservoirPy, rclib, numpy and qulacs, as docs/results/engine-speed.md"
 	@echo "make bench-serving  serving beside tritonserver, pytriton and MLServer, as docs/results/serving.md (about 15 minutes)"
 	@echo "make request-cost   what a request costs stage by stage, in time and allocations, as docs/results/request-cost.md"
-	@echo "make crash        live sequences under load while the server is killed: no step lost or doubled, answers equal to the bit"
+	@echo "make crash        live sequences under load while the server is killed: none lost or doubled, to the bit, as docs/results/crash.md"
 	@echo "make overload     three times what the server can answer: goodput, refusals, recovery, as docs/results/overload.md (3 minutes)"
 	@echo "make reload       a model file exchanged every second under load, every answer checked, as docs/results/reload.md"
 	@echo "make soak         SOAK_SECONDS=1200 at RATE=2000 a second: all counted, memory flat, as docs/results/soak.md"

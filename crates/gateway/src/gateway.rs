@@ -6,7 +6,7 @@ use crate::budget::{Budget, Share};
 use crate::record::{Arrival, BatchTicket, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
 use crate::traces::Traces;
-use crate::traffic::{self, Canary, Found, Plan, Shadow, Splitter};
+use crate::traffic::{self, Canary, Found, Patience, Plan, Shadow, Splitter};
 use axum::http::HeaderMap;
 use spinwell_core::{
     BatchCallId, Code, Fault, Micros, Millis, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
@@ -14,7 +14,7 @@ use spinwell_core::{
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
     Call, Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics,
-    NodeLink, NodeLoad, Outputs, quoted,
+    NodeLink, NodeLoad, Outputs, SequenceCall, quoted,
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
@@ -106,6 +106,11 @@ impl Gateway {
     pub(crate) fn link(&self) -> Result<&dyn NodeLink, Fault> {
         self.started()?;
         Ok(&*self.parts.link)
+    }
+
+    /// The way to the nodes for whoever looks after them: also while there are too few to begin with.
+    pub(crate) fn nodes(&self) -> &dyn NodeLink {
+        &*self.parts.link
     }
 
     /// Asks a node that has the model.
@@ -264,6 +269,7 @@ impl Gateway {
         call: Call,
         patience: Option<Micros>,
     ) -> Begun {
+        let is_named = found.is_named;
         let Plan { model, is_canary, shadow } = self.splitter.plan(self, found, &call);
         if is_canary {
             ticket.found(&model);
@@ -273,19 +279,26 @@ impl Gateway {
         let Call { id, series, outputs, parameters } = call;
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
-        let (priority, tenant, sequence) = (parameters.priority, self.tenant.clone(), parameters.sequence);
+        let usual = Duration::from(self.parts.limits.deadline);
+        let patience = match timeout {
+            Some(timeout) if Duration::from_micros(timeout.0) < usual => Patience::Short,
+            _ => Patience::Enough,
+        };
+        let (priority, tenant) = (parameters.priority, self.tenant.clone());
+        let sequence = parameters.sequence.map(|step| SequenceCall { names_version: is_named, ..step });
         ticket.is_step(sequence.as_ref());
         let canary = is_canary.then(|| Canary {
             gateway: self.clone(),
             model: model.clone(),
             sequence: sequence.as_ref().map(|step| step.id.clone()),
+            patience,
         });
         // A later step goes to whichever version its sequence was begun with.
         let failing = sequence.as_ref().is_none_or(|step| step.starts).then(|| (self.clone(), model.clone()));
         let is_spare = false;
         let request = InferRequest { model, series, outputs, deadline, priority, is_spare, tenant, sequence };
         let answer = self.infer(request);
-        Begun { id, outputs, deadline, asked, canary, failing, shadow, answer }
+        Begun { id, outputs, deadline, patience, asked, canary, failing, shadow, answer }
     }
 }
 
@@ -299,6 +312,8 @@ pub(crate) struct Begun {
     id: String,
     outputs: Outputs,
     deadline: std::time::Instant,
+    /// Whether that is sooner than is usual.
+    patience: Patience,
     /// What its answer is remembered under, where it is.
     asked: Option<Asked>,
     /// Where a canary is asked.
@@ -319,7 +334,7 @@ pub(crate) struct Answered {
 impl Begun {
     /// The answer, before the request's deadline.
     pub(crate) async fn end(self, ticket: &mut Ticket) -> Result<Answered, Fault> {
-        let Self { id, outputs, deadline, asked, canary, failing, shadow, answer } = self;
+        let Self { id, outputs, deadline, patience, asked, canary, failing, shadow, answer } = self;
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
             let allowed = deadline.saturating_duration_since(ticket.received_at());
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);
@@ -329,7 +344,7 @@ impl Begun {
             canary.record(&id, reply.as_ref(), failing.is_some());
         }
         if let (Some((gateway, model)), Err(fault)) = (failing, &reply)
-            && traffic::fails(fault)
+            && traffic::fails(fault, patience)
         {
             gateway.count_failed(&model);
         }

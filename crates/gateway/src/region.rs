@@ -31,7 +31,7 @@ pub(crate) fn routes() -> Vec<Route<Operations>> {
 }
 
 async fn region(State(operations): State<Operations>) -> Response {
-    match operations.gateway().link().region() {
+    match operations.gateway().nodes().region() {
         Some(region) => json_response(&document(&region)),
         None => fault_response(&Fault::new(
             Code::NotOffered,
@@ -41,7 +41,7 @@ async fn region(State(operations): State<Operations>) -> Response {
 }
 
 async fn drain_node(State(operations): State<Operations>, Path(node): Path<String>) -> Response {
-    match operations.gateway().link().drain(NodeId(node.as_str().into())).await {
+    match operations.gateway().nodes().drain(NodeId(node.as_str().into())).await {
         Ok(()) => {
             tracing::info!(node, "a node was asked to stop in good order");
             json_response(&json!({"draining": node}))
@@ -51,7 +51,7 @@ async fn drain_node(State(operations): State<Operations>, Path(node): Path<Strin
 }
 
 async fn choose_strategy(State(operations): State<Operations>, Path(strategy): Path<String>) -> Response {
-    match operations.gateway().link().choose_by(&strategy) {
+    match operations.gateway().nodes().choose_by(&strategy) {
         Ok(()) => {
             tracing::info!(strategy, "nodes are chosen by another strategy");
             json_response(&json!({"strategy": strategy}))

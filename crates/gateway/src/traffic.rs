@@ -83,6 +83,8 @@ fn record(reader: &dyn OutcomeReader, answer: &SplitAnswer<'_>) {
 pub(crate) struct Found {
     /// The version to check the request against: the one that was named, or the default.
     pub(crate) model: Arc<ModelDescription>,
+    /// Whether a version was named.
+    pub(crate) is_named: bool,
     /// Where no version was named, and the model's traffic is split.
     traffic: Option<Arc<Traffic>>,
 }
@@ -95,7 +97,7 @@ impl Found {
         let traffic = models
             .traffic(name)
             .filter(|traffic| !is_named && (traffic.canary.is_some() || traffic.shadow.is_some()));
-        Ok(Self { model, traffic: traffic.cloned() })
+        Ok(Self { model, is_named, traffic: traffic.cloned() })
     }
 }
 
@@ -125,7 +127,7 @@ impl Splitter {
 
     /// Decides about a request.
     pub(crate) fn plan(&self, gateway: &Gateway, found: Found, call: &Call) -> Plan {
-        let Found { model, traffic } = found;
+        let Found { model, traffic, .. } = found;
         let Some(traffic) = traffic else { return Plan { model, is_canary: false, shadow: None } };
         let share = |part: &Option<spinwell_protocol::Part>| part.as_ref().map(|part| part.share);
         let split = Split { canary: share(&traffic.canary), shadow: share(&traffic.shadow) };
@@ -186,6 +188,16 @@ pub(crate) struct Canary {
     pub(crate) gateway: Gateway,
     pub(crate) model: Arc<ModelDescription>,
     pub(crate) sequence: Option<SequenceId>,
+    pub(crate) patience: Patience,
+}
+
+/// How long an answer is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As long as the server finds right, or longer: an answer that does not come by then is the version's failure.
+    Enough,
+    /// Less, because the caller wants it so: that it passes says nothing about a version.
+    Short,
 }
 
 impl Canary {
@@ -205,7 +217,10 @@ impl Canary {
             tenant: self.gateway.tenant(),
             id,
             sequence: self.sequence.as_ref(),
-            result: result.map_err(|fault| if fails(fault) { Missing::Failed } else { Missing::Dropped }),
+            result: result.map_err(|fault| match fails(fault, self.patience) {
+                true => Missing::Failed,
+                false => Missing::Dropped,
+            }),
             difference: None,
         };
         record(self.gateway.reader(), &answer);
@@ -213,9 +228,13 @@ impl Canary {
 }
 
 /// Whether a fault is one of the version that was asked: not the caller's, and not one of a server that is full or stops. That
-/// somebody waits in vain for a version that he was sent to is one.
-pub(crate) fn fails(fault: &Fault) -> bool {
-    fault.code().blame() != Blame::Client && !matches!(fault.code(), Code::QueueFull | Code::Stopping)
+/// somebody waits in vain for a version that he was sent to is one, unless he waits for less than is usual.
+pub(crate) fn fails(fault: &Fault, patience: Patience) -> bool {
+    match fault.code() {
+        Code::QueueFull | Code::Stopping => false,
+        Code::DeadlineExceeded => patience == Patience::Enough,
+        code => code.blame() != Blame::Client,
+    }
 }
 
 /// A request that another version hears when it has been answered. Dropped before, it never was.
@@ -328,14 +347,23 @@ mod tests {
         catalogue.insert(&first.name, ModelVersion(9), Entry::Ready(version(9, 100)));
         catalogue.split(&first.name, Traffic { default: Some(ModelVersion(1)), canary, shadow });
         let named = Found::among(&catalogue, "taxi", Some("9")).unwrap();
-        assert!(named.traffic.is_none() && named.model.version == ModelVersion(9));
-        Found::among(&catalogue, "taxi", Some("")).unwrap()
+        assert!(named.is_named && named.traffic.is_none() && named.model.version == ModelVersion(9));
+        let found = Found::among(&catalogue, "taxi", Some("")).unwrap();
+        assert!(!found.is_named);
+        found
     }
 
     fn call(id: &str, rows: usize, sequence: Option<&str>) -> Call {
         let model = crate::example::catalogue().find("taxi", None).unwrap().clone();
         let sequence = sequence.and_then(SequenceId::of_text);
-        let step = sequence.map(|id| SequenceCall { id, starts: true, ends: false, step: None, sent: None });
+        let step = sequence.map(|id| SequenceCall {
+            id,
+            starts: true,
+            ends: false,
+            step: None,
+            sent: None,
+            names_version: false,
+        });
         Call {
             id: id.to_owned(),
             series: Series::new(1, rows, 1, Samples::F32(vec![1.0; rows])).unwrap(),
@@ -385,6 +413,16 @@ mod tests {
         assert_eq!(asked(Mood::Answers, call("a", 4, None)).await, (vec![None], 0));
         assert_eq!(asked(Mood::Fails, call("a", 4, None)).await, (vec![failed], 1));
         assert_eq!(asked(Mood::NeverAnswers, call("", 4, None)).await, (vec![failed], 1));
+        // A caller's own haste is no failure; his patience does not make one good.
+        let within = |timeout| {
+            let mut call = call("a", 4, None);
+            call.parameters.timeout = Some(spinwell_core::Micros(timeout));
+            call
+        };
+        assert_eq!(asked(Mood::NeverAnswers, within(500)).await, (vec![dropped], 0));
+        assert_eq!(asked(Mood::NeverAnswers, within(1_000)).await, (vec![failed], 1));
+        assert_eq!(asked(Mood::NeverAnswers, within(5_000)).await, (vec![failed], 1));
+        assert_eq!(asked(Mood::Fails, within(500)).await, (vec![failed], 1));
         assert_eq!(asked(Mood::IsFull, call("a", 4, None)).await, (vec![dropped], 0));
         assert_eq!(asked(Mood::Fails, step(true)).await, (vec![failed], 1));
         // Nobody knows which version a later step went to.
@@ -398,7 +436,7 @@ mod tests {
         let model = splitter_model(&gateway, &call);
         let default = crate::example::catalogue().find("taxi", None).unwrap().clone();
         let sequence = SequenceId::of_text("s");
-        let canary = Canary { gateway, model: model.clone(), sequence };
+        let canary = Canary { gateway, model: model.clone(), sequence, patience: Patience::Enough };
         canary.record("", Ok(&crate::example::reply(&default, &call)), true);
         assert_eq!(outcomes.canaries(), []);
         canary.record("", Ok(&crate::example::reply(&model, &call)), true);

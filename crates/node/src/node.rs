@@ -377,7 +377,7 @@ impl Inner {
                     return Err(sequences::refused(&turn.key, call.step, refusal, idle));
                 }
             };
-            let model = self.model_for(&turn, decision, &request)?;
+            let model = self.model_for(&turn, decision, &request, &call)?;
             let (back, returned) = oneshot::channel();
             let step = Step { turn, decision, ends: call.ends, digest, used, back };
             let (answer, _place) = self.enqueue(request.clone(), model, Some(step))?;
@@ -396,6 +396,7 @@ impl Inner {
         turn: &Turn,
         decision: Decision,
         request: &InferRequest,
+        call: &SequenceCall,
     ) -> Result<Arc<Loaded>, Fault> {
         let resident = match (decision, turn.held()) {
             (Decision::Begin, _) => return self.models.find(&request.model),
@@ -403,6 +404,15 @@ impl Inner {
             _ => return Err(sequences::refused(&turn.key, None, StepRefusal::Unknown, Millis(0))),
         };
         let (model, id) = (&resident.model, turn.key.id.as_str());
+        let (own, asked) = (model.description.version, request.model.version);
+        if call.names_version && own != asked {
+            let message = format!(
+                "sequence {id:?} was begun with version {own} of model {}, and the request names version {asked}; name \
+                 version {own} or none, or begin it anew with sequence_start and without sequence_step",
+                model.description.name
+            );
+            return Err(Fault::new(Code::SequenceModel, message));
+        }
         let fits = model.description.channels == request.model.channels
             && request
                 .outputs
@@ -410,9 +420,9 @@ impl Inner {
                 .all(|asked| model.description.outputs().iter().any(|has| has.name == asked.name));
         if !fits {
             let message = format!(
-                "sequence {id:?} was begun with version {} of model {}, which has other channels or outputs than \
-                 version {}; begin it anew with sequence_start",
-                model.description.version, model.description.name, request.model.version
+                "sequence {id:?} was begun with version {own} of model {}, which has other channels or outputs than \
+                 version {asked}; begin it anew with sequence_start",
+                model.description.name
             );
             return Err(Fault::new(Code::SequenceModel, message));
         }

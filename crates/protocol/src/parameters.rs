@@ -223,7 +223,17 @@ mod tests {
         let all =
             read(&[("sequence_step", Whole(1)), ("sequence_start", Bool(true)), ("sequence_id", Whole(7))]);
         let id = sequence::checked_id("7").unwrap();
-        assert_eq!(all, Some(SequenceCall { id, starts: true, ends: false, step: Some(1), sent: None }));
+        assert_eq!(
+            all,
+            Some(SequenceCall {
+                id,
+                starts: true,
+                ends: false,
+                step: Some(1),
+                sent: None,
+                names_version: false
+            })
+        );
         assert_eq!(read(&[("sequence_id", Whole(0)), ("sequence_end", Bool(false))]), None);
     }
 

@@ -16,6 +16,8 @@ pub struct SequenceCall {
     pub step: Option<u64>,
     /// When it was sent to a node for the first time, where another node may have answered it since.
     pub sent: Option<UnixMillis>,
+    /// Whether the caller named the version of the model: then no other may answer.
+    pub names_version: bool,
 }
 
 /// What an answer says of its sequence.
@@ -73,7 +75,7 @@ impl Gathered {
     pub(crate) fn call(self) -> Result<Option<SequenceCall>, Fault> {
         let Self { id, starts, ends, step } = self;
         match id {
-            Some(id) => Ok(Some(SequenceCall { id, starts, ends, step, sent: None })),
+            Some(id) => Ok(Some(SequenceCall { id, starts, ends, step, sent: None, names_version: false })),
             None if starts || ends || step.is_some() => {
                 let message = "sequence_start, sequence_end and sequence_step need a sequence_id that is not 0 or empty";
                 Err(Fault::new(Code::RequestInvalid, message))

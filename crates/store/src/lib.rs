@@ -14,5 +14,5 @@ pub mod testing;
 
 pub use database::{Database, DatabaseError};
 pub use lock::{Lock, LockError};
-pub use log::{Log, LogError, Position};
+pub use log::{Follows, Log, LogError, Position};
 pub use sequences::{SequencePhase, SequenceRow, Swept};

@@ -48,6 +48,8 @@ pub struct SequenceRow {
     pub step: u64,
     /// The digest of that step's rows.
     pub digest: u64,
+    /// The digest of the first step's rows; 0 where that is not known.
+    pub begun: u64,
     /// Where that step stands in the log; later entries are not in the state.
     pub position: Position,
     /// When it was last used.
@@ -82,7 +84,7 @@ impl Database {
     /// Where the database fails.
     pub async fn sequence(&self, key: &SequenceKey) -> Result<Option<SequenceRow>, DatabaseError> {
         let row = sqlx::query(
-            "SELECT hash, step, digest, position, used, phase, state FROM sequences \
+            "SELECT hash, step, digest, begun, position, used, phase, state FROM sequences \
              WHERE tenant = ? AND model = ? AND id = ?",
         )
         .bind(&*key.tenant.0)
@@ -101,7 +103,8 @@ impl Database {
         let mut transaction = self.pool.begin().await?;
         for rows in rows.chunks(TOGETHER) {
             let mut statement = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO sequences (tenant, model, id, hash, step, digest, position, used, phase, state) ",
+                "INSERT INTO sequences (tenant, model, id, hash, step, digest, begun, position, used, phase, \
+                 state) ",
             );
             statement.push_values(rows, |mut values, row| {
                 values
@@ -111,6 +114,7 @@ impl Database {
                     .push_bind(&row.hash.0[..])
                     .push_bind(signed(row.step))
                     .push_bind(signed(row.digest))
+                    .push_bind(signed(row.begun))
                     .push_bind(signed(row.position.0))
                     .push_bind(signed(row.used.0))
                     .push_bind(row.phase.number())
@@ -118,7 +122,7 @@ impl Database {
             });
             statement.push(
                 " ON CONFLICT (tenant, model, id) DO UPDATE SET hash = excluded.hash, step = excluded.step, \
-                 digest = excluded.digest, position = excluded.position, used = excluded.used, \
+                 digest = excluded.digest, begun = excluded.begun, position = excluded.position, used = excluded.used, \
                  phase = excluded.phase, state = excluded.state",
             );
             // Texts of all lengths would push each other out of the connection's cache of statements.
@@ -173,6 +177,28 @@ impl Database {
         Ok(Position(row.try_get::<i64, _>(0)?.cast_unsigned()))
     }
 
+    /// The position before which every entry of the step log is in the rows, or was when they were given up; nothing where none
+    /// was copied yet.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn log_copied(&self) -> Result<Option<Position>, DatabaseError> {
+        let row = sqlx::query("SELECT copied FROM step_log").fetch_optional(&self.pool).await?;
+        let copied = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
+        Ok(copied.map(|copied| Position(copied.cast_unsigned())))
+    }
+
+    /// Keeps that position, before the log is forgotten up to there.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn keep_log_copied(&self, before: Position) -> Result<(), DatabaseError> {
+        let statement =
+            "INSERT INTO step_log VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET copied = excluded.copied";
+        sqlx::query(statement).bind(signed(before.0)).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// The models that states of sequences are kept of, by name and hash.
     ///
     /// # Errors
@@ -200,10 +226,11 @@ fn read(key: &SequenceKey, row: &SqliteRow) -> Result<SequenceRow, sqlx::Error> 
         hash: hash(row)?,
         step: number(1)?.cast_unsigned(),
         digest: number(2)?.cast_unsigned(),
-        position: Position(number(3)?.cast_unsigned()),
-        used: UnixMillis(number(4)?.cast_unsigned()),
-        phase: SequencePhase::of_number(number(5)?),
-        state: row.try_get(6)?,
+        begun: number(3)?.cast_unsigned(),
+        position: Position(number(4)?.cast_unsigned()),
+        used: UnixMillis(number(5)?.cast_unsigned()),
+        phase: SequencePhase::of_number(number(6)?),
+        state: row.try_get(7)?,
     })
 }
 
@@ -235,6 +262,7 @@ mod tests {
             hash: ModelHash([9; 32]),
             step: u64::MAX,
             digest: 1 << 63,
+            begun: (1 << 63) + 1,
             position: Position(5),
             used: UnixMillis(used),
             phase,
@@ -260,9 +288,21 @@ mod tests {
         database.close().await;
         let database = open(&folder).await;
         assert_eq!(database.sequence(&own).await.unwrap(), Some(row(own.clone(), 7, SequencePhase::Live)));
-        let later = SequenceRow { state: None, ..row(own.clone(), 8, SequencePhase::Ended) };
+        let later = SequenceRow { state: None, begun: 3, ..row(own.clone(), 8, SequencePhase::Ended) };
         database.keep_sequences(std::slice::from_ref(&later)).await.unwrap();
         assert_eq!(database.sequence(&own).await.unwrap(), Some(later));
+    }
+
+    #[tokio::test]
+    async fn how_far_the_log_is_copied_is_kept_and_nothing_is_known_at_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder).await;
+        assert_eq!(database.log_copied().await.unwrap(), None);
+        for position in [7, 9] {
+            database.keep_log_copied(Position(position)).await.unwrap();
+        }
+        database.close().await;
+        assert_eq!(open(&folder).await.log_copied().await.unwrap(), Some(Position(9)));
     }
 
     #[tokio::test]

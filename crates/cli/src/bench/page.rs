@@ -57,13 +57,13 @@ fn cards(run: &Run) -> Vec<Card> {
         .iter()
         .map(|&(name, share, promise)| {
             let latency = run.tally.answered.quantile(share);
-            let grade = if latency < promise { Grade::Good } else { Grade::Bad };
-            Card {
-                name,
-                value: format!("{} ms", number(latency)),
-                grade,
-                note: format!("promised: below {promise} ms"),
-            }
+            let promised = format!("promised: below {promise} ms");
+            let (grade, note) = match run.tally.answered.keep(share, promise) {
+                Some(true) => (Grade::Good, promised),
+                Some(false) => (Grade::Bad, promised),
+                None => (Grade::Plain, format!("{promised}; too few requests to tell")),
+            };
+            Card { name, value: format!("{} ms", number(latency)), grade, note }
         })
         .collect();
     let failed = run.tally.failed_count();

@@ -119,7 +119,11 @@ pub(crate) fn table(run: &Run) -> Vec<String> {
         let mut rows = vec![["latency", "ms", "promise", "kept"].map(str::to_owned).to_vec()];
         for (name, share, promise) in PROMISES {
             let latency = tally.answered.quantile(share);
-            let kept = if latency < promise { "yes" } else { "no" };
+            let kept = match tally.answered.keep(share, promise) {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "too few",
+            };
             rows.push(vec![name.to_owned(), figure(latency), format!("< {promise}"), kept.to_owned()]);
         }
         for (name, latency) in [("mean", tally.answered.mean()), ("longest", tally.answered.max())] {

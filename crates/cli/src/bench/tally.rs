@@ -87,6 +87,13 @@ impl Latencies {
         self.0.value_at_quantile(share) as f64 / 1e3
     }
 
+    /// Whether a share of all stays below a promise in milliseconds. Nothing where they are so few that the longest of them alone
+    /// would decide: 1,000 for 99.9 %.
+    pub(crate) fn keep(&self, share: f64, promise: f64) -> Option<bool> {
+        let needed = (1.0 / (1.0 - share)).round() as u64;
+        (self.count() >= needed).then(|| self.quantile(share) < promise)
+    }
+
     /// The longest, in milliseconds.
     pub(crate) fn max(&self) -> f64 {
         self.0.max() as f64 / 1e3
@@ -262,5 +269,25 @@ mod tests {
             (1, "the queue is full")
         );
         assert_eq!(tally.last, at(2260));
+    }
+
+    #[test]
+    fn a_promise_is_kept_by_enough_requests_alone() {
+        let of = |count: u64, ms: u64| {
+            let mut latencies = Latencies::new();
+            (0..count).for_each(|_| latencies.record(Duration::from_millis(ms)));
+            latencies
+        };
+        let check = |latencies: &Latencies, share: f64, wanted: Option<bool>| {
+            assert_eq!(latencies.keep(share, 200.0), wanted, "{share} of {}", latencies.count());
+        };
+        check(&of(999, 1), 0.999, None);
+        check(&of(999, 300), 0.999, None);
+        check(&of(1_000, 1), 0.999, Some(true));
+        check(&of(1_000, 300), 0.999, Some(false));
+        check(&of(99, 1), 0.99, None);
+        check(&of(100, 1), 0.99, Some(true));
+        check(&of(1, 1), 0.5, None);
+        check(&of(2, 1), 0.5, Some(true));
     }
 }

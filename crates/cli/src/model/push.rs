@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The file is read and checked first; it and the card.json beside it then appear as a whole version or not at all.
-Pushing what is there already changes nothing and says so. What serving.toml makes of the version is said as well: whether
+Pushing bytes that a version holds already changes nothing and says so, unless --version asks for another one. What serving.toml makes of the version is said as well: whether
 it answers requests that name none, or a share of them, or only those that name it. With --url, a server whose models folder this is loads the
 model; a push over the network, into a folder of another machine, needs identities and is not there yet.
 
@@ -179,11 +179,10 @@ fn put(
     card: Option<&Map<String, Value>>,
 ) -> anyhow::Result<Pushed> {
     let home = args.models.join(name.as_str());
-    let newest = models::versions(&home).into_iter().max();
     let at = |version: ModelVersion| home.join(version.to_string()).join(models::FILE);
-    // What is newest already need not become newer still.
-    let version = args.version.map(ModelVersion).or(newest);
-    if let Some(version) = version.filter(|version| holds(&at(*version), bytes)) {
+    let asked = args.version.map(ModelVersion);
+    let among = asked.map_or_else(|| models::versions(&home), |version| vec![version]);
+    if let Some(version) = among.into_iter().filter(|version| holds(&at(*version), bytes)).max() {
         let has_card = at(version).with_file_name(models::CARD).is_file();
         return Ok(Pushed { saved: Saved { version, path: at(version) }, was_there: true, has_card });
     }

@@ -167,6 +167,16 @@ fn a_push_is_whole_or_nothing_and_never_changes_a_version() {
     );
     assert_eq!(push(&["wave:1", "--from", text(&models), "--name", "tide"])["version"], 8);
 
+    // What an older version holds is there already, unless another number is asked for.
+    assert_eq!(push(&[text(&two)])["version"], 2);
+    let before = tree(&folder);
+    let again = push(&[text(&one)]);
+    assert_eq!((&again["version"], &again["already_there"]), (&json!(1), &json!(true)));
+    assert_eq!(tree(&folder), before);
+    let back = push(&[text(&one), "--version", "3"]);
+    assert_eq!((&back["version"], &back["already_there"]), (&json!(3), &json!(false)));
+    assert_eq!(push(&[text(&one)])["version"], 3, "the newest that holds it");
+
     // A card of another model is left behind.
     let loose = target.path().join("loose.spinwell");
     fs::copy(&one, &loose).unwrap();

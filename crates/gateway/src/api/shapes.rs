@@ -201,7 +201,9 @@ fn request_parameters() -> Schema {
         )
         .optional("binary_data_output", Schema::truth("Whether outputs come back as bytes behind the JSON."))
         .optional("sequence_id", sequence_id())
-        .optional("sequence_start", Schema::truth("Whether the sequence begins with this step."))
+        .optional("sequence_start", Schema::truth(
+                "Whether the sequence begins with this step; not where sequence_step is 1 and this step was taken before.",
+            ))
         .optional("sequence_end", Schema::truth("Whether it is over after this step."))
         .optional("sequence_step", sequence_step())
         .optional("subject", label("Whose data it is."))

@@ -71,6 +71,7 @@ fn live(models: &Catalogue, name: &ModelName, version: ModelVersion, figures: &F
     LiveVersion {
         version,
         matured_total: figures.matured_total,
+        off_scale_total: figures.off_scale_total,
         values: figures.values,
         mae: figures.mean_absolute_error,
         rmse: figures.root_mean_squared_error,

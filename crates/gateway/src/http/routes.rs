@@ -250,7 +250,7 @@ fn observations_operation() -> Operation {
 
 fn accuracy_operation() -> Operation {
     let version = json!({
-        "version": "1", "matured_total": 9120, "values": 5000, "mae": 402.1, "rmse": 611.9, "intervals": 5000,
+        "version": "1", "matured_total": 9120, "off_scale_total": 0, "values": 5000, "mae": 402.1, "rmse": 611.9, "intervals": 5000,
         "coverage": 0.948, "coverage_wanted": 0.95, "interval_width": 2210.4, "interval_score": 3105.7, "skill": 0.61,
         "awaiting": 48, "forgotten_total": 0, "failed_total": 0,
     });

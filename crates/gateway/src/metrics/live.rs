@@ -21,6 +21,7 @@ pub(super) struct LiveFigures {
     skill: Figure,
     awaiting: Figure,
     matured: Count,
+    off_scale: Count,
     forgotten: Count,
     failed: Count,
 }
@@ -56,6 +57,10 @@ impl LiveFigures {
             count
         };
         let matured = count("spinwell_live_matured_values", "Forecast values whose truth has become known");
+        let off_scale = count(
+            "spinwell_live_off_scale_values",
+            "Those so far from the truth, beyond 1e30, that they are in no figure",
+        );
         let forgotten = count(
             "spinwell_live_forecasts_forgotten",
             "Forecasts forgotten before all their truth was known",
@@ -70,6 +75,7 @@ impl LiveFigures {
             skill,
             awaiting,
             matured,
+            off_scale,
             forgotten,
             failed,
         }
@@ -87,7 +93,8 @@ impl LiveFigures {
             &self.awaiting,
         ];
         figures.into_iter().for_each(Figure::clear);
-        [&self.matured, &self.forgotten, &self.failed].into_iter().for_each(Count::clear);
+        let counts = [&self.matured, &self.off_scale, &self.forgotten, &self.failed];
+        counts.into_iter().for_each(Count::clear);
         for (model, version, figures) in all {
             let labels = VersionLabels { model: model.as_str().to_owned(), version: version.0 };
             for (figure, value) in [
@@ -104,6 +111,7 @@ impl LiveFigures {
                 }
             }
             self.matured.get_or_create(&labels).inc_by(figures.matured_total);
+            self.off_scale.get_or_create(&labels).inc_by(figures.off_scale_total);
             self.forgotten.get_or_create(&labels).inc_by(figures.forgotten_total);
             self.failed.get_or_create(&labels).inc_by(figures.failed_total);
         }

@@ -13,7 +13,7 @@ use spinwell_engine::data::Table;
 use spinwell_engine::settings::{Precision, Settings};
 use spinwell_engine::train::{Choice, Feeds, Folds, Options as Training, Score, train};
 use spinwell_engine::{AnyModel, Family, Model, Scratch, Silent, StateError, Window};
-use spinwell_protocol::{ModelDescription, Outputs, Packing};
+use spinwell_protocol::{ModelDescription, ModelFacts, Outputs, Packing};
 use std::time::Duration;
 
 /// A model that panics on rows of 13, after it has taken them in.
@@ -121,6 +121,13 @@ impl Bench {
         self.node.infer(self.request(sequence, rows, step, ends))
     }
 
+    /// Begins the sequence without a number.
+    fn anew(&self, rows: &[f32]) -> InferFuture {
+        let mut request = self.request("s", rows, 1, false);
+        request.sequence.iter_mut().for_each(|call| call.step = None);
+        self.node.infer(request)
+    }
+
     pub(super) fn request(&self, sequence: &str, rows: &[f32], step: u64, ends: bool) -> InferRequest {
         let series = Series::new(1, rows.len(), 1, Samples::F32(rows.to_vec())).unwrap();
         let id = SequenceId::of_text(sequence).unwrap();
@@ -132,7 +139,14 @@ impl Bench {
             is_spare: false,
             priority: Priority::Normal,
             tenant: TenantId("t".into()),
-            sequence: Some(SequenceCall { id, starts: step == 1, ends, step: Some(step), sent: None }),
+            sequence: Some(SequenceCall {
+                id,
+                starts: step == 1,
+                ends,
+                step: Some(step),
+                sent: None,
+                names_version: false,
+            }),
         }
     }
 
@@ -230,6 +244,71 @@ async fn the_newest_step_sent_again_as_the_last_ends_the_sequence() {
     }
     let own = bench(Some(folder.path())).await;
     assert_eq!(own.state().await, Err(Code::SequenceUnknown), "it has ended in the log too");
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_step_that_comes_late_begins_nothing_anew_wherever_its_sequence_was_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = bench(Some(folder.path())).await;
+    for (step, rows) in (1..).zip([[1.0], [2.0], [3.0]]) {
+        own.step(&rows, step).await.unwrap();
+    }
+    let late = own.step(&[1.0], 1).await.unwrap_err();
+    assert_eq!((late.code(), late.expected_step_hint()), (Code::SequenceStep, Some(4)));
+    assert!(late.message().contains("send sequence_start without sequence_step"), "{late}");
+    let state = own.state().await.unwrap();
+    // What the log says of it, folded anew.
+    let key = SequenceKey {
+        tenant: TenantId("t".into()),
+        model: own.model.name.clone(),
+        id: SequenceId::of_text("s").unwrap(),
+    };
+    let Entering::Now(mut turn) = own.node.inner.sequences.table.enter(&key) else { panic!("nobody has it") };
+    let _ = turn.take();
+    drop(turn);
+    assert_eq!(code(own.step(&[1.0], 1).await), Code::SequenceStep);
+    own.stop().await;
+    // Copied by now, and read from the database.
+    let own = bench(Some(folder.path())).await;
+    assert_eq!(code(own.step(&[1.0], 1).await), Code::SequenceStep);
+    assert_eq!(own.state().await.unwrap(), state);
+    assert_eq!(own.step(&[4.0], 4).await.unwrap().sequence.unwrap().step, 4);
+    assert_eq!(own.anew(&[1.0]).await.unwrap().sequence.unwrap().step, 1);
+    assert_eq!(own.step(&[1.0], 1).await.unwrap().sequence.unwrap().step, 1, "it is the newest");
+    own.step(&[2.0], 2).await.unwrap();
+    own.last_step(&[3.0], 3).await.unwrap();
+    assert_eq!(own.step(&[1.0], 1).await.unwrap().sequence.unwrap().step, 1, "it had ended");
+    // Of a state that was put, nobody knows.
+    own.step(&[2.0], 2).await.unwrap();
+    own.put(own.state().await.unwrap().1).await.unwrap();
+    assert_eq!(own.step(&[1.0], 1).await.unwrap().sequence.unwrap().step, 1);
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_names_another_version_than_its_sequence_has_is_refused() {
+    let own = bench(None).await;
+    own.step(&[1.0], 1).await.unwrap();
+    let other = ModelFacts { version: ModelVersion(2), ..ModelFacts::clone(&own.model) };
+    let other = Arc::new(ModelDescription::new(other));
+    let ask = |model: &Arc<ModelDescription>, step, names_version| {
+        let mut request = own.request("s", &[1.0], step, false);
+        request.model = model.clone();
+        request.sequence.iter_mut().for_each(|call| {
+            (call.starts, call.names_version) = (false, names_version);
+        });
+        own.node.infer(request)
+    };
+    // The next one, and the newest again.
+    for step in [2, 1] {
+        let refused = ask(&other, step, true).await.unwrap_err();
+        assert_eq!(refused.code(), Code::SequenceModel);
+        let said = refused.message();
+        assert!(said.contains("begun with version 1 ") && said.contains("names version 2;"), "{said}");
+    }
+    assert_eq!(ask(&other, 2, false).await.unwrap().model.version, ModelVersion(1), "what is served by now");
+    assert_eq!(ask(&own.model, 3, true).await.unwrap().sequence.unwrap().step, 3);
     own.stop().await;
 }
 

@@ -87,14 +87,14 @@ fn apply(
             let model = model_of(hash)?;
             let stateful = model.stateful.as_ref().ok_or_else(|| broken("its model keeps no state"))?;
             let state = stateful.restore(state).map_err(|error| broken(&error.to_string()))?;
-            (model, Some(state), Known { step: *step, digest: *digest, used, phase: Phase::Live })
+            (model, Some(state), Known { step: *step, digest: *digest, begun: 0, used, phase: Phase::Live })
         }
         Change::Step { begins, ends, step, digest, rows } => {
             let rows = rows.series().ok_or_else(|| broken("a step has no rows"))?;
-            let (model, state) = match (begins, before) {
-                (Some(hash), _) => (model_of(hash)?, None),
+            let (model, state, begun) = match (begins, before) {
+                (Some(hash), _) => (model_of(hash)?, None, *digest),
                 (None, Some(resident)) if Some(*step) == resident.known.step.checked_add(1) => {
-                    (resident.model, resident.state)
+                    (resident.model, resident.state, resident.known.begun)
                 }
                 (None, Some(_)) => return Err(broken("steps are missing")),
                 (None, None) => return Err(broken("it goes on and was never begun")),
@@ -107,7 +107,7 @@ fn apply(
             let mut state = state.ok_or_else(|| broken("it goes on and has no state"))?;
             stateful.feed(&mut state, &rows, scratch);
             let phase = if *ends { Phase::Ended } else { Phase::Live };
-            (model, Some(state), Known { step: *step, digest: *digest, used, phase })
+            (model, Some(state), Known { step: *step, digest: *digest, begun, used, phase })
         }
     };
     Ok(Resident { model, state, known, position, saved, source: StateSource::Snapshot })

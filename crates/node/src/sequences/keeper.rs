@@ -213,6 +213,10 @@ impl Work {
             // Now and not at the end: a copy of many takes long, and others begin meanwhile.
             self.evict(shard);
         }
+        if is_whole {
+            let kept = self.runtime.block_on(local.database.keep_log_copied(cut));
+            kept.map_err(|error| error.fault())?;
+        }
         let is_safe = self.runtime.block_on(local.database.force()).map_err(|error| error.fault())?;
         if is_safe && is_whole {
             local.log.forget_before(cut).map_err(|error| error.fault())?;
@@ -341,6 +345,7 @@ fn row(key: &SequenceKey, resident: &Resident) -> SequenceRow {
         hash: resident.model.description.hash,
         step: resident.known.step,
         digest: resident.known.digest,
+        begun: resident.known.begun,
         position: resident.position,
         used: resident.known.used,
         phase: kept(resident.known.phase),

@@ -101,31 +101,36 @@ impl Local {
     pub(crate) fn open(folder: &Path, runtime: &Handle) -> Result<Self, Fault> {
         let lock = Arc::new(Lock::take(folder).map_err(|error| error.fault())?);
         let path = folder.join("spinwell.db");
-        let was_there = path.exists();
         let opened = runtime.block_on(async {
             let database = Database::open(&path).await?;
             let newest = database.newest_position().await?;
-            Ok((database, newest))
+            let copied = database.log_copied().await?;
+            Ok((database, newest, copied))
         });
-        let (database, newest) = opened.map_err(|error: DatabaseError| error.fault())?;
+        let (database, newest, copied) = opened.map_err(|error: DatabaseError| error.fault())?;
         let log = Log::open(&folder.join("sequences/log"), newest).map_err(|error| error.fault())?;
-        if !was_there && let Some(message) = lost_states(&path, &log).map_err(|error| error.fault())? {
+        if let Some(message) = lost_states(&path, copied, &log).map_err(|error| error.fault())? {
             tracing::warn!(message);
         }
         Ok(Self { database, log: Arc::new(log), _lock: lock })
     }
 }
 
-/// What is said where there was no database and the log begins behind its first entry: the entries before were forgotten
-/// because the database held what had come of them.
-fn lost_states(database: &Path, log: &Log) -> Result<Option<String>, LogError> {
+/// What is said where the log begins behind the entries that the database was given what came of, before which the log was
+/// forgotten: it is another database, or an older one.
+fn lost_states(database: &Path, copied: Option<Position>, log: &Log) -> Result<Option<String>, LogError> {
     let first = log.first()?;
-    Ok((first > Position(1)).then(|| {
+    let copied = copied.unwrap_or(Position(1));
+    Ok((first > copied).then(|| {
+        let holds = match copied.0 {
+            ..=1 => "nothing of any entry".to_owned(),
+            copied => format!("what came of the entries before {copied} alone"),
+        };
         format!(
-            "there was no {}, and the step log begins at entry {}: the states of sequences before it are gone. Stop the server and \
-             put the database back from a copy, or go on, and begin those sequences anew",
+            "the step log begins at entry {}, and {} holds {holds}: what became of sequences in between is gone. Stop the server \
+             and put the database back from a copy, or go on, and begin those sequences anew",
+            first.0,
             database.display(),
-            first.0
         )
     }))
 }
@@ -174,7 +179,7 @@ impl Sequences {
         match &self.durable {
             None => done(Err(Unwritten::Failed(Fault::new(Code::Internal, "there is no step log")))),
             Some(Durable::Local(local)) => local.log.append(entry, |written| {
-                done(written.map_err(|error| Unwritten::Failed(error.fault())));
+                done(written.map_err(|error| Unwritten::Failed(error.fault_for_callers())));
             }),
             Some(Durable::Shared(shared)) => shared.append(key.clone(), begins, entry, done),
         }
@@ -287,7 +292,11 @@ impl Sequences {
                     folded.fold(&record, position, &models);
                 }
             })
-            .map_err(|error| error.fault())?;
+            .map_err(|error| {
+                let fault = error.fault();
+                tracing::error!(code = %fault.code(), %error, sequence = %key.id, "a sequence cannot be made again");
+                error.fault_for_callers()
+            })?;
             Ok(folded.into_resident())
         });
         rebuilt.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "a state could not be made again")))
@@ -319,7 +328,7 @@ pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, F
     Ok(Resident {
         model,
         state,
-        known: Known { step: row.step, digest: row.digest, used: row.used, phase },
+        known: Known { step: row.step, digest: row.digest, begun: row.begun, used: row.used, phase },
         position: row.position,
         saved: Some(row.position),
         source: StateSource::Snapshot,
@@ -369,9 +378,14 @@ pub(crate) fn refused(key: &SequenceKey, asked: Option<u64>, refusal: Refusal, i
             Fault::new(Code::SequenceStep, message).expected_step(expected)
         }
         Refusal::Old { expected } => {
-            let message = format!(
+            let mut message = format!(
                 "step {step} of {name} was taken before and its answer is not kept; step {expected} comes next"
             );
+            if step == 1 {
+                message.push_str(
+                    "; to begin it anew send sequence_start without sequence_step, or end the sequence first",
+                );
+            }
             Fault::new(Code::SequenceStep, message).expected_step(expected)
         }
         Refusal::OtherRows { expected } => {
@@ -390,16 +404,64 @@ mod tests {
     fn a_log_that_was_pruned_misses_its_database_and_a_new_one_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::open(folder.path(), Position(0)).unwrap();
-        let said = |log: &Log| lost_states(Path::new("own/spinwell.db"), log).unwrap();
-        assert_eq!(said(&log), None);
+        let path = Path::new("own/spinwell.db");
+        let said = |log: &Log, copied| lost_states(path, copied, log).unwrap();
+        assert_eq!(said(&log, None), None);
         let (sender, written) = std::sync::mpsc::channel();
         log.append(b"x".to_vec(), move |_| sender.send(()).unwrap());
         written.recv().unwrap();
         let cut = log.rotate().unwrap();
-        assert_eq!(said(&log), None, "all of it is there");
+        assert_eq!(said(&log, None), None, "all of it is there");
         log.forget_before(cut).unwrap();
         drop(log);
-        let said = said(&Log::open(folder.path(), Position(0)).unwrap()).unwrap();
-        assert!(said.contains("no own/spinwell.db") && said.contains("begins at entry 2"), "{said}");
+        let log = Log::open(folder.path(), Position(0)).unwrap();
+        assert_eq!(said(&log, Some(cut)), None);
+        let empty = said(&log, None).unwrap();
+        assert!(empty.contains("begins at entry 2, and own/spinwell.db holds nothing"), "{empty}");
+        let older = said(&Log::open(folder.path(), Position(8)).unwrap(), Some(Position(2)));
+        assert_eq!(older, None, "the old file is still there");
+        drop(log);
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        let older = said(&Log::open(folder.path(), Position(8)).unwrap(), Some(Position(5))).unwrap();
+        assert!(
+            older.contains("entry 9, and own/spinwell.db holds what came of the entries before 5"),
+            "{older}"
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_empty_database_beside_a_log_that_was_pruned_is_told_from_one_that_has_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = async || {
+            let (path, runtime) = (folder.path().to_owned(), Handle::current());
+            tokio::task::spawn_blocking(move || Local::open(&path, &runtime).unwrap()).await.unwrap()
+        };
+        let said = async |local: &Local| {
+            let copied = local.database.log_copied().await.unwrap();
+            lost_states(Path::new("spinwell.db"), copied, &local.log).unwrap()
+        };
+        let local = open().await;
+        assert_eq!(said(&local).await, None);
+        let (sender, written) = std::sync::mpsc::channel();
+        local.log.append(b"x".to_vec(), move |_| sender.send(()).unwrap());
+        written.recv().unwrap();
+        // Of what was copied all was given up since: no row is left, and nothing is lost.
+        let cut = local.log.rotate().unwrap();
+        local.database.keep_log_copied(cut).await.unwrap();
+        local.log.forget_before(cut).unwrap();
+        local.database.close().await;
+        drop(local);
+        let local = open().await;
+        assert_eq!(said(&local).await, None);
+        local.database.close().await;
+        drop(local);
+        for file in std::fs::read_dir(folder.path()).unwrap().flatten() {
+            if file.file_name().to_string_lossy().starts_with("spinwell.db") {
+                std::fs::remove_file(file.path()).unwrap();
+            }
+        }
+        // A file, and nothing in it.
+        std::fs::File::create(folder.path().join("spinwell.db")).unwrap();
+        assert!(said(&open().await).await.is_some());
     }
 }

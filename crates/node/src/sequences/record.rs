@@ -207,17 +207,26 @@ fn checksum(bytes: &[u8]) -> [u8; 8] {
     hasher.finish().to_le_bytes()
 }
 
-/// Tells rows from other rows, the same in every process: a hash over shape and bits. It guards against mistakes, not against
-/// callers who look for a collision with themselves.
+/// Tells rows from other rows, the same in every process: a hash over shape and bits. Rows of 64 bits that all fit 32 have the digest
+/// of those: they are the same numbers, sent in another way. It guards against mistakes, not against callers who look for a
+/// collision with themselves.
 pub(crate) fn digest(series: &Series) -> u64 {
     let mut hasher = Fnv::default();
     hasher.write(&(series.rows() as u64).to_le_bytes());
     hasher.write(&(series.channels() as u64).to_le_bytes());
     match series.samples() {
         Samples::F32(values) => values.iter().for_each(|value| hasher.write(&value.to_le_bytes())),
+        Samples::F64(values) if values.iter().all(|value| fits(*value)) => {
+            values.iter().for_each(|value| hasher.write(&(*value as f32).to_le_bytes()));
+        }
         Samples::F64(values) => values.iter().for_each(|value| hasher.write(&value.to_le_bytes())),
     }
     hasher.finish()
+}
+
+/// Whether 32 bits hold this very number.
+fn fits(value: f64) -> bool {
+    f64::from(value as f32).to_bits() == value.to_bits()
 }
 
 #[cfg(test)]
@@ -270,6 +279,21 @@ mod tests {
         assert!((0..all.len()).all(|a| (0..a).all(|b| all[a] != all[b])), "{all:?}");
         // It stands in files: it may never change.
         assert_eq!(of(1, 1, &[1.0]), 0x034f_d3bb_6953_7a78);
+    }
+
+    #[test]
+    fn the_same_numbers_have_one_digest_in_whichever_datatype_they_came() {
+        let single =
+            |values: &[f32]| digest(&Series::new(1, values.len(), 1, Samples::F32(values.to_vec())).unwrap());
+        let double =
+            |values: &[f64]| digest(&Series::new(1, values.len(), 1, Samples::F64(values.to_vec())).unwrap());
+        assert_eq!(single(&[1.0, -0.0, 0.5, 3.0e38]), double(&[1.0, -0.0, 0.5, f64::from(3.0e38_f32)]));
+        assert_eq!(single(&[0.1]), double(&[f64::from(0.1_f32)]));
+        // Not the same number: 64 bits hold another one for these digits.
+        assert_ne!(single(&[0.1]), double(&[0.1]));
+        assert_ne!(double(&[1.0, 0.1]), double(&[1.0, f64::from(0.1_f32)]));
+        assert_ne!(double(&[0.0]), double(&[-0.0]));
+        assert_ne!(double(&[1e300]), double(&[1e301]), "both are too large for 32 bits");
     }
 
     #[test]

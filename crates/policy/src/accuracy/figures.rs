@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Versions of a model that figures are kept of; beyond them, those that were counted longest ago go.
 const VERSIONS_MAX: usize = 8;
+/// The largest error, width or score that figures are made of. Beyond it are rows that fit 32 bits and measure nothing: a few of them
+/// would be all that a mean of thousands shows, and their scores fit no 32 bits any more.
+const SCALE_MAX: f64 = 1e30;
 
 /// How a forecast of one value did. In 32 bits: there are many of these, and errors are small numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +46,13 @@ impl Matured {
             is_inside,
         }
     }
+
+    /// Whether figures can be made of it.
+    fn is_in_scale(&self) -> bool {
+        // What is not known is NaN, and no smaller or larger than anything.
+        let parts = [self.error, self.width, self.score, self.naive];
+        !parts.iter().any(|part| f64::from(part.abs()) > SCALE_MAX)
+    }
 }
 
 /// How a version did on the newest [`WINDOW`] values whose truth is known, all steps ahead and targets together.
@@ -50,6 +60,8 @@ impl Matured {
 pub struct Figures {
     /// Values whose truth has become known, ever.
     pub matured_total: u64,
+    /// Those of them whose error or interval is so large (beyond 1e30) that no figure is made of them.
+    pub off_scale_total: u64,
     /// Those that the figures are made of.
     pub values: usize,
     /// Mean absolute error, in the data's units.
@@ -79,6 +91,7 @@ pub struct Figures {
 struct Version {
     newest: VecDeque<Matured>,
     matured_total: u64,
+    off_scale_total: u64,
     awaiting: u64,
     forgotten_total: u64,
     failed_total: u64,
@@ -100,6 +113,7 @@ impl Version {
         let beside_naive = sum(|one| if one.naive.is_nan() { f32::NAN } else { one.error.abs() });
         Figures {
             matured_total: self.matured_total,
+            off_scale_total: self.off_scale_total,
             values,
             mean_absolute_error: of(sum(|one| one.error.abs()), values),
             root_mean_squared_error: of(squared, values).map(f64::sqrt),
@@ -154,18 +168,23 @@ impl ModelFigures {
     ) {
         let counted = self.version(version);
         for value in values {
+            counted.matured_total += 1;
+            if !value.is_in_scale() {
+                counted.off_scale_total += 1;
+                continue;
+            }
             if counted.newest.len() == WINDOW {
                 counted.newest.pop_front();
             }
             counted.newest.push_back(value);
-            counted.matured_total += 1;
         }
         if is_last {
             counted.awaiting = counted.awaiting.saturating_sub(1);
         }
     }
 
-    /// Counts the absolute errors of two versions on the same truth, a step ahead of a request.
+    /// Counts the absolute errors of two versions on the same truth, a step ahead of a request. Where both are beyond all scale it is
+    /// the rows that are to blame; where one is, that version, and by no more than the scale.
     pub(super) fn pair(
         &mut self,
         one: (ModelVersion, f64),
@@ -173,8 +192,15 @@ impl ModelFigures {
         ordinal: u64,
         step: usize,
     ) {
+        if one.1 > SCALE_MAX && other.1 > SCALE_MAX {
+            return;
+        }
         let (newer, older) = if one.0 > other.0 { (one, other) } else { (other, one) };
-        self.pairs.entry((newer.0, older.0)).or_default().add(ordinal, step, newer.1 - older.1);
+        self.pairs.entry((newer.0, older.0)).or_default().add(
+            ordinal,
+            step,
+            newer.1.min(SCALE_MAX) - older.1.min(SCALE_MAX),
+        );
     }
 
     /// Bytes of the values and differences that the figures are made of.

@@ -48,6 +48,52 @@ fn figures(memory: &Memory, version: ModelVersion) -> Figures {
 }
 
 #[test]
+fn rows_beyond_all_scale_are_counted_apart_and_leave_the_figures_finite() {
+    let mut memory = memory(1 << 20);
+    for (id, truth) in [("a", 1.5), ("b", 1e38), ("c", f32::MAX), ("d", -1e38), ("e", 0.5)] {
+        memory.remember(&request(id), V1, forecast(&[1.0]), Millis(0));
+        memory.observe(&request(id), 1, &[truth], 1, Millis(0)).unwrap();
+    }
+    // One from such a row, whose naive forecast is of no use.
+    memory.remember(&request("f"), V1, forecast(&[1.0]).after(vec![-1e38]), Millis(0));
+    memory.observe(&request("f"), 1, &[1.0], 1, Millis(0)).unwrap();
+    let found = figures(&memory, V1);
+    assert_eq!((found.matured_total, found.off_scale_total, found.values, found.intervals), (6, 4, 2, 2));
+    assert_eq!((found.mean_absolute_error, found.coverage), (Some(0.5), Some(1.0)));
+    assert_eq!((found.root_mean_squared_error, found.mean_interval_score), (Some(0.5), Some(2.0)));
+    assert_eq!(found.awaiting, 0);
+    // Large and in scale: that is what the data are.
+    memory.remember(&request("g"), V1, forecast(&[1.0]), Millis(0));
+    memory.observe(&request("g"), 1, &[1e27], 1, Millis(0)).unwrap();
+    let found = figures(&memory, V1);
+    assert_eq!((found.off_scale_total, found.values), (4, 3));
+    assert!(
+        [found.mean_absolute_error, found.root_mean_squared_error, found.mean_interval_score]
+            .iter()
+            .all(|figure| figure.is_some_and(f64::is_finite))
+    );
+}
+
+#[test]
+fn a_version_that_alone_is_beyond_all_scale_is_the_worse_one_and_rows_that_are_tell_nothing() {
+    let mut memory = memory(1 << 22);
+    let ask = |memory: &mut Memory, id: usize, wild: f32, truth: f32| {
+        let key = request(&id.to_string());
+        memory.remember(&key, V1, forecast(&[1.0]), Millis(0));
+        memory.remember(&key, V2, forecast(&[wild]), Millis(0));
+        memory.observe(&key, 1, &[truth], 1, Millis(0)).unwrap();
+    };
+    (0..300).for_each(|id| ask(&mut memory, id, 1.0, 1e38));
+    assert_eq!(memory.comparisons(&model()), []);
+    (300..600).for_each(|id| ask(&mut memory, id, 1e38, 1.0));
+    let found = memory.comparisons(&model())[0];
+    assert_eq!((found.requests, found.verdict), (300, Verdict::Worse));
+    assert!(found.mean_difference.is_some_and(f64::is_finite), "{found:?}");
+    assert_eq!(figures(&memory, V2).off_scale_total, 600);
+    assert_eq!(figures(&memory, V1).values, 300);
+}
+
+#[test]
 fn figures_are_in_the_bound_and_those_unused_for_longest_begin_anew() {
     let limit = 64 << 10;
     let mut memory = memory(limit);

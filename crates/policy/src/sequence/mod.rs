@@ -1,7 +1,8 @@
 //! What becomes of a request that belongs to a sequence: begin, go on, repeat an answer, or refuse.
 //!
 //! A caller who numbers his steps may send each as often as he likes: it is applied once. The newest step is answered
-//! again where its rows are the same; anything else that does not come next is refused and changes nothing. Who does not
+//! again where its rows are the same; anything else that does not come next is refused and changes nothing. That holds for the
+//! first step too, which would otherwise begin the sequence anew when it comes late. Who does not
 //! number them gets the next number, and a retry of his is a new step, as it is everywhere else.
 //!
 //! [`decide`] is that decision. Where nodes share a log, what a node knows may be behind what another has written: [`Trial`] says
@@ -27,6 +28,8 @@ pub struct Known {
     pub step: u64,
     /// The digest of that step's rows.
     pub digest: u64,
+    /// The digest of its first step's rows; 0 where that is not known, because its state came from elsewhere.
+    pub begun: u64,
     /// When it was last used.
     pub used: UnixMillis,
     /// Whether it goes on.
@@ -89,7 +92,7 @@ pub enum Refusal {
         /// The step that comes next.
         expected: u64,
     },
-    /// The step is older than the newest, whose answer alone is still known.
+    /// The step is older than the newest, whose answer alone is still known; also the first one, with the rows that it was taken with.
     Old {
         /// The step that comes next.
         expected: u64,
@@ -112,12 +115,10 @@ pub fn decide(
     idle: Millis,
 ) -> Result<Decision, Refusal> {
     if asked.starts {
-        return begin(known, asked);
+        return begin(known, asked, now, idle);
     }
     let known = known.ok_or(Refusal::Unknown)?;
-    let is_over =
-        known.phase == Phase::Expired || known.phase == Phase::Live && known.used < now.before(idle);
-    if is_over {
+    if is_over(known, now, idle) {
         return Err(Refusal::Expired);
     }
     let expected = known.step.saturating_add(1);
@@ -131,8 +132,13 @@ pub fn decide(
     }
 }
 
+/// Whether nobody has used a sequence for too long.
+fn is_over(known: &Known, now: UnixMillis, idle: Millis) -> bool {
+    known.phase == Phase::Expired || known.phase == Phase::Live && known.used < now.before(idle)
+}
+
 /// A first step. One that is sent again, number and all, does not begin the sequence a second time.
-fn begin(known: Option<&Known>, asked: Asked) -> Result<Decision, Refusal> {
+fn begin(known: Option<&Known>, asked: Asked, now: UnixMillis, idle: Millis) -> Result<Decision, Refusal> {
     if asked.step.is_some_and(|step| step != 1) {
         return Err(Refusal::StartsAtOne);
     }
@@ -143,6 +149,15 @@ fn begin(known: Option<&Known>, asked: Asked) -> Result<Decision, Refusal> {
         && known.phase != Phase::Expired
     {
         return Ok(Decision::Repeat);
+    }
+    let is_this_beginning = asked.step.is_some()
+        && known.step > 1
+        && known.begun == asked.digest
+        && known.begun != 0
+        && known.phase == Phase::Live
+        && !is_over(known, now, idle);
+    if is_this_beginning {
+        return Err(Refusal::Old { expected: known.step.saturating_add(1) });
     }
     if asked.sent.is_some_and(|sent| known.used > sent) {
         return Err(Refusal::Overtaken);
@@ -160,19 +175,20 @@ fn repeat(known: &Known, asked: Asked) -> Result<Decision, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const NOW: UnixMillis = UnixMillis(10_000);
     const IDLE: Millis = Millis(1_000);
 
     fn known(phase: Phase, used: u64) -> Known {
-        Known { step: 4, digest: 44, used: UnixMillis(used), phase }
+        Known { step: 4, digest: 44, begun: 11, used: UnixMillis(used), phase }
     }
 
     #[test]
     fn a_sequence_must_be_begun_and_may_be_begun_again() {
         use Decision::{Begin, Continue, Repeat};
         let live = known(Phase::Live, 9_500);
-        let first = Known { step: 1, digest: 7, ..live };
+        let first = Known { step: 1, digest: 7, begun: 7, ..live };
         let start = |step, digest| Asked { starts: true, step, digest, sent: None };
         let check = |known: Option<Known>, asked: Asked, wanted: Result<Decision, Refusal>| {
             assert_eq!(decide(known.as_ref(), asked, NOW, IDLE), wanted, "{known:?} {asked:?}");
@@ -206,7 +222,7 @@ mod tests {
         check(Phase::Ended, 4, 44, Ok(Repeat));
         check(Phase::Ended, 5, 44, Err(Refusal::Ended));
         check(Phase::Expired, 5, 44, Err(Refusal::Expired));
-        let removed = Known { step: 0, digest: 0, ..known(Phase::Ended, 9_500) };
+        let removed = Known { step: 0, digest: 0, begun: 0, ..known(Phase::Ended, 9_500) };
         for step in [None, Some(0), Some(1)] {
             let asked = Asked { step, ..Asked::default() };
             assert_eq!(decide(Some(&removed), asked, NOW, IDLE), Err(Refusal::Ended), "{step:?}");
@@ -224,8 +240,63 @@ mod tests {
         check(live, late(Some(1), 9_499), Err(Refusal::Overtaken));
         check(live, late(Some(1), 9_500), Ok(Decision::Begin));
         // Its own answer, once more.
-        check(Known { step: 1, digest: 7, ..live }, late(Some(1), 9_499), Ok(Decision::Repeat));
+        check(Known { step: 1, digest: 7, begun: 7, ..live }, late(Some(1), 9_499), Ok(Decision::Repeat));
         assert_eq!(decide(None, late(None, 1), NOW, IDLE), Ok(Decision::Begin));
+    }
+
+    #[test]
+    fn a_first_step_that_comes_again_late_does_not_undo_what_came_after_it() {
+        let live = known(Phase::Live, 9_500);
+        let check = |known: Known, step, digest, wanted: Result<Decision, Refusal>| {
+            let asked = Asked { starts: true, step, digest, sent: None };
+            assert_eq!(decide(Some(&known), asked, NOW, IDLE), wanted, "{known:?} {asked:?}");
+        };
+        let begins = Ok(Decision::Begin);
+        check(live, Some(1), 11, Err(Refusal::Old { expected: 5 }));
+        check(Known { step: 2, ..live }, Some(1), 11, Err(Refusal::Old { expected: 3 }));
+        check(Known { step: u64::MAX, ..live }, Some(1), 11, Err(Refusal::Old { expected: u64::MAX }));
+        // Who wants to begin anew says so: without a number, with other rows, or after an end.
+        check(live, None, 11, begins);
+        check(live, Some(1), 12, begins);
+        check(known(Phase::Ended, 9_500), Some(1), 11, begins);
+        check(known(Phase::Expired, 9_500), Some(1), 11, begins);
+        check(known(Phase::Live, 8_999), Some(1), 11, begins);
+        // How this one began is not known.
+        check(Known { begun: 0, ..live }, Some(1), 0, begins);
+        check(Known { begun: 0, ..live }, Some(1), 11, begins);
+        // No clock is asked.
+        let late = Asked { starts: true, step: Some(1), digest: 11, sent: Some(UnixMillis(1)) };
+        assert_eq!(decide(Some(&live), late, NOW, IDLE), Err(Refusal::Old { expected: 5 }));
+    }
+
+    /// Steps as a caller sends them and a line delivers them, each as often and as late as it likes, with his numbers.
+    fn deliveries() -> impl Strategy<Value = (Vec<u64>, Vec<usize>)> {
+        (proptest::collection::vec(1u64..4, 1..8), proptest::collection::vec(0usize..8, 1..60))
+    }
+
+    proptest! {
+        /// Whatever comes twice, late or early: a numbered step is applied once, in order, and none is lost.
+        #[test]
+        fn numbered_steps_are_applied_once_however_they_come((rows, order) in deliveries()) {
+            let (mut known, mut applied) = (None::<Known>, Vec::new());
+            for at in order.into_iter().map(|at| at % rows.len()) {
+                let (step, digest) = (at as u64 + 1, rows[at]);
+                let asked = Asked { starts: step == 1, step: Some(step), digest, sent: None };
+                let begun = known.map_or(digest, |known| known.begun);
+                let newest = match decide(known.as_ref(), asked, NOW, IDLE) {
+                    Ok(Decision::Begin) => 1,
+                    Ok(Decision::Continue { step }) => step,
+                    Ok(Decision::Repeat) => {
+                        prop_assert_eq!(known.map(|known| known.step), Some(step));
+                        continue;
+                    }
+                    Err(_) => continue,
+                };
+                applied.push(newest);
+                known = Some(Known { step: newest, digest, begun, used: NOW, phase: Phase::Live });
+            }
+            prop_assert_eq!(&applied, &(1..=applied.len() as u64).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ mod tests {
     use super::super::Phase;
     use super::*;
 
-    const KNOWN: Known = Known { step: 4, digest: 44, used: UnixMillis(5), phase: Phase::Live };
+    const KNOWN: Known = Known { step: 4, digest: 44, begun: 11, used: UnixMillis(5), phase: Phase::Live };
 
     fn verdict(trial: &Trial, step: Option<u64>, digest: u64) -> Verdict {
         let asked = Asked { step, digest, ..Asked::default() };

@@ -93,6 +93,7 @@ fn encode_infer(
             ends: call.ends,
             step: call.step,
             sent_ms: call.sent.map(|sent| sent.0),
+            names_version: call.names_version,
         }),
     })
 }
@@ -132,6 +133,7 @@ fn infer_of(infer: wire::Infer, described: &Describer, now: Instant) -> Result<I
             ends: step.ends,
             step: step.step,
             sent: step.sent_ms.map(UnixMillis),
+            names_version: step.names_version,
         })
     });
     let sequence = sequence.transpose()?;

@@ -103,7 +103,14 @@ fn requests_arrive_as_they_are() {
     check(infer(labels, 1, 4, Samples::F32(vec![1.0; 4])));
     let sequence = |step| {
         let id = checked_sequence_id("s-1").unwrap();
-        Some(SequenceCall { id, starts: true, ends: false, step, sent: step.map(UnixMillis) })
+        Some(SequenceCall {
+            id,
+            starts: true,
+            ends: false,
+            step,
+            sent: step.map(UnixMillis),
+            names_version: step.is_some(),
+        })
     };
     for step in [None, Some(3)] {
         let one = infer(forecaster.clone(), 1, 1, Samples::F32(vec![1.0]));
@@ -152,8 +159,14 @@ fn what_makes_no_sense_is_refused_and_names_its_request() {
     check(|infer| infer.outputs = vec!["label".to_owned()]);
     check(|infer| infer.priority = 4);
     check(|infer| {
-        infer.sequence =
-            Some(wire::Step { id: "\n".to_owned(), starts: true, ends: false, step: None, sent_ms: None });
+        infer.sequence = Some(wire::Step {
+            id: "\n".to_owned(),
+            starts: true,
+            ends: false,
+            step: None,
+            sent_ms: None,
+            names_version: false,
+        });
     });
     let foreign = infer_of_another();
     let fault = encode_request(1, &Request::Infer(foreign), &gateway, now()).unwrap_err();

@@ -220,7 +220,9 @@ pub struct LiveVersion {
     pub version: String,
     /// Values whose truth has become known since the server's start.
     pub matured_total: u64,
-    /// The newest of them, which the figures are made of.
+    /// Those of them that are so far from the forecast, or whose interval is so wide, that no figure is made of them.
+    pub off_scale_total: u64,
+    /// The newest of the others, which the figures are made of.
     pub values: usize,
     /// Mean absolute error, in the data's units.
     pub mae: Option<f64>,

@@ -29,6 +29,8 @@ CREATE TABLE sequences (
     -- The newest step in the state, its digest, and its place in the shard's log.
     step     BIGINT   NOT NULL,
     digest   BIGINT   NOT NULL,
+    -- The digest of the first step's rows; 0 where that is not known.
+    begun    BIGINT   NOT NULL,
     position BIGINT   NOT NULL,
     -- Milliseconds since 1970.
     used     BIGINT   NOT NULL,

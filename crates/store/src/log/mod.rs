@@ -40,8 +40,8 @@ pub enum LogError {
     },
     /// What the disk holds is not what was written, and it is not the end of the log.
     #[error(
-        "the step log {} is damaged at byte {offset}, and whole entries follow; restore the file from a copy, or \
-         move it away and lose its entries",
+        "the step log {} is damaged at byte {offset}, and {follows}; restore the file from a copy, or move it away and lose \
+         its entries",
         path.display()
     )]
     Damaged {
@@ -49,6 +49,17 @@ pub enum LogError {
         path: PathBuf,
         /// Where the damage begins.
         offset: u64,
+        /// What makes it damage.
+        follows: Follows,
+    },
+    /// A file that is named like one of the log's does not begin like one.
+    #[error(
+        "{} is no step log: it does not begin like one; restore the file from a copy, or move it away and lose what it holds",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
     },
     /// The entry is longer than [`ENTRY_BYTES_MAX`].
     #[error("the step log takes entries of at most {ENTRY_BYTES_MAX} bytes; send fewer rows in one step")]
@@ -58,21 +69,57 @@ pub enum LogError {
     Closed,
 }
 
+/// What shows that something is damaged and not merely unfinished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// Entries behind it, of which the last had been promised.
+    Entries,
+    /// Newer files of the log.
+    Files,
+}
+
+impl std::fmt::Display for Follows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Follows::Entries => "whole entries follow",
+            Follows::Files => "it is not the newest file of the log",
+        })
+    }
+}
+
 impl LogError {
     fn io(path: &Path, error: &io::Error) -> Self {
         LogError::Io { path: path.to_owned(), message: error.to_string() }
     }
 
-    /// The error as it is shown to callers and operators.
-    #[must_use]
-    pub fn fault(&self) -> Fault {
-        let code = match self {
+    fn code(&self) -> Code {
+        match self {
             LogError::Io { .. } => Code::LogFailed,
-            LogError::Damaged { .. } => Code::FileCorrupt,
+            LogError::Damaged { .. } | LogError::Foreign { .. } => Code::FileCorrupt,
             LogError::TooLong => Code::BodyTooLarge,
             LogError::Closed => Code::Stopping,
+        }
+    }
+
+    /// The error as it is shown to operators.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        Fault::new(self.code(), self.to_string())
+    }
+
+    /// The error as it is shown to callers, who need not know where this machine keeps what.
+    #[must_use]
+    pub fn fault_for_callers(&self) -> Fault {
+        let message = match self {
+            LogError::Io { message, .. } => {
+                format!("the step log cannot be read or written: {message}; the server's log says more")
+            }
+            LogError::Damaged { .. } | LogError::Foreign { .. } => {
+                "the step log is damaged; the server's log says where".to_owned()
+            }
+            LogError::TooLong | LogError::Closed => self.to_string(),
         };
-        Fault::new(code, self.to_string())
+        Fault::new(self.code(), message)
     }
 }
 

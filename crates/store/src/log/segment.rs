@@ -1,6 +1,6 @@
 //! One file of the log.
 
-use super::{LogError, Position, frame};
+use super::{Follows, LogError, Position, frame};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -66,10 +66,10 @@ impl Segment {
     /// unless it had been promised.
     pub(super) fn read(&self, is_last: bool, each: &mut dyn FnMut(Position, &[u8])) -> Result<u64, LogError> {
         let bytes = fs::read(&self.path).map_err(|error| LogError::io(&self.path, &error))?;
-        let damaged = |offset: usize| LogError::Damaged { path: self.path.clone(), offset: offset as u64 };
         if !bytes.starts_with(HEAD) {
             // A crash while it was made leaves a part of the head.
-            return if is_last && HEAD.starts_with(&bytes) { Ok(0) } else { Err(damaged(0)) };
+            let is_part = is_last && HEAD.starts_with(&bytes);
+            return if is_part { Ok(0) } else { Err(LogError::Foreign { path: self.path.clone() }) };
         }
         let mut at = HEAD.len();
         let mut last = None;
@@ -77,10 +77,12 @@ impl Segment {
             let frame = frame::read(&bytes[at..]).filter(|frame| Some(frame.position) > last);
             let Some(frame::Frame { position, entry, .. }) = frame else {
                 let next = last.map_or(self.first, |last| Position(last.0 + 1));
-                return match is_last && !any_promised(&bytes[at..], next) {
-                    true => Ok(at as u64),
-                    false => Err(damaged(at)),
+                let follows = match any_promised(&bytes[at..], next) {
+                    true => Follows::Entries,
+                    false if is_last => return Ok(at as u64),
+                    false => Follows::Files,
                 };
+                return Err(LogError::Damaged { path: self.path.clone(), offset: at as u64, follows });
             };
             each(position, entry);
             last = Some(position);

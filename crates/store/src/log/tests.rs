@@ -91,7 +91,33 @@ fn damage_before_the_end_is_told_with_its_place() {
     fs::write(&path, &bytes).unwrap();
     let fault = Log::open(folder.path(), Position(0)).err().unwrap().fault();
     assert_eq!(fault.code(), Code::FileCorrupt);
-    assert!(fault.message().contains("damaged at byte 8"), "{fault}");
+    assert!(fault.message().contains("damaged at byte 8, and whole entries follow"), "{fault}");
+}
+
+#[test]
+fn damage_is_told_of_by_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::open(folder.path(), Position(0)).unwrap();
+    append_all(&log, &[b"only"]);
+    log.rotate().unwrap();
+    drop(log);
+    let path = segments(folder.path()).remove(0);
+    let whole = fs::read(&path).unwrap();
+    let check = |byte: usize, words: &str| {
+        let mut bytes = whole.clone();
+        bytes[byte] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let error = Log::open(folder.path(), Position(0)).err().unwrap();
+        assert!(error.to_string().contains(words), "{error}");
+        let fault = error.fault_for_callers();
+        assert_eq!(fault.code(), error.fault().code());
+        assert!(!fault.message().contains(".log"), "{fault}");
+    };
+    check(whole.len() - 1, "damaged at byte 8, and it is not the newest file");
+    check(0, "is no step log: it does not begin like one");
+    let io = LogError::io(&path, &io::Error::from_raw_os_error(28)).fault_for_callers();
+    assert_eq!(io.code(), Code::LogFailed);
+    assert!(io.message().contains("No space left") && !io.message().contains(".log"), "{io}");
 }
 
 #[test]
@@ -121,7 +147,9 @@ fn a_foreign_file_in_the_folder_is_no_segment_unless_it_is_named_like_one() {
     fs::write(folder.path().join("0000000000000001.txt"), "hello").unwrap();
     assert!(Log::open(folder.path(), Position(0)).is_ok());
     fs::write(folder.path().join("0000000000000000.log"), "hello").unwrap();
-    assert!(matches!(Log::open(folder.path(), Position(0)), Err(LogError::Damaged { offset: 0, .. })));
+    let fault = Log::open(folder.path(), Position(0)).err().unwrap().fault();
+    assert_eq!(fault.code(), Code::FileCorrupt);
+    assert!(fault.message().contains("0000000000000000.log is no step log"), "{fault}");
 }
 
 #[test]

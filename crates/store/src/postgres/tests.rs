@@ -31,6 +31,7 @@ fn row(id: &str, position: u64, used: u64, phase: SequencePhase) -> SequenceRow 
         hash: ModelHash([7; 32]),
         step: u64::MAX,
         digest: 1 << 63,
+        begun: (1 << 63) + 1,
         position: Position(position),
         used: UnixMillis(used),
         phase,
