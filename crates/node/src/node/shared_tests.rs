@@ -158,22 +158,25 @@ async fn what_a_node_leaves_behind_another_one_finds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_beginning_that_comes_late_undoes_nothing() {
     let pair = pair().await;
-    let begin = |bench: &Bench, sent: UnixMillis| {
+    let begin_with = |bench: &Bench, sent: UnixMillis, step: Option<u64>| {
         let mut request = bench.request("s", &[1.0, 2.0, 3.0], 1, false);
-        request.sequence.as_mut().unwrap().sent = Some(sent);
+        let call = request.sequence.as_mut().unwrap();
+        (call.sent, call.step) = (Some(sent), step);
         bench.node.infer(request)
     };
+    let begin = |bench: &Bench, sent: UnixMillis| begin_with(bench, sent, Some(1));
     let sent = clock::unix();
     assert_eq!(taken(begin(&pair.two, sent).await).0, 1);
     // The same one, to the other node: it repeats the answer.
     assert_eq!(taken(begin(&pair.one, sent).await).0, 1);
     tokio::time::sleep(Duration::from_millis(3)).await;
     pair.two.step(&[2.0], 2).await.unwrap();
-    assert_eq!(code(begin(&pair.one, sent).await), Code::SequenceMoved);
+    assert_eq!(code(begin(&pair.one, sent).await), Code::SequenceStep, "it was taken");
+    assert_eq!(code(begin_with(&pair.one, sent, None).await), Code::SequenceMoved);
     assert_eq!(taken(pair.one.step(&[3.0], 3).await).0, 3);
     // Whoever means it sends it now.
     tokio::time::sleep(Duration::from_millis(3)).await;
-    assert_eq!(taken(begin(&pair.one, clock::unix()).await).0, 1);
+    assert_eq!(taken(begin_with(&pair.one, clock::unix(), None).await).0, 1);
     pair.stop().await;
 }
 

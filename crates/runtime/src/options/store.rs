@@ -41,9 +41,8 @@ impl fmt::Debug for StoreUrl {
 /// A URL without the password in it.
 pub(super) fn hidden(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    // A password may hold any of these; the last @ before the path ends it.
-    let authority = rest.find(['/', '?']).unwrap_or(rest.len());
-    let end = rest[..authority].rfind('@').or_else(|| rest.rfind('@'));
+    // A password that was not escaped may hold anything: the last @ before the parameters ends it.
+    let end = rest[..rest.find('?').unwrap_or(rest.len())].rfind('@');
     let shown = match end.and_then(|end| Some((rest[..end].split_once(':')?.0, &rest[end..]))) {
         Some((user, behind)) => format!("{scheme}://{user}:{HIDDEN}{behind}"),
         None => url.to_owned(),
