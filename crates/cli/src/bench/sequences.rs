@@ -186,9 +186,12 @@ impl Stream {
             request.parameters.insert(name.to_owned(), InferParameter { parameter_choice: Some(choice) });
         };
         say("sequence_id", ParameterChoice::StringParam(format!("{prefix}{}", step.sequence)));
-        say("sequence_step", ParameterChoice::Int64Param(i64::try_from(step.step).unwrap_or(i64::MAX)));
-        if step.step == 1 {
-            say("sequence_start", ParameterChoice::BoolParam(true));
+        match step.step {
+            // Without a number, so that a run begins anew whatever one before has left. Nothing follows before it is answered.
+            1 => say("sequence_start", ParameterChoice::BoolParam(true)),
+            later => {
+                say("sequence_step", ParameterChoice::Int64Param(i64::try_from(later).unwrap_or(i64::MAX)));
+            }
         }
         request
     }

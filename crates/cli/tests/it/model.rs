@@ -412,7 +412,7 @@ fn lists_and_pushes_say_what_becomes_of_traffic() {
     };
     let pushed = said(&push("--version 2 --name other"));
     assert!(pushed.contains("other:2 answers requests that name no version"), "{pushed}");
-    let pushed = said(&push(""));
+    let pushed = said(&push("--version 3"));
     assert!(pushed.contains("wave:3 answers only requests that name it"), "{pushed}");
     assert!(pushed.contains("wave:1, the default of wave/serving.toml"), "{pushed}");
     serving(&models, "[traffic]\ndefault = 1\nshadow = {version = 9, share = 1.0}\n");

@@ -21,6 +21,10 @@ pub use trial::{Trial, Verdict};
 
 use spinwell_core::{Millis, UnixMillis};
 
+/// How long after a sequence was last used its own first step may still be on its way a second time: what a caller, a proxy or a
+/// network sends again, they send again soon. Later it is somebody who begins anew.
+const LATE: Millis = Millis(10_000);
+
 /// What is known of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
@@ -155,7 +159,8 @@ fn begin(known: Option<&Known>, asked: Asked, now: UnixMillis, idle: Millis) -> 
         && known.begun == asked.digest
         && known.begun != 0
         && known.phase == Phase::Live
-        && !is_over(known, now, idle);
+        && !is_over(known, now, idle)
+        && known.used >= now.before(LATE);
     if is_this_beginning {
         return Err(Refusal::Old { expected: known.step.saturating_add(1) });
     }
@@ -264,7 +269,11 @@ mod tests {
         // How this one began is not known.
         check(Known { begun: 0, ..live }, Some(1), 0, begins);
         check(Known { begun: 0, ..live }, Some(1), 11, begins);
-        // No clock is asked.
+        let long_after = Known { used: UnixMillis(9_500), ..live };
+        let asked = Asked { starts: true, step: Some(1), digest: 11, sent: None };
+        let at = |now| decide(Some(&long_after), asked, UnixMillis(now), Millis(60_000));
+        assert_eq!(at(19_500), Err(Refusal::Old { expected: 5 }));
+        assert_eq!(at(19_501), begins, "a stream that was not used for so long is begun anew");
         let late = Asked { starts: true, step: Some(1), digest: 11, sent: Some(UnixMillis(1)) };
         assert_eq!(decide(Some(&live), late, NOW, IDLE), Err(Refusal::Old { expected: 5 }));
     }
