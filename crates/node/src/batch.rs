@@ -45,13 +45,15 @@ pub(crate) struct Batch {
     windows_max: usize,
     /// Windows that the engine has run, of all requests that were ever part of the batch.
     pub(crate) windows_run: usize,
+    /// Rows of those.
+    pub(crate) rows_run: usize,
 }
 
 impl Batch {
     /// Requests that run together, in groups of so many windows at most.
     pub(crate) fn of(jobs: Vec<Job>, windows_max: usize) -> Self {
         let parts = jobs.into_iter().map(|job| Part { job, results: Vec::new(), profile: None }).collect();
-        Self { parts, windows_max: windows_max.max(1), windows_run: 0 }
+        Self { parts, windows_max: windows_max.max(1), windows_run: 0, rows_run: 0 }
     }
 
     /// The windows to run next, after refusing what is late and dropping what nobody waits for. `None` where
@@ -87,6 +89,7 @@ impl Batch {
         let Predicted { results, profile } = predicted;
         for (place, result) in group.iter().zip(results) {
             let part = &mut self.parts[place.part];
+            self.rows_run += part.job.series.rows();
             part.results.push(result);
             if part.profile != Some(NumericProfile::GpuF32) {
                 part.profile = Some(profile);
@@ -187,6 +190,6 @@ mod tests {
         assert!(good_answer.try_recv().is_err(), "not answered yet, and not refused");
         // What is finished is not refused any more.
         assert_eq!(run_next(&mut batch, later), None);
-        assert_eq!((batch.parts.len(), batch.windows_run), (1, 2));
+        assert_eq!((batch.parts.len(), batch.windows_run, batch.rows_run), (1, 2, GROUP_ROWS + 1));
     }
 }

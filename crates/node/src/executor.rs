@@ -52,23 +52,24 @@ impl Job {
     }
 }
 
-/// Runs requests of one model: windows together, steps one after the other, each answered.
-pub(crate) fn run(sequences: &Sequences, node: &NodeId, mut jobs: Vec<Job>) {
+/// Runs requests of one model: windows together, steps one after the other, each answered. How many rows it ran of them.
+pub(crate) fn run(sequences: &Sequences, node: &NodeId, mut jobs: Vec<Job>) -> usize {
     let steps: Vec<Job> = jobs.extract_if(.., |job| job.step.is_some()).collect();
-    if let Some(model) = jobs.first().map(|job| job.model.clone()) {
-        run_windows(&model, node, jobs);
-    }
+    let model = jobs.first().map(|job| job.model.clone());
+    let mut rows = model.map_or(0, |model| run_windows(&model, node, jobs));
     let mut scratch = Scratch::default();
     for mut job in steps {
         let model = job.model.clone();
         if let Some(step) = job.step.take() {
+            rows += job.series.rows();
             sequences::take(sequences, &model, node, job, step, &mut scratch);
         }
     }
+    rows
 }
 
 /// Runs the requests together and answers each.
-fn run_windows(model: &Loaded, node: &NodeId, jobs: Vec<Job>) {
+fn run_windows(model: &Loaded, node: &NodeId, jobs: Vec<Job>) -> usize {
     let started = clock::now();
     let mut batch = Batch::of(jobs, model.windows_max());
     while let Some(group) = batch.next_group(clock::now()) {
@@ -78,19 +79,23 @@ fn run_windows(model: &Loaded, node: &NodeId, jobs: Vec<Job>) {
             return run_alone(model, node, batch);
         }
     }
+    let rows = batch.rows_run;
     answer(model, node, batch, started);
+    rows
 }
 
 /// Runs each request of a batch that failed by itself; refuses it where it already was.
-fn run_alone(model: &Loaded, node: &NodeId, batch: Batch) {
+fn run_alone(model: &Loaded, node: &NodeId, batch: Batch) -> usize {
     let is_alone = batch.parts.len() == 1;
+    let mut rows = batch.rows_run;
     for Part { job, .. } in batch.parts {
         if is_alone {
             job.refuse(Fault::new(Code::Internal, "the model failed on this request; the server goes on"));
         } else {
-            run_windows(model, node, vec![job]);
+            rows += run_windows(model, node, vec![job]);
         }
     }
+    rows
 }
 
 /// One result for each window of a group, or `None` where the model panicked or lost count.

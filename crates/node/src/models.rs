@@ -143,6 +143,11 @@ impl Models {
         })
     }
 
+    /// Whether any version of that name is served.
+    pub(crate) fn has(&self, name: &ModelName) -> bool {
+        self.shelf().served.keys().any(|(served, _)| served == name)
+    }
+
     /// The model of that name and hash: one that is served, or one that is kept for its sequences.
     pub(crate) fn of_hash(&self, name: &ModelName, hash: &ModelHash) -> Option<Arc<Loaded>> {
         let shelf = self.shelf();

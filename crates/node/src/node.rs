@@ -7,7 +7,7 @@ use crate::queue::{Queue, Refusal};
 use crate::repository::{self, Bounds, Loaded, Problem, ScanError, Terms};
 use crate::sequences::{self, Durable, Entering, Held, Home, Keeper, Sequences, Shared, Step, Table, Turn};
 use spinwell_core::{Code, Fault, Millis, ModelName, NodeId, SequenceKey};
-use spinwell_policy::batch::{self, Cost, Limits, Request, Slot};
+use spinwell_policy::batch::{self, Cost, Late, Limits, Request, Slot};
 use spinwell_policy::sequence::{Asked, Decision, Refusal as StepRefusal, Trial, Verdict};
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 /// When a caller who met a full queue should try again: by then the queue has moved.
 const RETRY_AFTER: Millis = Millis(100);
 
-/// What is said of a request that waited too long.
+/// What is said of a request whose deadline passes while it waits.
 const LATE: &str = "the request waited so long that it cannot be answered before its deadline";
 
 /// What a node is allowed.
@@ -331,8 +331,9 @@ impl Inner {
                 let message = format!("the queue is full: {waiting} requests wait; try again");
                 Fault::new(Code::QueueFull, message).retry_after(RETRY_AFTER)
             }
+            Refusal::Policy(batch::Refusal::Hopeless { takes }) => hopeless(takes),
             Refusal::Policy(batch::Refusal::Backlog { takes }) => {
-                let takes = Millis(u64::try_from(takes.as_millis()).unwrap_or(u64::MAX).max(1));
+                let takes = at_least_one(takes);
                 let message = format!("what waits already takes about {takes}; try again after that");
                 Fault::new(Code::QueueFull, message).retry_after(takes)
             }
@@ -453,8 +454,9 @@ impl Inner {
     /// The life of an executor.
     fn execute(&self) {
         while let Some(batch) = self.queue.take() {
-            for job in batch.late {
-                job.refuse(Fault::new(Code::DeadlineExceeded, LATE));
+            for Late { work: job, takes } in batch.late {
+                let fault = late(takes, job.arrived, job.deadline);
+                job.refuse(fault);
             }
             for job in batch.shed {
                 let message = "requests wait longer than this server lets them; the least urgent are refused";
@@ -466,11 +468,12 @@ impl Inner {
             let waited = batch.ready.iter().map(|job| row_micros(job, started)).sum();
             self.row_micros.fetch_add(waited, Ordering::Relaxed);
             self.executing.fetch_add(1, Ordering::Relaxed);
-            executor::run(&self.sequences, &self.id, batch.ready);
+            let ran = executor::run(&self.sequences, &self.id, batch.ready);
             self.executing.fetch_sub(1, Ordering::Relaxed);
             let took = clock::now().saturating_duration_since(started);
             self.row_micros.fetch_add(micros(took).saturating_mul(batch.cost.rows as u64), Ordering::Relaxed);
-            self.queue.observe(batch.lane, batch.cost, batch.is_spare, took);
+            let (cost, took) = whole(batch.cost, ran, took);
+            self.queue.observe(batch.lane, cost, batch.is_spare, took);
         }
     }
 
@@ -482,6 +485,42 @@ impl Inner {
             }
         }
     }
+}
+
+/// What a batch would have taken of which so many rows ran until the last of its callers had gone, or his time had passed:
+/// nobody should take it for a fast one. Of one that did not run at all, nothing is known.
+fn whole(cost: Cost, ran: usize, took: Duration) -> (Cost, Duration) {
+    match ran {
+        0 => (Cost::default(), took),
+        ran => (cost, took.mul_f64(cost.rows as f64 / ran as f64)),
+    }
+}
+
+/// What is said of a request that would have to be answered sooner than it can be, whatever else waits.
+fn hopeless(takes: Duration) -> Fault {
+    let message = format!(
+        "the request takes about {}, which is longer than its deadline leaves it; ask for fewer windows at once or give it \
+         more time",
+        at_least_one(takes)
+    );
+    Fault::new(Code::DeadlineExceeded, message)
+}
+
+/// What is said of a request that cannot be answered before its deadline when its turn has come.
+fn late(takes: Duration, arrived: Instant, deadline: Instant) -> Fault {
+    if deadline.saturating_duration_since(arrived) <= takes {
+        return hopeless(takes);
+    }
+    let waited = at_least_one(clock::now().saturating_duration_since(arrived));
+    let message = format!(
+        "the request waited {waited} and takes about {}, so that it cannot be answered before its deadline",
+        at_least_one(takes)
+    );
+    Fault::new(Code::DeadlineExceeded, message)
+}
+
+fn at_least_one(duration: Duration) -> Millis {
+    Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 /// How long the rows of a request have waited together.
@@ -543,7 +582,7 @@ impl NodeLink for Node {
 
     fn load(&self) -> NodeLoad {
         let machine = self.inner.machine.load(clock::now());
-        let (copied, expired) = self.keeper.as_ref().map(Keeper::counts).unwrap_or_default();
+        let (copied, expired, lost) = self.keeper.as_ref().map(Keeper::counts).unwrap_or_default();
         let (fenced, followed) =
             self.inner.sequences.shared().map(|shared| shared.counts()).unwrap_or_default();
         NodeLoad {
@@ -559,6 +598,7 @@ impl NodeLink for Node {
                 in_memory: self.inner.sequences.table.count() as u64,
                 copied,
                 expired,
+                lost,
                 fenced,
                 followed,
             },

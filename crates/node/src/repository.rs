@@ -240,7 +240,15 @@ impl Repository {
         let file = |version: &ModelVersion| folder.join(version.to_string()).join(FILE_NAME);
         let on_disk = versions.iter().filter_map(|version| fs::metadata(file(version)).ok());
         let weights = on_disk.map(|file| file.len()).fold(0, u64::saturating_add);
-        settings.windows_max(name, weights, 0, terms.executors)?;
+        if settings.windows_max(name, weights, 0, terms.executors).is_err() {
+            // Told with all of it: whoever allows what the weights take should not be refused again for the windows. One version
+            // at a time, and none of them stays.
+            let stream = |version| {
+                read_model(&file(version)).map_or(0, |(model, _)| 2 * state_bytes_of(&model) as u64)
+            };
+            let stream = versions.iter().map(stream).max().unwrap_or(0);
+            settings.windows_max(name, weights, stream, terms.executors)?;
+        }
         let mut own = Self::default();
         own.load_all(folder, name, versions, before, terms);
         if own.models.is_empty() {
@@ -344,7 +352,7 @@ pub(crate) fn place(
     version: ModelVersion,
     terms: &Terms,
 ) -> Loaded {
-    let mut facts = facts(&model, name, version, terms.bounds);
+    let (mut facts, state_bytes) = (facts(&model, name, version, terms.bounds), state_bytes_of(&model));
     let (predictor, stateful): (Arc<dyn Predictor>, Option<Arc<dyn Stateful>>) = match model {
         AnyModel::Forecaster(model) => {
             let model = Arc::new(model);
@@ -358,10 +366,19 @@ pub(crate) fn place(
             (detector.clone(), Some(detector))
         }
     };
-    let state_bytes = stateful.as_ref().map_or(0, |model| model.save(&model.fresh()).len());
     let (lane, windows_max) = (terms.queue.open_lane(name), AtomicUsize::new(usize::MAX));
     let description = Arc::new(ModelDescription::new(facts));
     Loaded { description, predictor, stateful, state_bytes, file_bytes, windows_max, lane }
+}
+
+/// Bytes that a model keeps of a stream; none where it keeps no state.
+fn state_bytes_of(model: &AnyModel) -> usize {
+    let of = |model: &dyn Stateful| model.save(&model.fresh()).len();
+    match model {
+        AnyModel::Forecaster(model) => of(model),
+        AnyModel::Classifier(_) => 0,
+        AnyModel::Detector(detector) => of(detector),
+    }
 }
 
 /// The names of the folders in a folder, in order.

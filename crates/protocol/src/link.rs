@@ -265,6 +265,8 @@ pub struct SequenceLoad {
     pub copied: u64,
     /// Those that expired, since the start.
     pub expired: u64,
+    /// Those that cannot be made again of what the disk holds, at the last copy.
+    pub lost: u64,
     /// Changes that a shared log has refused because another node had written, since the start.
     pub fenced: u64,
     /// Changes by other nodes that were read along, since the start.

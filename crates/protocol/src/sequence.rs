@@ -102,8 +102,12 @@ pub(crate) fn id(value: &ParameterValue) -> Result<Option<SequenceId>, Fault> {
 /// The id of that text.
 ///
 /// # Errors
-/// [`Code::RequestInvalid`] where it is none.
+/// [`Code::RequestInvalid`] where it is none, or 0: a number is the id that is its text, and the number 0 is no id.
 pub fn checked_id(text: &str) -> Result<SequenceId, Fault> {
+    if text == "0" {
+        let message = "sequence_id 0 means no sequence; name one by another number or text";
+        return Err(Fault::new(Code::RequestInvalid, message));
+    }
     SequenceId::of_text(text).ok_or_else(|| {
         let most = SequenceId::BYTES_MAX;
         let message = format!("sequence_id {} must be 1 to {most} bytes of printable text", quoted(text));

@@ -161,7 +161,7 @@ impl Node {
         }
         self.settle(now);
         let Batch { ready, cost, late, shed, .. } = self.queue.take(now)?;
-        let refused: Vec<u64> = late.into_iter().chain(shed).collect();
+        let refused: Vec<u64> = late.into_iter().map(|late| late.work).chain(shed).collect();
         for attempt in refused.iter().chain(&ready) {
             self.slots.remove(attempt);
         }

@@ -42,9 +42,13 @@ fn page(run: &Run) -> String {
 fn summary(run: &Run) -> String {
     let tally = &run.tally;
     let (refused, failed) = (tally.refused.count(), tally.failed_count());
+    let in_part = match tally.failed_in_part {
+        0 => String::new(),
+        some => format!(", {some} of them in part"),
+    };
     format!(
         "{} requests a second were answered for {} seconds, half of them within {} ms and 99 % within {} ms; {refused} were \
-         refused for now, {failed} failed.",
+         refused for now, {failed} failed{in_part}.",
         number(run.rate_answered()),
         number(run.elapsed.as_secs_f64()),
         number(tally.answered.quantile(0.5)),
@@ -116,7 +120,9 @@ fn curve(latencies: &Latencies) -> Figure {
 
 /// What was answered in each second, and how soon.
 fn over_time(run: &Run) -> String {
-    let seconds = &run.tally.seconds;
+    // A part of a second would look like a collapse; where that is all there is, it is better than nothing.
+    let whole = run.whole_seconds().clamp(1, run.tally.seconds.len().max(1));
+    let seconds = &run.tally.seconds[..whole.min(run.tally.seconds.len())];
     let last = seconds.len().max(2) as f64;
     let line = |of: fn(&super::tally::Second) -> f64| -> Vec<(f64, f64)> {
         seconds.iter().enumerate().map(|(second, figures)| (second as f64 + 1.0, of(figures))).collect()

@@ -52,6 +52,11 @@ impl Run {
         self.per_second(self.tally.answered.count())
     }
 
+    /// How many of the seconds were measured to their ends: the last one seldom was, and less happens in a part of one.
+    pub(super) fn whole_seconds(&self) -> usize {
+        usize::try_from(self.elapsed.as_secs()).unwrap_or(usize::MAX)
+    }
+
     fn per_second(&self, count: u64) -> f64 {
         if self.elapsed.is_zero() { 0.0 } else { count as f64 / self.elapsed.as_secs_f64() }
     }
@@ -99,9 +104,13 @@ pub(crate) fn table(run: &Run) -> Vec<String> {
     if tally.failures.is_empty() {
         lines.push("failed    0".to_owned());
     }
+    let of = if run.protocol == Protocol::Batch { " (windows)" } else { "" };
     for (code, count) in &tally.failures {
         let word = if says_again(code) { "refused" } else { "failed" };
-        lines.push(format!("{word:9} {count} {code}"));
+        lines.push(format!("{word:9} {count} {code}{of}"));
+    }
+    if tally.failed_in_part > 0 {
+        lines.push(format!("in part   {} of the answered calls", tally.failed_in_part));
     }
     if run.unanswered() + run.driven.left > 0 {
         let (unanswered, left) = (run.unanswered(), run.driven.left);
@@ -157,14 +166,12 @@ pub(crate) fn json(run: &Run) -> Value {
             "p999": of.quantile(0.999), "max": of.max(), "mean": of.mean(),
         })
     };
-    let seconds: Vec<Value> = tally
-        .seconds
-        .iter()
-        .map(|s| {
-            json!({"answered": s.answered, "refused": s.refused, "failed": s.failed, "p50_ms": s.p50, "p99_ms": s.p99,
-                "max_ms": s.max})
-        })
-        .collect();
+    let whole = run.whole_seconds();
+    let seconds = tally.seconds.iter().enumerate().map(|(number, s)| {
+        json!({"answered": s.answered, "refused": s.refused, "failed": s.failed, "p50_ms": s.p50, "p99_ms": s.p99,
+            "max_ms": s.max, "is_whole": number < whole})
+    });
+    let seconds: Vec<Value> = seconds.collect();
     json!({
         "url": run.url,
         "model": run.subject.name,
@@ -179,6 +186,7 @@ pub(crate) fn json(run: &Run) -> Value {
         "answered": tally.answered.count(),
         "refused": tally.refused.count(),
         "failed": tally.failed_count(),
+        "failed_in_part": tally.failed_in_part,
         "failures": tally.failures,
         "unanswered": run.unanswered(),
         "never_sent": run.driven.left,
@@ -206,8 +214,7 @@ pub(crate) fn json(run: &Run) -> Value {
 /// what was sent.
 pub(crate) fn verdict(run: &Run) -> Result<(), Fault> {
     let failures = run.tally.failures.iter().filter(|(code, _)| !says_again(code));
-    let failed: u64 = failures.clone().map(|(_, count)| count).sum();
-    let lost = failed + run.unanswered() + run.driven.left;
+    let lost = run.tally.failed_count() + run.unanswered() + run.driven.left;
     if lost > 0 {
         let all = run.tally.measured() + run.unanswered() + run.driven.left;
         let share = percent(lost as f64 / all.max(1) as f64);

@@ -137,7 +137,9 @@ pub(crate) struct Tally {
     pub(crate) refused: Latencies,
     /// The same of those that failed.
     pub(crate) failed: Latencies,
-    /// Refusals and failures by code.
+    /// Requests that were answered and of whose windows some failed, other than by a refusal for now.
+    pub(crate) failed_in_part: u64,
+    /// Refusals and failures by code: of requests, and of the windows of a batch call, each by itself.
     pub(crate) failures: BTreeMap<String, u64>,
     /// What was said with the first of each code.
     pub(crate) said: BTreeMap<String, String>,
@@ -162,6 +164,7 @@ impl Tally {
             service: Latencies::new(),
             refused: Latencies::new(),
             failed: Latencies::new(),
+            failed_in_part: 0,
             failures: BTreeMap::new(),
             said: BTreeMap::new(),
             predictions: 0,
@@ -182,8 +185,16 @@ impl Tally {
         while self.second < second {
             self.end_second();
         }
+        let fails = |failure: &Failure| !says_again(&failure.code);
         match ended {
+            // A call without an answer to any of its windows is none that was answered.
+            Ended::Answered { predictions: 0, refused } if !refused.is_empty() => {
+                let took = done.saturating_duration_since(sent);
+                self.end_without(refused.iter().any(fails), took);
+                refused.iter().for_each(|failure| self.fail(failure));
+            }
             Ended::Answered { predictions, refused } => {
+                self.failed_in_part += u64::from(refused.iter().any(fails));
                 let latency = done.saturating_duration_since(intended);
                 self.predictions += predictions;
                 self.answered.record(latency);
@@ -192,16 +203,20 @@ impl Tally {
                 refused.iter().for_each(|failure| self.fail(failure));
             }
             Ended::Failed(failure) => {
-                let took = done.saturating_duration_since(sent);
-                if says_again(&failure.code) {
-                    self.refused.record(took);
-                    self.in_second.refused += 1;
-                } else {
-                    self.failed.record(took);
-                    self.in_second.failed += 1;
-                }
+                self.end_without(fails(failure), done.saturating_duration_since(sent));
                 self.fail(failure);
             }
+        }
+    }
+
+    /// A request ended without an answer; it has failed, or it was refused for now.
+    fn end_without(&mut self, has_failed: bool, took: Duration) {
+        if has_failed {
+            self.failed.record(took);
+            self.in_second.failed += 1;
+        } else {
+            self.refused.record(took);
+            self.in_second.refused += 1;
         }
     }
 
@@ -219,9 +234,9 @@ impl Tally {
         self.second += 1;
     }
 
-    /// Requests that failed as a whole, those refused for now not among them.
+    /// Requests that failed, as a whole or in part, those refused for now not among them.
     pub(crate) fn failed_count(&self) -> u64 {
-        self.failed.count()
+        self.failed.count() + self.failed_in_part
     }
 
     /// Requests that ended and were measured, however they ended.
@@ -289,5 +304,25 @@ mod tests {
         check(&of(100, 1), 0.99, Some(true));
         check(&of(1, 1), 0.5, None);
         check(&of(2, 1), 0.5, Some(true));
+    }
+
+    #[test]
+    fn a_call_is_one_request_whatever_becomes_of_its_windows() {
+        let start = clock::now();
+        let check = |predictions: u64, codes: &[&str], wanted: (u64, u64, u64)| {
+            let mut tally = Tally::new(start);
+            let refused: Vec<_> = codes.iter().map(|code| Failure::new(*code, "so")).collect();
+            tally.record(start, start, start, &Ended::Answered { predictions, refused });
+            let counted = (tally.answered.count(), tally.refused.count(), tally.failed_count());
+            assert_eq!((counted, tally.measured()), (wanted, 1), "{predictions} and {codes:?}");
+            assert_eq!(tally.failures.values().sum::<u64>(), codes.len() as u64);
+        };
+        let (again, wrong) = ("SPW-QUEUE-FULL", "SPW-REQUEST-INVALID");
+        check(16, &[], (1, 0, 0));
+        check(14, &[again, again], (1, 0, 0));
+        check(14, &[again, wrong], (1, 0, 1));
+        check(0, &[wrong, wrong], (0, 0, 1));
+        check(0, &[again, again], (0, 1, 0));
+        check(0, &[again, wrong], (0, 0, 1));
     }
 }

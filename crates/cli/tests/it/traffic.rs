@@ -108,6 +108,12 @@ fn traffic_is_split_by_name_and_follows_the_file_when_the_model_is_loaded_again(
         );
         assert!(versions(&server, ids().take(5)).iter().all(|version| version == "2"));
     }
+    // What the refusal asks for is enough.
+    serving(folder.path(), "wave", "[limits]\nmemory_bytes_max = 10\n");
+    let refused = load(&server, "wave").text().to_owned();
+    let least = refused.split("allow at least ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    serving(folder.path(), "wave", &format!("[limits]\nmemory_bytes_max = {least}\n"));
+    assert_eq!(load(&server, "wave").status, 200, "{refused}");
     std::fs::remove_file(folder.path().join("wave/serving.toml")).unwrap();
     assert_eq!(load(&server, "wave").status, 200);
 }

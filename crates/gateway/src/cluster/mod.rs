@@ -466,6 +466,7 @@ impl NodeLink for Cluster {
             all.sequences.in_memory += load.sequences.in_memory;
             all.sequences.copied += load.sequences.copied;
             all.sequences.expired += load.sequences.expired;
+            all.sequences.lost += load.sequences.lost;
             all.sequences.fenced += load.sequences.fenced;
             all.sequences.followed += load.sequences.followed;
             all.gpus.extend(load.gpus);

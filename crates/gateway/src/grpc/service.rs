@@ -95,10 +95,7 @@ impl Service {
                     let started = clock::now();
                     let response = grpc::encode(&id, &outputs, &reply);
                     ticket.into_iter().for_each(|ticket| ticket.close_answered(clock::since(started)));
-                    Ok(ModelStreamInferResponse {
-                        error_message: String::new(),
-                        infer_response: Some(response),
-                    })
+                    Ok(grpc::streamed(response))
                 }
                 Err(Failed::Request(fault)) => {
                     ticket.into_iter().for_each(|ticket| ticket.close_failed(fault.code()));

@@ -46,10 +46,14 @@ pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request
     let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let forked = async {
         let (bytes, _share) = read_whole(request, &gateway).await?;
-        let asked: Asked = serde_json::from_slice(&bytes).map_err(|error| {
-            let why = reason(&error);
+        let invalid = |why: &str| {
             Fault::new(Code::RequestInvalid, format!("the body must be {{\"to\": \"ID\"}}: {why}"))
-        })?;
+        };
+        // The library takes an array for an object of that many fields.
+        if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+            return Err(invalid("it is no JSON object"));
+        }
+        let asked: Asked = serde_json::from_slice(&bytes).map_err(|error| invalid(&reason(&error)))?;
         let to = checked_sequence_id(&asked.to)?;
         let (key, answer) = manage(&gateway, &target, StateRequest::Fork { to: to.clone() }).await?;
         let key = SequenceKey { id: to, ..key };

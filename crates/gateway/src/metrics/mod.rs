@@ -85,6 +85,7 @@ pub struct Metrics {
     sequences: Gauge,
     sequences_copied: Counter,
     sequences_expired: Counter,
+    sequences_lost: Gauge,
     sequences_fenced: Counter,
     sequences_followed: Counter,
     gpus: GpuFigures,
@@ -161,6 +162,11 @@ impl Metrics {
                 "spinwell_sequences_expired",
                 "Sequences given up because nobody used them",
             ),
+            sequences_lost: gauge(
+                &mut registry,
+                "spinwell_sequences_lost",
+                "Sequences that cannot be made again of what the disk holds",
+            ),
             sequences_fenced: counter(
                 &mut registry,
                 "spinwell_sequence_changes_fenced",
@@ -235,6 +241,7 @@ impl Metrics {
         self.sequences.set(i64::try_from(load.sequences.in_memory).unwrap_or(i64::MAX));
         set(&self.sequences_copied, load.sequences.copied);
         set(&self.sequences_expired, load.sequences.expired);
+        self.sequences_lost.set(i64::try_from(load.sequences.lost).unwrap_or(i64::MAX));
         set(&self.sequences_fenced, load.sequences.fenced);
         set(&self.sequences_followed, load.sequences.followed);
         self.queue_len.set(whole(load.queue_len));

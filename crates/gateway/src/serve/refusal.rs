@@ -25,7 +25,9 @@ pub(super) fn of_host<B>(request: &Request<B>) -> Option<Fault> {
 pub(super) fn instead_of(written: &[u8]) -> Option<Vec<u8>> {
     let rest = written.strip_prefix(b"HTTP/1.1 4").filter(|_| is_bare(written))?;
     let (reason, fault) = if rest.starts_with(b"31") {
-        let message = "the head of the request is too large; send fewer and shorter headers";
+        // The library says no more, of a body that is longer than can be counted either.
+        let message = "the head of the request is too large, or the length of its body is; send fewer and shorter headers, and a \
+                       Content-Length that is the number of bytes";
         ("431 Request Header Fields Too Large", Fault::new(Code::RequestInvalid, message))
     } else {
         let message = "the head of the request is not valid HTTP/1.1; look at the request line, the header names \

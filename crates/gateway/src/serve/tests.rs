@@ -181,6 +181,7 @@ async fn a_head_that_is_no_request_gets_a_code_too() {
         (with("Content-Length: 99999999999999999999999\r\n"), "400", "SPW-FRAMING-INVALID"),
         (with(&format!("X-Long: {}\r\n", "x".repeat(200_000))), "431", "SPW-REQUEST-INVALID"),
         (with(&many), "431", "SPW-REQUEST-INVALID"),
+        (with("Content-Length: 18446744073709551615\r\n"), "431", "or the length of its body is"),
         (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000)), "431", "SPW-REQUEST-INVALID"),
     ];
     for (request, status, code) in rows {

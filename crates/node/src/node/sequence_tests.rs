@@ -3,11 +3,11 @@
 use super::tests::options;
 use super::*;
 use crate::repository::Repository;
-use crate::sequences::record::seal;
+use crate::sequences::record::{Change, Record, Rows, seal};
 use crate::sequences::{State, Stateful};
 use crate::{Predicted, Prediction, Predictor};
 use spinwell_core::{
-    ModelVersion, NumericProfile, Priority, Samples, SequenceId, Series, StateSource, TenantId,
+    ModelVersion, NumericProfile, Priority, Samples, SequenceId, Series, StateSource, TenantId, UnixMillis,
 };
 use spinwell_engine::data::Table;
 use spinwell_engine::settings::{Precision, Settings};
@@ -379,5 +379,60 @@ async fn states_beyond_the_memory_leave_it_and_others_wait_for_that() {
         assert!(from_disk > 150, "{from_disk} came from the disk");
     };
     tokio::time::timeout(Duration::from_secs(120), all).await.expect("those that rest leave the memory");
+    own.stop().await;
+}
+
+/// Writes a step to the log of a sequence that nobody began, of which no state can come.
+async fn contradict(data: &Path, sequence: &str, used: UnixMillis) {
+    let (options, sequence) =
+        (Options { data: Some(data.to_owned()), ..options(1, 100) }, SequenceId::of_text(sequence).unwrap());
+    let written = tokio::task::spawn_blocking(move || {
+        let Some(Home::Local(local)) = Home::open(&options, &Handle::current()).unwrap() else {
+            unreachable!("it has a folder")
+        };
+        let key = SequenceKey { tenant: TenantId("t".into()), model: "m".parse().unwrap(), id: sequence };
+        let rows = Series::new(1, 1, 1, Samples::F32(vec![1.0])).unwrap();
+        let step = Change::Step { begins: None, ends: false, step: 7, digest: 1, rows: Rows::of(&rows) };
+        local.log.append(Record::new(&key, used, step).to_bytes(), |written| {
+            written.unwrap();
+        });
+        local.log.close();
+    });
+    written.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_that_cannot_be_made_again_holds_nobody_else_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, aside) = (folder.path().join("sequences/log"), folder.path().join("sequences/aside"));
+    let segments = || std::fs::read_dir(&log).unwrap().count();
+    contradict(folder.path(), "lost", clock::unix()).await;
+    contradict(folder.path(), "old", UnixMillis(1)).await;
+    let own = bench(Some(folder.path())).await;
+    own.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    own.stop().await;
+    assert!(segments() == 1 && aside.exists(), "the log is pruned, and one of them is kept aside");
+    for round in 0..2 {
+        let own = bench(Some(folder.path())).await;
+        let refused = own.step_of("lost", &[1.0], 8, false).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FileCorrupt, "{round}: {refused}");
+        assert!(refused.message().contains("remove it with DELETE"), "{refused}");
+        assert_eq!(code(own.step_of("old", &[1.0], 8, false).await), Code::SequenceUnknown, "nobody used it");
+        own.step(&[1.5], 2 + round).await.unwrap();
+        own.stop().await;
+        assert!(segments() == 1 && aside.exists(), "{round}");
+    }
+    let own = bench(Some(folder.path())).await;
+    let id = SequenceId::of_text("lost").unwrap();
+    let key = SequenceKey { tenant: TenantId("t".into()), model: own.model.name.clone(), id };
+    own.node.sequence_state(key.clone(), StateRequest::Delete).await.unwrap();
+    let again = own.node.sequence_state(key, StateRequest::Delete).await;
+    assert_eq!(code(again), Code::SequenceUnknown, "it is gone");
+    assert_eq!(code(own.step_of("lost", &[1.0], 8, false).await), Code::SequenceUnknown);
+    own.stop().await;
+    assert!(!aside.exists());
+    let own = bench(Some(folder.path())).await;
+    assert_eq!(code(own.step_of("lost", &[1.0], 8, false).await), Code::SequenceUnknown);
+    own.step_of("lost", &[1.0, 2.0, 3.0], 1, false).await.unwrap();
     own.stop().await;
 }

@@ -68,7 +68,10 @@ fn apply(
 ) -> Result<Resident, Fault> {
     let broken = |why: &str| {
         let name = record.key().map(|key| key.id.to_string()).unwrap_or_default();
-        Fault::new(Code::FileCorrupt, format!("the step log contradicts itself on sequence {name:?}: {why}"))
+        let message = format!(
+            "the step log contradicts itself on sequence {name:?}: {why}; begin it anew with sequence_start, or remove it with DELETE"
+        );
+        Fault::new(Code::FileCorrupt, message)
     };
     let model_of = |hash: &[u8; 32]| {
         let hash = ModelHash(*hash);

@@ -3,6 +3,7 @@
 //! One thread. It never stops the sequences: each is copied while it rests, whatever the others do, and the log is read
 //! again only behind what each sequence's own row holds. So a copy needs no moment at which all are still.
 
+use super::aside::{Entry, gather};
 use super::fold::Folded;
 use super::record::Record;
 use super::{Durable, ENDED_KEPT, Entering, Held, Local, Resident, Sequences, Shared, Turn, resident, shard};
@@ -11,6 +12,7 @@ use spinwell_core::{Code, Fault, Millis, ModelHash, SequenceKey, UnixMillis};
 use spinwell_policy::sequence::{Phase, Role};
 use spinwell_runtime::clock;
 use spinwell_store::{Position, SequencePhase, SequenceRow};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -32,6 +34,8 @@ const LEAVES_AFTER: Millis = Millis(300_000);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the database is swept.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How often it is said that sequences cannot be made again.
+const TELLS_EVERY: Duration = Duration::from_secs(60);
 /// How long entries of the shared log are kept at least though copies hold them: for whoever reads along, and for a node that asks
 /// whether it had written one.
 const LOG_KEPT: Millis = Millis(60_000);
@@ -45,6 +49,8 @@ pub(crate) struct Counters {
     pub(crate) copied: AtomicU64,
     /// Sequences that were given up because nobody used them.
     pub(crate) expired: AtomicU64,
+    /// Sequences that cannot be made again, at the last copy.
+    pub(crate) lost: AtomicU64,
 }
 
 /// The keeper's thread.
@@ -64,15 +70,17 @@ impl Keeper {
     ) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let counters = Arc::new(Counters::default());
-        let work = Work { sequences, durable, models, runtime, counters: counters.clone() };
+        let counted = counters.clone();
+        let work = Work { sequences, durable, models, runtime, counters: counted, told: Cell::new(None) };
         let thread = thread::Builder::new().name("sequences".to_owned()).spawn(move || work.run(&stopped))?;
         Ok(Self { stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)), counters })
     }
 
-    /// States that it has copied, and sequences that it has given up.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        let Counters { copied, expired } = &*self.counters;
-        (copied.load(Ordering::Relaxed), expired.load(Ordering::Relaxed))
+    /// States that it has copied, sequences that it has given up, and those that cannot be made again.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+        let Counters { copied, expired, lost } = &*self.counters;
+        let [copied, expired, lost] = [copied, expired, lost].map(|count| count.load(Ordering::Relaxed));
+        (copied, expired, lost)
     }
 
     /// Takes no more steps, copies everything once more and ends. Blocks.
@@ -91,6 +99,8 @@ struct Work {
     models: Models,
     runtime: Handle,
     counters: Arc<Counters>,
+    /// When it was last said that sequences cannot be made again.
+    told: Cell<Option<Instant>>,
 }
 
 impl Work {
@@ -191,21 +201,22 @@ impl Work {
     fn copy_here(&self, local: &Local) -> Result<bool, Fault> {
         let cut = local.log.rotate().map_err(|error| error.fault())?;
         let table = &self.sequences.table;
-        let mut is_whole = true;
+        let (mut is_whole, mut lost) = (true, Vec::new());
         for shard in 0..table.shards() {
             self.copy_those(|rows| self.collect(shard, rows))?;
             // What was in somebody's hand meanwhile has changes that stand before the cut, too.
             for keys in table.unsettled(shard).chunks(ROWS) {
                 let mut rows = Vec::new();
                 for key in keys {
-                    match self.turn(key).as_ref().map(Turn::held) {
-                        Some(Held::Here(resident)) => rows.push(row(key, resident)),
-                        Some(Held::Unread | Held::Absent) => {}
-                        Some(Held::Lost) => is_whole = false,
-                        None => {
-                            tracing::warn!(sequence = %key.id, "a step takes so long that the step log is kept");
-                            is_whole = false;
-                        }
+                    let Some(turn) = self.turn(key) else {
+                        tracing::warn!(sequence = %key.id, "a step takes so long that the step log is kept");
+                        is_whole = false;
+                        continue;
+                    };
+                    match turn.held() {
+                        Held::Here(resident) => rows.push(row(key, resident)),
+                        Held::Unread | Held::Absent => {}
+                        Held::Lost => lost.push(turn),
                     }
                 }
                 self.keep(&rows)?;
@@ -213,15 +224,79 @@ impl Work {
             // Now and not at the end: a copy of many takes long, and others begin meanwhile.
             self.evict(shard);
         }
+        let aside = self.make_again(local, &mut lost, cut)?;
         if is_whole {
             let kept = self.runtime.block_on(local.database.keep_log_copied(cut));
             kept.map_err(|error| error.fault())?;
         }
         let is_safe = self.runtime.block_on(local.database.force()).map_err(|error| error.fault())?;
         if is_safe && is_whole {
+            // Whoever makes one of them again reads this file before the log, and has no turn until both are as they should be.
+            local.aside.keep(&aside)?;
             local.log.forget_before(cut).map_err(|error| error.fault())?;
         }
+        drop(lost);
         Ok(is_whole)
+    }
+
+    /// Makes lost sequences again as far as they can be. Gives the entries before the cut of those that cannot, which were used
+    /// not too long ago: nothing else of them is anywhere.
+    fn make_again(&self, local: &Local, lost: &mut [Turn], cut: Position) -> Result<Vec<Entry>, Fault> {
+        let mut entries: HashMap<_, Vec<Entry>> =
+            lost.iter().map(|turn| (turn.key.clone(), Vec::new())).collect();
+        if !lost.is_empty() {
+            local.aside.read(|position, entry| gather(&mut entries, position, entry))?;
+            let read = local.log.read(Position(0), |position, entry| gather(&mut entries, position, entry));
+            read.map_err(|error| error.fault())?;
+        }
+        let idle_since = clock::unix().before(self.sequences.options.idle_expiry);
+        let (mut aside, mut rows, mut why) = (Vec::new(), Vec::new(), Vec::new());
+        for turn in lost {
+            let own = entries.remove(&turn.key).unwrap_or_default();
+            let found =
+                self.runtime.block_on(local.database.sequence(&turn.key)).map_err(|error| error.fault())?;
+            let mut used = found.as_ref().map_or(UnixMillis(0), |row| row.used);
+            let mut folded = Folded::of(found.as_ref().map(|row| resident(row, &self.models)).transpose());
+            for (position, entry) in &own {
+                if let Some(record) = Record::read(entry) {
+                    used = used.max(UnixMillis(record.used));
+                    folded.fold(&record, *position, &self.models);
+                }
+            }
+            match folded.into_resident() {
+                Ok(Some(resident)) => {
+                    rows.push(row(&turn.key, &resident));
+                    turn.put(Held::Here(Box::new(resident)));
+                }
+                Ok(None) => turn.put(Held::Absent),
+                // Over like any other; its row is swept.
+                Err(_) if used < idle_since => {
+                    self.counters.expired.fetch_add(u64::from(found.is_none()), Ordering::Relaxed);
+                    turn.put(Held::Unread);
+                }
+                Err(fault) => {
+                    // The row is older than the entries, and must not be swept for that.
+                    rows.extend(found.filter(|row| row.used < used).map(|row| SequenceRow { used, ..row }));
+                    aside.extend(own.into_iter().filter(|(position, _)| *position < cut));
+                    why.push((turn.key.clone(), fault));
+                }
+            }
+        }
+        self.keep(&rows)?;
+        self.tell(&why);
+        Ok(aside)
+    }
+
+    /// Says which sequences cannot be made again, once a minute.
+    fn tell(&self, lost: &[(SequenceKey, Fault)]) {
+        self.counters.lost.store(lost.len() as u64, Ordering::Relaxed);
+        let Some((key, fault)) = lost.first() else { return };
+        let now = clock::now();
+        if self.told.get().is_none_or(|told| now.saturating_duration_since(told) >= TELLS_EVERY) {
+            let (count, sequence, message) = (lost.len(), key.id.as_str(), fault.message());
+            tracing::error!(code = %fault.code(), count, sequence, message, "sequences cannot be made again; of one of them");
+            self.told.set(Some(now));
+        }
     }
 
     /// The keeper's own turn with a sequence, after those who wait for it already.
@@ -389,7 +464,7 @@ pub(crate) fn restore(
     let kept = runtime.block_on(durable.database.models_of_sequences()).map_err(|error| error.fault())?;
     let mut restored = Restored { sequences: 0, models: kept.into_iter().collect() };
     let mut failed = None;
-    let read = durable.log.read(Position(0), |position, entry| {
+    let mut fold = |position, entry: &[u8]| {
         let Some((record, key)) =
             Record::read(entry).and_then(|record| record.key().map(|key| (record, key)))
         else {
@@ -410,8 +485,9 @@ pub(crate) fn restore(
             Folded::of(row.map(|row| resident(&row, models)).transpose())
         });
         folded.fold(&record, position, models);
-    });
-    read.map_err(|error| error.fault())?;
+    };
+    durable.aside.read(&mut fold)?;
+    durable.log.read(Position(0), &mut fold).map_err(|error| error.fault())?;
     if let Some(fault) = failed {
         return Err(fault);
     }

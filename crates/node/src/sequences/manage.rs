@@ -1,7 +1,7 @@
 //! What callers may do with a sequence's state beside stepping it: take it away, put it back, remove it, fork it.
 
 use super::record::{Change, NoState, Portable};
-use super::{Held, Resident, Sequences, Turn, Unwritten, refused};
+use super::{Durable, Held, Resident, Sequences, Turn, Unwritten, refused};
 use crate::models::Models;
 use crate::repository::Loaded;
 use spinwell_core::{Code, Fault, ModelHash, SequenceKey, StateSource, UnixMillis};
@@ -9,7 +9,7 @@ use spinwell_engine::Scratch;
 use spinwell_policy::sequence::{Asked, Decision, Known, Phase, decide};
 use spinwell_protocol::{StateAnswer, StateRequest};
 use spinwell_runtime::clock;
-use spinwell_store::Position;
+use spinwell_store::{Position, SequencePhase, SequenceRow};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -25,9 +25,11 @@ impl Sequences {
         request: StateRequest,
         models: &Models,
     ) -> Result<StateAnswer, Fault> {
-        let replaces = matches!(request, StateRequest::Put(_));
+        let puts = matches!(request, StateRequest::Put(_));
+        // Also what cannot be had any more can be removed.
+        let replaces = puts || request == StateRequest::Delete;
         let mut turn = self.arrive(self.table.enter(&key), replaces, models).await?;
-        if !replaces {
+        if !puts {
             self.refresh(&mut turn).await?;
         }
         match request {
@@ -100,6 +102,10 @@ impl Sequences {
         let hash = ModelHash(portable.hash);
         let model = models.of_hash(&turn.key.model, &hash);
         let model = model.ok_or_else(|| {
+            let name = &turn.key.model;
+            if !models.has(name) {
+                return Fault::new(Code::ModelNotFound, format!("there is no model named {name}"));
+            }
             let message =
                 format!("the state is of another model ({hash}) than those named {} here", turn.key.model);
             Fault::new(Code::SequenceModel, message)
@@ -138,6 +144,9 @@ impl Sequences {
 
     /// Removes a sequence. What the database still holds of it is overwritten by the next copy.
     async fn remove(&self, mut turn: Turn) -> Result<StateAnswer, Fault> {
+        if matches!(turn.held(), Held::Unread | Held::Lost) {
+            return self.remove_lost(turn).await;
+        }
         let (_, _, known) = self.live(&turn)?;
         let used = clock::unix();
         let before = turn.take();
@@ -153,6 +162,22 @@ impl Sequences {
             turn.put(Held::Here(Box::new(resident.removed(position, used.0))));
         }
         Ok(StateAnswer { step: known.step, state: Vec::new() })
+    }
+
+    /// Removes a sequence that cannot be made again: there is nothing in memory that the next copy could overwrite its row with.
+    async fn remove_lost(&self, mut turn: Turn) -> Result<StateAnswer, Fault> {
+        let row = self.read(&turn.key).await?;
+        let (step, used) = (row.as_ref().map_or(0, |row| row.step), clock::unix());
+        let position = self.promise(&turn, used, Change::Remove).await?;
+        if let (Some(row), Some(Durable::Local(local))) = (row, &self.durable) {
+            let position = position.unwrap_or_else(|| self.unlogged(row.position));
+            let (phase, state) = (SequencePhase::Ended, None);
+            let over = SequenceRow { step: 0, digest: 0, position, used, phase, state, ..row };
+            local.database.keep_sequences(&[over]).await.map_err(|error| error.fault())?;
+        }
+        // The next to ask finds what database and log say now.
+        turn.put(Held::Unread);
+        Ok(StateAnswer { step, state: Vec::new() })
     }
 
     /// Writes a change to the log, where there is one, and gives its position when it is on the disk.

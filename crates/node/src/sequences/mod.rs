@@ -5,6 +5,7 @@
 //! makes old parts of the log superfluous and lets idle sequences leave the memory (`keeper`). After a restart, states
 //! are what the database holds plus what the log holds beyond it, to the bit: a state is a fold of the rows it was fed.
 
+mod aside;
 mod fold;
 mod keeper;
 mod manage;
@@ -22,6 +23,7 @@ pub(crate) use step::{Step, take};
 pub(crate) use table::{Entering, Held, Resident, Table, Turn, WAITING_MAX};
 
 use crate::models::Models;
+use aside::Aside;
 use fold::Folded;
 use record::{Change, Record};
 use shared::Loaded;
@@ -71,6 +73,8 @@ impl Home {
 pub(crate) struct Local {
     pub(crate) database: Database,
     pub(crate) log: Arc<Log>,
+    /// What the log need not hold any more of sequences that cannot be made again.
+    pub(crate) aside: Aside,
     /// Nobody else writes there meanwhile.
     _lock: Arc<Lock>,
 }
@@ -112,7 +116,8 @@ impl Local {
         if let Some(message) = lost_states(&path, copied, &log).map_err(|error| error.fault())? {
             tracing::warn!(message);
         }
-        Ok(Self { database, log: Arc::new(log), _lock: lock })
+        let aside = Aside::at(folder.join("sequences/aside"));
+        Ok(Self { database, log: Arc::new(log), aside, _lock: lock })
     }
 }
 
@@ -240,10 +245,15 @@ impl Sequences {
             Held::Lost => self.rebuild(&turn.key, models).await?,
         };
         let found = match found {
+            // Left as it is, and gone only when something else has taken its place.
             Err(fault) if replaces => {
                 let (sequence, message) = (turn.key.id.as_str(), fault.message());
-                tracing::warn!(sequence, message, "a sequence is begun anew whose state cannot be had");
-                None
+                tracing::warn!(
+                    sequence,
+                    message,
+                    "a sequence is begun anew or removed whose state cannot be had"
+                );
+                return Ok(turn);
             }
             found => found?,
         };
@@ -281,18 +291,19 @@ impl Sequences {
         models: &Models,
     ) -> Result<Result<Option<Resident>, Fault>, Fault> {
         let row = self.read(key).await?;
-        let Some(Durable::Local(Local { log, .. })) = &self.durable else { return Ok(Ok(None)) };
-        let log = log.clone();
+        let Some(Durable::Local(Local { log, aside, .. })) = &self.durable else { return Ok(Ok(None)) };
+        let (log, aside) = (log.clone(), aside.clone());
         let (key, models) = (key.clone(), models.clone());
         let rebuilt = tokio::task::spawn_blocking(move || {
             let mut folded = Folded::of(row.map(|row| resident(&row, &models)).transpose());
-            log.read(Position(0), |position, entry| {
+            let mut fold = |position, entry: &[u8]| {
                 if let Some(record) = Record::read(entry).filter(|record| record.key().as_ref() == Some(&key))
                 {
                     folded.fold(&record, position, &models);
                 }
-            })
-            .map_err(|error| {
+            };
+            aside.read(&mut fold)?;
+            log.read(Position(0), &mut fold).map_err(|error| {
                 let fault = error.fault();
                 tracing::error!(code = %fault.code(), %error, sequence = %key.id, "a sequence cannot be made again");
                 error.fault_for_callers()
@@ -339,8 +350,8 @@ pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, F
 pub(crate) fn gone(key: &SequenceKey, hash: &str) -> Fault {
     let hash = &hash[..hash.len().min(12)];
     let message = format!(
-        "sequence {:?} was begun with a model {} ({hash}..) that is not here any more; begin it anew with \
-         sequence_start",
+        "sequence {:?} was begun with a model {} ({hash}..) that is not here any more; serve that file again, begin the sequence anew \
+         with sequence_start, or remove it with DELETE",
         key.id.as_str(),
         key.model
     );

@@ -181,10 +181,9 @@ impl<'r> Portable<'r> {
     /// Where they are none.
     pub(crate) fn read(bytes: &'r [u8]) -> Result<Self, NoState> {
         let layout = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first());
-        let contents = match (layout, bytes.split_last_chunk()) {
-            (Some(1), _) => bytes,
-            (Some(&STATE_LAYOUT), Some((contents, sum))) if checksum(contents) == *sum => contents,
-            (Some(&STATE_LAYOUT), _) => return Err(NoState::Damaged),
+        let contents = match layout {
+            Some(1) => bytes,
+            Some(&STATE_LAYOUT) => unseal(bytes).ok_or(NoState::Damaged)?,
             _ => return Err(NoState::Foreign),
         };
         match postcard::take_from_bytes::<Self>(contents) {
@@ -198,6 +197,12 @@ impl<'r> Portable<'r> {
 pub(crate) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.extend_from_slice(&checksum(&bytes));
     bytes
+}
+
+/// Those bytes; nothing where their checksum is another one.
+pub(crate) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
+    let (contents, sum) = bytes.split_last_chunk()?;
+    (checksum(contents) == *sum).then_some(contents)
 }
 
 /// Tells bytes from those in which one was changed, always; from others, as a hash of 64 bits does.

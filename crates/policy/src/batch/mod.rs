@@ -26,5 +26,5 @@ mod tests;
 mod turns;
 
 pub use models::ModelLimits;
-pub use queue::{Batch, Limits, Queue, Refusal, Request, Slot};
+pub use queue::{Batch, Late, Limits, Queue, Refusal, Request, Slot};
 pub use speed::Cost;

@@ -66,6 +66,20 @@ pub enum Refusal {
         /// How long that will take.
         takes: Duration,
     },
+    /// It takes longer than its deadline leaves it, whatever waits.
+    Hopeless {
+        /// How long it takes.
+        takes: Duration,
+    },
+}
+
+/// A request that cannot finish before its deadline any more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Late<T> {
+    /// The request itself.
+    pub work: T,
+    /// How long it would take.
+    pub takes: Duration,
 }
 
 /// What an executor should do next.
@@ -80,7 +94,7 @@ pub struct Batch<T> {
     /// Whether it runs in time that nobody else wants.
     pub is_spare: bool,
     /// To be refused: they cannot finish before their deadlines.
-    pub late: Vec<T>,
+    pub late: Vec<Late<T>>,
     /// To be refused: the queue does not drain.
     pub shed: Vec<T>,
 }
@@ -199,11 +213,14 @@ impl<T> Queue<T> {
         if self.items.len() >= self.limits.len_max {
             return Err(Refusal::Full);
         }
-        let speed = self.speeds[request.lane];
-        let alone = speed.estimate(request.cost, now);
-        let expected = speed.share(request.cost, self.limits.batch_max, self.longest(), now);
+        let pace = self.speeds[request.lane].at(now);
+        let alone = pace.estimate(request.cost);
+        if now + alone > request.deadline {
+            return Err(Refusal::Hopeless { takes: alone });
+        }
+        let expected = pace.share(request.cost, self.limits.batch_max, self.longest());
         let backlog = self.backlog_before(number, request.priority, now);
-        let is_hopeless = now + backlog + alone > request.deadline && backlog > Duration::ZERO;
+        let is_hopeless = now + backlog + alone > request.deadline;
         let apart = model.is_apart(executors).then_some(number);
         let age = self.oldest(apart).map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest));
         let shedding = apart.map_or(&mut self.shedding, |model| &mut self.models.get_mut(model).shedding);
@@ -311,7 +328,8 @@ impl<T> Queue<T> {
         expired
     }
 
-    /// A batch of that model and cost has ended, which ran in spare time or not; it took so long.
+    /// A batch of that model and cost has ended, which ran in spare time or not; it took so long, or would have, had it run to
+    /// its end.
     ///
     /// # Panics
     /// Where there is no such lane.
@@ -333,8 +351,9 @@ impl<T> Queue<T> {
         while let Some(arrival) = self.turns.next(|model| is_free(&self.models, &self.running, model)) {
             let Some(item) = self.items.get(&arrival) else { break };
             let Request { lane, cost, deadline, .. } = item.request;
-            if now + self.speeds[lane].estimate(cost, now) >= deadline {
-                late.extend(self.remove(arrival).map(|request| request.work));
+            let takes = self.speeds[lane].at(now).estimate(cost);
+            if now + takes >= deadline {
+                late.extend(self.remove(arrival).map(|request| Late { work: request.work, takes }));
                 continue;
             }
             let (ready, cost) = self.fill(lane, arrival, now);
@@ -364,7 +383,7 @@ impl<T> Queue<T> {
     }
 
     fn start(&mut self, lane: usize, cost: Cost, now: Instant, is_spare: bool) {
-        let end = now + self.speeds[lane].estimate(cost, now);
+        let end = now + self.speeds[lane].at(now).estimate(cost);
         self.running.push(Running { lane, model: self.models.of_lane(lane), end, is_spare });
     }
 
@@ -373,6 +392,7 @@ impl<T> Queue<T> {
         let mut ready = Vec::new();
         let mut cost = Cost::default();
         let mut soonest: Option<Instant> = None;
+        let pace = self.speeds[lane].at(now);
         let others =
             self.lanes[lane].iter().map(|&(.., arrival)| arrival).filter(|&arrival| arrival != first);
         // Every request has a window, so that no more than these fit.
@@ -380,7 +400,7 @@ impl<T> Queue<T> {
         for arrival in std::iter::once(first).chain(others) {
             let Some(item) = self.items.get(&arrival) else { continue };
             let together = cost.plus(item.request.cost);
-            let takes = self.speeds[lane].estimate(together, now);
+            let takes = pace.fear(together);
             let end = now + takes;
             let is_in_time = soonest.is_none_or(|soonest| end < soonest)
                 && end < item.request.deadline

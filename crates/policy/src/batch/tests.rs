@@ -1,5 +1,6 @@
 //! Stories of the queue, told in milliseconds from a zero.
 
+mod mixed;
 mod models;
 
 use super::*;
@@ -84,6 +85,11 @@ impl Story {
         let now = self.at(ms);
         self.queue.observe(0, Cost { windows: 1, rows }, false, Duration::from_millis(took), now);
     }
+}
+
+/// Who is run or refused by a batch.
+fn everybody(batch: Batch<usize>) -> impl Iterator<Item = usize> {
+    batch.ready.into_iter().chain(batch.late.into_iter().map(|late| late.work)).chain(batch.shed)
 }
 
 #[test]
@@ -175,10 +181,19 @@ fn what_cannot_finish_in_time_is_refused_when_it_comes_or_when_its_turn_comes() 
     // A more urgent one goes before all of it.
     story.push(4, Ask { rows: 40, deadline: 60, priority: Priority::High, ..ASK }, 2).unwrap();
     // At 70 the first two are too late or nearly; what would make another late does not ride along.
+    let late = |batch: Batch<usize>| batch.late.iter().map(|late| late.work).collect::<Vec<_>>();
     let batch = story.take(59).unwrap();
-    assert_eq!((batch.ready, batch.late), (vec![1], vec![4]));
+    let takes = batch.late[0].takes;
+    assert!(
+        takes > Duration::from_millis(38) && takes < Duration::from_millis(40),
+        "a little is forgotten: {takes:?}"
+    );
+    assert_eq!((batch.ready.clone(), late(batch)), (vec![1], vec![4]));
     let batch = story.take(62).unwrap();
-    assert_eq!((batch.ready, batch.late), (vec![], vec![3]));
+    assert_eq!((batch.ready.clone(), late(batch)), (vec![], vec![3]));
+    // One that could not finish if nobody waited is told that.
+    let refused = story.push(6, Ask { rows: 40, deadline: 90, ..ASK }, 62);
+    assert!(matches!(refused, Err(Refusal::Hopeless { takes }) if takes.as_millis() == 38), "{refused:?}");
     assert!(story.queue.is_clean());
     // What was slow once is not refused for ever.
     story.push(5, Ask { rows: 40, deadline: 4010, ..ASK }, 4000).unwrap();
@@ -342,7 +357,7 @@ proptest! {
                     let windows: usize = batch.ready.iter().map(|&work| requests[work].3).sum();
                     prop_assert!(windows <= 8 || batch.ready.len() == 1);
                     prop_assert!(batch.ready.iter().all(|&work| requests[work].0 == batch.lane));
-                    batch.ready.into_iter().chain(batch.late).chain(batch.shed).for_each(|work| seen[work] += 1);
+                    everybody(batch).for_each(|work| seen[work] += 1);
                 }
             }
         }
@@ -354,7 +369,7 @@ proptest! {
         let now = story.at(150);
         story.queue.expire(now).into_iter().for_each(|work| seen[work] += 1);
         while let Some(batch) = story.take(151) {
-            batch.ready.into_iter().chain(batch.late).chain(batch.shed).for_each(|work| seen[work] += 1);
+            everybody(batch).for_each(|work| seen[work] += 1);
         }
         prop_assert!(seen.iter().all(|&times| times == 1), "{seen:?}");
         prop_assert!(story.queue.is_clean());

@@ -107,14 +107,22 @@ pub fn streamed_error(id: &str, fault: &Fault) -> ModelStreamInferResponse {
     if let Some(step) = fault.expected_step_hint() {
         parameters.insert("expected_step".to_owned(), to_wire(ParameterValue::Whole(step)));
     }
-    ModelStreamInferResponse {
-        error_message: format!("{}: {}", fault.code(), fault.message()),
-        infer_response: Some(ModelInferResponse {
-            id: id.to_owned(),
-            parameters,
-            ..ModelInferResponse::default()
-        }),
-    }
+    let response = ModelInferResponse { id: id.to_owned(), parameters, ..ModelInferResponse::default() };
+    let error_message = format!("{}: {}", fault.code(), fault.message());
+    ModelStreamInferResponse { error_message, infer_response: Some(last(response)) }
+}
+
+/// An answer as a message of a stream.
+#[must_use]
+pub fn streamed(response: ModelInferResponse) -> ModelStreamInferResponse {
+    ModelStreamInferResponse { error_message: String::new(), infer_response: Some(last(response)) }
+}
+
+/// Says that no other message answers the same request. Clients that have been told that a request may have several answers, or
+/// ask for an empty last one (`enable_empty_final_response`), wait for it.
+fn last(mut response: ModelInferResponse) -> ModelInferResponse {
+    response.parameters.insert("triton_final_response".to_owned(), to_wire(ParameterValue::Bool(true)));
+    response
 }
 
 /// Values in the list of their datatype. The protocol has none for 8 bits, so they take the one for 32.

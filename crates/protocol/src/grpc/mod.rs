@@ -21,7 +21,7 @@ pub mod wire {
 }
 
 pub use codec::{CountingCodec, CountingDecoder, read_request};
-pub use convert::{decode, encode, streamed_error};
+pub use convert::{decode, encode, streamed, streamed_error};
 pub use metadata::{
     NOT_LOADED_KEY, checked_repository_parameters, config, index, model, not_loaded, server, statistics,
 };
