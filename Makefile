@@ -22,7 +22,7 @@ help:
 	@echo "make idle-sequences  COUNT=1000000 sequences begun and left alone, as docs/results/idle-sequences.md"
 	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
 	@echo "make bench-hop    what a gateway in a process of its own adds to a request, as docs/results/hop.md (2 minutes)"
-	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, every invariant checked"
+	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences across nodes too, every invariant checked"
 	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
@@ -122,6 +122,7 @@ fuzz:
 sim:
 	@scripts/need.sh build
 	cargo run --release --quiet --package spinwell-sim -- run --seeds $${SEEDS:-1000} --faults all
+	cargo run --release --quiet --package spinwell-sim -- sequences --seeds $${SEEDS:-1000}
 
 sim-compare:
 	@scripts/need.sh build

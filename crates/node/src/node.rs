@@ -366,8 +366,9 @@ impl Inner {
         let is_shared = self.sequences.shared().is_some();
         let mut trial = if is_shared { Trial::shared() } else { Trial::alone() };
         loop {
-            let used = clock::unix();
-            let decision = match trial.verdict(turn.known(), asked, used, idle) {
+            let now = clock::unix();
+            let used = asked.used(turn.known(), now);
+            let decision = match trial.verdict(turn.known(), asked, now, idle) {
                 Verdict::Take(decision) => decision,
                 Verdict::Refresh => {
                     self.sequences.refresh(&mut turn).await?;
@@ -383,7 +384,14 @@ impl Inner {
             let step = Step { turn, decision, ends: call.ends, digest, used, back };
             let (answer, _place) = self.enqueue(request.clone(), model, Some(step))?;
             match (answer.await.unwrap_or_else(|_| Err(lost())), returned.await) {
-                (Err(_), Ok(own)) if trial.fenced() => turn = own,
+                (Err(fault), Ok(own)) => {
+                    let is_in_doubt = fault.code() == Code::DatabaseFailed;
+                    let goes_on = if is_in_doubt { trial.in_doubt(&asked) } else { trial.fenced() };
+                    if !goes_on {
+                        return Err(fault);
+                    }
+                    turn = own;
+                }
                 (answer, _) => return answer,
             }
             self.sequences.refresh(&mut turn).await?;

@@ -5,6 +5,8 @@
 //! is modelled is the rest: a network that delays, executors that take time, and faults. A run is fixed by its scenario,
 //! the seed among it, so that what went wrong once goes wrong again.
 //!
+//! Sequences across nodes are another model, with a log and callers in it: [`sequences`].
+//!
 //! After each run invariants are checked ([`invariants`]): promises that must hold whatever happens. That the harness finds
 //! what breaks them is shown by planted bugs ([`scenario::Plant`]).
 //!
@@ -24,6 +26,7 @@ mod history;
 pub mod invariants;
 mod node;
 pub mod scenario;
+pub mod sequences;
 pub mod traces;
 pub mod world;
 

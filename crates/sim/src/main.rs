@@ -7,9 +7,10 @@ use clap::{Parser, Subcommand};
 use spinwell_policy::balance::Strategy;
 use spinwell_sim::faults::{Kind, Size};
 use spinwell_sim::scenario::Plant;
-use spinwell_sim::{compare, faults, invariants, traces, world};
+use spinwell_sim::{compare, faults, invariants, sequences, traces, world};
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 #[derive(Parser)]
@@ -54,6 +55,18 @@ enum Command {
         #[arg(long)]
         plant: Option<String>,
     },
+    /// Runs sequences across nodes under a scenario of each seed and checks all their invariants after it.
+    Sequences {
+        /// How many seeds.
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// The first of them.
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+        /// A bug to run with, which should be found.
+        #[arg(long)]
+        plant: Option<String>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -63,7 +76,10 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Run { seeds, first, faults, small, plant } => {
             let size = if small { Size::SMALL } else { Size::LARGE };
-            run_all(first..first + seeds, &kinds(&faults)?, size, planted(plant.as_deref())?)
+            run_all(first..first + seeds, &kinds(&faults)?, size, planted(&Plant::ALL, plant.as_deref())?)
+        }
+        Command::Sequences { seeds, first, plant } => {
+            run_sequences(first..first + seeds, planted(&sequences::Plant::ALL, plant.as_deref())?)
         }
     }
 }
@@ -92,12 +108,7 @@ fn compare_all(seeds: u64, only: &str, out: Option<&Path>, written: &str) -> any
     write_whole(out, &page).with_context(|| format!("cannot write {}", out.display()))
 }
 
-fn run_all(
-    seeds: std::ops::Range<u64>,
-    kinds: &[Kind],
-    size: Size,
-    plant: Option<Plant>,
-) -> anyhow::Result<()> {
+fn run_all(seeds: Range<u64>, kinds: &[Kind], size: Size, plant: Option<Plant>) -> anyhow::Result<()> {
     let (mut requests, mut unanswered, mut broken) = (0, 0, 0);
     let count = seeds.end - seeds.start;
     for seed in seeds {
@@ -121,6 +132,26 @@ fn run_all(
     Ok(())
 }
 
+fn run_sequences(seeds: Range<u64>, plant: Option<sequences::Plant>) -> anyhow::Result<()> {
+    let (mut totals, mut broken) = (sequences::Totals::default(), 0);
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
+        let scenario = sequences::Scenario { plant, ..sequences::scenario(seed) };
+        let history = sequences::run(&scenario);
+        totals.add(&history);
+        for invariants::Broken { invariant, how } in invariants::check_sequences(&scenario, &history) {
+            broken += 1;
+            println!("seed {seed}: {invariant} is broken: {how}");
+        }
+    }
+    let checked = invariants::names_of_sequences().join(", ");
+    println!("{count} seeds, {totals}; checked: {checked}; broken: {broken}");
+    if broken > 0 {
+        bail!("{broken} invariants were broken");
+    }
+    Ok(())
+}
+
 fn kinds(names: &str) -> anyhow::Result<Vec<Kind>> {
     match names {
         "all" => Ok(Kind::ALL.to_vec()),
@@ -135,11 +166,11 @@ fn kind(name: &str) -> anyhow::Result<Kind> {
     found.with_context(|| format!("there is no fault {name}; there are {all}"))
 }
 
-fn planted(name: Option<&str>) -> anyhow::Result<Option<Plant>> {
+fn planted<P: Copy>(all: &[(&str, P)], name: Option<&str>) -> anyhow::Result<Option<P>> {
     let Some(name) = name else { return Ok(None) };
-    let all = Plant::ALL.map(|(name, _)| name).join(", ");
-    let found = Plant::ALL.into_iter().find(|(own, _)| *own == name);
-    Ok(Some(found.with_context(|| format!("there is no bug {name}; there are {all}"))?.1))
+    let found = all.iter().find(|(own, _)| *own == name);
+    let names = || all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    Ok(Some(found.with_context(|| format!("there is no bug {name}; there are {}", names()))?.1))
 }
 
 /// Writes a file whole or not at all. As `runtime::files` does it, whose crate would bring a whole server here.

@@ -75,6 +75,11 @@ impl Homes {
         }
     }
 
+    /// A step was lost with its node, or not taken there, and is to be sent again: its place is in front of all that came after it.
+    pub(super) fn again(&self, stay: &Stay) -> sequence::Place {
+        self.lock().again(&stay.stay)
+    }
+
     /// Gives up a place in line.
     pub(super) fn leave(&self, place: &sequence::Place) {
         if self.lock().leave(place) {

@@ -6,7 +6,7 @@
 
 use super::homes::Stay;
 use super::peer::{Asked, Failure};
-use super::{Inner, nobody, senseless, told};
+use super::{Inner, Node, nobody, senseless, told};
 use spinwell_core::{Code, Fault, SequenceKey};
 use spinwell_policy::{sequence, shards};
 use spinwell_protocol::node_service::{Answer, Request};
@@ -36,7 +36,7 @@ pub(super) fn infer(inner: &Arc<Inner>, mut request: InferRequest) -> InferFutur
         inner: inner.clone(),
         shard: shards::shard([&key.tenant.0, key.model.as_str(), key.id.as_str()]),
         deadline: request.deadline,
-        number,
+        is_numbered: number.is_some(),
         request: Request::Infer(request),
     };
     let first = course.begin();
@@ -70,8 +70,7 @@ struct Course {
     inner: Arc<Inner>,
     shard: u16,
     deadline: Instant,
-    /// The number of the step.
-    number: Option<u64>,
+    is_numbered: bool,
     request: Request,
 }
 
@@ -96,32 +95,32 @@ impl Course {
 
     fn ask(&self, stay: Stay) -> Begun {
         let asked = stay.node.peer.ask(&self.request);
-        Begun::Asked(UnderWay { inner: self.inner.clone(), stay }, asked)
+        let node = stay.node.clone();
+        Begun::Asked(UnderWay { inner: self.inner.clone(), stay: Some(stay), node }, asked)
     }
 
     async fn run(self, mut begun: Begun) -> Result<InferReply, Fault> {
         let mut pause = PAUSE.0;
-        let mut is_again = false;
         loop {
-            let fault = match begun {
-                Begun::Nobody => nobody(),
+            let (fault, next) = match begun {
+                Begun::Nobody => (nobody(), None),
                 Begun::Waits(mut line) => {
                     begun = self.ask(line.go_on(self.shard).await);
                     continue;
                 }
                 Begun::Asked(under_way, asked) => {
                     let answer = asked.answer().await;
-                    let id = &under_way.stay.node.member.id;
+                    let id = under_way.node().member.id.clone();
                     match answer {
                         Ok(Answer::Predicted(reply)) => return Ok(reply),
-                        Ok(_) => return Err(senseless(id)),
+                        Ok(_) => return Err(senseless(&id)),
                         Err(failure) => {
-                            let is_over = !self.goes_on(&failure, is_again);
-                            let fault = told(id, failure, unknown_fate(self.number.is_some()));
-                            if is_over {
+                            let goes_on = self.goes_on(&failure);
+                            let fault = told(&id, failure, unknown_fate(self.is_numbered));
+                            if !goes_on {
                                 return Err(fault);
                             }
-                            fault
+                            (fault, under_way.again())
                         }
                     }
                 }
@@ -131,21 +130,16 @@ impl Course {
             }
             sleep(pause).await;
             pause = (2 * pause).min(PAUSE.1);
-            (begun, is_again) = (self.begin(), true);
+            begun = next.map_or_else(|| self.begin(), Begun::Waits);
         }
     }
 
     /// Whether another attempt may be made: where nothing was taken, or what was taken is not taken twice.
-    fn goes_on(&self, failure: &Failure, is_again: bool) -> bool {
+    fn goes_on(&self, failure: &Failure) -> bool {
         match failure {
-            Failure::Lost | Failure::Silent(_) => self.number.is_some(),
+            Failure::Lost | Failure::Silent(_) => self.is_numbered,
             Failure::NotSent(fault) => fault.code() == Code::NodeUnreachable,
-            Failure::Refused(fault) => match fault.code() {
-                Code::Stopping | Code::SequenceMoved => true,
-                // Of steps that were lost together a later one may be sent again first: it waits for those before it.
-                Code::SequenceStep => is_again && fault.expected_step_hint() < self.number,
-                _ => false,
-            },
+            Failure::Refused(fault) => matches!(fault.code(), Code::Stopping | Code::SequenceMoved),
         }
     }
 }
@@ -153,12 +147,28 @@ impl Course {
 /// A step that a node was asked to take.
 struct UnderWay {
     inner: Arc<Inner>,
-    stay: Stay,
+    /// Until it is sent again.
+    stay: Option<Stay>,
+    node: Arc<Node>,
+}
+
+impl UnderWay {
+    fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The place from which it is sent again, in front of those that came after it.
+    fn again(mut self) -> Option<InLine> {
+        let place = self.inner.homes.again(&self.stay.take()?);
+        Some(InLine { inner: self.inner.clone(), place: Some(place) })
+    }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.inner.homes.end(&self.stay);
+        if let Some(stay) = &self.stay {
+            self.inner.homes.end(stay);
+        }
     }
 }
 

@@ -90,10 +90,16 @@ fn apply(
             let model = model_of(hash)?;
             let stateful = model.stateful.as_ref().ok_or_else(|| broken("its model keeps no state"))?;
             let state = stateful.restore(state).map_err(|error| broken(&error.to_string()))?;
-            (model, Some(state), Known { step: *step, digest: *digest, begun: 0, used, phase: Phase::Live })
+            let known =
+                Known { step: *step, digest: *digest, begun: 0, used, began: used, phase: Phase::Live };
+            (model, Some(state), known)
         }
         Change::Step { begins, ends, step, digest, rows } => {
             let rows = rows.series().ok_or_else(|| broken("a step has no rows"))?;
+            let began = match (begins, &before) {
+                (None, Some(resident)) => resident.known.began,
+                _ => used,
+            };
             let (model, state, begun) = match (begins, before) {
                 (Some(hash), _) => (model_of(hash)?, None, *digest),
                 (None, Some(resident)) if Some(*step) == resident.known.step.checked_add(1) => {
@@ -110,7 +116,7 @@ fn apply(
             let mut state = state.ok_or_else(|| broken("it goes on and has no state"))?;
             stateful.feed(&mut state, &rows, scratch);
             let phase = if *ends { Phase::Ended } else { Phase::Live };
-            (model, Some(state), Known { step: *step, digest: *digest, begun, used, phase })
+            (model, Some(state), Known { step: *step, digest: *digest, begun, used, began, phase })
         }
     };
     Ok(Resident { model, state, known, position, saved, source: StateSource::Snapshot })

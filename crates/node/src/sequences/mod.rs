@@ -84,6 +84,8 @@ pub(crate) struct Local {
 pub(crate) enum Unwritten {
     /// Another node has written to the shard, and what the change was made of may be behind.
     Fenced,
+    /// The same, after an answer of the log was lost: it may have taken the change before.
+    InDoubt,
     /// It cannot be written.
     Failed(Fault),
 }
@@ -92,6 +94,10 @@ impl Unwritten {
     pub(crate) fn fault(self) -> Fault {
         match self {
             Unwritten::Failed(fault) => fault,
+            Unwritten::InDoubt => {
+                let message = "the store was lost while it took the change: look at the sequence's state before you send it again";
+                Fault::new(Code::DatabaseFailed, message)
+            }
             Unwritten::Fenced => {
                 let message = "another node has written to the sequence's shard at the same time; send the request again";
                 Fault::new(Code::SequenceMoved, message).retry_after(Millis(10))
@@ -339,7 +345,15 @@ pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, F
     Ok(Resident {
         model,
         state,
-        known: Known { step: row.step, digest: row.digest, begun: row.begun, used: row.used, phase },
+        // Rows do not hold when it was begun, only with what.
+        known: Known {
+            step: row.step,
+            digest: row.digest,
+            begun: row.begun,
+            used: row.used,
+            began: UnixMillis(0),
+            phase,
+        },
         position: row.position,
         saved: Some(row.position),
         source: StateSource::Snapshot,
@@ -376,7 +390,7 @@ pub(crate) fn refused(key: &SequenceKey, asked: Option<u64>, refusal: Refusal, i
         }
         Refusal::Overtaken => {
             let message = format!(
-                "{name} was used after this request was sent, which would begin it anew; send it again if you still want that"
+                "{name} was used or begun anew after this request was sent, which comes late; send it again if you still want it"
             );
             Fault::new(Code::SequenceMoved, message).retry_after(Millis(10))
         }

@@ -61,7 +61,7 @@ pub(crate) fn take(
                 Held::Here(resident) => (resident.position, resident.saved),
                 _ => (Position(0), None),
             };
-            let known = Known { step: 1, digest, begun: digest, used, phase: Phase::Live };
+            let known = Known { step: 1, digest, begun: digest, used, began: used, phase: Phase::Live };
             (stateful.fresh(), known, position, saved, StateSource::Cold)
         }
         (Decision::Continue { .. } | Decision::Repeat, Held::Here(resident)) => {
@@ -142,7 +142,7 @@ pub(crate) fn take(
                     send(Ok(reply));
                 }
                 // What is in hand is behind; it stays there, to be read anew.
-                Err(fenced @ Unwritten::Fenced) => {
+                Err(fenced @ (Unwritten::Fenced | Unwritten::InDoubt)) => {
                     let _ = back.send(turn);
                     send(Err(fenced.fault()));
                 }

@@ -16,6 +16,8 @@ pub struct Stay {
     shard: u16,
     /// Which home of the shard, from 1.
     home: u64,
+    /// In which order it came to the gateway.
+    number: u64,
 }
 
 /// A step's place among those that wait for a shard's next home.
@@ -75,11 +77,21 @@ impl Homes {
     pub fn begin(&mut self, shard: u16, owner: &NodeId, is_gone: bool) -> Result<Stay, Place> {
         let home = self.home(shard);
         if home.waiting.is_empty() && home.admits(owner, is_gone) {
-            return Ok(home.enter(shard, owner));
+            home.next += 1;
+            return Ok(home.enter(shard, owner, home.next));
         }
         home.next += 1;
         home.waiting.push_back(home.next);
         Err(Place { shard, number: home.next })
+    }
+
+    /// A step was lost with the node that it was under way at, and is to be sent again: it waits in front of all that came after it.
+    pub fn again(&mut self, stay: &Stay) -> Place {
+        self.end(stay);
+        let home = self.home(stay.shard);
+        let place = home.waiting.partition_point(|other| *other < stay.number);
+        home.waiting.insert(place, stay.number);
+        Place { shard: stay.shard, number: stay.number }
     }
 
     /// A step that waits looks again; the owner may be another one by now.
@@ -89,7 +101,7 @@ impl Homes {
             return None;
         }
         home.waiting.pop_front();
-        Some(home.enter(place.shard, owner))
+        Some(home.enter(place.shard, owner, place.number))
     }
 
     /// A step that waits is given up. Gives whether others wait behind it.
@@ -118,14 +130,14 @@ impl Home {
         self.under_way == 0 || is_gone || self.node.as_ref() == Some(owner)
     }
 
-    fn enter(&mut self, shard: u16, owner: &NodeId) -> Stay {
+    fn enter(&mut self, shard: u16, owner: &NodeId, number: u64) -> Stay {
         if self.node.as_ref() != Some(owner) {
             self.node = Some(owner.clone());
             self.number += 1;
             self.under_way = 0;
         }
         self.under_way += 1;
-        Stay { shard, home: self.number }
+        Stay { shard, home: self.number, number }
     }
 }
 
@@ -167,6 +179,21 @@ mod tests {
         let place = homes.begin(5, &n1, false).unwrap_err();
         homes.end(&own);
         assert!(homes.go_on(&place, &n1, false).is_some());
+    }
+
+    #[test]
+    fn what_is_sent_again_goes_before_what_came_later() {
+        let (n1, n2) = (id("n1"), id("n2"));
+        let mut homes = Homes::default();
+        let (a, b) = (homes.begin(5, &n1, false).unwrap(), homes.begin(5, &n1, false).unwrap());
+        let c = homes.begin(5, &n2, false).unwrap_err();
+        // The node is lost; its steps come back in any order.
+        let (b, a) = (homes.again(&b), homes.again(&a));
+        assert_eq!(homes.go_on(&c, &n2, true), None);
+        assert_eq!(homes.go_on(&b, &n2, true), None);
+        for place in [a, b, c] {
+            assert!(homes.go_on(&place, &n2, true).is_some());
+        }
     }
 
     #[test]

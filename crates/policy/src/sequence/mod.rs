@@ -34,8 +34,10 @@ pub struct Known {
     pub digest: u64,
     /// The digest of its first step's rows; 0 where that is not known, because its state came from elsewhere.
     pub begun: u64,
-    /// When it was last used.
+    /// When it was last used, as [`Asked::used`] has it.
     pub used: UnixMillis,
+    /// What `used` was when it was begun; 0 where nobody knows any more.
+    pub began: UnixMillis,
     /// Whether it goes on.
     pub phase: Phase,
 }
@@ -60,8 +62,19 @@ pub struct Asked {
     pub step: Option<u64>,
     /// The digest of the rows.
     pub digest: u64,
-    /// When it was sent to the node, where another node may have answered it since.
+    /// When its gateway got it, however often it was sent to nodes since; nothing where there is one node, which takes requests in
+    /// the order in which they come.
     pub sent: Option<UnixMillis>,
+}
+
+impl Asked {
+    /// When the sequence counts as used if the step is taken at `now`: when its gateway got it, so that two requests which one
+    /// gateway got in this order are never compared as if they had come in the other. It does not go back.
+    #[must_use]
+    pub fn used(&self, known: Option<&Known>, now: UnixMillis) -> UnixMillis {
+        let before = known.map_or(UnixMillis(0), |known| known.used);
+        self.sent.unwrap_or(now).max(before)
+    }
 }
 
 /// What to do.
@@ -87,7 +100,8 @@ pub enum Refusal {
     Ended,
     /// It was not used for so long that it is over.
     Expired,
-    /// It would begin a sequence anew that was used after the request was sent: it comes late, and another node has gone on.
+    /// It comes late, and another node has gone on: it would begin a sequence anew that was used after the request was sent, or it is
+    /// a step of what the sequence was before it was begun anew.
     Overtaken,
     /// A sequence begins with step 1.
     StartsAtOne,
@@ -124,6 +138,9 @@ pub fn decide(
     let known = known.ok_or(Refusal::Unknown)?;
     if is_over(known, now, idle) {
         return Err(Refusal::Expired);
+    }
+    if asked.sent.is_some_and(|sent| sent < known.began) {
+        return Err(Refusal::Overtaken);
     }
     let expected = known.step.saturating_add(1);
     match asked.step {
@@ -186,7 +203,8 @@ mod tests {
     const IDLE: Millis = Millis(1_000);
 
     fn known(phase: Phase, used: u64) -> Known {
-        Known { step: 4, digest: 44, begun: 11, used: UnixMillis(used), phase }
+        let (used, began) = (UnixMillis(used), UnixMillis(0));
+        Known { step: 4, digest: 44, begun: 11, used, began, phase }
     }
 
     #[test]
@@ -302,10 +320,38 @@ mod tests {
                     Err(_) => continue,
                 };
                 applied.push(newest);
-                known = Some(Known { step: newest, digest, begun, used: NOW, phase: Phase::Live });
+                known = Some(Known { step: newest, digest, begun, used: NOW, began: NOW, phase: Phase::Live });
             }
             prop_assert_eq!(&applied, &(1..=applied.len() as u64).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_step_of_a_former_life_is_not_taken_into_the_next() {
+        let known = Known { began: UnixMillis(9_000), ..known(Phase::Live, 9_500) };
+        for step in [None, Some(4), Some(5), Some(6)] {
+            let at = |sent| {
+                let asked = Asked { step, digest: 44, sent: Some(UnixMillis(sent)), ..Asked::default() };
+                decide(Some(&known), asked, NOW, IDLE)
+            };
+            assert_eq!(at(8_999), Err(Refusal::Overtaken), "{step:?}");
+            // One that was sent right behind the beginning.
+            assert_ne!(at(9_000), Err(Refusal::Overtaken), "{step:?}");
+        }
+    }
+
+    #[test]
+    fn what_one_gateway_sends_in_order_is_not_overtaken_by_its_own() {
+        // The step reached its node late, when the beginning behind it was already on its way.
+        let step = Asked { step: Some(5), sent: Some(UnixMillis(9_600)), ..Asked::default() };
+        let before = known(Phase::Live, 9_500);
+        let after = Known { step: 5, used: step.used(Some(&before), UnixMillis(9_700)), ..before };
+        let start = Asked { starts: true, sent: Some(UnixMillis(9_601)), ..Asked::default() };
+        assert_eq!(decide(Some(&after), start, NOW, IDLE), Ok(Decision::Begin));
+        // Sent before the newest step, and taken after it.
+        let late = Asked { sent: Some(UnixMillis(9_000)), ..Asked::default() };
+        assert_eq!(late.used(Some(&before), UnixMillis(9_700)), UnixMillis(9_500));
+        assert_eq!(Asked::default().used(None, NOW), NOW);
     }
 
     #[test]

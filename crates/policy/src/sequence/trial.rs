@@ -77,6 +77,13 @@ impl Trial {
         self.fenced = self.fenced.saturating_add(1);
         self.fenced < FENCED_MAX
     }
+
+    /// The append has failed that had been sent more than once: the log may have taken it the first time, and have been pruned
+    /// since. Whether the step should be tried again: one without a number might be taken twice.
+    #[must_use]
+    pub const fn in_doubt(&mut self, asked: &Asked) -> bool {
+        self.fenced() && asked.step.is_some()
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +91,14 @@ mod tests {
     use super::super::Phase;
     use super::*;
 
-    const KNOWN: Known = Known { step: 4, digest: 44, begun: 11, used: UnixMillis(5), phase: Phase::Live };
+    const KNOWN: Known = Known {
+        step: 4,
+        digest: 44,
+        begun: 11,
+        used: UnixMillis(5),
+        began: UnixMillis(0),
+        phase: Phase::Live,
+    };
 
     fn verdict(trial: &Trial, step: Option<u64>, digest: u64) -> Verdict {
         let asked = Asked { step, digest, ..Asked::default() };
@@ -102,6 +116,15 @@ mod tests {
         assert_eq!(verdict(&trial, Some(4), 44), Verdict::Take(Decision::Repeat));
         assert_eq!(verdict(&trial, Some(6), 1), Verdict::Refuse(Refusal::Gap { expected: 5 }));
         assert_eq!(verdict(&Trial::alone(), Some(6), 1), Verdict::Refuse(Refusal::Gap { expected: 5 }));
+    }
+
+    #[test]
+    fn a_step_without_a_number_is_not_tried_again_where_it_may_have_been_taken() {
+        let mut trial = Trial::shared();
+        trial.refreshed();
+        assert!(trial.in_doubt(&Asked { step: Some(5), ..Asked::default() }));
+        assert_eq!(verdict(&trial, Some(6), 1), Verdict::Refresh);
+        assert!(!trial.in_doubt(&Asked::default()));
     }
 
     #[test]

@@ -1,13 +1,23 @@
 //! What must hold in every run, whatever goes wrong in it. One promise a file.
 
+mod copies_never_go_back;
+mod everybody_answered;
+mod hand_over_refuses_nobody;
+mod lives_do_not_mix;
+mod no_late_beginning;
 mod no_route_to_drained;
 mod nothing_left;
 mod one_outcome;
+mod order_is_kept;
 mod queues_bounded;
+mod refusals_are_true;
 mod retries_bounded;
+mod same_bits_everywhere;
+mod sequence_exactly_once;
 
 use crate::history::History;
 use crate::scenario::Scenario;
+use crate::sequences;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,4 +51,33 @@ pub fn check(scenario: &Scenario, history: &History) -> Vec<Broken> {
         check(scenario, history).map(|how| Broken { invariant, how })
     };
     ALL.iter().filter_map(broken).collect()
+}
+
+/// All invariants of runs with sequences, by name.
+type SequenceCheck = fn(&sequences::Scenario, &sequences::History) -> Option<String>;
+const OF_SEQUENCES: [(&str, SequenceCheck); 9] = [
+    ("sequence_exactly_once", sequence_exactly_once::check),
+    ("same_bits_everywhere", same_bits_everywhere::check),
+    ("no_late_beginning", no_late_beginning::check),
+    ("lives_do_not_mix", lives_do_not_mix::check),
+    ("refusals_are_true", refusals_are_true::check),
+    ("copies_never_go_back", copies_never_go_back::check),
+    ("everybody_answered", everybody_answered::check),
+    ("hand_over_refuses_nobody", hand_over_refuses_nobody::check),
+    ("order_is_kept", order_is_kept::check),
+];
+
+/// The names of all invariants of runs with sequences.
+#[must_use]
+pub fn names_of_sequences() -> Vec<&'static str> {
+    OF_SEQUENCES.iter().map(|&(name, _)| name).collect()
+}
+
+/// What was broken in a run with sequences.
+#[must_use]
+pub fn check_sequences(scenario: &sequences::Scenario, history: &sequences::History) -> Vec<Broken> {
+    let broken = |&(invariant, check): &(&'static str, SequenceCheck)| {
+        check(scenario, history).map(|how| Broken { invariant, how })
+    };
+    OF_SEQUENCES.iter().filter_map(broken).collect()
 }

@@ -180,7 +180,7 @@ impl Follower {
         for append in appends {
             let shard = shard(&append.key);
             if self.table.is_overtaken(&append.key) || self.tails.of(shard).is_none() {
-                self.fenced(append);
+                self.fenced(append, false);
                 continue;
             }
             match append.begins.map_or(Ok(()), |hash| self.keep_model(&append.key, hash)) {
@@ -201,7 +201,11 @@ impl Follower {
             calls.push(postgres::Append { shard: *shard, expected, entries });
         }
         let (store, writer) = (self.store.clone(), self.writer);
-        let written = self.patiently(|| store.append(writer, &calls));
+        let mut asked = 0;
+        let written = self.patiently(|| {
+            asked += 1;
+            store.append(writer, &calls)
+        });
         let Some(written) = written else {
             let all = groups.into_values().flatten();
             return all.for_each(|append| (append.done)(Err(Unwritten::Failed(ended()))));
@@ -214,15 +218,15 @@ impl Follower {
             for (place, append) in group.into_iter().enumerate() {
                 match first {
                     Some(first) => (append.done)(Ok(Position(first + place as u64))),
-                    None => self.fenced(append),
+                    None => self.fenced(append, asked > 1),
                 }
             }
         }
     }
 
-    fn fenced(&self, append: Append) {
+    fn fenced(&self, append: Append, is_in_doubt: bool) {
         self.counts.fenced.fetch_add(1, Ordering::Relaxed);
-        (append.done)(Err(Unwritten::Fenced));
+        (append.done)(Err(if is_in_doubt { Unwritten::InDoubt } else { Unwritten::Fenced }));
     }
 
     /// Sees to it that the store holds the file of a model before it holds a sequence that begins with it.
