@@ -284,13 +284,17 @@ fn a_server_loads_what_is_pushed_and_lets_go_of_what_is_removed() {
     assert_eq!(shown["properties"]["channels"], "value");
 
     check_hint(&["model", "show", "wave:7", "--url", &url]);
-    let step = |number: usize| {
+    let step_of = |model: &str, number: usize| {
         let parameters = json!({"sequence_id": "s", "sequence_start": number == 1, "sequence_step": number});
         let mut body = body.clone();
         body["parameters"] = parameters;
-        server.infer("wave", &body)
+        server.infer(model, &body)
     };
+    let step = |number: usize| step_of("wave", number);
     assert_eq!(step(1).status, 200);
+    let other = step_of("wave/versions/1", 2);
+    assert_eq!(other.status, 409, "it was begun with version 2");
+    assert_eq!(other.code(), "SPW-SEQUENCE-MODEL");
     let rm = |what: &[&str]| run(&[&["model", "rm"], what, &["--yes"], &into[..]].concat());
     let one = rm(&["wave:2"]);
     let note = String::from_utf8_lossy(&one.stderr);

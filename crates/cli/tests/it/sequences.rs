@@ -57,6 +57,8 @@ fn a_step_is_applied_once_and_in_order_whatever_is_sent() {
     let other = refused(&call("a", &rows[..1], 2), 409, "SPW-SEQUENCE-STEP");
     assert_eq!(other["expected_step"], 3);
     assert_eq!(bits(&call("a", &rows[ROWS + 1..], 3)), stateless(&server, &rows));
+    let late = refused(&call("a", &rows[..ROWS], 1), 409, "SPW-SEQUENCE-STEP");
+    assert_eq!(late["expected_step"], 4, "the first step, sent again late, begins nothing");
     refused(&call("a", &rows[..1], 0), 400, "SPW-REQUEST-INVALID");
     let one = json!({"model": "wave", "series": [1.0], "sequence_id": "a", "sequence_step": 0});
     let batch = Request::post("/v1/predictions", json!({"requests": [one]}).to_string());
