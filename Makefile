@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving bench-hop request-cost crash overload reload soak edge \
-  idle-sequences accuracy fuzz bench-engine sim sim-compare clean
+  idle-sequences accuracy fuzz bench-engine sim sim-compare cluster-faults clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -21,6 +21,7 @@ help:
 	@echo "make soak         SOAK_SECONDS=1200 at RATE=2000 a second: all counted, memory flat, as docs/results/soak.md"
 	@echo "make idle-sequences  COUNT=1000000 sequences begun and left alone, as docs/results/idle-sequences.md"
 	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
+	@echo "make cluster-faults  a real region under load while parts of it are killed, frozen, drained, cut off, as docs/results/faults.md (8 minutes)"
 	@echo "make bench-hop    what a gateway in a process of its own adds to a request, as docs/results/hop.md (2 minutes)"
 	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences across nodes too, every invariant checked"
 	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"
@@ -59,6 +60,11 @@ schemathesis:
 edge:
 	@scripts/need.sh build consul haproxy
 	cargo test --package spinwell-registry --test consul -- edge
+
+cluster-faults:
+	@scripts/need.sh build consul haproxy postgres python
+	cargo build --release --quiet
+	@python3 scripts/faults.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" $${OUT:+--out "$$OUT"}
 
 accuracy:
 	@scripts/need.sh build python

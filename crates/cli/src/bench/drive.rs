@@ -4,6 +4,7 @@
 
 use super::pace::Schedule;
 use super::tally::{Ended, Tally};
+use super::trace::{Line, StepEnd, Trace};
 use spinwell_runtime::clock;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -140,12 +141,43 @@ fn pause(wait: Duration) {
 
 /// Where ends are counted.
 #[derive(Debug, Clone)]
-pub(crate) struct Record(pub(crate) Rc<RefCell<Tally>>);
+pub(crate) struct Record {
+    pub(crate) tally: Rc<RefCell<Tally>>,
+    /// Where somebody wants to know of each.
+    trace: Option<Rc<RefCell<Trace>>>,
+}
 
 impl Record {
+    pub(crate) fn new(tally: Tally, trace: Option<Trace>) -> Self {
+        let trace = trace.map(|trace| Rc::new(RefCell::new(trace)));
+        Self { tally: Rc::new(RefCell::new(tally)), trace }
+    }
+
     /// A request has just ended.
     pub(crate) fn end(&self, intended: Instant, sent: Instant, ended: &Ended) {
-        self.0.borrow_mut().record(intended, sent, clock::now(), ended);
+        self.end_of(intended, sent, ended, None);
+    }
+
+    /// A step has just ended.
+    pub(crate) fn end_step(&self, intended: Instant, sent: Instant, ended: &Ended, step: StepEnd) {
+        self.end_of(intended, sent, ended, Some(step));
+    }
+
+    fn end_of(&self, due: Instant, sent: Instant, ended: &Ended, step: Option<StepEnd>) {
+        let now = clock::now();
+        self.tally.borrow_mut().record(due, sent, now, ended);
+        if let Some(trace) = &self.trace {
+            let code = match ended {
+                Ended::Answered { .. } => String::new(),
+                Ended::Failed(failure) => failure.code.clone(),
+            };
+            trace.borrow_mut().add(Line { due, sent, ended: now, code, step });
+        }
+    }
+
+    /// What was kept of each request.
+    pub(crate) fn trace(&self) -> Option<Trace> {
+        self.trace.as_ref().map(|trace| trace.borrow().clone())
     }
 }
 

@@ -31,7 +31,7 @@ const GRPC_IN_FLIGHT: usize = 64;
 const CONCURRENCY: usize = 16;
 
 /// What became of the orders.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Driven {
     /// Orders that callers took.
     pub(super) given: u64,
@@ -188,8 +188,7 @@ impl<'a> Load<'a> {
         let all = async {
             while let Some(ended) = tasks.join_next().await {
                 let report = ended.unwrap_or_default();
-                lanes.digest = lanes.digest.wrapping_add(report.digest);
-                lanes.sent_again += report.sent_again;
+                lanes.add(&report);
             }
         };
         // Who has not ended by then is counted as not answered.

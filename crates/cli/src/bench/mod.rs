@@ -9,6 +9,7 @@ mod page;
 mod sequences;
 mod show;
 mod tally;
+mod trace;
 mod work;
 
 use crate::{failure, models, output};
@@ -20,14 +21,13 @@ use pace::Arrivals;
 use show::Run;
 use spinwell_core::{Code, Fault};
 use spinwell_runtime::clock;
-use std::cell::RefCell;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tally::Tally;
 use tokio::task::LocalSet;
+use trace::Trace;
 use work::Subject;
 
 /// How requests travel.
@@ -126,6 +126,9 @@ pub(crate) struct Args {
     /// Write a report with charts: one HTML file that needs nothing else.
     #[arg(long, value_name = "F.html")]
     report: Option<PathBuf>,
+    /// Write each request: when it was due, sent and ended, what became of it; of steps also which and a number of the answer.
+    #[arg(long, value_name = "F.csv")]
+    trace: Option<PathBuf>,
     /// Print one JSON document instead of a table.
     #[arg(long)]
     json: bool,
@@ -175,6 +178,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         show::table(&run).iter().for_each(|line| output::say(line));
     }
+    if let (Some(path), Some(trace)) = (&args.trace, &run.trace) {
+        trace.write(path)?;
+    }
     if let Some(path) = &args.report {
         page::write(&run, path)?;
         output::remark(&format!("report  {}", path.display()));
@@ -193,13 +199,17 @@ async fn measure(args: &Args) -> Result<Run> {
     // Everything is there: the clock begins.
     let start = clock::now();
     let from = start + args.warmup;
-    let tally = Record(Rc::new(RefCell::new(Tally::new(from))));
-    let bar = tokio::task::spawn_local(progress(tally.clone(), from, args.duration, args.rate));
-    let driven = load.drive(start, &tally).await;
+    let record = Record::new(Tally::new(from), args.trace.as_ref().map(|_| Trace::new()));
+    if args.protocol == Protocol::Sequence {
+        // Whoever wants to disturb the load waits for this.
+        output::remark(&format!("{} sequences have begun", args.sequences));
+    }
+    let bar = tokio::task::spawn_local(progress(record.clone(), from, args.duration, args.rate));
+    let driven = load.drive(start, &record).await;
     bar.abort();
     listener.abort();
     let after = counted(ops.as_deref()).await?;
-    let mut tally = tally.0.borrow().clone();
+    let mut tally = record.tally.borrow().clone();
     tally.end_second();
     Ok(Run {
         url: args.url.clone(),
@@ -213,6 +223,7 @@ async fn measure(args: &Args) -> Result<Run> {
         sent_before: load.sent_before,
         driven,
         tally,
+        trace: record.trace(),
     })
 }
 
@@ -276,7 +287,7 @@ async fn progress(record: Record, from: Instant, duration: Duration, rate: Optio
             continue;
         }
         bar.set_position(now.saturating_duration_since(from).as_secs());
-        let tally = record.0.borrow();
+        let tally = record.tally.borrow();
         if let Some(last) = tally.seconds.last() {
             let failed = tally.failed_count();
             let failed = if failed == 0 { String::new() } else { format!("  {failed} failed") };

@@ -4,6 +4,7 @@ use super::Protocol;
 use super::load::Driven;
 use super::tally::Tally;
 use super::tally::says_again;
+use super::trace::Trace;
 use super::work::Subject;
 use crate::output::{aligned, figure, percent};
 use serde_json::{Value, json};
@@ -39,6 +40,8 @@ pub(crate) struct Run {
     pub(super) driven: Driven,
     /// What was counted.
     pub(crate) tally: Tally,
+    /// Each request, where that was asked for.
+    pub(crate) trace: Option<Trace>,
 }
 
 impl Run {
@@ -188,6 +191,7 @@ pub(crate) fn json(run: &Run) -> Value {
         "failed": tally.failed_count(),
         "failed_in_part": tally.failed_in_part,
         "failures": tally.failures,
+        "said": tally.said,
         "unanswered": run.unanswered(),
         "never_sent": run.driven.left,
         "warmup_requests": tally.warmup,
@@ -201,6 +205,7 @@ pub(crate) fn json(run: &Run) -> Value {
         "sent": run.sent_to_server(),
         "server_counted": run.server_counted,
         "sent_again": run.driven.lanes.sent_again,
+        "sent_again_after": run.driven.lanes.after,
         "answers_digest": run.sequences.map(|_| format!("{:016x}", run.driven.lanes.digest)),
         "per_second": seconds,
     })

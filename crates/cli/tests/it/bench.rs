@@ -2,6 +2,7 @@
 
 use crate::support::{Server, models, run, spinwell, text};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 fn address(address: std::net::SocketAddr) -> String {
     format!("http://{address}")
@@ -63,6 +64,39 @@ fn sequences_give_the_same_digest_whenever_they_take_the_same_steps() {
     let one = digest("100", &["--concurrency", "3"]);
     assert_eq!(digest("100", &["--concurrency", "24", "--seed", "5"]), one, "other ids, another pace");
     assert_ne!(digest("101", &[]), one);
+}
+
+#[test]
+fn the_trace_has_every_request_once_and_the_same_answers_in_every_run() {
+    let server = Server::start(models(), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.csv");
+    let lines = |protocol: &str, extra: &[&str]| {
+        bench(&server, protocol, &[&["--requests", "100", "--trace", text(&path)], extra].concat());
+        let trace = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<Vec<String>> =
+            trace.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect();
+        for line in &lines {
+            let [due, sent, ended] = [0, 1, 2].map(|column| line[column].parse::<u64>().unwrap());
+            assert!(due <= sent && sent < ended && line[3].is_empty(), "{line:?}");
+        }
+        lines
+    };
+    assert_eq!(lines("http", &["--concurrency", "4"]).len(), 100);
+    // Fewer sequences than steps under way: with --reconnect a sequence has one, and the others wait for it.
+    let steps = |extra: &[&str]| {
+        let sequences = ["--sequences", "3", "--connections", "2", "--reconnect", "5"];
+        let lines = lines("sequence", &[&sequences[..], extra].concat());
+        let steps: BTreeMap<(u64, u64), String> = lines
+            .into_iter()
+            .map(|line| ((line[4].parse().unwrap(), line[5].parse().unwrap()), line[6].clone()))
+            .collect();
+        assert_eq!(steps.len(), 100);
+        steps
+    };
+    let one = steps(&["--concurrency", "32", "--seed", "1"]);
+    assert_eq!(one.keys().map(|(_, step)| *step).min(), Some(2), "the first step is of the beginning");
+    assert_eq!(steps(&["--rate", "4000", "--seed", "2"]), one);
 }
 
 #[test]

@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+"""What callers see when parts of a whole region fail: PostgreSQL, Consul, HAProxy, 3 gateways, 4 nodes, all for real on this machine.
+
+`make cluster-faults` runs it (10 minutes). Under RATE stateless requests a second (1,000) and SEQUENCES sequences (2,000) at one step
+a second each, one fault follows the other, each in a window of its own, and every request is looked at. KEEP=1 keeps the logs;
+ONLY="drain a node,roll all nodes" takes some of the faults.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import claims
+from claims import say
+from region import GATEWAYS, NODES, NotSo, Region, until
+
+# Seconds of a window before its fault and after it.
+CALM, AFTER = 6, 16
+# Where more than this share of the requests of a tenth of a second take longer than this, the fault holds them up: several times what
+# a busy machine makes of the usual latency.
+LATE_MS, LATE_SHARE = 500, 0.05
+# Streams that the sequences are spread over. An answer waits for those before it in its stream, so that one stream tells little.
+STREAMS = 64
+# For how long callers send a step again.
+RECONNECT = 30
+
+
+class Load:
+    """`spinwell bench`, under way, with a line for each request."""
+
+    def __init__(self, region, name, *options):
+        self.trace, self.out, self.err = (region.work / f"load-{name}.{kind}" for kind in ("csv", "json", "err"))
+        command = [region.spinwell, "bench", "--model", "sparse", "--window", 64, "--warmup", 0, "--trace", self.trace, "--json", *options]
+        with open(self.out, "wb") as out, open(self.err, "wb") as err:
+            self.process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err)
+        region.open_.callback(self.process.kill)
+
+    def has_begun(self):
+        return self.process.poll() is not None or "have begun" in self.err.read_text()
+
+    def end(self, within):
+        try:
+            self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        if not (document := self.out.read_text()):
+            raise NotSo(f"the load failed: {self.err.read_text()}")
+        with open(self.trace, newline="") as trace:
+            return json.loads(document), list(csv.DictReader(trace))
+
+
+@dataclasses.dataclass
+class Window:
+    """What became of the loads around one fault."""
+
+    name: str
+    did: str
+    fault_us: float
+    stateless: tuple
+    steps: tuple
+
+    def bad(self, load):
+        """Requests that ended after the fault's beginning without an answer, by code; those that never ended among them."""
+        document, lines = load
+        codes = {}
+        for line in lines:
+            if line["code"] and int(line["ended_us"]) >= self.fault_us:
+                codes[line["code"]] = codes.get(line["code"], 0) + 1
+        for kind in ("unanswered", "never_sent"):
+            if document[kind]:
+                codes[kind.replace("_", " ")] = document[kind]
+        return codes
+
+    def after(self, load):
+        return [line for line in load[1] if int(line["ended_us"]) >= self.fault_us]
+
+    def worst_ms(self, load):
+        return max(((int(line["ended_us"]) - int(line["due_us"])) / 1e3 for line in self.after(load)), default=0.0)
+
+    def recovered_ms(self, load):
+        """From the fault until a second began in which nearly all requests were answered, and soon."""
+        slots = {}
+        for line in load[1]:
+            due, ended = int(line["due_us"]), int(line["ended_us"])
+            slot = slots.setdefault(int((due - self.fault_us) // 1e5), [0, 0])
+            slot[0] += 1
+            slot[1] += bool(line["code"]) or ended - due > LATE_MS * 1e3
+        late = {number for number, (all_, late) in slots.items() if late > LATE_SHARE * all_}
+        # The slot in which the fault falls is the first that it can disturb.
+        return 100 * next(number for number in range(10000) if late.isdisjoint(range(number, number + 10)))
+
+    def silence_ms(self, load):
+        """The longest time without any answer."""
+        ends = sorted(int(line["ended_us"]) for line in self.after(load) if not line["code"])
+        return max((later - earlier for earlier, later in zip([self.fault_us, *ends], ends)), default=0.0) / 1e3
+
+    def counted(self, calm):
+        """Steps lost, steps doubled, and answers with other bits than those of the calm run; and how many could be held against it."""
+        lost = doubled = differ = compared = 0
+        broken = set()
+        for line in self.steps[1]:
+            key, step = (line["sequence"], line["step"]), int(line["step"])
+            if not line["code"]:
+                compared += key in calm
+                differ += key in calm and calm[key] != line["answer"]
+            elif line["sequence"] in broken:
+                continue
+            elif line["expected_step"]:
+                # All before this step had been answered.
+                lost += max(0, step - int(line["expected_step"]))
+                doubled += max(0, int(line["expected_step"]) - step)
+                broken.add(line["sequence"])
+            elif line["code"] in ("SPW-SEQUENCE-UNKNOWN", "SPW-SEQUENCE-EXPIRED"):
+                lost += step - 1
+                broken.add(line["sequence"])
+            elif line["code"] == "client-answer-of-another-step":
+                doubled += 1
+        return lost, doubled, differ, compared
+
+
+def now_us():
+    return time.time() * 1e6
+
+
+def kill_node(region):
+    begun, node = now_us(), region.nodes[0]
+    node.kill()
+    time.sleep(5)
+    return begun, f"{node.name} killed with SIGKILL; started again after 5 s, ready in {node.start():.2f} s"
+
+
+def freeze_node(region):
+    begun, node = now_us(), region.nodes[1]
+    node.process.send_signal(signal.SIGSTOP)
+    time.sleep(5)
+    node.process.send_signal(signal.SIGCONT)
+    return begun, f"{node.name} stopped with SIGSTOP for 5 s"
+
+
+def kill_gateway(region):
+    begun, gateway = now_us(), region.gateways[0]
+    gateway.kill()
+    time.sleep(3)
+    return begun, f"{gateway.name} killed with SIGKILL; started again after 3 s, ready in {gateway.start():.2f} s"
+
+
+def restart_consul(region):
+    begun = now_us()
+    region.consul.stop()
+    time.sleep(3)
+    return begun, f"ended with SIGTERM, away for 3 s, led again {region.consul.start():.1f} s after its start"
+
+
+def restart_postgres(region):
+    begun = now_us()
+    # As a crash: without a word to its clients, and with its log to be replayed.
+    region.postgres.kill(signal.SIGQUIT)
+    time.sleep(2)
+    return begun, f"ended at once with SIGQUIT, away for 2 s, took connections {region.postgres.start():.1f} s after its start"
+
+
+def drain_node(region):
+    begun, node = now_us(), region.nodes[2]
+    drained = node.stop()
+    return begun, f"{node.name} told to end with SIGTERM, ended after {drained:.1f} s; started again at once, ready in {node.start():.2f} s"
+
+
+def roll_nodes(region):
+    begun, took = now_us(), []
+    for node in region.nodes:
+        drained, ready = node.stop(), node.start()
+        until("all nodes are connected", region.is_connected)
+        took.append(f"{node.name} {drained:.1f} + {ready:.2f} s")
+    return begun, f"each ended with SIGTERM and started again, the next when gateways had all four; to end and to be ready: {', '.join(took)}"
+
+
+def cut_node(region):
+    begun = now_us()
+    region.machine.plug("down")
+    time.sleep(8)
+    region.machine.plug("up")
+    return begun, f"{NODES[-1]} lives in a network namespace; its cable pulled for 8 s, from everybody"
+
+
+FAULTS = {"kill -9 a node": kill_node, "SIGSTOP a node for 5 s": freeze_node, "kill -9 a gateway": kill_gateway, "kill -9 control": None,
+          "restart Consul": restart_consul, "restart PostgreSQL": restart_postgres, "drain a node": drain_node, "roll all nodes": roll_nodes,
+          "cut a node off": cut_node}
+# Rolling takes longer.
+LONGER = {"roll all nodes": 14}
+# Where nothing may fail that can be tried again.
+LOSES_NOTHING = ("kill -9 a node", "SIGSTOP a node for 5 s", "drain a node", "roll all nodes", "cut a node off")
+# By when all is as before, for both loads: where the loss is seen at once, and where it is silent.
+RECOVERS_MS = {"kill -9 a node": 1000, "kill -9 a gateway": 1000, "SIGSTOP a node for 5 s": 2000, "cut a node off": 2000}
+
+
+def why_not(region, name):
+    if name == "cut a node off":
+        return region.machine.why_not
+    if name == "kill -9 control":
+        known = subprocess.run([region.spinwell, "control", "--help"], capture_output=True).returncode == 0
+        return "not tried here yet" if known else "there is no `spinwell control` yet"
+    return None
+
+
+def window(region, number, name, fault, seconds, rate, sequences):
+    """Both loads, and the fault in them."""
+    region.settle()
+    say(f"{name}: {seconds} s")
+    common = ("--duration", seconds, "--seed", number)
+    steps = Load(region, f"{number}-steps", "--url", region.grpc, "--protocol", "sequence", "--sequences", sequences, "--rate", sequences,
+                 "--connections", STREAMS, "--reconnect", RECONNECT, *common)
+    until("all sequences have begun", steps.has_begun, within=120)
+    stateless = Load(region, f"{number}-stateless", "--url", region.http, "--protocol", "binary", "--rate", rate, *common)
+    time.sleep(CALM)
+    fault_us, did = fault(region)
+    within = seconds + RECONNECT + 60
+    one = Window(name, did, fault_us, stateless.end(within), steps.end(within))
+    say(f"  {did}; " + "; ".join(f"{len(load[1])} ended, worst {one.worst_ms(load):.0f} ms, {one.bad(load) or 'none failed'}" for load in (one.stateless, one.steps)))
+    return one
+
+
+def main():
+    args = claims.arguments(__doc__.splitlines()[0], "faults.md")
+    rate, sequences = claims.number("RATE", 1000), claims.number("SEQUENCES", 2000)
+    only = os.environ.get("ONLY", ",".join(FAULTS)).split(",")
+    if unknown := set(only) - set(FAULTS):
+        sys.exit(f"ONLY: {', '.join(unknown)} is none of: {', '.join(FAULTS)}")
+    chosen = {name: fault for name, fault in FAULTS.items() if name in only}
+    page = claims.Page("Faults in a region", "make cluster-faults", args.out)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    work = pathlib.Path(tempfile.mkdtemp(prefix="spinwell-faults-"))
+    try:
+        with contextlib.ExitStack() as open_:
+            region = Region(args.spinwell, work, open_)
+            length = lambda name: CALM + AFTER + LONGER.get(name, 0)
+            longest = max(map(length, chosen)) + 2
+            calm = window(region, 1, "nothing", lambda _: (now_us(), "for comparison"), longest, rate, sequences)
+            windows, left_out, broken = [calm], [], []
+            for number, (name, fault) in enumerate(chosen.items(), 2):
+                try:
+                    if why := why_not(region, name):
+                        left_out.append((name, why))
+                    else:
+                        windows.append(window(region, number, name, fault, length(name), rate, sequences))
+                except NotSo as error:
+                    # The next fault may be told apart from this one all the same, where everybody is there again.
+                    say(f"  {error}")
+                    broken.append(f"{name}: {error}")
+    except NotSo as error:
+        sys.exit(str(error))
+    finally:
+        say(f"logs are in {work}") if os.environ.get("KEEP") else shutil.rmtree(work, ignore_errors=True)
+    page.check("every fault could be tried", "; ".join(broken) or f"{len(windows) - 1} of {len(chosen)}, others: see below", not broken)
+    report(page, windows, left_out, rate, sequences)
+
+
+def in_words(codes):
+    return ", ".join(f"{count:,} {code}" for code, count in sorted(codes.items())) or "0"
+
+
+def report(page, windows, left_out, rate, sequences):
+    calm = {(line["sequence"], line["step"]): line["answer"] for line in windows[0].steps[1] if not line["code"]}
+    counted = {one.name: one.counted(calm) for one in windows}
+    total = [sum(counts[index] for counts in counted.values()) for index in range(4)]
+    page.check("no acknowledged step is lost, none is doubled", f"{total[0]} lost, {total[1]} doubled", total[0] == total[1] == 0)
+    page.check("every answer has the bits of the calm run's", f"{total[2]} of {total[3]:,} differ", total[2] == 0)
+    failed_steps = {one.name: one.bad(one.steps) for one in windows if one.bad(one.steps)}
+    page.check("every step is answered in the end", "; ".join(f"{name}: {in_words(codes)}" for name, codes in failed_steps.items()) or "all", not failed_steps)
+    lossless = [one for one in windows if one.name in LOSES_NOTHING]
+    failed = {one.name: one.bad(one.stateless) for one in lossless if one.bad(one.stateless)}
+    page.check("loss, drain and roll of nodes fail no stateless request", "; ".join(f"{name}: {in_words(codes)}" for name, codes in failed.items()) or "0", not failed)
+    page.add(f"HAProxy (deploy/haproxy, gateways found by DNS), Consul (deploy/consul, one agent, no ACL), PostgreSQL with fsync, {len(GATEWAYS)} gateways and",
+             f"{len(NODES)} nodes with certificates between them. Stateless: {rate:,} requests a second, windows of 64 rows as binary tensors over HTTP/1.1.",
+             f"Steps: {sequences:,} sequences, one step a second each, numbered, over {STREAMS} gRPC streams. Both open loop (Poisson arrivals), through HAProxy",
+             f"in the clear; latencies count from when a request was due. A window has {CALM} s of calm, the fault, and the rest.",
+             "All of it and the load generators share the processors.")
+    page.add(f"**failed**: refused or failed for good, or never answered. **again**: steps that callers sent again, because their stream was lost or the answer said so.",
+             "**lost**, **doubled**: by what the region expected next where it contradicted; **bits**: answers that differ from the calm run's of the same step.",
+             f"**worst**: the longest latency after the fault. **recovered**: from the fault until, for a second, {1 - LATE_SHARE:.0%} of the requests that became due were",
+             f"answered within {LATE_MS} ms, by tenths of a second.",
+             "**silence**: the longest time without any answer.")
+    cells = lambda one, load: (f"{one.worst_ms(load):,.0f}", f"{one.recovered_ms(load):,.0f}", f"{one.silence_ms(load):,.0f}")
+    rows = [(one.name, in_words(one.bad(one.stateless)), *cells(one, one.stateless), in_words(one.bad(one.steps)), f"{one.steps[0]['sent_again']:,}",
+             *counted[one.name][:3], *cells(one, one.steps)) for one in windows]
+    rows += [(name, why, *[""] * 11) for name, why in left_out]
+    page.table(["fault", "stateless: failed", "worst ms", "recovered ms", "silence ms", "steps: failed", "again", "lost", "doubled", "bits", "worst ms",
+                "recovered ms", "silence ms"], rows)
+    page.add("What was done, and why steps were sent again:")
+    page.add(*(f"- **{one.name}**: {one.did}. Sent again: {in_words(one.steps[0]['sent_again_after'])}." for one in windows))
+    aims = []
+    for one in windows:
+        if aim := RECOVERS_MS.get(one.name):
+            took = [one.recovered_ms(load) for load in (one.stateless, one.steps)]
+            never = any(one.bad(load).keys() & {"unanswered", "never sent"} for load in (one.stateless, one.steps))
+            aims.append((one.name, f"{aim:,}", *(f"{ms:,.0f}" for ms in took), "yes" if max(took) <= aim and not never else "**no**"))
+    if aims:
+        page.add("Aims of recovery, in ms:")
+        page.table(["fault", "at most", "stateless", "steps", "met"], aims)
+    page.end()
+
+
+if __name__ == "__main__":
+    main()

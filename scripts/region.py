@@ -1,0 +1,265 @@
+"""A whole region of real processes on this machine: PostgreSQL, Consul, HAProxy, gateways and nodes, each of which can be ended in
+every way and started again as it was. All are gone at the end of a `with`.
+
+Where the machine lets us make a network namespace, the last node lives in one, on the other end of a cable that can be pulled.
+"""
+
+import contextlib
+import csv
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import claims
+
+GATEWAYS, NODES = ("g1", "g2", "g3"), ("n1", "n2", "n3", "n4")
+# Ways into the edge without TLS, which the load generator does not speak; rates are not limited there.
+PLAIN = """
+frontend plain_http
+  bind "${FAULTS_HTTP}"
+  default_backend gateways_http
+frontend plain_grpc
+  timeout client 1h
+  bind "${FAULTS_GRPC}" proto h2
+  default_backend gateways_grpc
+"""
+
+
+class NotSo(Exception):
+    """A state that did not come in time."""
+
+
+def until(what, is_so, within=60, every=0.02):
+    """Waits for a state."""
+    end = time.monotonic() + within
+    while True:
+        with contextlib.suppress(OSError):
+            if is_so():
+                return
+        if time.monotonic() > end:
+            raise NotSo(f"{what}: not so after {within} s")
+        time.sleep(every)
+
+
+def get(url):
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5).read().decode()
+
+
+def free_port(*hosts):
+    """A port that is free on these hosts, and that no outgoing connection takes while a process of ours is away."""
+    for _ in range(1000):
+        number = random.randrange(20000, 32000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for host in hosts or ("127.0.0.1",):
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    held.enter_context(socket.socket(socket.AF_INET, kind)).bind((host, number))
+            return number
+    sys.exit("no port is free")
+
+
+class Daemon:
+    """A process of ours that can be ended in every way and started again as it was."""
+
+    def __init__(self, name, command, logs, is_ready=None, **settings):
+        self.name, self.command, self.log = name, [str(part) for part in command], logs / f"{name}.log"
+        self.is_ready = is_ready or (lambda: re.search(r"^ready", self.said(), re.M))
+        self.env = {**os.environ, **{key.upper(): str(value) for key, value in settings.items()}}
+
+    def start(self):
+        """Starts it, and gives the seconds until it is ready."""
+        begun = time.monotonic()
+        self.from_byte = self.log.stat().st_size if self.log.exists() else 0
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+        until(f"{self.name} is ready", lambda: self.is_over() or self.is_ready())
+        if self.is_over():
+            raise NotSo(f"{self.name} did not start:\n{self.said()[-3000:]}")
+        return time.monotonic() - begun
+
+    def said(self):
+        with open(self.log, errors="replace") as log:
+            log.seek(self.from_byte)
+            return log.read()
+
+    def is_over(self):
+        return self.process.poll() is not None
+
+    def kill(self, with_=signal.SIGKILL):
+        self.process.send_signal(with_)
+        self.process.wait(60)
+
+    def stop(self):
+        """Asks it to end, and gives the seconds that it took."""
+        begun = time.monotonic()
+        self.kill(signal.SIGTERM)
+        return time.monotonic() - begun
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        if not self.is_over():
+            for kind in (signal.SIGCONT, signal.SIGTERM):
+                self.process.send_signal(kind)
+            try:
+                self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+class Machine:
+    """A machine for one node: a network namespace with one cable to here. `why_not` says why there is none."""
+
+    def __init__(self):
+        self.name, self.cable, self.why_not = f"spinwell-faults-{os.getpid()}", f"sw{os.getpid()}", None
+        self.here, self.there = (f"10.213.{os.getpid() % 250}.{number}" for number in (1, 2))
+
+    def __enter__(self):
+        try:
+            self.ip(f"netns add {self.name}")
+            self.ip(f"link add {self.cable} type veth peer name cable netns {self.name}")
+            self.ip(f"addr add {self.here}/30 dev {self.cable}")
+            self.ip(f"link set {self.cable} up")
+            self.inside("addr add", f"{self.there}/30 dev cable")
+            self.inside("link set", "cable up")
+            self.inside("link set", "lo up")
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", None) or str(error)
+            self.__exit__()
+            self.why_not = f"this machine lets us make no network namespace: {said.strip()}"
+        return self
+
+    def ip(self, command):
+        subprocess.run(["ip", *command.split()], check=True, capture_output=True, text=True)
+
+    def inside(self, what, rest):
+        self.ip(f"-n {self.name} {what} {rest}")
+
+    def plug(self, state):
+        self.inside("link set", f"cable {state}")
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
+
+
+class Region:
+    """All processes, up until the end of the `with`."""
+
+    def __init__(self, spinwell, work, open_):
+        self.spinwell, self.work, self.logs, self.open_ = spinwell, work, work / "logs", open_
+        self.logs.mkdir()
+        self.machine = open_.enter_context(Machine())
+        claims.train(spinwell, work / "models", "sparse", "--family", "echo", "--trials", "1", "--set", "units=300,density=0.1,skip=off")
+        self.pki("init")
+        self.postgres = open_.enter_context(self.new_postgres())
+        subprocess.run([self.programs / "createdb", *self.postgres_at(), "spinwell"], check=True)
+        self.consul = open_.enter_context(self.new_consul())
+        self.nodes = [open_.enter_context(self.new_node(id)) for id in NODES]
+        self.agent_port = free_port(*map(self.host_of, GATEWAYS))
+        self.gateways = [open_.enter_context(self.new_gateway(id)) for id in GATEWAYS]
+        self.haproxy = open_.enter_context(self.new_haproxy())
+        self.settle()
+
+    def pki(self, *command):
+        subprocess.run([self.spinwell, "pki", *command, "--dir", self.work / "pki"], check=True, capture_output=True)
+
+    def host_of(self, gateway):
+        """Gateways have a host each, because HAProxy asks all agents on one port."""
+        return f"127.0.0.1{gateway[1:]}"
+
+    def hosts(self):
+        """Where programs of this machine listen that the other machine calls too."""
+        return ["127.0.0.1"] if self.machine.why_not else ["127.0.0.1", self.machine.here]
+
+    def postgres_at(self):
+        return ["-h", "127.0.0.1", "-p", str(self.postgres_port), "-U", "spinwell"]
+
+    def new_postgres(self):
+        found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+        self.programs = (found[-1] if found else pathlib.Path(shutil.which("postgres") or sys.exit("needs PostgreSQL"))).parent
+        data = self.work / "postgres"
+        data.mkdir()
+        # PostgreSQL does not run as root.
+        other = []
+        if os.geteuid() == 0:
+            self.work.chmod(0o755)
+            shutil.chown(data, "postgres", "postgres")
+            other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        initdb = [*other, self.programs / "initdb", "-D", data, "-U", "spinwell", "-A", "trust"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=data)
+        with open(data / "pg_hba.conf", "a") as rules:
+            rules.write(f"host all all {self.machine.here}/30 trust\n")
+        self.postgres_port = free_port(*self.hosts())
+        command = [*other, self.programs / "postgres", "-D", data, "-p", self.postgres_port, "-h", ",".join(self.hosts()), "-k", data, "-c", "fsync=on"]
+        return Daemon("postgres", command, self.logs, lambda: not subprocess.run([self.programs / "pg_isready", *self.postgres_at()], capture_output=True).returncode)
+
+    def new_consul(self):
+        """deploy/consul/agent.hcl, as an agent that is the whole of its Consul and asks for no token."""
+        config = (claims.ROOT / "deploy/consul/agent.hcl").read_text()
+        config = re.sub(r"^(data_dir|retry_join|bind_addr|client_addr)\b.*\n", "", config, flags=re.M)
+        config = re.sub(r"^(ports|acl) \{.*?^\}\n", "", config, flags=re.M | re.S)
+        (self.work / "agent.hcl").write_text(config)
+        ports = {name: free_port(*self.hosts()) for name in ("http", "dns", "server", "serf-lan")}
+        self.consul_http, self.consul_dns = ports["http"], ports["dns"]
+        ours = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", claims.ROOT / "target")) / "tools/consul"
+        command = [ours if ours.exists() else "consul", "agent", "-server", "-bootstrap", "-node", "faults", "-bind", "127.0.0.1", "-client", " ".join(self.hosts()),
+                   "-config-file", self.work / "agent.hcl", "-data-dir", self.work / "consul", "-serf-wan-port", -1, "-grpc-port", -1,
+                   "-hcl", "performance { raft_multiplier = 1 }", *(part for name, port in ports.items() for part in (f"-{name}-port", port))]
+        return Daemon("consul", command, self.logs, lambda: '"Node"' in get(f"http://127.0.0.1:{self.consul_http}/v1/health/service/consul"))
+
+    def settings(self, id, role, host):
+        folder = self.work / f"of-{id}"
+        self.pki("issue", role, id, "--san", self.machine.there, "--out", folder)
+        return {"spinwell_registry_kind": "consul", "spinwell_registry_consul_url": f"http://{host}:{self.consul_http}", "spinwell_tls_dir": folder}
+
+    def new_node(self, id):
+        far = id == NODES[-1] and not self.machine.why_not
+        prefix, own, here = (["ip", "netns", "exec", self.machine.name], self.machine.there, self.machine.here) if far else ([], "127.0.0.1", "127.0.0.1")
+        ports = [free_port() for _ in range(2)]
+        command = [*prefix, self.spinwell, "node", "--id", id, "--address", f"{own}:{ports[0]}", "--ops", f"127.0.0.1:{ports[1]}",
+                   "--data", self.work / id, "--models", self.work / "models"]
+        return Daemon(id, command, self.logs, **self.settings(id, "node", here), spinwell_node_executors=1,
+                      spinwell_store_url=f"postgres://spinwell@{here}:{self.postgres_port}/spinwell")
+
+    def new_gateway(self, id):
+        host = self.host_of(id)
+        ports = {plane: free_port(host) for plane in ("http", "grpc", "ops")} | {"agent": self.agent_port}
+        command = [self.spinwell, "gateway", "--id", id, *(part for plane, port in ports.items() for part in (f"--{plane}", f"{host}:{port}"))]
+        gateway = Daemon(id, command, self.logs, **self.settings(id, "gateway", "127.0.0.1"), spinwell_cluster_min_nodes=len(NODES))
+        gateway.ops = f"http://{host}:{ports['ops']}"
+        return gateway
+
+    def new_haproxy(self):
+        make = ("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out edge.pem"
+                " && cat key.pem >>edge.pem")
+        subprocess.run(make, shell=True, check=True, capture_output=True, cwd=self.work)
+        (self.work / "plain.cfg").write_text(PLAIN)
+        self.http, self.grpc, tls, operations = (f"127.0.0.1:{free_port()}" for _ in range(4))
+        self.edge_says = f"http://{operations}/;csv"
+        command = [shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", claims.ROOT / "deploy/haproxy/haproxy.cfg", "-f", self.work / "plain.cfg"]
+        return Daemon("haproxy", command, self.logs, lambda: get(self.edge_says), spinwell_edge_bind=tls, spinwell_edge_certificate=self.work / "edge.pem",
+                      spinwell_edge_dns=f"127.0.0.1:{self.consul_dns}", spinwell_edge_agent_port=self.agent_port, spinwell_edge_ops_bind=operations,
+                      spinwell_edge_socket=self.work / "admin.sock", faults_http=self.http, faults_grpc=self.grpc)
+
+    def is_connected(self):
+        wanted = f'spinwell_cluster_nodes{{state="connected"}} {len(NODES)}'
+        return all(wanted in get(f"{gateway.ops}/metrics").splitlines() for gateway in self.gateways)
+
+    def is_settled(self):
+        rows = [row for row in csv.DictReader(get(self.edge_says).splitlines()) if row["svname"].startswith("gateway")]
+        up = sum(row["status"] == "UP" for row in rows)
+        passing = get(f"http://127.0.0.1:{self.consul_http}/v1/health/service/spinwell-node?passing").count('"spinwell-id"')
+        return up == 2 * len(GATEWAYS) and passing >= len(NODES) and self.is_connected()
+
+    def settle(self):
+        until("everybody is there", self.is_settled, within=90, every=0.2)
