@@ -1,8 +1,9 @@
 //! Where the steps of each shard go, where nodes share a log.
 
 use super::Node;
-use spinwell_core::NodeId;
+use spinwell_core::{NodeId, UnixMillis};
 use spinwell_policy::{sequence, shards};
+use spinwell_runtime::clock;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::Notify;
@@ -40,6 +41,11 @@ impl Homes {
     /// The nodes that keep sequences, if each can go on with those of the others.
     pub(super) fn keeping(&self) -> Option<Arc<Keeping>> {
         self.keeping.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The time that a request is given which has just come.
+    pub(super) fn stamp(&self, shard: u16, begins: bool) -> UnixMillis {
+        self.lock().stamp(shard, begins, clock::unix())
     }
 
     /// Lets a step begin its way to the owner of its shard.

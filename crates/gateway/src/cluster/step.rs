@@ -31,10 +31,11 @@ pub(super) fn infer(inner: &Arc<Inner>, mut request: InferRequest) -> InferFutur
     if inner.homes.keeping().is_none() {
         return alone(inner, &key, request, number.is_some());
     }
-    call.sent = Some(clock::unix());
+    let shard = shards::shard([&key.tenant.0, key.model.as_str(), key.id.as_str()]);
+    call.sent = Some(inner.homes.stamp(shard, call.starts));
     let course = Course {
         inner: inner.clone(),
-        shard: shards::shard([&key.tenant.0, key.model.as_str(), key.id.as_str()]),
+        shard,
         deadline: request.deadline,
         is_numbered: number.is_some(),
         request: Request::Infer(request),

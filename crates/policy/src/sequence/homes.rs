@@ -6,7 +6,7 @@
 //! log's business.
 
 use crate::shards::SHARDS;
-use spinwell_core::NodeId;
+use spinwell_core::{NodeId, UnixMillis};
 use std::collections::VecDeque;
 
 /// A step on its way to the home of its shard.
@@ -55,6 +55,8 @@ struct Home {
     /// Numbers of those who wait, in order.
     waiting: VecDeque<u64>,
     next: u64,
+    /// The newest time that a request was given.
+    newest: UnixMillis,
 }
 
 impl Default for Homes {
@@ -68,6 +70,15 @@ impl Homes {
     #[must_use]
     pub fn of(&self, shard: u16) -> Option<&NodeId> {
         self.homes.get(usize::from(shard))?.node.as_ref()
+    }
+
+    /// The time that a request is given which has just come, at `now`: none is given an earlier time than one before it, and one that
+    /// begins a sequence a later one. So two lives of a sequence are told apart also where a caller sends the last step of one and the
+    /// beginning of the next within a millisecond.
+    pub fn stamp(&mut self, shard: u16, begins: bool, now: UnixMillis) -> UnixMillis {
+        let home = self.home(shard);
+        home.newest = home.newest.max(now).max(UnixMillis(home.newest.0 + u64::from(begins)));
+        home.newest
     }
 
     /// A step wants to go to the owner of its shard, `is_gone` says of the node before that nothing can come back from it.
@@ -194,6 +205,14 @@ mod tests {
         for place in [a, b, c] {
             assert!(homes.go_on(&place, &n2, true).is_some());
         }
+    }
+
+    #[test]
+    fn a_beginning_is_later_than_all_that_came_before_it() {
+        let mut homes = Homes::default();
+        let mut at = |begins, now| homes.stamp(5, begins, UnixMillis(now)).0;
+        assert_eq!([at(false, 10), at(false, 10), at(true, 10), at(false, 10)], [10, 10, 11, 11]);
+        assert_eq!([at(true, 11), at(false, 20), at(false, 15), at(true, 30)], [12, 20, 20, 30]);
     }
 
     #[test]

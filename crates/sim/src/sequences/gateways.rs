@@ -60,8 +60,13 @@ impl World<'_> {
     // Requests.
 
     pub(super) fn at_gateway(&mut self, request: usize) {
-        let sent = self.clock();
+        let now = self.clock();
         let gateway = self.history.requests[request].gateway;
+        let (shard, begins) = {
+            let own = &self.history.requests[request];
+            (self.shards[self.history.ops[own.op].sequence], own.asked.starts)
+        };
+        let sent = self.gateways[gateway].homes.stamp(shard, begins, now);
         self.history.requests[request].received = self.now;
         self.history.requests[request].asked.sent = Some(sent);
         if !self.gateways[gateway].is_up {
