@@ -5,13 +5,12 @@ use crate::executor::{self, Job};
 use crate::models::{self, Models};
 use crate::queue::{Queue, Refusal};
 use crate::repository::{self, Bounds, Loaded, Problem, ScanError, Terms};
-use crate::sequences::{self, Durable, Entering, Held, Home, Keeper, Sequences, Shared, Step, Table, Turn};
+use crate::sequences::{self, Durable, Home, Keeper, Sequences, Shared, Step, Table};
 use spinwell_core::{Code, Fault, Millis, ModelName, NodeId, SequenceKey};
 use spinwell_policy::batch::{self, Cost, Late, Limits, Request, Slot};
-use spinwell_policy::sequence::{Asked, Decision, Refusal as StepRefusal, Trial, Verdict};
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
-    SequenceCall, SequenceLoad, StateAnswer, StateRequest,
+    SequenceLoad, StateAnswer, StateRequest,
 };
 use spinwell_runtime::clock;
 use spinwell_runtime::machine::Machine;
@@ -356,87 +355,6 @@ impl Inner {
         });
         changed
     }
-
-    /// Takes a step of a sequence when its turn has come.
-    async fn step(self: Arc<Self>, entering: Entering, request: InferRequest, call: SequenceCall) -> Answer {
-        let mut turn = self.sequences.arrive(entering, call.starts, &self.models).await?;
-        let digest = sequences::digest(&request.series);
-        let asked = Asked { starts: call.starts, step: call.step, digest, sent: call.sent };
-        let idle = self.sequences.options.idle_expiry;
-        let is_shared = self.sequences.shared().is_some();
-        let mut trial = if is_shared { Trial::shared() } else { Trial::alone() };
-        loop {
-            let now = clock::unix();
-            let used = asked.used(turn.known(), now);
-            let decision = match trial.verdict(turn.known(), asked, now, idle) {
-                Verdict::Take(decision) => decision,
-                Verdict::Refresh => {
-                    self.sequences.refresh(&mut turn).await?;
-                    trial.refreshed();
-                    continue;
-                }
-                Verdict::Refuse(refusal) => {
-                    return Err(sequences::refused(&turn.key, call.step, refusal, idle));
-                }
-            };
-            let model = self.model_for(&turn, decision, &request, &call)?;
-            let (back, returned) = oneshot::channel();
-            let step = Step { turn, decision, ends: call.ends, digest, used, back };
-            let (answer, _place) = self.enqueue(request.clone(), model, Some(step))?;
-            match (answer.await.unwrap_or_else(|_| Err(lost())), returned.await) {
-                (Err(fault), Ok(own)) => {
-                    let is_in_doubt = fault.code() == Code::DatabaseFailed;
-                    let goes_on = if is_in_doubt { trial.in_doubt(&asked) } else { trial.fenced() };
-                    if !goes_on {
-                        return Err(fault);
-                    }
-                    turn = own;
-                }
-                (answer, _) => return answer,
-            }
-            self.sequences.refresh(&mut turn).await?;
-            trial.refreshed();
-        }
-    }
-
-    /// The model that a step is taken with: the one that its sequence was begun with, whatever is served by now.
-    fn model_for(
-        &self,
-        turn: &Turn,
-        decision: Decision,
-        request: &InferRequest,
-        call: &SequenceCall,
-    ) -> Result<Arc<Loaded>, Fault> {
-        let resident = match (decision, turn.held()) {
-            (Decision::Begin, _) => return self.models.find(&request.model),
-            (_, Held::Here(resident)) => resident,
-            _ => return Err(sequences::refused(&turn.key, None, StepRefusal::Unknown, Millis(0))),
-        };
-        let (model, id) = (&resident.model, turn.key.id.as_str());
-        let (own, asked) = (model.description.version, request.model.version);
-        if call.names_version && own != asked {
-            let message = format!(
-                "sequence {id:?} was begun with version {own} of model {}, and the request names version {asked}; name \
-                 version {own} or none, or begin it anew with sequence_start and without sequence_step",
-                model.description.name
-            );
-            return Err(Fault::new(Code::SequenceModel, message));
-        }
-        let fits = model.description.channels == request.model.channels
-            && request
-                .outputs
-                .iter()
-                .all(|asked| model.description.outputs().iter().any(|has| has.name == asked.name));
-        if !fits {
-            let message = format!(
-                "sequence {id:?} was begun with version {own} of model {}, which has other channels or outputs than \
-                 version {asked}; begin it anew with sequence_start",
-                model.description.name
-            );
-            return Err(Fault::new(Code::SequenceModel, message));
-        }
-        Ok(model.clone())
-    }
 }
 
 /// A place in the queue, given up when the caller goes away.
@@ -634,6 +552,8 @@ fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 
     let done = tokio::task::spawn_blocking(work);
     Box::pin(async move { done.await.unwrap_or_else(|_| Err(lost())) })
 }
+
+mod steps;
 
 #[cfg(test)]
 mod sequence_tests;

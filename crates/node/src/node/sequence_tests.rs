@@ -4,7 +4,7 @@ use super::tests::options;
 use super::*;
 use crate::repository::Repository;
 use crate::sequences::record::{Change, Record, Rows, seal};
-use crate::sequences::{State, Stateful};
+use crate::sequences::{Entering, State, Stateful};
 use crate::{Predicted, Prediction, Predictor};
 use spinwell_core::{
     ModelVersion, NumericProfile, Priority, Samples, SequenceId, Series, StateSource, TenantId, UnixMillis,
@@ -13,7 +13,7 @@ use spinwell_engine::data::Table;
 use spinwell_engine::settings::{Precision, Settings};
 use spinwell_engine::train::{Choice, Feeds, Folds, Options as Training, Score, train};
 use spinwell_engine::{AnyModel, Family, Model, Scratch, Silent, StateError, Window};
-use spinwell_protocol::{ModelDescription, ModelFacts, Outputs, Packing};
+use spinwell_protocol::{ModelDescription, ModelFacts, Outputs, Packing, SequenceCall};
 use std::time::Duration;
 
 /// A model that panics on rows of 13, after it has taken them in.
