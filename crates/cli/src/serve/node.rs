@@ -67,7 +67,7 @@ pub(crate) struct NodeArgs {
 /// Answers gateways until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A [`Fault`](spinwell_core::Fault) where the options are not valid, the models cannot be read, an address cannot be opened or
+/// A [`Fault`] where the options are not valid, the models cannot be read, an address cannot be opened or
 /// requests had to be abandoned at the end.
 pub(crate) fn run(args: NodeArgs) -> Result<()> {
     let given = Given::default()

@@ -212,7 +212,20 @@ fn states_are_taken_away_brought_back_forked_and_removed() {
         409,
         "SPW-SEQUENCE-EXISTS",
     );
-    refused(&send(server.http, &Request::post(&path("a", "fork"), "{}")), 400, "SPW-REQUEST-INVALID");
+    for (body, said) in
+        [("{}", "missing field `to`"), ("[]", "it is no JSON object"), (r#"["b"]"#, "it is no JSON object")]
+    {
+        let answer = send(server.http, &Request::post(&path("a", "fork"), body));
+        let why = refused(&answer, 400, "SPW-REQUEST-INVALID")["error"].to_string();
+        assert!(why.contains(said), "{body}: {why}");
+    }
+    // The number 0 is no id, and the path knows no other 0.
+    refused(&server.get(&path("0", "state")), 400, "SPW-REQUEST-INVALID");
+    refused(
+        &send(server.http, &Request::post(&path("a", "fork"), r#"{"to": "0"}"#)),
+        400,
+        "SPW-REQUEST-INVALID",
+    );
     let second = bits(&go_on("a", 2));
     assert_eq!(bits(&go_on("b", 2)), second);
     let put = |id: &str, bytes: &[u8]| {
@@ -225,6 +238,9 @@ fn states_are_taken_away_brought_back_forked_and_removed() {
     assert_eq!((bits(&back), &answered(&back).1["state_source"]), (second, &json!("snapshot")));
     refused(&put("d", b"no state"), 400, "SPW-REQUEST-INVALID");
     refused(&put("d", &state.body[..state.body.len() - 1]), 400, "SPW-REQUEST-INVALID");
+    let mut of_nobody = Request::post("/v1/models/nobody/sequences/d/state", &state.body[..]);
+    of_nobody.head = of_nobody.head.replacen("POST", "PUT", 1);
+    refused(&send(server.http, &of_nobody), 404, "SPW-MODEL-NOT-FOUND");
     let removed = send(server.http, &Request::new("DELETE", &path("b", "state")));
     assert_eq!(removed.status, 200, "{}", removed.text());
     refused(&go_on("b", 3), 404, "SPW-SEQUENCE-UNKNOWN");

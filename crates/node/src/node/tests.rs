@@ -341,3 +341,20 @@ fn the_catalogue_lists_what_is_loaded() {
     assert_eq!(bench.node.models().ready(), catalogue.ready());
     bench.node.stop();
 }
+
+#[test]
+fn who_is_refused_for_lack_of_time_is_told_why() {
+    let (now, ms) = (clock::now(), Duration::from_millis);
+    let check = |takes: u64, said: &str| {
+        let fault = late(ms(takes), now, now + ms(1000));
+        assert_eq!(fault.code(), Code::DeadlineExceeded);
+        assert!(fault.message().contains(said), "{takes} ms: {fault}");
+    };
+    check(3000, "the request takes about 3000 ms, which is longer than its deadline leaves it");
+    check(900, "and takes about 900 ms, so that it cannot be answered before its deadline");
+    // A batch that was cut short is no fast one.
+    let cost = Cost { windows: 4, rows: 400 };
+    assert_eq!(whole(cost, 400, ms(100)), (cost, ms(100)));
+    assert_eq!(whole(cost, 100, ms(100)), (cost, ms(400)));
+    assert_eq!(whole(cost, 0, ms(100)).0, Cost::default());
+}

@@ -6,7 +6,7 @@
 use super::aside::{Entry, gather};
 use super::fold::Folded;
 use super::record::Record;
-use super::{Durable, ENDED_KEPT, Entering, Held, Local, Resident, Sequences, Shared, Turn, resident, shard};
+use super::{Durable, ENDED_KEPT, Entering, Held, Local, Resident, Sequences, Shared, Turn, of_row, shard};
 use crate::models::Models;
 use spinwell_core::{Code, Fault, Millis, ModelHash, SequenceKey, UnixMillis};
 use spinwell_policy::sequence::{Phase, Role};
@@ -256,7 +256,7 @@ impl Work {
             let found =
                 self.runtime.block_on(local.database.sequence(&turn.key)).map_err(|error| error.fault())?;
             let mut used = found.as_ref().map_or(UnixMillis(0), |row| row.used);
-            let mut folded = Folded::of(found.as_ref().map(|row| resident(row, &self.models)).transpose());
+            let mut folded = Folded::of(of_row(found.as_ref(), &self.models));
             for (position, entry) in &own {
                 if let Some(record) = Record::read(entry) {
                     used = used.max(UnixMillis(record.used));
@@ -482,7 +482,7 @@ pub(crate) fn restore(
                 failed = Some(error.fault());
                 None
             });
-            Folded::of(row.map(|row| resident(&row, models)).transpose())
+            Folded::of(of_row(row.as_ref(), models))
         });
         folded.fold(&record, position, models);
     };

@@ -247,7 +247,7 @@ impl Sequences {
                 Err(fault) if replaces && fault.code() != Code::Stopping => Err(fault),
                 read => return read.map(|()| turn),
             },
-            Held::Unread => self.read(&turn.key).await?.map(|row| resident(&row, models)).transpose(),
+            Held::Unread => of_row(self.read(&turn.key).await?.as_ref(), models),
             Held::Lost => self.rebuild(&turn.key, models).await?,
         };
         let found = match found {
@@ -301,7 +301,7 @@ impl Sequences {
         let (log, aside) = (log.clone(), aside.clone());
         let (key, models) = (key.clone(), models.clone());
         let rebuilt = tokio::task::spawn_blocking(move || {
-            let mut folded = Folded::of(row.map(|row| resident(&row, &models)).transpose());
+            let mut folded = Folded::of(of_row(row.as_ref(), &models));
             let mut fold = |position, entry: &[u8]| {
                 if let Some(record) = Record::read(entry).filter(|record| record.key().as_ref() == Some(&key))
                 {
@@ -318,6 +318,14 @@ impl Sequences {
         });
         rebuilt.await.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "a state could not be made again")))
     }
+}
+
+/// What the database holds of a sequence. That it has ended is as good as nothing where no model is here to say it of.
+fn of_row(row: Option<&SequenceRow>, models: &Models) -> Result<Option<Resident>, Fault> {
+    let is_gone = |row: &SequenceRow| {
+        row.phase == SequencePhase::Ended && models.of_hash(&row.key.model, &row.hash).is_none()
+    };
+    row.filter(|row| !is_gone(row)).map(|row| resident(row, models)).transpose()
 }
 
 /// A sequence from the database.

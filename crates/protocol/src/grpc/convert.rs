@@ -246,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn each_message_of_a_stream_is_the_last_for_its_request() {
+        let answered = streamed(ModelInferResponse { id: "a".into(), ..ModelInferResponse::default() });
+        let refused = streamed_error("a", &Fault::new(Code::QueueFull, "full"));
+        for message in [answered, refused] {
+            let response = message.infer_response.unwrap();
+            let last = response.parameters["triton_final_response"].clone();
+            assert_eq!((response.id.as_str(), last), ("a", to_wire(ParameterValue::Bool(true))));
+        }
+    }
+
+    #[test]
     fn each_message_gets_its_answer() {
         let check = |name: &str, change: fn(&mut ModelInferRequest), wanted: Result<(), Code>| {
             let got = decode(request(change), &model("m", 1, 1));
