@@ -21,6 +21,9 @@ use tokio::runtime::Handle;
 const FOLLOW: Duration = Duration::from_millis(200);
 /// Commands that are done together, and bytes of the entries among them: one statement writes them.
 const TOGETHER: (usize, usize) = (1024, 8 << 20);
+/// Sequences that a standby reads as a whole at a time: appends of this node wait meanwhile. Others are read with their next step, or
+/// when they are asked for here.
+const AT_ONCE: usize = 64;
 /// Pauses between attempts while the store is away: the first one and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// How long the store is tried when the node is to stop.
@@ -139,7 +142,7 @@ impl Follower {
             if missing.is_empty() {
                 return;
             }
-            let keys: Vec<_> = std::mem::take(&mut missing).into_iter().collect();
+            let keys: Vec<_> = std::mem::take(&mut missing).into_iter().take(AT_ONCE).collect();
             let read = self.sync(&keys.iter().map(shard).collect(), &keys);
             for stored in read.stored {
                 self.stand_by(&stored);
