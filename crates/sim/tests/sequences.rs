@@ -43,12 +43,12 @@ fn planted_bugs_are_found() {
     check(Plant::RefusesUnread, 1, "refusals_are_true");
     check(Plant::AppendsAtHead, 1, "sequence_exactly_once");
     check(Plant::OvertakenUnmarked, 6, "same_bits_everywhere");
-    check(Plant::LateStartWins, 2, "no_late_beginning");
-    check(Plant::ResendsUnnumbered, 2, "sequence_exactly_once");
+    check(Plant::LateStartWins, 17, "no_late_beginning");
+    check(Plant::ResendsUnnumbered, 6, "sequence_exactly_once");
     check(Plant::PrunesUncopied, 31, "same_bits_everywhere");
     check(Plant::UsedOnArrival, 1, "everybody_answered");
     check(Plant::LivesMix, 1, "lives_do_not_mix");
-    check(Plant::SentAnew, 2, "no_late_beginning");
+    check(Plant::SentAnew, 45, "no_late_beginning");
 }
 
 /// A step and the beginning behind it came within a millisecond, and the step was sent again: it was taken into the next life.

@@ -167,7 +167,8 @@ fn fault(nodes: usize, gateways: usize, is_orderly: bool, rng: &mut Rng) -> Vec<
     let begin = millis(rng, 500, 8_000);
     let end = begin + millis(rng, 100, 4_000);
     match if is_orderly { 0 } else { rng.below(8) } {
-        0 => vec![(begin, Fault::Withdraw(node)), (end, Fault::Join(node))],
+        // The first one stays: without any member nobody could be answered, and that is no hand-over.
+        0 => vec![(begin, Fault::Withdraw(node.max(1))), (end, Fault::Join(node.max(1)))],
         1 | 2 => vec![(begin, Fault::Freeze(node)), (end, Fault::Thaw(node))],
         3 => vec![(begin, Fault::Crash(node)), (end, Fault::Start(node))],
         4 => vec![(begin, Fault::Cut(gateway, node)), (end, Fault::Mend(gateway, node))],
