@@ -250,6 +250,16 @@ impl Node {
         self.restored
     }
 
+    /// Comes when the node cannot go on and should be ended and started anew: with what it shares with others it can take no step.
+    pub async fn failed(&self) -> Fault {
+        let Some(shared) = self.inner.sequences.shared() else { std::future::pending().await };
+        shared.died().await;
+        Fault::new(
+            Code::Internal,
+            "the thread that follows the shared log has died; the node ends, to be started anew",
+        )
+    }
+
     /// Refuses new requests, answers those that wait, keeps the sequences, and returns when all is done. Blocks, on a
     /// thread that may: within a runtime, one of its blocking threads.
     pub fn stop(&self) {

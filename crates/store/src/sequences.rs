@@ -49,7 +49,9 @@ pub struct SequenceRow {
     /// The digest of that step's rows.
     pub digest: u64,
     /// The digest of the first step's rows; 0 where that is not known.
-    pub begun: u64,
+    pub first_digest: u64,
+    /// When it was begun; 0 where that is not known.
+    pub begun_at: UnixMillis,
     /// Where that step stands in the log; later entries are not in the state.
     pub position: Position,
     /// When it was last used.
@@ -84,7 +86,7 @@ impl Database {
     /// Where the database fails.
     pub async fn sequence(&self, key: &SequenceKey) -> Result<Option<SequenceRow>, DatabaseError> {
         let row = sqlx::query(
-            "SELECT hash, step, digest, begun, position, used, phase, state FROM sequences \
+            "SELECT hash, step, digest, begun, begun_at, position, used, phase, state FROM sequences \
              WHERE tenant = ? AND model = ? AND id = ?",
         )
         .bind(&*key.tenant.0)
@@ -103,8 +105,8 @@ impl Database {
         let mut transaction = self.pool.begin().await?;
         for rows in rows.chunks(TOGETHER) {
             let mut statement = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO sequences (tenant, model, id, hash, step, digest, begun, position, used, phase, \
-                 state) ",
+                "INSERT INTO sequences (tenant, model, id, hash, step, digest, begun, begun_at, position, used, \
+                 phase, state) ",
             );
             statement.push_values(rows, |mut values, row| {
                 values
@@ -114,7 +116,8 @@ impl Database {
                     .push_bind(&row.hash.0[..])
                     .push_bind(signed(row.step))
                     .push_bind(signed(row.digest))
-                    .push_bind(signed(row.begun))
+                    .push_bind(signed(row.first_digest))
+                    .push_bind(signed(row.begun_at.0))
                     .push_bind(signed(row.position.0))
                     .push_bind(signed(row.used.0))
                     .push_bind(row.phase.number())
@@ -122,8 +125,8 @@ impl Database {
             });
             statement.push(
                 " ON CONFLICT (tenant, model, id) DO UPDATE SET hash = excluded.hash, step = excluded.step, \
-                 digest = excluded.digest, begun = excluded.begun, position = excluded.position, used = excluded.used, \
-                 phase = excluded.phase, state = excluded.state",
+                 digest = excluded.digest, begun = excluded.begun, begun_at = excluded.begun_at, position = excluded.position, \
+                 used = excluded.used, phase = excluded.phase, state = excluded.state",
             );
             // Texts of all lengths would push each other out of the connection's cache of statements.
             let is_usual = rows.len() == TOGETHER;
@@ -226,11 +229,12 @@ fn read(key: &SequenceKey, row: &SqliteRow) -> Result<SequenceRow, sqlx::Error> 
         hash: hash(row)?,
         step: number(1)?.cast_unsigned(),
         digest: number(2)?.cast_unsigned(),
-        begun: number(3)?.cast_unsigned(),
-        position: Position(number(4)?.cast_unsigned()),
-        used: UnixMillis(number(5)?.cast_unsigned()),
-        phase: SequencePhase::of_number(number(6)?),
-        state: row.try_get(7)?,
+        first_digest: number(3)?.cast_unsigned(),
+        begun_at: UnixMillis(number(4)?.cast_unsigned()),
+        position: Position(number(5)?.cast_unsigned()),
+        used: UnixMillis(number(6)?.cast_unsigned()),
+        phase: SequencePhase::of_number(number(7)?),
+        state: row.try_get(8)?,
     })
 }
 
@@ -262,7 +266,8 @@ mod tests {
             hash: ModelHash([9; 32]),
             step: u64::MAX,
             digest: 1 << 63,
-            begun: (1 << 63) + 1,
+            first_digest: (1 << 63) + 1,
+            begun_at: UnixMillis(6),
             position: Position(5),
             used: UnixMillis(used),
             phase,
@@ -288,7 +293,12 @@ mod tests {
         database.close().await;
         let database = open(&folder).await;
         assert_eq!(database.sequence(&own).await.unwrap(), Some(row(own.clone(), 7, SequencePhase::Live)));
-        let later = SequenceRow { state: None, begun: 3, ..row(own.clone(), 8, SequencePhase::Ended) };
+        let later = SequenceRow {
+            state: None,
+            first_digest: 3,
+            begun_at: UnixMillis(8),
+            ..row(own.clone(), 8, SequencePhase::Ended)
+        };
         database.keep_sequences(std::slice::from_ref(&later)).await.unwrap();
         assert_eq!(database.sequence(&own).await.unwrap(), Some(later));
     }

@@ -118,7 +118,7 @@ async fn serve(mut process: Process) -> Result<()> {
         health.advance(Phase::Ready);
         served(&node).iter().for_each(|line| say(line));
         say("ready   stop with Ctrl-C or SIGTERM");
-        Ok(())
+        Err(node.failed().await)
     });
     let mut serving = Serving::new(process, front);
     serving.inference(planes.http, planes.grpc);

@@ -123,7 +123,7 @@ async fn serve(mut process: Process) -> Result<()> {
         health.advance(Phase::Ready);
         served(&node).iter().for_each(|line| say(line));
         say(&format!("ready   node {}, stop with Ctrl-C or SIGTERM", options.node_id));
-        Ok(())
+        Err(node.failed().await)
     });
     let (health, door) = (process.health.clone(), known.door());
     let mut serving = Serving::new(process, front);

@@ -1,12 +1,13 @@
 //! `spinwell pki`: what it makes, who else accepts it, and what it refuses.
 
-use crate::support::{json, run, said, text};
+use crate::support::{BOUND, address_in, end_of, json, launch_with, models, run, said, spinwell, text};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use spinwell_runtime::tls::{Acceptor, Connector, Files, Mutual, Role};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A command that must fail, and all it says.
 fn fails(arguments: &[&str], exit: i32, code: &str) -> String {
@@ -175,6 +176,86 @@ fn nothing_is_replaced_without_saying_so() {
     assert_eq!((&made["replaced"], &made["region"]), (&true.into(), &"eu".into()));
     assert_ne!(fs::read(&key).unwrap(), before.0);
     assert_eq!(mode(&key), 0o600);
+}
+
+/// A gateway's certificate of that authority whose days are over, as a folder.
+fn expired(dir: &Path, out: &Path) {
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+    let issuer = KeyPair::from_pem(&read("authority.key")).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(&read("authority.pem"), issuer).unwrap();
+    let mut params = CertificateParams::default();
+    (params.not_before, params.not_after) =
+        (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2020, 1, 2));
+    params.subject_alt_names = vec![SanType::URI("spinwell://eu/gateway/g1".try_into().unwrap())];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().unwrap();
+    fs::create_dir(out).unwrap();
+    fs::write(out.join("certificate.pem"), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+    fs::write(out.join("key.pem"), key.serialize_pem()).unwrap();
+    fs::set_permissions(out.join("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::copy(dir.join("authority.pem"), out.join("authority.pem")).unwrap();
+}
+
+#[test]
+fn an_expired_certificate_is_refused_by_a_node_and_no_process_of_ours_begins_with_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = authority(folder.path());
+    said(&["pki", "issue", "node", "n1", "--dir", &dir]);
+    let (old, log) = (folder.path().join("old"), folder.path().join("node.log"));
+    expired(Path::new(&dir), &old);
+    let refused = spinwell()
+        .args(["gateway", "--id", "g1", "--node", "n1=127.0.0.1:9"])
+        .env("SPINWELL_TLS_DIR", &old)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("SPW-CERTIFICATE-INVALID") && told.contains("expired at 2020-01-02"), "{told}");
+
+    let mut node = spinwell();
+    node.args([
+        "node",
+        "--id",
+        "n1",
+        "--address",
+        "127.0.0.1:0",
+        "--ops",
+        "127.0.0.1:0",
+        "--models",
+        text(models()),
+    ]);
+    node.arg("--data").arg(folder.path().join("n1")).env("SPINWELL_TLS_DIR", Path::new(&dir).join("node-n1"));
+    // It ends with this test, however that does.
+    node.arg("--until-stdin-ends").stdin(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
+    let (mut node, lines) = launch_with(node);
+    // A caller that does not look at its own: `openssl`, which the edge's tests need too.
+    let address = address_in(&lines, "gateways").to_string();
+    let file = |name: &str| text(&old.join(name)).to_owned();
+    let (certificate, key, authority) = (file("certificate.pem"), file("key.pem"), file("authority.pem"));
+    let mut caller = Command::new("openssl");
+    caller.args([
+        "s_client",
+        "-connect",
+        &address,
+        "-cert",
+        &certificate,
+        "-key",
+        &key,
+        "-CAfile",
+        &authority,
+    ]);
+    caller.stdin(Stdio::null()).output().unwrap();
+    let since = Instant::now();
+    let is_told =
+        || fs::read_to_string(&log).unwrap().contains("certificate expired at 2020-01-02T00:00:00Z");
+    while !is_told() {
+        assert!(since.elapsed() < BOUND, "{}", fs::read_to_string(&log).unwrap());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(node.stdin.take());
+    end_of(&mut node);
 }
 
 #[test]

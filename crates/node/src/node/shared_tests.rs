@@ -181,6 +181,29 @@ async fn a_beginning_that_comes_late_undoes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_late_step_of_a_former_life_is_not_taken_by_who_knows_the_new_one_from_its_copy() {
+    let Pair { one, two, url, folder } = pair().await;
+    one.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    let sent = clock::unix();
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    // Begun anew, with other rows, and copied whole as its node stops.
+    let mut anew = one.request("s", &[7.0, 8.0, 9.0], 1, false);
+    let call = anew.sequence.as_mut().unwrap();
+    (call.sent, call.step) = (Some(clock::unix()), None);
+    assert_eq!(taken(one.node.infer(anew).await).0, 1);
+    one.stop().await;
+    let again = node("n1", &url, folder.path()).await;
+    for bench in [&two, &again] {
+        let mut late = bench.request("s", &[2.0], 2, false);
+        late.sequence.as_mut().unwrap().sent = Some(sent);
+        assert_eq!(code(bench.node.infer(late).await), Code::SequenceMoved);
+    }
+    assert_eq!(taken(again.step(&[8.0], 2).await).0, 2);
+    again.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_store_is_away_steps_wait_and_are_then_taken_once() {
     let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
     let url = server.database().await;

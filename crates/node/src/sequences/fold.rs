@@ -90,20 +90,23 @@ fn apply(
             let model = model_of(hash)?;
             let stateful = model.stateful.as_ref().ok_or_else(|| broken("its model keeps no state"))?;
             let state = stateful.restore(state).map_err(|error| broken(&error.to_string()))?;
-            let known =
-                Known { step: *step, digest: *digest, begun: 0, used, began: used, phase: Phase::Live };
-            (model, Some(state), known)
+            let (step, digest) = (*step, *digest);
+            (
+                model,
+                Some(state),
+                Known { step, digest, first_digest: 0, used, begun_at: used, phase: Phase::Live },
+            )
         }
         Change::Step { begins, ends, step, digest, rows } => {
             let rows = rows.series().ok_or_else(|| broken("a step has no rows"))?;
-            let began = match (begins, &before) {
-                (None, Some(resident)) => resident.known.began,
+            let begun_at = match (begins, &before) {
+                (None, Some(resident)) => resident.known.begun_at,
                 _ => used,
             };
-            let (model, state, begun) = match (begins, before) {
+            let (model, state, first_digest) = match (begins, before) {
                 (Some(hash), _) => (model_of(hash)?, None, *digest),
                 (None, Some(resident)) if Some(*step) == resident.known.step.checked_add(1) => {
-                    (resident.model, resident.state, resident.known.begun)
+                    (resident.model, resident.state, resident.known.first_digest)
                 }
                 (None, Some(_)) => return Err(broken("steps are missing")),
                 (None, None) => return Err(broken("it goes on and was never begun")),
@@ -116,7 +119,8 @@ fn apply(
             let mut state = state.ok_or_else(|| broken("it goes on and has no state"))?;
             stateful.feed(&mut state, &rows, scratch);
             let phase = if *ends { Phase::Ended } else { Phase::Live };
-            (model, Some(state), Known { step: *step, digest: *digest, begun, used, began, phase })
+            let (step, digest) = (*step, *digest);
+            (model, Some(state), Known { step, digest, first_digest, used, begun_at, phase })
         }
     };
     Ok(Resident { model, state, known, position, saved, source: StateSource::Snapshot })

@@ -135,7 +135,7 @@ impl Sequences {
                 return Err(fault);
             }
         };
-        let known = Known { step, digest, begun: 0, used, began: used, phase: Phase::Live };
+        let known = Known { step, digest, first_digest: 0, used, begun_at: used, phase: Phase::Live };
         let source = StateSource::Snapshot;
         let resident = Resident { model: model.clone(), state: Some(state), known, position, saved, source };
         turn.put(Held::Here(Box::new(resident)));

@@ -353,13 +353,12 @@ pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, F
     Ok(Resident {
         model,
         state,
-        // Rows do not hold when it was begun, only with what.
         known: Known {
             step: row.step,
             digest: row.digest,
-            begun: row.begun,
+            first_digest: row.first_digest,
             used: row.used,
-            began: UnixMillis(0),
+            begun_at: row.begun_at,
             phase,
         },
         position: row.position,

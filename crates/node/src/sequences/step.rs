@@ -61,7 +61,8 @@ pub(crate) fn take(
                 Held::Here(resident) => (resident.position, resident.saved),
                 _ => (Position(0), None),
             };
-            let known = Known { step: 1, digest, begun: digest, used, began: used, phase: Phase::Live };
+            let known =
+                Known { step: 1, digest, first_digest: digest, used, begun_at: used, phase: Phase::Live };
             (stateful.fresh(), known, position, saved, StateSource::Cold)
         }
         (Decision::Continue { .. } | Decision::Repeat, Held::Here(resident)) => {

@@ -48,8 +48,8 @@ pub(crate) struct Resident {
 impl Resident {
     /// What is left of it when a caller has removed it: that it is over, until the database has that too.
     pub(crate) fn removed(self, position: Position, used: u64) -> Self {
-        let (used, began) = (UnixMillis(used), UnixMillis(0));
-        let known = Known { step: 0, digest: 0, begun: 0, used, began, phase: Phase::Ended };
+        let (used, begun_at) = (UnixMillis(used), UnixMillis(0));
+        let known = Known { step: 0, digest: 0, first_digest: 0, used, begun_at, phase: Phase::Ended };
         Self { state: None, known, position, ..self }
     }
 

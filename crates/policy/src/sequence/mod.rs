@@ -33,11 +33,11 @@ pub struct Known {
     /// The digest of that step's rows.
     pub digest: u64,
     /// The digest of its first step's rows; 0 where that is not known, because its state came from elsewhere.
-    pub begun: u64,
+    pub first_digest: u64,
     /// When it was last used, as [`Asked::used`] has it.
     pub used: UnixMillis,
     /// What `used` was when it was begun; 0 where nobody knows any more.
-    pub began: UnixMillis,
+    pub begun_at: UnixMillis,
     /// Whether it goes on.
     pub phase: Phase,
 }
@@ -139,7 +139,7 @@ pub fn decide(
     if is_over(known, now, idle) {
         return Err(Refusal::Expired);
     }
-    if asked.sent.is_some_and(|sent| sent < known.began) {
+    if asked.sent.is_some_and(|sent| sent < known.begun_at) {
         return Err(Refusal::Overtaken);
     }
     let expected = known.step.saturating_add(1);
@@ -173,8 +173,8 @@ fn begin(known: Option<&Known>, asked: Asked, now: UnixMillis, idle: Millis) -> 
     }
     let is_this_beginning = asked.step.is_some()
         && known.step > 1
-        && known.begun == asked.digest
-        && known.begun != 0
+        && known.first_digest == asked.digest
+        && known.first_digest != 0
         && known.phase == Phase::Live
         && !is_over(known, now, idle)
         && known.used >= now.before(LATE);
@@ -203,15 +203,15 @@ mod tests {
     const IDLE: Millis = Millis(1_000);
 
     fn known(phase: Phase, used: u64) -> Known {
-        let (used, began) = (UnixMillis(used), UnixMillis(0));
-        Known { step: 4, digest: 44, begun: 11, used, began, phase }
+        let (used, begun_at) = (UnixMillis(used), UnixMillis(0));
+        Known { step: 4, digest: 44, first_digest: 11, used, begun_at, phase }
     }
 
     #[test]
     fn a_sequence_must_be_begun_and_may_be_begun_again() {
         use Decision::{Begin, Continue, Repeat};
         let live = known(Phase::Live, 9_500);
-        let first = Known { step: 1, digest: 7, begun: 7, ..live };
+        let first = Known { step: 1, digest: 7, first_digest: 7, ..live };
         let start = |step, digest| Asked { starts: true, step, digest, sent: None };
         let check = |known: Option<Known>, asked: Asked, wanted: Result<Decision, Refusal>| {
             assert_eq!(decide(known.as_ref(), asked, NOW, IDLE), wanted, "{known:?} {asked:?}");
@@ -245,7 +245,7 @@ mod tests {
         check(Phase::Ended, 4, 44, Ok(Repeat));
         check(Phase::Ended, 5, 44, Err(Refusal::Ended));
         check(Phase::Expired, 5, 44, Err(Refusal::Expired));
-        let removed = Known { step: 0, digest: 0, begun: 0, ..known(Phase::Ended, 9_500) };
+        let removed = Known { step: 0, digest: 0, first_digest: 0, ..known(Phase::Ended, 9_500) };
         for step in [None, Some(0), Some(1)] {
             let asked = Asked { step, ..Asked::default() };
             assert_eq!(decide(Some(&removed), asked, NOW, IDLE), Err(Refusal::Ended), "{step:?}");
@@ -263,7 +263,11 @@ mod tests {
         check(live, late(Some(1), 9_499), Err(Refusal::Overtaken));
         check(live, late(Some(1), 9_500), Ok(Decision::Begin));
         // Its own answer, once more.
-        check(Known { step: 1, digest: 7, begun: 7, ..live }, late(Some(1), 9_499), Ok(Decision::Repeat));
+        check(
+            Known { step: 1, digest: 7, first_digest: 7, ..live },
+            late(Some(1), 9_499),
+            Ok(Decision::Repeat),
+        );
         assert_eq!(decide(None, late(None, 1), NOW, IDLE), Ok(Decision::Begin));
     }
 
@@ -285,8 +289,8 @@ mod tests {
         check(known(Phase::Expired, 9_500), Some(1), 11, begins);
         check(known(Phase::Live, 8_999), Some(1), 11, begins);
         // How this one began is not known.
-        check(Known { begun: 0, ..live }, Some(1), 0, begins);
-        check(Known { begun: 0, ..live }, Some(1), 11, begins);
+        check(Known { first_digest: 0, ..live }, Some(1), 0, begins);
+        check(Known { first_digest: 0, ..live }, Some(1), 11, begins);
         let long_after = Known { used: UnixMillis(9_500), ..live };
         let asked = Asked { starts: true, step: Some(1), digest: 11, sent: None };
         let at = |now| decide(Some(&long_after), asked, UnixMillis(now), Millis(60_000));
@@ -309,7 +313,7 @@ mod tests {
             for at in order.into_iter().map(|at| at % rows.len()) {
                 let (step, digest) = (at as u64 + 1, rows[at]);
                 let asked = Asked { starts: step == 1, step: Some(step), digest, sent: None };
-                let begun = known.map_or(digest, |known| known.begun);
+                let first_digest = known.map_or(digest, |known| known.first_digest);
                 let newest = match decide(known.as_ref(), asked, NOW, IDLE) {
                     Ok(Decision::Begin) => 1,
                     Ok(Decision::Continue { step }) => step,
@@ -320,7 +324,7 @@ mod tests {
                     Err(_) => continue,
                 };
                 applied.push(newest);
-                known = Some(Known { step: newest, digest, begun, used: NOW, began: NOW, phase: Phase::Live });
+                known = Some(Known { step: newest, digest, first_digest, used: NOW, begun_at: NOW, phase: Phase::Live });
             }
             prop_assert_eq!(&applied, &(1..=applied.len() as u64).collect::<Vec<_>>());
         }
@@ -328,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_step_of_a_former_life_is_not_taken_into_the_next() {
-        let known = Known { began: UnixMillis(9_000), ..known(Phase::Live, 9_500) };
+        let known = Known { begun_at: UnixMillis(9_000), ..known(Phase::Live, 9_500) };
         for step in [None, Some(4), Some(5), Some(6)] {
             let at = |sent| {
                 let asked = Asked { step, digest: 44, sent: Some(UnixMillis(sent)), ..Asked::default() };

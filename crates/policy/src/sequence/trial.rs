@@ -94,9 +94,9 @@ mod tests {
     const KNOWN: Known = Known {
         step: 4,
         digest: 44,
-        begun: 11,
+        first_digest: 11,
         used: UnixMillis(5),
-        began: UnixMillis(0),
+        begun_at: UnixMillis(0),
         phase: Phase::Live,
     };
 

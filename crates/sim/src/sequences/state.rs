@@ -40,11 +40,20 @@ pub struct State {
 pub fn fold(before: Option<&State>, entry: &Entry, position: u64) -> State {
     let begun = if entry.begins { 0 } else { before.map_or(u64::MAX, |state| state.value) };
     let phase = if entry.ends { Phase::Ended } else { Phase::Live };
-    let began = if entry.begins { entry.used } else { before.map_or(entry.used, |state| state.known.began) };
-    let first = if entry.begins { entry.rows } else { before.map_or(0, |state| state.known.begun) };
+    let known = before.filter(|_| !entry.begins).map(|state| state.known);
+    let begun_at = known.map_or(entry.used, |known| known.begun_at);
+    let not_known = if entry.begins { entry.rows } else { 0 };
+    let first_digest = known.map_or(not_known, |known| known.first_digest);
     State {
         sequence: entry.sequence,
-        known: Known { step: entry.step, digest: entry.rows, begun: first, used: entry.used, began, phase },
+        known: Known {
+            step: entry.step,
+            digest: entry.rows,
+            first_digest,
+            used: entry.used,
+            begun_at,
+            phase,
+        },
         value: split_mix_64(begun ^ entry.rows, entry.step),
         position,
     }

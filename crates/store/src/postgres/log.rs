@@ -213,7 +213,7 @@ async fn stored(connection: &mut PgConnection, wanted: &[Wanted]) -> Result<Vec<
     }
     let keys: Vec<Vec<u8>> = wanted.iter().map(|wanted| key_bytes(&wanted.key)).collect();
     let rows = sqlx::query(
-        "SELECT key, hash, step, digest, begun, position, used, phase, state FROM sequences WHERE key = ANY ($1)",
+        "SELECT key, hash, step, digest, begun, begun_at, position, used, phase, state FROM sequences WHERE key = ANY ($1)",
     );
     let mut copies = HashMap::new();
     for row in &rows.bind(&keys).fetch_all(&mut *connection).await? {

@@ -27,11 +27,11 @@ impl Postgres {
         };
         // In the order of the keys: two who copy the same ones wait for each other one way only.
         let statement = sqlx::query(
-            "INSERT INTO sequences (key, shard, hash, step, digest, begun, position, used, phase, state) \
+            "INSERT INTO sequences (key, shard, hash, step, digest, begun, begun_at, position, used, phase, state) \
              SELECT * FROM unnest($1::bytea[], $2::smallint[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[], \
-             $7::bigint[], $8::bigint[], $9::smallint[], $10::bytea[]) AS given (key) ORDER BY given.key \
+             $7::bigint[], $8::bigint[], $9::bigint[], $10::smallint[], $11::bytea[]) AS given (key) ORDER BY given.key \
              ON CONFLICT (key) DO UPDATE SET hash = excluded.hash, step = excluded.step, digest = excluded.digest, \
-             begun = excluded.begun, position = excluded.position, used = excluded.used, phase = excluded.phase, state = excluded.state \
+             begun = excluded.begun, begun_at = excluded.begun_at, position = excluded.position, used = excluded.used, phase = excluded.phase, state = excluded.state \
              WHERE sequences.position <= excluded.position",
         )
         .bind(rows.iter().map(|(_, row)| key_bytes(&row.key)).collect::<Vec<_>>())
@@ -39,7 +39,8 @@ impl Postgres {
         .bind(rows.iter().map(|(_, row)| row.hash.0.to_vec()).collect::<Vec<_>>())
         .bind(number(|row| row.step))
         .bind(number(|row| row.digest))
-        .bind(number(|row| row.begun))
+        .bind(number(|row| row.first_digest))
+        .bind(number(|row| row.begun_at.0))
         .bind(number(|row| row.position.0))
         .bind(number(|row| row.used.0))
         .bind(rows.iter().map(|(_, row)| row.phase.number() as i16).collect::<Vec<_>>())
@@ -134,7 +135,7 @@ impl Postgres {
     }
 }
 
-/// A copy, from the columns key, hash, step, digest, begun, position, used, phase, state.
+/// A copy, from the columns key, hash, step, digest, begun, begun_at, position, used, phase, state.
 pub(super) fn row(row: &PgRow) -> Result<SequenceRow, sqlx::Error> {
     let wrong = |index: &str| sqlx::Error::ColumnDecode {
         index: index.to_owned(),
@@ -147,10 +148,11 @@ pub(super) fn row(row: &PgRow) -> Result<SequenceRow, sqlx::Error> {
         hash: ModelHash(hash),
         step: number(2)?,
         digest: number(3)?,
-        begun: number(4)?,
-        position: Position(number(5)?),
-        used: UnixMillis(number(6)?),
-        phase: SequencePhase::of_number(i64::from(row.try_get::<i16, _>(7)?)),
-        state: row.try_get(8)?,
+        first_digest: number(4)?,
+        begun_at: UnixMillis(number(5)?),
+        position: Position(number(6)?),
+        used: UnixMillis(number(7)?),
+        phase: SequencePhase::of_number(i64::from(row.try_get::<i16, _>(8)?)),
+        state: row.try_get(9)?,
     })
 }

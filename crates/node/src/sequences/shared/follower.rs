@@ -31,49 +31,22 @@ const LAST: Duration = Duration::from_secs(5);
 
 pub(super) struct Follower {
     pub(super) store: Postgres,
-    runtime: Handle,
+    pub(super) runtime: Handle,
     /// Tells this process's entries from those of others, and of itself in an earlier life.
-    writer: u64,
+    pub(super) writer: u64,
     pub(super) table: Arc<Table>,
     pub(super) models: Models,
-    roles: Arc<Mutex<Roles>>,
+    pub(super) roles: Arc<Mutex<Roles>>,
     pub(super) counts: Arc<Counts>,
-    is_ending: Arc<AtomicBool>,
+    pub(super) is_ending: Arc<AtomicBool>,
     pub(super) tails: Tails,
     /// Models whose files the store is known to hold.
-    kept: HashSet<ModelHash>,
+    pub(super) kept: HashSet<ModelHash>,
     /// Whether the last attempt has failed: the log speaks of it once.
-    is_failing: bool,
+    pub(super) is_failing: bool,
 }
 
 impl Follower {
-    #[allow(clippy::too_many_arguments, reason = "it is made in one place, of handles that it shares")]
-    pub(super) fn new(
-        store: Postgres,
-        runtime: Handle,
-        writer: u64,
-        table: Arc<Table>,
-        models: Models,
-        roles: Arc<Mutex<Roles>>,
-        counts: Arc<Counts>,
-        is_ending: Arc<AtomicBool>,
-    ) -> Self {
-        let (tails, kept) = (Tails::default(), HashSet::new());
-        Self {
-            store,
-            runtime,
-            writer,
-            table,
-            models,
-            roles,
-            counts,
-            is_ending,
-            tails,
-            kept,
-            is_failing: false,
-        }
-    }
-
     /// The life of the thread.
     pub(super) fn run(mut self, commands: &mpsc::Receiver<Command>) {
         let mut read = clock::now();

@@ -13,16 +13,17 @@ use super::{Resident, Unwritten};
 use crate::models::Models;
 use follower::Follower;
 use spinwell_core::{Code, Fault, ModelHash, NodeId, SequenceKey};
-use spinwell_policy::sequence::{Role, Roles};
+use spinwell_policy::sequence::{Role, Roles, Tails};
 use spinwell_policy::shards;
 use spinwell_runtime::entropy;
 use spinwell_store::Position;
 use spinwell_store::postgres::Postgres;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// The shard of a sequence.
 pub(crate) fn shard(key: &SequenceKey) -> u16 {
@@ -91,6 +92,19 @@ pub(crate) struct Shared {
     /// Set when the node stops: what the store does not take soon is given up.
     is_ending: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Told when the thread has died.
+    died: Arc<Notify>,
+}
+
+/// Says that the thread that holds it has died, where it has.
+struct Alarm(Arc<Notify>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.notify_one();
+        }
+    }
 }
 
 impl Shared {
@@ -105,19 +119,32 @@ impl Shared {
         let (commands, received) = mpsc::channel();
         let roles = Arc::new(Mutex::new(Roles::new(own)));
         let (counts, is_ending) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
-        let follower = Follower::new(
-            store.clone(),
+        let follower = Follower {
+            store: store.clone(),
             runtime,
-            entropy::seed(),
+            writer: entropy::seed(),
             table,
             models,
-            roles.clone(),
-            counts.clone(),
-            is_ending.clone(),
-        );
-        let thread =
-            thread::Builder::new().name("shared-log".to_owned()).spawn(move || follower.run(&received))?;
-        Ok(Self { store, counts, commands, roles, is_ending, thread: Mutex::new(Some(thread)) })
+            roles: roles.clone(),
+            counts: counts.clone(),
+            is_ending: is_ending.clone(),
+            tails: Tails::default(),
+            kept: HashSet::new(),
+            is_failing: false,
+        };
+        let died = Arc::<Notify>::default();
+        let alarm = Alarm(died.clone());
+        let follow = move || {
+            let _alarm = alarm;
+            follower.run(&received);
+        };
+        let thread = thread::Builder::new().name("shared-log".to_owned()).spawn(follow)?;
+        Ok(Self { store, counts, commands, roles, is_ending, thread: Mutex::new(Some(thread)), died })
+    }
+
+    /// Comes when the thread has died: then no step is taken here any more. For one who waits.
+    pub(crate) async fn died(&self) {
+        self.died.notified().await;
     }
 
     /// Writes a change of a sequence that the caller has in hand. `done` is called on the follower's thread, so it must be quick.
@@ -193,4 +220,24 @@ impl Drop for Shared {
 
 fn ended() -> Fault {
     Fault::new(Code::Stopping, "the node is stopping and takes no more steps; try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_dies_is_told_of_and_one_that_ends_is_not() {
+        let told = Arc::<Notify>::default();
+        let alarm = Alarm(told.clone());
+        thread::spawn(move || drop(alarm)).join().unwrap();
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(1), told.notified()).await.is_err());
+        let alarm = Alarm(told.clone());
+        let died = thread::spawn(move || {
+            let _alarm = alarm;
+            panic!("planted");
+        });
+        died.join().unwrap_err();
+        told.notified().await;
+    }
 }
