@@ -1,24 +1,38 @@
-//! How a batch call is divided over nodes, and what becomes of the part of a node that fails.
+//! How a batch call is divided over nodes.
 //!
 //! Each node gets a part in proportion to its share of capacity. Rounding down, as one would write it first, loses up to
 //! one request a node; parts are therefore rounded by the largest remainder: all are rounded down, and what is left over goes
 //! one by one to the nodes that rounding took most from (Hamilton's method; ties by order). Parts are runs of the batch in
 //! its order, and sum up to it exactly.
 //!
-//! A batch that is under way ([`Course`]) knows of each request whether it has its result. Of a node that fails, the requests
-//! without one are divided again among the others; where nobody is left they are refused. Every request ends in exactly
-//! one result, and a result that comes twice is not taken twice.
+//! The largest remainder alone would send what is left over of each batch to the same nodes, and the few requests of a small
+//! batch to the same few, from all gateways that know the same. So the order is drawn at random, and a batch of fewer
+//! requests than there are nodes is divided among as many nodes, which are drawn as for single requests. A node that wants a
+//! probe gets one request, as it would of single ones; otherwise a region that is only sent batches would never try it again.
+//!
+//! A plan says where requests go first. What becomes of one whose node fails, refuses or is late is decided for it alone, as
+//! for a request that came alone ([`attempts`](crate::attempts)): within its own deadline, and within what the cluster can
+//! bear. A batch that went on as a whole would need the same deadlines, budgets and memory of who was tried a second time.
 //!
 //! ```
-//! use spinwell_core::NodeId;
 //! use spinwell_policy::split::largest_remainder;
 //! assert_eq!(largest_remainder(10, &[1.0, 1.0, 1.0]), [4, 3, 3]);
 //! assert_eq!(largest_remainder(7, &[0.6, 0.3, 0.1]), [4, 2, 1]);
 //! ```
 
 use crate::balance::{Ask, Balancer, Strategy};
-use spinwell_core::NodeId;
+use crate::breaker::Candidates;
+use spinwell_core::{NodeId, Rng};
 use std::time::{Duration, Instant};
+
+/// What is to be divided.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// The rows of each request.
+    pub rows: &'a [usize],
+    /// By which strategy.
+    pub strategy: Strategy,
+}
 
 /// How a batch is divided.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,131 +86,65 @@ pub fn largest_remainder(total: usize, shares: &[f64]) -> Vec<usize> {
     parts
 }
 
-/// Divides a batch, given as the rows of each request, among candidates. `None` where no candidate is known.
+/// Divides a batch among candidates. Where none of them serves, only probes are sent, and the plan may lack requests; `None`
+/// where it would lack all.
 #[must_use]
 pub fn plan(
-    balancer: &Balancer,
-    strategy: Strategy,
-    rows: &[usize],
-    candidates: &[NodeId],
+    balancer: &mut Balancer,
+    batch: Batch<'_>,
+    candidates: &Candidates,
     now: Instant,
+    rng: &mut Rng,
 ) -> Option<Plan> {
-    divide(balancer, strategy, rows, &(0..rows.len()).collect::<Vec<_>>(), candidates, now)
-}
-
-fn divide(
-    balancer: &Balancer,
-    strategy: Strategy,
-    rows: &[usize],
-    requests: &[usize],
-    candidates: &[NodeId],
-    now: Instant,
-) -> Option<Plan> {
+    let Batch { rows, strategy } = batch;
+    let requests: Vec<usize> = (0..rows.len()).collect();
+    let (probes, rest) = requests.split_at(candidates.probing.len().min(rows.len()));
     let of = |requests: &[usize]| requests.iter().map(|&request| rows[request]).sum::<usize>();
+    let part = |node: NodeId, requests: &[usize]| Part { node, requests: requests.to_vec() };
+    let mut parts: Vec<Part> =
+        candidates.probing.iter().zip(probes).map(|(node, probe)| part(node.clone(), &[*probe])).collect();
     // Scored as what an equal part would be: a batch of thousands is not put off by a node that has one request.
-    let each = of(requests) / candidates.len().max(1);
-    let (strategy_used, shares) = balancer.shares(Ask { rows: each, strategy }, candidates, now);
-    if shares.is_empty() {
-        return None;
-    }
-    let counts =
-        largest_remainder(requests.len(), &shares.iter().map(|&(_, share)| share).collect::<Vec<_>>());
-    let mut left = requests;
-    let mut parts = Vec::new();
+    let count = candidates.serving.len().min(rest.len());
+    let ask = Ask { rows: of(rest) / count.max(1), strategy };
+    let nodes = drawn(balancer, ask, &candidates.serving, count, now, rng);
+    let (strategy_used, shares) = balancer.shares(ask, &nodes, now);
+    let counts = largest_remainder(rest.len(), &shares.iter().map(|&(_, share)| share).collect::<Vec<_>>());
+    let mut left = rest;
     for ((node, _), count) in shares.into_iter().zip(counts) {
-        let (own, others) = left.split_at(count.min(left.len()));
+        let (own, others) = left.split_at(count);
         left = others;
         if !own.is_empty() {
-            parts.push(Part { node, requests: own.to_vec() });
+            parts.push(part(node, own));
         }
     }
     let takes = parts.iter().map(|part| balancer.expected(&part.node, of(&part.requests), now));
     let estimated_completion_time =
         takes.collect::<Option<Vec<Duration>>>().map(|takes| takes.into_iter().max().unwrap_or_default());
-    Some(Plan { parts, strategy_used, estimated_completion_time })
+    (!parts.is_empty()).then_some(Plan { parts, strategy_used, estimated_completion_time })
 }
 
-/// Where a request of a batch is.
-#[derive(Debug, Clone, PartialEq)]
-enum Place<R> {
-    At(NodeId),
-    Done(R),
-}
-
-/// A batch under way.
-#[derive(Debug)]
-pub struct Course<R> {
-    strategy: Strategy,
-    rows: Vec<usize>,
-    places: Vec<Place<R>>,
-}
-
-impl<R> Course<R> {
-    /// A batch whose parts are sent, as planned.
-    #[must_use]
-    pub fn new(plan: &Plan, rows: Vec<usize>) -> Self {
-        let nobody = NodeId("".into());
-        let mut places: Vec<Place<R>> = rows.iter().map(|_| Place::At(nobody.clone())).collect();
-        for part in &plan.parts {
-            for &request in &part.requests {
-                places[request] = Place::At(part.node.clone());
+/// So many of the nodes: all of them in any order, or else some that are drawn as for single requests.
+fn drawn(
+    balancer: &mut Balancer,
+    ask: Ask,
+    nodes: &[NodeId],
+    count: usize,
+    now: Instant,
+    rng: &mut Rng,
+) -> Vec<NodeId> {
+    let mut left = nodes.to_vec();
+    let mut drawn = Vec::with_capacity(count);
+    while drawn.len() < count {
+        let place = match count < nodes.len() {
+            true => {
+                let Some(pick) = balancer.pick(ask, &left, now, rng) else { break };
+                left.iter().position(|node| *node == pick.node).unwrap_or_default()
             }
-        }
-        Self { strategy: plan.strategy_used, rows, places }
-    }
-
-    /// The result of a request has come from a node. Whether it was taken: it is not where the request has one, or is not at
-    /// that node any more.
-    pub fn result(&mut self, node: &NodeId, request: usize, result: R) -> bool {
-        let Some(place) = self.places.get_mut(request) else { return false };
-        let is_taken = matches!(place, Place::At(at) if at == node);
-        if is_taken {
-            *place = Place::Done(result);
-        }
-        is_taken
-    }
-
-    /// A node has failed: what it had without results is divided among the candidates. `None` where it had nothing. Where
-    /// nobody is left, `refusal` is the result of each.
-    pub fn fail(
-        &mut self,
-        node: &NodeId,
-        balancer: &Balancer,
-        candidates: &[NodeId],
-        now: Instant,
-        refusal: impl Fn() -> R,
-    ) -> Option<Plan> {
-        let is_lost = |place: &Place<R>| matches!(place, Place::At(at) if at == node);
-        let lost: Vec<usize> = (0..self.places.len()).filter(|&place| is_lost(&self.places[place])).collect();
-        if lost.is_empty() {
-            return None;
-        }
-        let others: Vec<NodeId> = candidates.iter().filter(|other| *other != node).cloned().collect();
-        let plan = divide(balancer, self.strategy, &self.rows, &lost, &others, now);
-        match &plan {
-            Some(plan) => plan.parts.iter().for_each(|part| {
-                part.requests.iter().for_each(|&request| self.places[request] = Place::At(part.node.clone()));
-            }),
-            None => lost.iter().for_each(|&request| self.places[request] = Place::Done(refusal())),
-        }
-        plan
-    }
-
-    /// Whether every request has its result.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.places.iter().all(|place| matches!(place, Place::Done(_)))
-    }
-
-    /// The results, in the order of the requests. Requests that have none get `missing`.
-    #[must_use]
-    pub fn results(self, missing: impl Fn() -> R) -> Vec<R> {
-        let result = |place| match place {
-            Place::Done(result) => result,
-            Place::At(_) => missing(),
+            false => rng.below(left.len() as u64) as usize,
         };
-        self.places.into_iter().map(result).collect()
+        drawn.push(left.swap_remove(place));
     }
+    drawn
 }
 
 #[cfg(test)]
