@@ -74,6 +74,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("cluster.silence_ms", "1000"),
     ("cluster.failover_timeout_ms", "10000"),
     ("cluster.strategy", "weighted_least_connections"),
+    ("cluster.routes", ""),
     ("store.url", ""),
     ("sequences.durability", "log"),
     ("sequences.idle_expiry_ms", "86400000"),
@@ -90,6 +91,9 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("otlp.endpoint", ""),
     ("otlp.sample_ratio", "1"),
 ];
+
+/// Keys that a file may also give as a table of names and values, which elsewhere are NAME=VALUE with commas between them.
+pub(crate) const TABLES: [&str; 1] = ["cluster.routes"];
 
 /// Who may reach the listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

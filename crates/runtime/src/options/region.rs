@@ -3,7 +3,8 @@
 use super::error::Error;
 use super::sources::Layered;
 use super::{id, is_id};
-use spinwell_core::{Millis, NodeId};
+use spinwell_core::{Millis, ModelName, NodeId};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -73,6 +74,8 @@ pub struct Region {
     pub failover_timeout: Millis,
     /// The name of the strategy by which a gateway chooses nodes.
     pub strategy: String,
+    /// Those of models that have one of their own.
+    pub routes: BTreeMap<ModelName, String>,
 }
 
 pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
@@ -105,7 +108,32 @@ pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
             known if STRATEGIES.contains(&known) => known.to_owned(),
             _ => return Err(layered.invalid("cluster.strategy", &STRATEGIES.join(", "))),
         },
+        routes: routes(layered)?,
     })
+}
+
+fn routes(layered: &Layered) -> Result<BTreeMap<ModelName, String>, Error> {
+    let wrong = |wanted: &str| layered.invalid("cluster.routes", wanted);
+    let listed = layered.text("cluster.routes").split(',').map(str::trim).filter(|text| !text.is_empty());
+    let mut routes = BTreeMap::new();
+    for text in listed {
+        let (model, strategy) = route(text).ok_or_else(|| {
+            wrong(&format!(
+                "MODEL=STRATEGY for each model, separated by commas, with one of {}",
+                STRATEGIES.join(", ")
+            ))
+        })?;
+        if routes.insert(model, strategy).is_some() {
+            return Err(wrong("another model for each strategy"));
+        }
+    }
+    Ok(routes)
+}
+
+fn route(text: &str) -> Option<(ModelName, String)> {
+    let (model, strategy) = text.split_once('=')?;
+    let strategy = STRATEGIES.into_iter().find(|known| *known == strategy.trim())?;
+    Some((model.trim().parse().ok()?, strategy.to_owned()))
 }
 
 fn nodes(layered: &Layered) -> Result<Nodes, Error> {
@@ -159,6 +187,65 @@ fn weight(text: &str) -> Option<NonZeroU16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Options, Sources};
+    use spinwell_core::Code;
+
+    #[test]
+    fn routes_are_models_with_strategies() {
+        let check = |text: &str, wanted: Option<(&str, &str)>| {
+            let got = route(text);
+            assert_eq!(
+                got.as_ref().map(|(model, strategy)| (model.as_str(), strategy.as_str())),
+                wanted,
+                "{text}"
+            );
+        };
+        check("taxi=predictive", Some(("taxi", "predictive")));
+        check("Taxi.h48 = round_robin", Some(("Taxi.h48", "round_robin")));
+        for wrong in ["taxi", "taxi=", "=predictive", "taxi=fastest", "a b=predictive", "taxi=predictive=x"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn models_have_strategies_of_their_own_from_a_table_or_a_list() {
+        let check = |sources: Sources, wanted: &[(&str, &str)]| {
+            let routes = Options::load(&sources).unwrap().options.region.routes;
+            let got: Vec<_> =
+                routes.iter().map(|(model, strategy)| (model.as_str(), strategy.as_str())).collect();
+            assert_eq!(got, wanted);
+        };
+        let variable = |text: &str| vec![("SPINWELL_CLUSTER_ROUTES".to_owned(), text.to_owned())];
+        let sources = |file: &str, environment: Vec<(String, String)>| Sources {
+            file: Some(("spinwell.toml".into(), file.to_owned())),
+            environment,
+            overrides: Vec::new(),
+        };
+        let table = "[cluster.routes]\ntaxi = \"predictive\"\n\"Pump.2\" = \"round_robin\"\n";
+        let both = [("Pump.2", "round_robin"), ("taxi", "predictive")];
+        check(sources("", Vec::new()), &[]);
+        check(sources(table, Vec::new()), &both);
+        check(sources("[cluster]\nroutes = \"taxi=predictive, Pump.2=round_robin\"\n", Vec::new()), &both);
+        // A later source replaces all of them, and nothing is a value, too.
+        check(sources(table, variable("gait=resource_aware")), &[("gait", "resource_aware")]);
+        check(sources(table, variable("")), &[]);
+        let printed = Options::load(&sources(table, Vec::new())).unwrap().print();
+        assert!(
+            printed.contains("routes = \"Pump.2=round_robin,taxi=predictive\"  # spinwell.toml"),
+            "{printed}"
+        );
+        for (wrong, words) in [
+            ("[cluster.routes]\ntaxi = \"fastest\"\n", ["taxi=fastest", "latency_optimized"]),
+            ("[cluster.routes]\na.b = \"predictive\"\n", ["cluster.routes", "quotation marks"]),
+            ("[cluster.routes]\n\"a=predictive,b\" = \"predictive\"\n", ["cluster.routes", "NAME = VALUE"]),
+            ("[cluster]\nroutes = \"a=predictive,a=round_robin\"\n", ["cluster.routes", "another model"]),
+            ("[cluster]\nsilence_ms = { a = 1 }\n", ["cluster.silence_ms", "a single value"]),
+        ] {
+            let fault = Options::load(&sources(wrong, Vec::new())).unwrap_err().fault();
+            assert_eq!(fault.code(), Code::ConfigInvalid);
+            assert!(words.iter().all(|word| fault.message().contains(word)), "{fault}");
+        }
+    }
 
     #[test]
     fn nodes_are_named_with_addresses_and_weights() {

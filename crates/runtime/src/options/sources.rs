@@ -1,7 +1,7 @@
 //! The sources of options, merged key by key, each value remembering where it came from.
 
 use super::store::hidden;
-use super::{Effective, Error, KEYS, UnknownVariable};
+use super::{Effective, Error, KEYS, TABLES, UnknownVariable};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 use spinwell_core::Millis;
 use std::borrow::Cow;
@@ -152,15 +152,35 @@ fn from_file(path: &Path, text: &str) -> Result<KeyValues, Error> {
         if !KEYS.iter().any(|(name, _)| *name == key) {
             return Err(Error::Unknown { hint: hint_for(&key), key, origin });
         }
-        let text = entry.clone().into_string().map_err(|_| Error::Invalid {
+        let is_table = TABLES.contains(&key.as_str());
+        let (text, wanted) = match &entry.kind {
+            ValueKind::Table(table) if is_table => {
+                (listed(table), "a table of NAME = VALUE; a name with a dot stands in quotation marks")
+            }
+            _ => (entry.clone().into_string().ok(), "a single value"),
+        };
+        let text = text.ok_or_else(|| Error::Invalid {
             key: key.clone(),
             value: entry.to_string(),
             origin: origin.clone(),
-            wanted: "a single value".to_owned(),
+            wanted: wanted.to_owned(),
         })?;
         known.push((key, value(&origin, text)));
     }
     Ok(KeyValues(known))
+}
+
+/// A table as other sources would give it, in the order of its names; nothing where one of its values is no single one, or a
+/// name could be read as something else.
+fn listed(table: &Map<String, Value>) -> Option<String> {
+    let entry = |(name, value): (&String, &Value)| {
+        let is_plain = |text: &str| !text.contains(['=', ',']);
+        let value = value.clone().into_string().ok()?;
+        (is_plain(name) && is_plain(&value)).then(|| format!("{name}={value}"))
+    };
+    let mut entries = table.iter().map(entry).collect::<Option<Vec<String>>>()?;
+    entries.sort_unstable();
+    Some(entries.join(","))
 }
 
 /// The keys of the same section, or all sections.
