@@ -96,6 +96,9 @@ fn status(asked: &Asked) -> anyhow::Result<()> {
     say(&output::aligned(&rows));
     let serving = region.nodes.iter().filter(|node| node.is_serving()).count();
     say(&format!("{serving} of {} nodes serve, chosen by {}", region.nodes.len(), region.strategy));
+    for (model, strategy) in &region.routes {
+        say(&format!("for {model}: by {strategy}"));
+    }
     if region.nodes.len() > 1 && region.nodes.iter().any(|node| node.is_serving() && !node.shares_sequences) {
         remark("sequences do not survive their node: set store.url on every node, see docs/cluster.md");
     }

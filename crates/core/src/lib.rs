@@ -25,7 +25,8 @@ pub use fault::{Blame, Code, Fault};
 pub use fnv::Fnv;
 pub use ids::{InvalidName, ModelHash, ModelName, ModelVersion, NodeId};
 pub use outcome::{
-    BatchCall, BatchCallId, BatchCallPhase, BatchShare, Outcome, Protocol, ResultClass, SequenceStep, Timings,
+    BatchCall, BatchCallId, BatchCallPhase, BatchPart, BatchPlan, BatchShare, Outcome, Protocol, ResultClass,
+    SequenceStep, Timings,
 };
 pub use priority::{Priority, TenantId};
 pub use rng::{Rng, split_mix_64};

@@ -48,10 +48,34 @@ pub struct BatchCall {
     pub trace: Option<Trace>,
     /// Its requests.
     pub requests: usize,
+    /// How they were divided over nodes, where there are nodes to choose from.
+    pub plan: Option<Arc<BatchPlan>>,
     /// From its last byte in; to its answer's first byte out, once it is over.
     pub total: Micros,
     /// Whether it has begun or how it ended.
     pub phase: BatchCallPhase,
+}
+
+/// How the requests of a batch call were divided over nodes, before one was sent. Steps of sequences are not in it: they go where
+/// their sequences are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchPlan {
+    /// The strategy that it was divided by. Where models have strategies of their own: all that were used, with commas between
+    /// them.
+    pub strategy_used: String,
+    /// When the slowest part should be done, from then on; nothing where of one of them nobody can say yet.
+    pub estimated_completion_time: Option<Micros>,
+    /// What each node gets, by name.
+    pub parts: Vec<BatchPart>,
+}
+
+/// What a node gets of a batch call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchPart {
+    /// The node.
+    pub node: NodeId,
+    /// How many requests.
+    pub requests: usize,
 }
 
 /// Where a batch call is.

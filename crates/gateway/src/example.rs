@@ -6,8 +6,9 @@ use crate::record::OutcomeReader;
 use crate::traffic::{Missing, Role, SplitAnswer};
 use crate::{Gateway, LiveAccuracy, Parts};
 use spinwell_core::{
-    BatchCall, BatchShare, Code, Fault, Micros, Millis, ModelHash, ModelName, ModelVersion, NodeId,
-    NumericProfile, Outcome, Protocol, ResultClass, SequenceKey, StateSource, TenantId, Timings,
+    BatchCall, BatchPart, BatchPlan, BatchShare, Code, Fault, Micros, Millis, ModelHash, ModelName,
+    ModelVersion, NodeId, NumericProfile, Outcome, Protocol, ResultClass, SequenceKey, StateSource, TenantId,
+    Timings,
 };
 use spinwell_protocol::{
     Call, Catalogue, Entry, ForecastFacts, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
@@ -26,6 +27,8 @@ const LABELS: [&str; 2] = ["rest", "walk"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     Answers,
+    /// It answers, and says of batch calls that it has divided them over the node `here` and no other.
+    Divides,
     NeverAnswers,
     IsFull,
     /// It fails every request, of whichever version.
@@ -44,13 +47,26 @@ impl NodeLink for Link {
 
     fn infer(&self, request: InferRequest) -> InferFuture {
         match self.mood {
-            Mood::Answers => Box::pin(async move { Ok(predict(&request)) }),
+            Mood::Answers | Mood::Divides => Box::pin(async move { Ok(predict(&request)) }),
             Mood::NeverAnswers => Box::pin(std::future::pending()),
             Mood::Fails => Box::pin(async { Err(Fault::new(Code::Internal, "it panicked")) }),
             Mood::IsFull => Box::pin(async {
                 Err(Fault::new(Code::QueueFull, "the queue is full").retry_after(Millis(100)))
             }),
         }
+    }
+
+    fn infer_all(
+        &self,
+        requests: &mut dyn Iterator<Item = InferRequest>,
+    ) -> (Vec<InferFuture>, Option<BatchPlan>) {
+        let answers: Vec<InferFuture> = requests.map(|request| self.infer(request)).collect();
+        let plan = (self.mood == Mood::Divides).then(|| BatchPlan {
+            strategy_used: "predictive".to_owned(),
+            estimated_completion_time: Some(Micros(1_500)),
+            parts: vec![BatchPart { node: NodeId("here".into()), requests: answers.len() }],
+        });
+        (answers, plan)
     }
 
     fn sequence_state(&self, _: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
@@ -109,7 +125,8 @@ pub(crate) fn reply(model: &Arc<ModelDescription>, call: &Call) -> InferReply {
     predict(&InferRequest { model, series, outputs, deadline, priority, is_spare: false, tenant, sequence })
 }
 
-fn predict(request: &InferRequest) -> InferReply {
+/// What a node answers to it.
+pub(crate) fn predict(request: &InferRequest) -> InferReply {
     let series = &request.series;
     let last: Vec<f32> =
         (0..series.batch()).map(|window| series.value(window, series.rows() - 1, 0) as f32).collect();

@@ -3,13 +3,13 @@
 use crate::accuracy::{Asked, LiveAccuracy, OfModel, OfVersion};
 use crate::api::Addresses;
 use crate::budget::{Budget, Share};
-use crate::record::{Arrival, BatchTicket, OutcomeReader, Ticket};
+use crate::record::{Arrival, BatchTicket, KnownBatch, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
 use crate::traces::Traces;
 use crate::traffic::{self, Canary, Found, Patience, Plan, Shadow, Splitter};
 use axum::http::HeaderMap;
 use spinwell_core::{
-    BatchCallId, Code, Fault, Micros, Millis, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
+    BatchPlan, Code, Fault, Micros, Millis, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
 };
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
@@ -118,6 +118,14 @@ impl Gateway {
         self.parts.link.infer(request)
     }
 
+    /// Asks nodes for all that a batch call asks for, in that order.
+    pub(crate) fn infer_all(
+        &self,
+        requests: &mut dyn Iterator<Item = InferRequest>,
+    ) -> (Vec<InferFuture>, Option<BatchPlan>) {
+        self.parts.link.infer_all(requests)
+    }
+
     /// The process's phase.
     pub(crate) fn health(&self) -> &Health {
         &self.parts.health
@@ -209,8 +217,8 @@ impl Gateway {
         Ticket::open(self.parts.reader.clone(), protocol, trace)
     }
 
-    pub(crate) fn open_batch_call(&self, id: BatchCallId, requests: usize, arrival: Arrival) -> BatchTicket {
-        BatchTicket::open(self.parts.reader.clone(), id, requests, arrival)
+    pub(crate) fn open_batch_call(&self, call: KnownBatch, arrival: Arrival) -> BatchTicket {
+        BatchTicket::open(self.parts.reader.clone(), call, arrival)
     }
 
     /// Whether this process should be sent requests, or why not.
@@ -269,6 +277,18 @@ impl Gateway {
         call: Call,
         patience: Option<Micros>,
     ) -> Begun {
+        let (request, expected) = self.made_ready(ticket, found, call, patience);
+        expected.answered_by(self.infer(request))
+    }
+
+    /// What a node is asked, and what is done with its answer.
+    pub(crate) fn made_ready(
+        &self,
+        ticket: &mut Ticket,
+        found: Found,
+        call: Call,
+        patience: Option<Micros>,
+    ) -> (InferRequest, Expected) {
         let is_named = found.is_named;
         let Plan { model, is_canary, shadow } = self.splitter.plan(self, found, &call);
         if is_canary {
@@ -297,8 +317,7 @@ impl Gateway {
         let failing = sequence.as_ref().is_none_or(|step| step.starts).then(|| (self.clone(), model.clone()));
         let is_spare = false;
         let request = InferRequest { model, series, outputs, deadline, priority, is_spare, tenant, sequence };
-        let answer = self.infer(request);
-        Begun { id, outputs, deadline, patience, asked, canary, failing, shadow, answer }
+        (request, Expected { id, outputs, deadline, patience, asked, canary, failing, shadow })
     }
 }
 
@@ -307,8 +326,8 @@ fn named(text: &str) -> Result<ModelName, Fault> {
     text.parse().map_err(|_| Fault::new(Code::ModelNotFound, format!("no model is named {}", quoted(text))))
 }
 
-/// A request that a node has.
-pub(crate) struct Begun {
+/// What is done with the answer to a request.
+pub(crate) struct Expected {
     id: String,
     outputs: Outputs,
     deadline: std::time::Instant,
@@ -321,6 +340,11 @@ pub(crate) struct Begun {
     /// The version that fails where there is no answer, where that is known.
     failing: Option<(Gateway, Arc<ModelDescription>)>,
     shadow: Option<Shadow>,
+}
+
+/// A request that a node has.
+pub(crate) struct Begun {
+    expected: Expected,
     answer: InferFuture,
 }
 
@@ -331,10 +355,18 @@ pub(crate) struct Answered {
     pub(crate) reply: InferReply,
 }
 
+impl Expected {
+    /// A node was asked: there the answer comes from.
+    pub(crate) fn answered_by(self, answer: InferFuture) -> Begun {
+        Begun { expected: self, answer }
+    }
+}
+
 impl Begun {
     /// The answer, before the request's deadline.
     pub(crate) async fn end(self, ticket: &mut Ticket) -> Result<Answered, Fault> {
-        let Self { id, outputs, deadline, patience, asked, canary, failing, shadow, answer } = self;
+        let Self { expected, answer } = self;
+        let Expected { id, outputs, deadline, patience, asked, canary, failing, shadow } = expected;
         let reply = timeout_at(Instant::from_std(deadline), answer).await.unwrap_or_else(|_| {
             let allowed = deadline.saturating_duration_since(ticket.received_at());
             let message = format!("there was no answer within {} ms", allowed.as_secs_f64() * 1e3);

@@ -6,8 +6,8 @@
 
 use crate::traffic::{Shadow, SplitAnswer};
 use spinwell_core::{
-    BatchCall, BatchCallId, BatchCallPhase, Code, Micros, ModelName, Outcome, Protocol, ResultClass,
-    SequenceStep, Timings, Trace,
+    BatchCall, BatchCallId, BatchCallPhase, BatchPlan, Code, Micros, ModelName, Outcome, Protocol,
+    ResultClass, SequenceStep, Timings, Trace,
 };
 use spinwell_protocol::{InferReply, ModelDescription, SequenceCall};
 use spinwell_runtime::clock;
@@ -168,6 +168,14 @@ pub(crate) struct BatchTicket {
     received: Instant,
 }
 
+/// A batch call whose requests are known.
+pub(crate) struct KnownBatch {
+    pub(crate) id: BatchCallId,
+    pub(crate) requests: usize,
+    /// How they were divided over nodes, where there are nodes to choose from.
+    pub(crate) plan: Option<Arc<BatchPlan>>,
+}
+
 /// When a batch call came, and where it stands in a trace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
@@ -178,14 +186,10 @@ pub(crate) struct Arrival {
 
 impl BatchTicket {
     /// A batch call whose requests are known.
-    pub(crate) fn open(
-        reader: Arc<dyn OutcomeReader>,
-        id: BatchCallId,
-        requests: usize,
-        arrival: Arrival,
-    ) -> Self {
+    pub(crate) fn open(reader: Arc<dyn OutcomeReader>, call: KnownBatch, arrival: Arrival) -> Self {
         let (Arrival { at: received, trace }, phase) = (arrival, BatchCallPhase::Started);
-        let call = BatchCall { id, trace, requests, total: clock::since(received), phase };
+        let KnownBatch { id, requests, plan } = call;
+        let call = BatchCall { id, trace, requests, plan, total: clock::since(received), phase };
         reader.read_batch_call(&call);
         Self { reader, call, received }
     }

@@ -1,18 +1,18 @@
-//! The region, as operators see and change it: its nodes, draining one, and the strategy by which they are chosen.
+//! The region, as operators see and change it: its nodes, draining one, and the strategies by which they are chosen.
 
-use crate::api::{Content, Operation, Route, Schema};
+use crate::api::{Content, Operation, Parameter, Route, Schema};
 use crate::http::{fault_response, json_response};
 use crate::ops::Operations;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use serde_json::{Value, json};
-use spinwell_core::{Code, Fault, NodeId};
-use spinwell_protocol::{NodeStatus, RegionStatus};
+use serde_json::{Map, Value, json};
+use spinwell_core::{Code, Fault, ModelName, NodeId};
+use spinwell_protocol::{NodeStatus, RegionStatus, quoted};
 
 /// The routes.
 pub(crate) fn routes() -> Vec<Route<Operations>> {
     let status = Operation::new("region", "The nodes of the region")
-        .about("What this gateway knows of them: whether they can be asked, how busy they are, and by which strategy they are chosen.")
+        .about("What this gateway knows of them: whether they can be asked, how busy they are, and by which strategies they are chosen.")
         .gives(Content::json(Schema::named("Region"), example()))
         .fails(&[Code::NotOffered]);
     let drain = Operation::new("drainNode", "Has a node stop in good order")
@@ -20,14 +20,29 @@ pub(crate) fn routes() -> Vec<Route<Operations>> {
         .gives(Content::json(Schema::map(Schema::any(""), "Which node."), json!({"draining": "n1"})))
         .fails(&[Code::NotOffered, Code::NodeUnknown, Code::NodeUnreachable, Code::QueueFull]);
     let choose = Operation::new("chooseStrategy", "Chooses nodes by another strategy from now on")
-        .about("At this gateway, until it ends: `round_robin`, `weighted_least_connections`, `resource_aware`, `predictive`, `latency_optimized`.")
-        .gives(Content::json(Schema::map(Schema::any(""), "Which strategy."), json!({"strategy": "predictive"})))
+        .about(
+            "At this gateway, until it ends, for the requests of one model or of all that have no strategy of their own: \
+             `round_robin`, `weighted_least_connections`, `resource_aware`, `predictive`, `latency_optimized`.",
+        )
+        .query(of_model())
+        .gives(Content::json(Schema::named("ChosenStrategy"), json!({"strategy": "predictive"})))
+        .fails(&[Code::NotOffered, Code::RequestInvalid, Code::ModelNotFound]);
+    let as_usual = Operation::new("chooseAsUsual", "Chooses nodes for a model as for all others again")
+        .about("At this gateway, until it ends; a strategy that its configuration names for the model is back when it begins anew.")
+        .query(Parameter { is_required: true, ..of_model() })
+        .gives(Content::json(Schema::map(Schema::any(""), "Which model."), json!({"model": "taxi"})))
         .fails(&[Code::NotOffered, Code::RequestInvalid]);
     vec![
         Route::get("/v1/admin/cluster", region, status),
         Route::post("/v1/admin/cluster/nodes/{node}/drain", drain_node, drain),
         Route::put("/v1/admin/cluster/strategy/{strategy}", choose_strategy, choose),
+        Route::delete("/v1/admin/cluster/strategy", choose_as_usual, as_usual),
     ]
+}
+
+fn of_model() -> Parameter {
+    let about = "For the requests of this model alone.";
+    Parameter { name: "model", about, is_required: false, example: "taxi" }
 }
 
 async fn region(State(operations): State<Operations>) -> Response {
@@ -50,19 +65,59 @@ async fn drain_node(State(operations): State<Operations>, Path(node): Path<Strin
     }
 }
 
-async fn choose_strategy(State(operations): State<Operations>, Path(strategy): Path<String>) -> Response {
-    match operations.gateway().nodes().choose_by(&strategy) {
-        Ok(()) => {
+async fn choose_strategy(
+    State(operations): State<Operations>,
+    Path(strategy): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let nodes = operations.gateway().nodes();
+    let chosen = named_model(query.as_deref()).and_then(|model| {
+        nodes.choose_by(&strategy, model.as_ref())?;
+        Ok(model)
+    });
+    match chosen {
+        Ok(None) => {
             tracing::info!(strategy, "nodes are chosen by another strategy");
             json_response(&json!({"strategy": strategy}))
+        }
+        Ok(Some(model)) => {
+            tracing::info!(strategy, %model, "nodes are chosen by another strategy for a model");
+            json_response(&json!({"strategy": strategy, "model": model.as_str()}))
         }
         Err(fault) => fault_response(&fault),
     }
 }
 
+async fn choose_as_usual(State(operations): State<Operations>, RawQuery(query): RawQuery) -> Response {
+    let nodes = operations.gateway().nodes();
+    let freed = named_model(query.as_deref()).and_then(|model| {
+        let unnamed = || Fault::new(Code::RequestInvalid, "say of which model: ?model=NAME");
+        let model = model.ok_or_else(unnamed)?;
+        nodes.choose_as_usual(&model)?;
+        Ok(model)
+    });
+    match freed {
+        Ok(model) => {
+            tracing::info!(%model, "nodes are chosen for a model as for others again");
+            json_response(&json!({"model": model.as_str()}))
+        }
+        Err(fault) => fault_response(&fault),
+    }
+}
+
+/// The model that a query names; none where there is no query. A query that says something else would change more than was meant.
+fn named_model(query: Option<&str>) -> Result<Option<ModelName>, Fault> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(None) };
+    // Names of models have nothing that would have to be encoded.
+    let model = query.strip_prefix("model=").and_then(|name| name.parse().ok());
+    let wrong = || format!("the query is {}; say ?model=NAME, or nothing", quoted(query));
+    model.map(Some).ok_or_else(|| Fault::new(Code::RequestInvalid, wrong()))
+}
+
 fn document(region: &RegionStatus) -> Value {
     let nodes: Vec<Value> = region.nodes.iter().map(node).collect();
-    json!({"strategy": region.strategy, "nodes": nodes})
+    let routes = region.routes.iter().map(|(model, strategy)| (model.to_string(), strategy.as_str().into()));
+    json!({"strategy": region.strategy, "routes": routes.collect::<Map<_, _>>(), "nodes": nodes})
 }
 
 /// The state of a node in a word.
@@ -101,9 +156,29 @@ fn node(node: &NodeStatus) -> Value {
 }
 
 fn example() -> Value {
-    json!({"strategy": "weighted_least_connections", "nodes": [{
+    json!({"strategy": "weighted_least_connections", "routes": {"taxi": "predictive"}, "nodes": [{
         "id": "n1", "state": "serving", "address": "127.0.0.1:8104", "processing_cluster": "default", "weight": 1.0,
         "life": "00c0ffee00c0ffee", "shares_sequences": true,
         "load": {"queue_len": 0, "batches_executing": 1, "executors": 2, "cpu_free": 0.5, "memory_free": 0.8,
             "sequences_in_memory": 17}}]})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_names_a_model_or_nothing() {
+        let check = |query: Option<&str>, wanted: Result<Option<&str>, Code>| {
+            let got = named_model(query);
+            let got = got.as_ref().map(|model| model.as_ref().map(ModelName::as_str)).map_err(Fault::code);
+            assert_eq!(got, wanted, "{query:?}");
+        };
+        check(None, Ok(None));
+        check(Some(""), Ok(None));
+        check(Some("model=taxi-h48"), Ok(Some("taxi-h48")));
+        for wrong in ["mode=taxi", "model", "model=", "model=a%20b", "model=a&model=b", "x=1"] {
+            check(Some(wrong), Err(Code::RequestInvalid));
+        }
+    }
 }

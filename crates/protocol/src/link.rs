@@ -6,9 +6,10 @@
 use crate::{Catalogue, ModelDescription, Outputs, Predictions, SequenceCall, SequenceReply};
 use crate::{StateAnswer, StateRequest, quoted};
 use spinwell_core::{
-    BatchShare, Code, Fault, Micros, ModelName, ModelVersion, NodeId, NumericProfile, Priority, SequenceKey,
-    Series, TenantId,
+    BatchPlan, BatchShare, Code, Fault, Micros, ModelName, ModelVersion, NodeId, NumericProfile, Priority,
+    SequenceKey, Series, TenantId,
 };
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,6 +28,15 @@ pub trait NodeLink: Send + Sync + 'static {
 
     /// Predicts from each window. Dropping the future gives up on the answer.
     fn infer(&self, request: InferRequest) -> InferFuture;
+
+    /// The same for the requests of one batch call, as they come: an answer for each, in their order, and how they were divided
+    /// over nodes, where this has nodes to choose from. Takes all of them before it returns.
+    fn infer_all(
+        &self,
+        requests: &mut dyn Iterator<Item = InferRequest>,
+    ) -> (Vec<InferFuture>, Option<BatchPlan>) {
+        (requests.map(|request| self.infer(request)).collect(), None)
+    }
 
     /// Does something with the state of a sequence.
     fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer>;
@@ -56,13 +66,23 @@ pub trait NodeLink: Send + Sync + 'static {
         Box::pin(async { Err(Fault::new(Code::NotOffered, message)) })
     }
 
-    /// Chooses nodes by that strategy from now on.
+    /// Chooses nodes by that strategy from now on: for the requests of a model, or, where none is named, of all that have none of
+    /// their own.
     ///
     /// # Errors
-    /// Where there is none of that name, or no nodes.
-    fn choose_by(&self, strategy: &str) -> Result<(), Fault> {
-        let _ = strategy;
-        Err(Fault::new(Code::NotOffered, "this server has no nodes to choose from"))
+    /// Where there is no strategy or no model of that name, or no nodes.
+    fn choose_by(&self, strategy: &str, model: Option<&ModelName>) -> Result<(), Fault> {
+        let _ = (strategy, model);
+        Err(nothing_to_choose())
+    }
+
+    /// Chooses nodes for the requests of a model as for others again.
+    ///
+    /// # Errors
+    /// Where it has no strategy of its own, or there are no nodes.
+    fn choose_as_usual(&self, model: &ModelName) -> Result<(), Fault> {
+        let _ = model;
+        Err(nothing_to_choose())
     }
 
     /// Whether sequences are in a log that all nodes of the region share, so that another one can go on with them.
@@ -74,6 +94,10 @@ pub trait NodeLink: Send + Sync + 'static {
     fn seen(&self, gateway: &str, nodes: Option<Vec<(NodeId, f64)>>) {
         let _ = (gateway, nodes);
     }
+}
+
+fn nothing_to_choose() -> Fault {
+    Fault::new(Code::NotOffered, "this server has no nodes to choose from")
 }
 
 /// A version of a model that could be served.
@@ -198,6 +222,8 @@ pub struct NodeLoad {
 pub struct RegionStatus {
     /// The name of the strategy by which nodes are chosen.
     pub strategy: String,
+    /// Those of models that have one of their own.
+    pub routes: BTreeMap<ModelName, String>,
     /// Its nodes, by name.
     pub nodes: Vec<NodeStatus>,
 }

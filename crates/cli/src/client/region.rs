@@ -8,6 +8,8 @@ use spinwell_core::Fault;
 pub(crate) struct Region {
     /// The strategy by which nodes are chosen.
     pub(crate) strategy: String,
+    /// Those of models that have one of their own, by model.
+    pub(crate) routes: Vec<(String, String)>,
     /// Its nodes, by name.
     pub(crate) nodes: Vec<Node>,
     /// All of it, as it came.
@@ -68,7 +70,9 @@ impl Client {
             sequences: node["load"]["sequences_in_memory"].as_u64(),
         };
         let nodes = nodes.iter().map(node).collect();
-        Ok(Region { strategy: text(&document["strategy"]), nodes, document })
+        let routes = document["routes"].as_object().into_iter().flatten();
+        let routes = routes.map(|(model, strategy)| (model.clone(), text(strategy))).collect();
+        Ok(Region { strategy: text(&document["strategy"]), routes, nodes, document })
     }
 
     /// Has a node stop in good order.

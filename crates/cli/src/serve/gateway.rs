@@ -7,7 +7,7 @@ use crate::output::say;
 use anyhow::Result;
 use clap::Args;
 use spinwell_core::Fault;
-use spinwell_gateway::{Cluster, ClusterOptions, Strategy, serve_agent};
+use spinwell_gateway::{Cluster, ClusterOptions, Routes, Strategy, serve_agent};
 use spinwell_protocol::NodeLink;
 use spinwell_registry::{Health as RegistryHealth, Sufficiency};
 use spinwell_runtime::health::{Health, Phase};
@@ -82,9 +82,16 @@ pub(super) fn cluster(region: &Region, dial: Dial) -> Arc<Cluster> {
         beat: region.beat,
         silence: region.silence,
         failover: region.failover_timeout,
-        strategy: Strategy::of_name(&region.strategy).unwrap_or_default(),
+        routes: routes(region),
         seed: entropy::seed(),
     }))
+}
+
+/// The strategies that the options name: only such as there are.
+fn routes(region: &Region) -> Routes {
+    let strategy = |name: &String| Strategy::of_name(name).unwrap_or_default();
+    let own = region.routes.iter().map(|(model, name)| (model.clone(), strategy(name))).collect();
+    Routes { usual: strategy(&region.strategy), own }
 }
 
 async fn serve(mut process: Process) -> Result<()> {

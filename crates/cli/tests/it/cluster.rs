@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const ROWS: usize = 64;
 
 /// A processing node, killed when the test ends.
-struct Node {
+pub(crate) struct Node {
     id: &'static str,
     address: SocketAddr,
     data: tempfile::TempDir,
@@ -28,7 +28,7 @@ struct Node {
 
 impl Node {
     /// Starts a node on a free port.
-    fn start(id: &'static str) -> Self {
+    pub(crate) fn start(id: &'static str) -> Self {
         Self::start_with(id, &[])
     }
 
@@ -67,7 +67,7 @@ impl Node {
     }
 
     /// Kills it where it stands.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         signal(&self.child, "-KILL");
         end_of(&mut self.child);
     }
@@ -90,11 +90,11 @@ fn free_address() -> SocketAddr {
 }
 
 /// A gateway for these nodes, which is ready when one of them is.
-fn gateway(nodes: &[&Node]) -> Server {
+pub(crate) fn gateway(nodes: &[&Node]) -> Server {
     Server::run(gateway_command(nodes), tempfile::tempdir().unwrap())
 }
 
-fn gateway_command(nodes: &[&Node]) -> Command {
+pub(crate) fn gateway_command(nodes: &[&Node]) -> Command {
     let nodes: Vec<_> = nodes.iter().map(|node| format!("{}={}", node.id, node.address)).collect();
     let mut command = spinwell();
     command.arg("gateway").args(nodes.iter().flat_map(|node| ["--node", node.as_str()]));
@@ -108,7 +108,7 @@ fn gateway_command(nodes: &[&Node]) -> Command {
 }
 
 /// Waits until a gateway's metrics say that so many nodes can be asked.
-fn wait_for_nodes(gateway: &Server, wanted: usize) {
+pub(crate) fn wait_for_nodes(gateway: &Server, wanted: usize) {
     let since = Instant::now();
     while gateway.metric("spinwell_cluster_nodes", &["state=\"connected\""]) as usize != wanted {
         assert!(since.elapsed() < BOUND, "{wanted} nodes were to be connected");
@@ -146,16 +146,24 @@ fn under_load_giving<T>(gateway: &Server, event: impl FnOnce() -> T) -> T {
 }
 
 fn under_load_counting<T>(gateway: &Server, event: impl FnOnce() -> T, count: &mut usize) -> T {
+    let ask = |caller: u32| {
+        let answer = ask(gateway, &window(ROWS, f64::from(caller)), &json!({}));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    while_called(ask, event, count)
+}
+
+/// Calls without a break from several threads while something happens, with the number of each, and some more before and after it.
+pub(crate) fn while_called<T>(call: impl Fn(u32) + Sync, event: impl FnOnce() -> T, count: &mut usize) -> T {
     let mut given = None;
     let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..4)
             .map(|caller| {
-                let (is_over, answered) = (&is_over, &answered);
+                let (is_over, answered, call) = (&is_over, &answered, &call);
                 scope.spawn(move || {
                     while !is_over.load(Ordering::SeqCst) {
-                        let answer = ask(gateway, &window(ROWS, f64::from(caller)), &json!({}));
-                        assert_eq!(answer.status, 200, "{}", answer.text());
+                        call(caller);
                         answered.fetch_add(1, Ordering::SeqCst);
                     }
                 })
@@ -537,5 +545,20 @@ fn nodes_are_shown_drained_and_started_anew_one_after_the_other_and_no_request_f
     };
     assert_eq!(choose("fastest").code(), "SPW-REQUEST-INVALID");
     assert_eq!(choose("predictive").status, 200);
-    assert_eq!(cluster(&["status"])["strategy"], "predictive");
+    assert_eq!(choose("round_robin?model=wave").status, 200);
+    assert_eq!(choose("round_robin?model=nobody").code(), "SPW-MODEL-NOT-FOUND");
+    assert_eq!(choose("round_robin?wave").code(), "SPW-REQUEST-INVALID");
+    let status = cluster(&["status"]);
+    assert_eq!(
+        (&status["strategy"], &status["routes"]),
+        (&json!("predictive"), &json!({"wave": "round_robin"}))
+    );
+    assert!(said(&["cluster", "status", "--url", &url]).contains("for wave: by round_robin"));
+    let free = |model: &str| {
+        let request =
+            crate::support::Request::new("DELETE", &format!("/v1/admin/cluster/strategy?model={model}"));
+        crate::support::send(server.ops, &request)
+    };
+    assert_eq!((free("wave").status, free("wave").code()), (200, "SPW-REQUEST-INVALID".to_owned()));
+    assert_eq!(cluster(&["status"])["routes"], json!({}));
 }

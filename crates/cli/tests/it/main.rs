@@ -6,6 +6,7 @@
 mod activity;
 mod anomaly;
 mod bad_input;
+mod batch_calls;
 mod bench;
 mod classify;
 mod cluster;

@@ -3,7 +3,7 @@
 //! Both planes serve all of it. Paths of the plane that a document came from are relative to where it came from; those of the
 //! other plane name its address, as a server with variables.
 
-use super::{Addresses, Content, Header, Operation, Plane, Route, Schema, shapes};
+use super::{Addresses, Content, Header, Operation, Parameter, Plane, Route, Schema, shapes};
 use crate::VERSION;
 use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault, Millis};
@@ -115,7 +115,7 @@ fn path_parameter(segment: &str) -> Option<Value> {
 
 fn operation_json(path: &str, plane: Plane, operation: Operation) -> Value {
     let responses = responses(&operation);
-    let Operation { id, summary, about, headers, takes, needs_body, compresses, .. } = operation;
+    let Operation { id, summary, about, headers, query, takes, needs_body, compresses, .. } = operation;
     // Two paths of one operation need names of their own.
     let suffix = if path.contains("{version}") { "OfVersion" } else { "" };
     let mut described = json!({
@@ -129,7 +129,8 @@ fn operation_json(path: &str, plane: Plane, operation: Operation) -> Value {
     }
     let of_body = (!takes.is_empty()).then(of_body_coding);
     let codings = of_body.into_iter().chain(compresses.then(of_answer_coding));
-    let parameters: Vec<Value> = headers.into_iter().chain(codings).map(parameter_json).collect();
+    let headers = headers.into_iter().chain(codings).map(parameter_json);
+    let parameters: Vec<Value> = query.into_iter().map(query_json).chain(headers).collect();
     if !parameters.is_empty() {
         described["parameters"] = parameters.into();
     }
@@ -157,6 +158,11 @@ fn of_answer_coding() -> Header {
 
 fn parameter_json(Header { name, about, schema }: Header) -> Value {
     json!({"name": name, "in": "header", "required": false, "description": about, "schema": schema.into_json()})
+}
+
+fn query_json(Parameter { name, about, is_required, example }: Parameter) -> Value {
+    let schema = Schema::text("").with("minLength", 1).into_json();
+    json!({"name": name, "in": "query", "required": is_required, "description": about, "schema": schema, "example": example})
 }
 
 fn header_json(Header { name, about, schema }: Header) -> (String, Value) {

@@ -128,6 +128,8 @@ pub(crate) struct Operation {
     about: &'static str,
     /// Headers of the request that matter to it.
     headers: Vec<Header>,
+    /// What its query may say.
+    query: Vec<Parameter>,
     /// What a body may be; nothing where none is read.
     takes: Vec<Content>,
     /// Whether a body must be there.
@@ -149,6 +151,7 @@ impl Operation {
             summary,
             about: "",
             headers: Vec::new(),
+            query: Vec::new(),
             takes: Vec::new(),
             needs_body: false,
             compresses: false,
@@ -164,6 +167,11 @@ impl Operation {
 
     pub(crate) fn header(mut self, header: Header) -> Self {
         self.headers.push(header);
+        self
+    }
+
+    pub(crate) fn query(mut self, parameter: Parameter) -> Self {
+        self.query.push(parameter);
         self
     }
 
@@ -204,6 +212,14 @@ pub(crate) struct Header {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) schema: Schema,
+}
+
+/// A text in the query of a request.
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) is_required: bool,
+    pub(crate) example: &'static str,
 }
 
 /// A body in one form.

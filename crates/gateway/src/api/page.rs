@@ -212,6 +212,15 @@ fn curl(Listed { path, method, item, operation }: &Listed<'_>, addresses: &Addre
         let (name, example) = (text(parameter, "name").0, text(parameter, "example").0);
         address = address.replace(&format!("{{{name}}}"), example);
     }
+    let needed =
+        items(&operation["parameters"]).filter(|one| one["in"] == "query" && one["required"] == true);
+    let query: Vec<String> =
+        needed.map(|one| format!("{}={}", text(one, "name").0, text(one, "example").0)).collect();
+    // A shell would take the question mark for its own.
+    let (query, quote) = match query.is_empty() {
+        true => (String::new(), ""),
+        false => (format!("?{}", query.join("&")), "'"),
+    };
     // Only paths of the other plane have servers of their own.
     let plane = if item["servers"].is_array() { Plane::Inference } else { Plane::Operations };
     let (host, port) = addresses.of(plane);
@@ -228,7 +237,7 @@ fn curl(Listed { path, method, item, operation }: &Listed<'_>, addresses: &Addre
         "get" => String::new(),
         other => format!(" -X {}", other.to_uppercase()),
     };
-    format!("curl -s{verb} http://{host}:{port}{address}{into}{data}")
+    format!("curl -s{verb} {quote}http://{host}:{port}{address}{query}{quote}{into}{data}")
 }
 
 /// The type of a schema, as a link where it has a name.

@@ -63,13 +63,21 @@ fn of_server() -> Named {
         ("Ready", ready),
         ("Region", region()),
         ("RegionNode", region_node()),
+        ("ChosenStrategy", chosen_strategy()),
     ]
 }
 
 fn region() -> Schema {
     Schema::object("The nodes of a region, as this gateway knows them.")
         .field("strategy", Schema::text("The strategy by which nodes are chosen."))
+        .field("routes", Schema::map(Schema::text(""), "Those of models that have one of their own."))
         .field("nodes", Schema::list(Schema::named("RegionNode"), "By name."))
+}
+
+fn chosen_strategy() -> Schema {
+    Schema::object("By what nodes are chosen from now on.")
+        .field("strategy", Schema::text("The strategy."))
+        .optional("model", Schema::text("For the requests of this model alone."))
 }
 
 fn region_node() -> Schema {
@@ -384,13 +392,31 @@ fn of_predictions() -> Named {
         .optional("retry_after_ms", Schema::whole(0, ""))
         .optional("expected_step", Schema::whole(0, ""))
         .with("additionalProperties", Schema::any(outputs).into_json());
+    let part = Schema::object("What a node got first.")
+        .field("node", Schema::text("The node."))
+        .field("requests", Schema::whole(1, "How many requests."));
+    let plan = Schema::object(
+        "How requests without a sequence were divided over nodes; missing where the server is one process. Where a node fails, \
+         its requests go on to others.",
+    )
+    .field(
+        "strategy_used",
+        Schema::text("By which strategy; where models have their own, all of them with commas between."),
+    )
+    .optional(
+        "estimated_completion_time_ms",
+        Schema::number("When the slowest part was expected to be done; missing while nobody can say."),
+    )
+    .field("parts", Schema::list(part, "By node."));
     let answer = Schema::object("")
         .field("batch_id", Schema::text("The call, in the records."))
+        .optional("plan", Schema::named("PredictionsPlan"))
         .field("results", Schema::list(Schema::named("PredictionResult"), "One a request, in order."));
     vec![
         ("PredictionsRequest", call),
         ("PredictionRequest", request),
         ("PredictionsResponse", answer),
+        ("PredictionsPlan", plan),
         ("PredictionResult", result),
     ]
 }

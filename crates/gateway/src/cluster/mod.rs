@@ -2,23 +2,28 @@
 //!
 //! What is served is what the nodes serve together. A request without a sequence goes to one of the nodes that hold its model's
 //! very bytes, and to another one where that is lost or has no room, as long as its deadline and the budget for such attempts
-//! allow it. A step of a sequence goes to the node that keeps its shard and to no other: where that is away, it waits for it,
+//! allow it; those of one batch call are divided over them at once. A step of a sequence goes to the node that keeps its shard and to no other: where that is away, it waits for it,
 //! unless the nodes share a log; then the next node keeps the shard.
 
+mod batch;
 mod catalogue;
 mod dial;
 mod homes;
 mod peer;
 mod request;
 mod router;
+mod routes;
 mod step;
+#[cfg(test)]
+mod tests;
+
+pub use routes::Routes;
 
 use catalogue::merged;
 use homes::{Homes, Keeping};
 use peer::{Failure, Peer, State, Terms};
 use router::{Router, RouterOptions};
-use spinwell_core::{Code, Fault, Millis, ModelName, ModelVersion, NodeId, SequenceKey};
-use spinwell_policy::balance::Strategy;
+use spinwell_core::{BatchPlan, Code, Fault, Millis, ModelName, ModelVersion, NodeId, SequenceKey};
 use spinwell_policy::breaker::Health;
 use spinwell_policy::shards;
 use spinwell_protocol::node_service::{Answer, Request};
@@ -64,8 +69,8 @@ pub struct Options {
     pub silence: Millis,
     /// By when a request that got no answer must be somewhere else.
     pub failover: Millis,
-    /// How a node is chosen.
-    pub strategy: Strategy,
+    /// How nodes are chosen.
+    pub routes: Routes,
     /// Where the randomness begins: another number for each gateway, so that they do not choose alike.
     pub seed: u64,
 }
@@ -95,7 +100,7 @@ impl Cluster {
     #[must_use]
     pub fn new(options: Options) -> Self {
         let router = Arc::new(Router::new(RouterOptions {
-            strategy: options.strategy,
+            routes: options.routes,
             beat: options.beat.into(),
             silence: options.silence.into(),
             failover: options.failover.into(),
@@ -154,17 +159,6 @@ impl Cluster {
         // Requests under way may hold them for a while yet.
         gone.iter().chain(before.values()).for_each(|node| node.peer.end());
         inner.refresh();
-    }
-
-    /// How nodes are chosen.
-    #[must_use]
-    pub fn strategy(&self) -> Strategy {
-        self.inner.router.strategy()
-    }
-
-    /// How nodes are chosen from now on.
-    pub fn set_strategy(&self, strategy: Strategy) {
-        self.inner.router.set_strategy(strategy);
     }
 
     /// Forks a sequence to an id that another node keeps. Somebody who begins the same sequence between the two looks at it
@@ -375,6 +369,13 @@ impl NodeLink for Cluster {
         request::infer(&self.inner, request)
     }
 
+    fn infer_all(
+        &self,
+        requests: &mut dyn Iterator<Item = InferRequest>,
+    ) -> (Vec<InferFuture>, Option<BatchPlan>) {
+        batch::infer(&self.inner, requests)
+    }
+
     fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
         let lost = "look at the state before you try again";
         if let StateRequest::Fork { to } = &request {
@@ -403,7 +404,9 @@ impl NodeLink for Cluster {
     fn region(&self) -> Option<RegionStatus> {
         let inner = &self.inner;
         let nodes = inner.nodes().iter().map(|node| inner.status(node)).collect();
-        Some(RegionStatus { strategy: self.strategy().as_str().to_owned(), nodes })
+        let Routes { usual, own } = inner.router.routes();
+        let routes = own.into_iter().map(|(model, strategy)| (model, strategy.as_str().to_owned())).collect();
+        Some(RegionStatus { strategy: usual.as_str().to_owned(), routes, nodes })
     }
 
     fn drain(&self, node: NodeId) -> LinkFuture<()> {
@@ -423,14 +426,24 @@ impl NodeLink for Cluster {
         })
     }
 
-    fn choose_by(&self, strategy: &str) -> Result<(), Fault> {
-        let chosen = Strategy::of_name(strategy).ok_or_else(|| {
-            let all: Vec<_> = Strategy::ALL.iter().map(|strategy| strategy.as_str()).collect();
-            let message = format!("there is no strategy {strategy:?}; there are {}", all.join(", "));
-            Fault::new(Code::RequestInvalid, message)
-        })?;
-        self.set_strategy(chosen);
+    fn choose_by(&self, strategy: &str, model: Option<&ModelName>) -> Result<(), Fault> {
+        let strategy = routes::strategy(strategy)?;
+        // Of a model that nobody serves the name is misspelt.
+        if let Some(model) = model
+            && let Err(fault) = self.models().find(model.as_str(), None)
+            && fault.code() == Code::ModelNotFound
+        {
+            return Err(fault);
+        }
+        self.inner.router.change_routes(|routes| match model {
+            Some(model) => drop(routes.own.insert(model.clone(), strategy)),
+            None => routes.usual = strategy,
+        });
         Ok(())
+    }
+
+    fn choose_as_usual(&self, model: &ModelName) -> Result<(), Fault> {
+        self.inner.router.change_routes(|routes| routes.forget(model))
     }
 
     fn index(&self) -> LinkFuture<Vec<IndexEntry>> {

@@ -1,7 +1,7 @@
 //! One request for predictions, and the nodes that are asked for it.
 
 use super::peer::{Asked, Failure};
-use super::router::{Leave, Router};
+use super::router::{Leave, Router, Wanted};
 use super::{Inner, Node, nobody, senseless, step, told};
 use spinwell_core::{Code, Fault, ModelName};
 use spinwell_policy::attempts::{Course, CourseOptions, End, Next};
@@ -15,27 +15,24 @@ pub(super) fn infer(inner: &Arc<Inner>, request: InferRequest) -> InferFuture {
     if request.sequence.is_some() {
         return step::infer(inner, request);
     }
-    let mut course = Stateless::begin(inner, request);
-    let first = course.attempt();
-    Box::pin(async move {
-        let first = first.ok_or_else(nobody)?;
-        course.run(first).await
-    })
+    Stateless::begin(inner, request).answer(None)
 }
 
 /// A request that any node may answer that holds its model.
-struct Stateless {
+pub(super) struct Stateless {
     inner: Arc<Inner>,
     model: Arc<ModelDescription>,
     rows: usize,
     request: Request,
     /// Whether nobody waits for the answer.
     is_spare: bool,
+    /// Whether it is tried again, so that an attempt takes a share of the budget.
+    is_retry: bool,
     course: Course,
 }
 
 impl Stateless {
-    fn begin(inner: &Arc<Inner>, request: InferRequest) -> Self {
+    pub(super) fn begin(inner: &Arc<Inner>, request: InferRequest) -> Self {
         inner.router.begin();
         let mut options = CourseOptions::default();
         if request.is_spare {
@@ -47,27 +44,50 @@ impl Stateless {
             model: request.model.clone(),
             rows: request.series.batch() * request.series.rows(),
             is_spare: request.is_spare,
+            is_retry: false,
             course: Course::new(options, request.deadline),
             request: Request::Infer(request),
         }
     }
 
-    /// Asks a node that was not asked before. The attempt gives its share of the budget back when it ends, if it is a retry.
+    /// What it takes a node for, where it is one of several that are sent together.
+    pub(super) fn wanted(&mut self) -> Wanted<'_> {
+        Wanted { course: &mut self.course, rows: self.rows }
+    }
+
+    /// Asks the node that there is leave for, or else whichever is chosen for this request alone, before this returns.
+    pub(super) fn answer(mut self, leave: Option<Leave>) -> InferFuture {
+        let first = leave.and_then(|leave| self.ask(leave)).or_else(|| self.attempt());
+        Box::pin(async move {
+            let first = first.ok_or_else(nobody)?;
+            self.run(first).await
+        })
+    }
+
+    /// Asks a node that was not asked before.
     fn attempt(&mut self) -> Option<Attempt> {
-        let is_retry = self.course.attempts() > 0;
         loop {
             let able = self.inner.able(&self.model);
-            let leave = self.inner.router.leave(&able, &mut self.course, self.rows, &self.model.name)?;
-            // One that has left the list in this moment is passed over.
-            let Some(node) = self.inner.node(leave.node()) else {
-                self.inner.router.dropped(leave);
-                continue;
-            };
-            let asked = node.peer.ask(&self.request);
-            let (inner, model) = (self.inner.clone(), self.model.name.clone());
-            let under_way = UnderWay { inner, model, leave: Some(leave), is_retry, is_spare: self.is_spare };
-            return Some(Attempt { node, asked, under_way });
+            let wanted = Wanted { course: &mut self.course, rows: self.rows };
+            let leave = self.inner.router.leave(&able, wanted, &self.model.name)?;
+            if let Some(attempt) = self.ask(leave) {
+                return Some(attempt);
+            }
         }
+    }
+
+    /// Asks the node that there is leave for, unless it has left the list in this moment. The attempt gives its share of the budget
+    /// back when it ends, if it is a retry.
+    fn ask(&self, leave: Leave) -> Option<Attempt> {
+        let Some(node) = self.inner.node(leave.node()) else {
+            self.inner.router.dropped(leave);
+            return None;
+        };
+        let asked = node.peer.ask(&self.request);
+        let (inner, model) = (self.inner.clone(), self.model.name.clone());
+        let (is_retry, is_spare) = (self.is_retry, self.is_spare);
+        let under_way = UnderWay { inner, model, leave: Some(leave), is_retry, is_spare };
+        Some(Attempt { node, asked, under_way })
     }
 
     async fn run(mut self, mut attempt: Attempt) -> Result<InferReply, Fault> {
@@ -89,13 +109,16 @@ impl Stateless {
                 match self.inner.router.next(&mut self.course, end, &self.model.name) {
                     Next::Wait(wait) => sleep(wait).await,
                     Next::Done | Next::GiveUp(_) => return Err(told(&node.member.id, failure, "try again")),
-                    Next::Retry => match self.attempt() {
-                        Some(next) => break next,
-                        None => {
-                            self.inner.router.end_retry();
-                            return Err(told(&node.member.id, failure, "try again"));
+                    Next::Retry => {
+                        self.is_retry = true;
+                        match self.attempt() {
+                            Some(next) => break next,
+                            None => {
+                                self.inner.router.end_retry();
+                                return Err(told(&node.member.id, failure, "try again"));
+                            }
                         }
-                    },
+                    }
                 }
             };
         }

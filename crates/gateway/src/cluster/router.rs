@@ -1,14 +1,16 @@
-//! Which node gets a request, and what its answer says about the node.
+//! Which node gets a request, or several that come together, and what an answer says about its node.
 //!
 //! [`spinwell_policy`]'s balancer, breakers, timeouts and budget behind one lock, with a clock and randomness: what they need to
 //! know comes from connections and requests, what they decide goes back to those.
 
 use super::Member;
 use super::peer::State;
+use super::routes::Routes;
 use spinwell_core::{ModelName, NodeId, Ratio, Rng};
 use spinwell_policy::attempts::{Budget, BudgetOptions, Course, End, Next, TimeoutOptions, Timeouts};
-use spinwell_policy::balance::{self, Ask, Balancer, Begun, Report, Strategy};
-use spinwell_policy::breaker::{self, Breakers, Class, Health, Permit};
+use spinwell_policy::balance::{self, Ask, Balancer, Begun, Report};
+use spinwell_policy::breaker::{self, Breakers, Candidates, Class, Health, Permit};
+use spinwell_policy::split::{self, Batch, Plan};
 use spinwell_protocol::{Attempts, NodeLoad};
 use spinwell_runtime::clock;
 use std::collections::BTreeMap;
@@ -19,10 +21,10 @@ use std::time::{Duration, Instant};
 const TIMES_EXPECTED: u32 = 4;
 
 /// What a router goes by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct RouterOptions {
-    /// How a node is chosen.
-    pub(crate) strategy: Strategy,
+    /// How nodes are chosen.
+    pub(crate) routes: Routes,
     /// How often nodes say how busy they are.
     pub(crate) beat: Duration,
     /// How long one may be silent.
@@ -43,11 +45,20 @@ struct Inner {
     breakers: Breakers,
     budget: Budget,
     timeouts: Timeouts,
-    strategy: Strategy,
+    routes: Routes,
     rng: Rng,
     /// The newest sign of life of each node: when it came, and how long rows had been there in all.
     beats: BTreeMap<NodeId, (Instant, u64)>,
     attempts: Attempts,
+}
+
+/// A request that wants a node.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    /// What was tried for it.
+    pub(crate) course: &'a mut Course,
+    /// Rows in it.
+    pub(crate) rows: usize,
 }
 
 /// An attempt that may be made.
@@ -70,7 +81,7 @@ impl Leave {
 
 impl Router {
     pub(crate) fn new(options: RouterOptions) -> Self {
-        let RouterOptions { strategy, beat, silence, failover, attempt_least, seed } = options;
+        let RouterOptions { routes, beat, silence, failover, attempt_least, seed } = options;
         let of_balance = balance::Options { report_period: beat, ..balance::Options::default() };
         let of_timeouts = TimeoutOptions { failover, least: attempt_least, ..TimeoutOptions::default() };
         Self(Mutex::new(Inner {
@@ -78,7 +89,7 @@ impl Router {
             breakers: Breakers::new(breaker::Options { silence_max: silence }),
             budget: Budget::new(BudgetOptions::default(), clock::now()),
             timeouts: Timeouts::new(of_timeouts),
-            strategy,
+            routes,
             rng: Rng::seeded(seed),
             beats: BTreeMap::new(),
             attempts: Attempts::default(),
@@ -134,41 +145,41 @@ impl Router {
     }
 
     /// Leave for an attempt at one of these nodes, at which it was not tried yet.
-    pub(crate) fn leave(
+    pub(crate) fn leave(&self, able: &[NodeId], wanted: Wanted<'_>, model: &ModelName) -> Option<Leave> {
+        let (inner, now) = (&mut *self.lock(), clock::now());
+        let candidates = inner.candidates(&wanted.course.untried(able), now);
+        // A probe that fails can be made good elsewhere.
+        let id = match candidates.probing.first() {
+            Some(probing) => probing.clone(),
+            None => {
+                let ask = Ask { rows: wanted.rows, strategy: inner.routes.of(model) };
+                inner.balancer.pick(ask, &candidates.serving, now, &mut inner.rng)?.node
+            }
+        };
+        inner.leave_at(id, wanted, &candidates, model, now)
+    }
+
+    /// Leave for the first attempts of requests that come together, in their order, and how they were divided over these nodes.
+    /// One that there is no leave for may ask for one of its own.
+    pub(crate) fn leave_all(
         &self,
         able: &[NodeId],
-        course: &mut Course,
-        rows: usize,
+        wanted: Vec<Wanted<'_>>,
         model: &ModelName,
-    ) -> Option<Leave> {
+    ) -> (Vec<Option<Leave>>, Option<Plan>) {
         let (inner, now) = (&mut *self.lock(), clock::now());
-        let able = course.untried(able);
-        let candidates = inner.breakers.candidates(now);
-        let among =
-            |ids: Vec<NodeId>| -> Vec<NodeId> { ids.into_iter().filter(|id| able.contains(id)).collect() };
-        let (serving, probing) = (among(candidates.serving), among(candidates.probing));
-        let is_last = serving.len() + probing.len() <= 1 || course.is_last();
-        // A probe that fails can be made good elsewhere.
-        let id = if probing.is_empty() {
-            let ask = Ask { rows, strategy: inner.strategy };
-            inner.balancer.pick(ask, &serving, now, &mut inner.rng)?.node
-        } else {
-            probing[0].clone()
-        };
-        let permit = inner.breakers.begin(&id, now)?;
-        let begun = inner.balancer.begin(&id, rows, now);
-        inner.attempts.all += 1;
-        inner.attempts.retries += u64::from(course.attempts() > 0);
-        let left = course.deadline().saturating_duration_since(now);
-        // Nothing is gained by giving up where nobody else can be asked. Elsewhere a node may take as long as what it has
-        // and this request usually take: slow for a reason is not lost.
-        let expected = inner.balancer.expected(&id, rows, now).unwrap_or_default();
-        let limit = match is_last {
-            true => left,
-            false => inner.timeouts.attempt(model, &id, left).max(TIMES_EXPECTED * expected).min(left),
-        };
-        course.begin(id);
-        Some(Leave { permit, begun, began: now, limit })
+        let candidates = inner.candidates(able, now);
+        let rows: Vec<usize> = wanted.iter().map(|wanted| wanted.rows).collect();
+        let batch = Batch { rows: &rows, strategy: inner.routes.of(model) };
+        let plan = split::plan(&mut inner.balancer, batch, &candidates, now, &mut inner.rng);
+        let mut nodes: Vec<Option<&NodeId>> = vec![None; rows.len()];
+        for part in plan.iter().flat_map(|plan| &plan.parts) {
+            part.requests.iter().for_each(|&request| nodes[request] = Some(&part.node));
+        }
+        let leaves = wanted.into_iter().zip(nodes);
+        let leaves =
+            leaves.map(|(wanted, id)| inner.leave_at(id?.clone(), wanted, &candidates, model, now)).collect();
+        (leaves, plan)
     }
 
     /// An attempt has ended.
@@ -211,19 +222,56 @@ impl Router {
         self.lock().attempts
     }
 
-    /// How nodes are chosen from now on.
-    pub(crate) fn set_strategy(&self, strategy: Strategy) {
-        self.lock().strategy = strategy;
+    /// How nodes are chosen from now on, by what is changed.
+    pub(crate) fn change_routes<T>(&self, change: impl FnOnce(&mut Routes) -> T) -> T {
+        change(&mut self.lock().routes)
     }
 
     /// How nodes are chosen.
-    pub(crate) fn strategy(&self) -> Strategy {
-        self.lock().strategy
+    pub(crate) fn routes(&self) -> Routes {
+        self.lock().routes.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing that panics runs under the lock; if it ever did, a node more or less is no harm.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Who of these nodes may get a request.
+    fn candidates(&mut self, able: &[NodeId], now: Instant) -> Candidates {
+        let Candidates { mut serving, mut probing } = self.breakers.candidates(now);
+        serving.retain(|id| able.contains(id));
+        probing.retain(|id| able.contains(id));
+        Candidates { serving, probing }
+    }
+
+    /// Leave for an attempt at this node, which is one of these candidates.
+    fn leave_at(
+        &mut self,
+        id: NodeId,
+        wanted: Wanted<'_>,
+        candidates: &Candidates,
+        model: &ModelName,
+        now: Instant,
+    ) -> Option<Leave> {
+        let Wanted { course, rows } = wanted;
+        let is_last = candidates.serving.len() + candidates.probing.len() <= 1 || course.is_last();
+        let permit = self.breakers.begin(&id, now)?;
+        let begun = self.balancer.begin(&id, rows, now);
+        self.attempts.all += 1;
+        self.attempts.retries += u64::from(course.attempts() > 0);
+        let left = course.deadline().saturating_duration_since(now);
+        // Nothing is gained by giving up where nobody else can be asked. Elsewhere a node may take as long as what it has
+        // and this request usually take: slow for a reason is not lost.
+        let expected = self.balancer.expected(&id, rows, now).unwrap_or_default();
+        let limit = match is_last {
+            true => left,
+            false => self.timeouts.attempt(model, &id, left).max(TIMES_EXPECTED * expected).min(left),
+        };
+        course.begin(id);
+        Some(Leave { permit, begun, began: now, limit })
     }
 }
 

@@ -1,6 +1,7 @@
-//! `POST /v1/predictions`: a batch call, whose requests go their own ways and come back in order.
+//! `POST /v1/predictions`: a batch call, whose requests are handed over together and come back in order.
 //!
-//! Each request has its own deadline, its own answer and its own outcome; the node's queue mixes them with everybody's.
+//! Where there are several nodes, they are divided over those at once, and the answer says how. From then on each goes its own
+//! way: it has its own deadline, its own answer and its own outcome; the node's queue mixes them with everybody's.
 //! Nothing has been delivered before the whole answer is, so a caller who goes away leaves all of them cancelled.
 
 use super::answer::{coded_fault_response, compressed_response};
@@ -8,15 +9,15 @@ use super::body::{self, Received};
 use super::coding::Coding;
 use crate::Gateway;
 use crate::budget::Share;
-use crate::gateway::Answered;
-use crate::record::{Arrival, BatchTicket, Ticket};
+use crate::gateway::{Answered, Begun};
+use crate::record::{Arrival, BatchTicket, KnownBatch, Ticket};
 use crate::traffic::Found;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures::future::join_all;
-use spinwell_core::{BatchCallId, Fault, Micros, Priority, Protocol};
+use spinwell_core::{BatchCallId, BatchPlan, Code, Fault, Micros, Priority, Protocol};
 use spinwell_protocol::rest::{self, BatchCall, BatchedAnswer, BatchedRequest};
 use spinwell_protocol::{Call, Catalogue, InferReply, Outputs};
 use spinwell_runtime::clock;
@@ -28,6 +29,13 @@ struct Prepared {
     ticket: Ticket,
     id: String,
     call: Result<(Found, Call), Fault>,
+}
+
+/// A request that a node has, or that is already known not to be answered.
+struct Sent {
+    ticket: Ticket,
+    id: String,
+    begun: Result<Begun, Fault>,
 }
 
 /// The handler.
@@ -120,34 +128,59 @@ async fn answer(
     coding: Option<Coding>,
 ) -> Response {
     let id: Arc<str> = Uuid::now_v7().to_string().into();
-    let batch = gateway.open_batch_call(BatchCallId(id.clone()), prepared.len(), arrival);
-    let all = prepared.into_iter().map(|request| infer(gateway, &batch, request));
+    let (sent, plan) = send(gateway, prepared);
+    let plan = plan.map(Arc::new);
+    let known = KnownBatch { id: BatchCallId(id.clone()), requests: sent.len(), plan: plan.clone() };
+    let batch = gateway.open_batch_call(known, arrival);
+    let all = sent.into_iter().map(|request| end(&batch, request));
     let (tickets, answers): (Vec<Ticket>, Vec<BatchedAnswer>) = join_all(all).await.into_iter().unzip();
     let started = clock::now();
-    let response = compressed_response(rest::encode_answers(&id, &answers), coding);
+    let response = compressed_response(rest::encode_answers(&id, plan.as_deref(), &answers), coding);
     close(tickets, &answers, clock::since(started));
     let answered = answers.iter().filter(|answer| answer.result.is_ok()).count();
     batch.complete(answered, answers.len() - answered);
     response
 }
 
-async fn infer(gateway: &Gateway, batch: &BatchTicket, prepared: Prepared) -> (Ticket, BatchedAnswer) {
-    let Prepared { mut ticket, id, call } = prepared;
+/// Hands all that can be asked over to the nodes, and says how it was divided over them.
+fn send(gateway: &Gateway, prepared: Vec<Prepared>) -> (Vec<Sent>, Option<BatchPlan>) {
+    let mut expected = Vec::with_capacity(prepared.len());
+    let mut requests = prepared.into_iter().filter_map(|Prepared { mut ticket, id, call }| {
+        let made = call.map(|(found, call)| gateway.made_ready(&mut ticket, found, call, None));
+        let (request, made) = match made {
+            Ok((request, made)) => (Some(request), Ok(made)),
+            Err(fault) => (None, Err(fault)),
+        };
+        expected.push((ticket, id, made));
+        request
+    });
+    let (answers, plan) = gateway.infer_all(&mut requests);
+    drop(requests);
+    let mut answers = answers.into_iter();
+    let sent = expected.into_iter().map(|(ticket, id, made)| {
+        let begun = made.and_then(|made| Ok(made.answered_by(answers.next().ok_or_else(not_asked)?)));
+        Sent { ticket, id, begun }
+    });
+    (sent.collect(), plan)
+}
+
+/// The link to the nodes promises an answer for each request.
+fn not_asked() -> Fault {
+    Fault::new(Code::Internal, "no node was asked; the server goes on")
+}
+
+async fn end(batch: &BatchTicket, sent: Sent) -> (Ticket, BatchedAnswer) {
+    let Sent { mut ticket, id, begun } = sent;
     ticket.belongs_to(batch);
-    let result = match call {
-        Ok((found, call)) => ask(gateway, &mut ticket, found, call).await,
+    let result = match begun {
+        Ok(begun) => answered(begun, &mut ticket).await,
         Err(fault) => Err(fault),
     };
     (ticket, BatchedAnswer { id, result })
 }
 
-async fn ask(
-    gateway: &Gateway,
-    ticket: &mut Ticket,
-    found: Found,
-    call: Call,
-) -> Result<(Outputs, InferReply), Fault> {
-    let Answered { outputs, reply, .. } = gateway.begin(ticket, found, call, None).end(ticket).await?;
+async fn answered(begun: Begun, ticket: &mut Ticket) -> Result<(Outputs, InferReply), Fault> {
+    let Answered { outputs, reply, .. } = begun.end(ticket).await?;
     Ok((outputs, reply))
 }
 

@@ -211,7 +211,9 @@ fn predictions_operation() -> Operation {
         {"id": "a", "model": "taxi", "series": [[10844], [8127], [6210], [4656]], "deadline_ms": 200},
         {"id": "b", "model": "nowhere", "series": [1, 2, 3]},
     ]});
-    let answer = json!({"batch_id": "01935f7e-8a4f-7c3e-9f53-1c2d3e4f5a6b", "results": [
+    let plan = json!({"strategy_used": "weighted_least_connections", "estimated_completion_time_ms": 4.75,
+        "parts": [{"node": "n1", "requests": 1}]});
+    let answer = json!({"batch_id": "01935f7e-8a4f-7c3e-9f53-1c2d3e4f5a6b", "plan": plan, "results": [
         {"id": "a", "status": 200, "model": "taxi", "version": "1", "forecast": [[4010.5], [3555.0]],
             "lower": [[3300.0], [2600.5]], "upper": [[4700.0], [4500.5]], "parameters": example_parameters()},
         {"id": "b", "status": 404, "error": "no model is named \"nowhere\"", "code": "SPW-MODEL-NOT-FOUND", "retryable": false},
@@ -219,7 +221,7 @@ fn predictions_operation() -> Operation {
     Operation::new("predictions", "Many requests in one call")
         .about(
             "Requests to any models, each with its own deadline, status and place in the results. Only a body that is no batch \
-             call is refused whole.",
+             call is refused whole. Where several nodes answer, requests without a sequence are divided over them at once.",
         )
         .takes(Content::json(Schema::named("PredictionsRequest"), request))
         .compresses()

@@ -16,6 +16,7 @@ use tower::ServiceExt;
 
 mod coding;
 mod observations;
+mod plans;
 
 const INFER: &str = "/v2/models/taxi/infer";
 
@@ -257,6 +258,7 @@ async fn a_batch_call_answers_each_request_in_its_place() {
     assert!(calls.iter().all(|call| &*call.id.0 == id && call.requests == 5));
     let phases: Vec<_> = calls.iter().map(|call| call.phase).collect();
     assert_eq!(phases, [Started, Completed { answered: 2, failed: 3, cancelled: 0 }]);
+    assert!(document.get("plan").is_none() && calls.iter().all(|call| call.plan.is_none()), "{document}");
     let again = send(&router, request("POST", PREDICTIONS, batch_call().to_string())).await.json();
     assert_ne!(again["batch_id"], document["batch_id"]);
 }

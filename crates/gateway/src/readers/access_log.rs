@@ -197,6 +197,10 @@ struct BatchCallLine<'a> {
     batch_call: &'a str,
     phase: &'static str,
     requests: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strategy_used: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_completion_time_us: Option<u64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     ends: Option<Ends>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -296,6 +300,11 @@ impl<'a> BatchCallLine<'a> {
             batch_call: &call.id.0,
             phase,
             requests: call.requests,
+            strategy_used: call.plan.as_ref().map(|plan| plan.strategy_used.as_str()),
+            estimated_completion_time_us: call
+                .plan
+                .as_ref()
+                .and_then(|plan| Some(plan.estimated_completion_time?.0)),
             ends,
             trace: call.trace.map(TraceFields::of),
         }

@@ -84,6 +84,12 @@ pub(super) fn of_batch_call(
         KeyValue::new("spinwell.batch_call.answered", whole(answered)),
         KeyValue::new("spinwell.batch_call.failed", whole(failed)),
     ];
+    if let Some(plan) = &call.plan {
+        attributes.push(KeyValue::new("spinwell.batch_call.strategy_used", plan.strategy_used.clone()));
+        let estimate = plan.estimated_completion_time.map(|time| time.0 as f64 / 1e3);
+        let key = "spinwell.batch_call.estimated_completion_time_ms";
+        attributes.extend(estimate.map(|estimate| KeyValue::new(key, estimate)));
+    }
     attributes.push(match cancelled {
         0 => KeyValue::new("http.response.status_code", 200_i64),
         _ => KeyValue::new("error.type", "cancelled"),

@@ -9,8 +9,8 @@ use opentelemetry::Value;
 use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 use spinwell_core::{
-    BatchCallId, BatchCallPhase, BatchShare, Micros, ModelHash, NumericProfile, ResultClass, SequenceId,
-    SequenceStep, SpanId, Timings, Trace, TraceId,
+    BatchCallId, BatchCallPhase, BatchPart, BatchPlan, BatchShare, Micros, ModelHash, NumericProfile,
+    ResultClass, SequenceId, SequenceStep, SpanId, Timings, Trace, TraceId,
 };
 use spinwell_runtime::options::AccessLog;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -93,6 +93,15 @@ fn traced(result: ResultClass) -> Outcome {
     outcome
 }
 
+/// How a batch call was divided.
+fn plan() -> Arc<BatchPlan> {
+    Arc::new(BatchPlan {
+        strategy_used: "predictive".to_owned(),
+        estimated_completion_time: Some(Micros(12_500)),
+        parts: vec![BatchPart { node: NodeId("here".into()), requests: 3 }],
+    })
+}
+
 const ENDED: UnixMicros = UnixMicros(1_700_000_000_000_000);
 
 fn spans(outcome: &Outcome) -> Vec<SpanData> {
@@ -173,7 +182,8 @@ fn the_requests_of_a_batch_call_lie_under_its_span() {
     outcome.trace = Some(Trace { parent: Some(root.span), ..outcome.trace.unwrap() });
     let phase = BatchCallPhase::Completed { answered: 2, failed: 1, cancelled: 0 };
     let id = BatchCallId("call".into());
-    let call = BatchCall { id, trace: Some(root), requests: 3, total: Micros(1200), phase };
+    let plan = Some(plan());
+    let call = BatchCall { id, trace: Some(root), requests: 3, plan, total: Micros(1200), phase };
     let scope = InstrumentationScope::builder("test").build();
     let all = spans::of_batch_call(&call, ENDED, &scope).into_iter().chain(spans(&outcome));
     let all: Vec<SpanData> = all.collect();
@@ -183,6 +193,13 @@ fn the_requests_of_a_batch_call_lie_under_its_span() {
     assert_eq!((all[1].name.as_ref(), all[1].span_kind.clone()), ("request", SpanKind::Internal));
     assert!(roots[0].start_time <= all[1].start_time && all[1].end_time <= roots[0].end_time);
     assert_eq!(attribute(roots[0], "spinwell.batch_call.failed"), Some(Value::from(1_i64)));
+    let divided = |call: &BatchCall| {
+        let span = spans::of_batch_call(call, ENDED, &scope).unwrap();
+        ["strategy_used", "estimated_completion_time_ms"]
+            .map(|name| attribute(&span, &format!("spinwell.batch_call.{name}")))
+    };
+    assert_eq!(divided(&call), [Some(Value::from("predictive")), Some(Value::from(12.5))]);
+    assert_eq!(divided(&BatchCall { plan: None, ..call.clone() }), [None, None]);
     let started = BatchCall { phase: BatchCallPhase::Started, ..call.clone() };
     assert_eq!(spans::of_batch_call(&started, ENDED, &scope), None);
     assert_eq!(spans::of_batch_call(&BatchCall { trace: None, ..call }, ENDED, &scope), None);
@@ -250,15 +267,16 @@ fn lines(records: &[Event]) -> Vec<serde_json::Value> {
 fn every_record_is_a_line_and_a_loss_is_one_too() {
     let id = BatchCallId("call".into());
     let trace = traced(ResultClass::Answered).trace;
-    let call =
-        |phase| Event::BatchCall(BatchCall { id: id.clone(), trace, requests: 3, total: Micros(70), phase });
+    let call = |plan, phase| {
+        Event::BatchCall(BatchCall { id: id.clone(), trace, requests: 3, plan, total: Micros(70), phase })
+    };
     let mut step = outcome(ResultClass::Failed(Code::QueueFull));
     step.step = Some(SequenceStep { id: SequenceId::of_number(7), number: None });
     let lines = lines(&[
         Event::Request(traced(ResultClass::Answered)),
         Event::Request(step),
-        call(BatchCallPhase::Started),
-        call(BatchCallPhase::Completed { answered: 2, failed: 1, cancelled: 0 }),
+        call(None, BatchCallPhase::Started),
+        call(Some(plan()), BatchCallPhase::Completed { answered: 2, failed: 1, cancelled: 0 }),
     ]);
     let time = "2023-11-14T22:13:20.000000Z";
     assert_eq!(
@@ -284,6 +302,10 @@ fn every_record_is_a_line_and_a_loss_is_one_too() {
         (&2.into(), &1.into(), &0.into())
     );
     assert_eq!(lines[3]["total_us"], 70);
+    assert_eq!(
+        (&lines[3]["strategy_used"], &lines[3]["estimated_completion_time_us"]),
+        (&"predictive".into(), &12_500.into())
+    );
     assert_eq!((&lines[4]["record"], &lines[4]["lost"]), (&"loss".into(), &7.into()));
     assert_eq!(lines.len(), 5);
 }

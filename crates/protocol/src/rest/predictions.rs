@@ -16,7 +16,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, Unexpected, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
-use spinwell_core::{Code, Fault, Micros, Priority};
+use spinwell_core::{BatchPart, BatchPlan, Code, Fault, Micros, Priority};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -251,10 +251,10 @@ pub struct BatchedAnswer {
     pub result: Result<(Outputs, InferReply), Fault>,
 }
 
-/// Encodes the answers to a batch call, in order.
+/// Encodes the answers to a batch call, in order, and how it was divided over nodes.
 #[must_use]
-pub fn encode_answers(batch_id: &str, answers: &[BatchedAnswer]) -> Vec<u8> {
-    let document = Answers { batch_id, results: answers };
+pub fn encode_answers(batch_id: &str, plan: Option<&BatchPlan>, answers: &[BatchedAnswer]) -> Vec<u8> {
+    let document = Answers { batch_id, plan: plan.map(Planned::of), results: answers };
     // Writing plain structs to memory cannot fail; an empty body would be noticed by every client.
     serde_json::to_vec(&document).unwrap_or_default()
 }
@@ -262,7 +262,34 @@ pub fn encode_answers(batch_id: &str, answers: &[BatchedAnswer]) -> Vec<u8> {
 #[derive(Serialize)]
 struct Answers<'a> {
     batch_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Planned<'a>>,
     results: &'a [BatchedAnswer],
+}
+
+#[derive(Serialize)]
+struct Planned<'a> {
+    strategy_used: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_completion_time_ms: Option<f64>,
+    parts: Vec<PlannedPart<'a>>,
+}
+
+#[derive(Serialize)]
+struct PlannedPart<'a> {
+    node: &'a str,
+    requests: usize,
+}
+
+impl<'a> Planned<'a> {
+    fn of(plan: &'a BatchPlan) -> Self {
+        let part = |part: &'a BatchPart| PlannedPart { node: &part.node.0, requests: part.requests };
+        Self {
+            strategy_used: &plan.strategy_used,
+            estimated_completion_time_ms: plan.estimated_completion_time.map(|time| time.0 as f64 / 1e3),
+            parts: plan.parts.iter().map(part).collect(),
+        }
+    }
 }
 
 impl Serialize for BatchedAnswer {
@@ -331,7 +358,7 @@ mod tests {
     use crate::catalogue::tests::model;
     use crate::rest::{asked, reply};
     use proptest::prelude::*;
-    use spinwell_core::{Millis, Samples};
+    use spinwell_core::{Millis, NodeId, Samples};
 
     fn call(text: &str, channels: usize) -> Result<Call, Code> {
         let raw: &RawValue = serde_json::from_str(text).unwrap();
@@ -459,7 +486,10 @@ mod tests {
             BatchedAnswer { id: "a".into(), result: Err(full) },
             BatchedAnswer { id: String::new(), result: Ok((outputs, reply)) },
         ];
-        let document: serde_json::Value = serde_json::from_slice(&encode_answers("b1", &answers)).unwrap();
+        let encoded = |plan: Option<&BatchPlan>| -> serde_json::Value {
+            serde_json::from_slice(&encode_answers("b1", plan, &answers)).unwrap()
+        };
+        let document = encoded(None);
         let wanted = serde_json::json!({"batch_id": "b1", "results": [
             {"id": "a", "status": 503, "error": "the queue is full", "code": "SPW-QUEUE-FULL", "retryable": true,
                 "retry_after_ms": 100},
@@ -467,6 +497,18 @@ mod tests {
                 "direction": [[-1], [0], [1]],
                 "parameters": {"model_hash": "07".repeat(32), "profile": "cpu-f32", "node": "n1"}}]});
         assert_eq!(document, wanted);
+        let part = |node: &str, requests| BatchPart { node: NodeId(node.into()), requests };
+        let mut plan = BatchPlan {
+            strategy_used: "predictive".to_owned(),
+            estimated_completion_time: Some(Micros(12_500)),
+            parts: vec![part("n1", 1), part("n2", 3)],
+        };
+        let mut planned = serde_json::json!({"strategy_used": "predictive", "estimated_completion_time_ms": 12.5,
+            "parts": [{"node": "n1", "requests": 1}, {"node": "n2", "requests": 3}]});
+        assert_eq!(encoded(Some(&plan))["plan"], planned);
+        plan.estimated_completion_time = None;
+        planned.as_object_mut().unwrap().remove("estimated_completion_time_ms");
+        assert_eq!(encoded(Some(&plan))["plan"], planned);
     }
 
     proptest! {
