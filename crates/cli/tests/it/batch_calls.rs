@@ -1,10 +1,11 @@
 //! Batch calls to a gateway with nodes of its own: divided over them, and whole whatever becomes of one.
 
 use crate::cluster::{Node, gateway, gateway_command, wait_for_nodes, while_called};
-use crate::support::{Request, Server, send, window};
+use crate::support::{BOUND, Request, Server, send, window};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 const REQUESTS: usize = 16;
 
@@ -37,7 +38,7 @@ fn planned(answer: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_node_that_is_killed_in_the_middle_of_batch_calls_costs_no_request() {
+fn a_node_that_stands_still_and_is_killed_in_the_middle_of_batch_calls_costs_no_request() {
     let (mut one, two) = (Node::start("n1"), Node::start("n2"));
     let gateway = gateway(&[&one, &two]);
     wait_for_nodes(&gateway, 2);
@@ -54,7 +55,19 @@ fn a_node_that_is_killed_in_the_middle_of_batch_calls_costs_no_request() {
         let estimate = answer["plan"]["estimated_completion_time_ms"].as_f64();
         estimated.fetch_add(usize::from(estimate.is_some_and(|ms| ms > 0.0)), Ordering::SeqCst);
     };
-    while_called(each, || one.kill(), &mut calls);
+    let retries = || gateway.metric("spinwell_cluster_retries_total", &[]);
+    let killed_with_requests = || {
+        let before = retries();
+        one.freeze();
+        // What it has is late by now, and some of it is asked of the other.
+        let since = Instant::now();
+        while retries() <= before {
+            assert!(since.elapsed() < BOUND, "nothing is late at a node that stands still");
+            std::thread::yield_now();
+        }
+        one.kill();
+    };
+    while_called(each, killed_with_requests, &mut calls);
     wait_for_nodes(&gateway, 1);
     let last = call(&gateway, "wave");
     assert_eq!((forecasts(&last), planned(&last)), (wanted, BTreeSet::from(["n2".to_owned()])));

@@ -66,6 +66,11 @@ impl Node {
         command
     }
 
+    /// Has it stand still: it answers nothing, and closes nothing.
+    pub(crate) fn freeze(&self) {
+        signal(&self.child, "-STOP");
+    }
+
     /// Kills it where it stands.
     pub(crate) fn kill(&mut self) {
         signal(&self.child, "-KILL");
@@ -231,7 +236,7 @@ fn nobody_notices_that_a_node_is_killed_stands_still_or_is_stopped() {
     wait_for_nodes(&gateway, 2);
     // A node that stands still closes no connection: its silence has to be noticed.
     under_load(&gateway, || {
-        signal(&two.child, "-STOP");
+        two.freeze();
         wait_for_nodes(&gateway, 1);
     });
     signal(&two.child, "-CONT");
@@ -470,7 +475,7 @@ fn a_node_that_stood_still_and_comes_back_undoes_nothing() {
     let (nodes, gateway) = sharing(&["n1", "n2"], spinwell_store::testing::Server::shared());
     steps_go_on(&gateway, 8, |step| match step {
         4 => {
-            signal(&nodes[0].child, "-STOP");
+            nodes[0].freeze();
             wait_for_nodes(&gateway, 1);
         }
         8 => {
