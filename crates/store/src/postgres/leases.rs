@@ -1,23 +1,9 @@
-//! Leases: who does for a while what one process of the region has to do.
-//!
-//! Time is the server's, so that clocks of holders do not matter. A lease fences nothing by itself; its generation does, where
-//! whoever is told to do something refuses an older one.
+//! Leases in PostgreSQL. Time is the server's.
 
 use super::{Postgres, bounded};
-use crate::DatabaseError;
+use crate::{DatabaseError, Lease};
 use spinwell_core::Millis;
 use sqlx::Row;
-
-/// Who holds a lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// The holder.
-    pub holder: String,
-    /// Rises with every change of hands, and when the same holder takes it again after it had run out.
-    pub generation: u64,
-    /// Whether it still runs.
-    pub is_valid: bool,
-}
 
 impl Postgres {
     /// Takes a lease for so long, or holds it for longer. Gives its generation; nothing where another one holds it.

@@ -1,13 +1,13 @@
-//! What the processes of a region share, in PostgreSQL: the logs of sequences, their copies, the models that they are of, leases.
+//! What the processes of a region share, in PostgreSQL: the logs of sequences, their copies, the models that they are of, leases, plans.
 
 mod key;
 mod leases;
 mod log;
 mod models;
+mod plans;
 mod sequences;
 
 pub use key::{key_bytes, key_of};
-pub use leases::Lease;
 pub use log::{Append, Appended, Entry, Logged, Read, ShardLog, Stored, Wanted};
 pub use models::StoredModel;
 

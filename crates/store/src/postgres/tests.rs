@@ -215,24 +215,6 @@ async fn a_model_is_kept_once_under_its_hash() {
 }
 
 #[tokio::test]
-async fn a_lease_has_one_holder_and_each_change_another_generation() {
-    let store = store().await;
-    let take = |holder, length| store.take_lease("leader", holder, Millis(length));
-    assert_eq!(store.lease("leader").await.unwrap(), None);
-    assert_eq!(take("a", 60_000).await.unwrap(), Some(1));
-    assert_eq!(take("b", 60_000).await.unwrap(), None);
-    assert_eq!(take("a", 60_000).await.unwrap(), Some(1));
-    store.release_lease("leader", "b").await.unwrap();
-    assert_eq!(take("b", 60_000).await.unwrap(), None);
-    store.release_lease("leader", "a").await.unwrap();
-    assert_eq!(take("b", 0).await.unwrap(), Some(2));
-    let lease = Lease { holder: "b".to_owned(), generation: 2, is_valid: false };
-    assert_eq!(store.lease("leader").await.unwrap(), Some(lease));
-    // Who let it run out holds another one.
-    assert_eq!(take("b", 60_000).await.unwrap(), Some(3));
-}
-
-#[tokio::test]
 async fn several_processes_open_a_new_database_at_the_same_time() {
     let url = Server::shared().database().await;
     let opened = futures::future::join_all((0..6).map(|_| Postgres::open(&url))).await;
