@@ -126,6 +126,8 @@ codes! {
     SequenceMoved = "SPW-SEQUENCE-MOVED", Service, retryable: true;
     /// The region has no node of that name.
     NodeUnknown = "SPW-NODE-UNKNOWN", Client, retryable: false;
+    /// An order of a plan came too late: another leader has given later ones, or the node has started anew since.
+    OrderOld = "SPW-ORDER-OLD", Client, retryable: false;
     /// No node that could answer can be reached, or the one that was asked was lost.
     NodeUnreachable = "SPW-NODE-UNREACHABLE", Service, retryable: true;
     /// The file is not a Spinwell model.

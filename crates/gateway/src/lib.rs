@@ -28,7 +28,7 @@ mod traffic;
 pub use accuracy::LiveAccuracy;
 pub use agent::serve as serve_agent;
 pub use api::Addresses;
-pub use cluster::{Cluster, Member, Options as ClusterOptions, Routes};
+pub use cluster::{Cluster, Member, Options as ClusterOptions, Purpose, Routes};
 pub use gateway::{Gateway, Parts};
 pub use grpc::{GrpcEdge, service as grpc_service};
 pub use http::router as http_router;

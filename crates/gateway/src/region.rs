@@ -56,7 +56,7 @@ async fn region(State(operations): State<Operations>) -> Response {
 }
 
 async fn drain_node(State(operations): State<Operations>, Path(node): Path<String>) -> Response {
-    match operations.gateway().nodes().drain(NodeId(node.as_str().into())).await {
+    match operations.gateway().nodes().drain(NodeId(node.as_str().into()), None).await {
         Ok(()) => {
             tracing::info!(node, "a node was asked to stop in good order");
             json_response(&json!({"draining": node}))

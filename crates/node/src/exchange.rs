@@ -4,13 +4,14 @@
 //! the order in which they come, so that steps of a sequence take their turns in that order, and sends what is ready. A request
 //! whose gateway has given up, or is gone, leaves the node's queue. When the node stops, the exchange ends with the last answer.
 
+use crate::{Callers, Fence};
 use futures::future::{AbortHandle, Abortable, Aborted};
 use futures::stream::{self, FuturesUnordered};
 use futures::{Stream, StreamExt};
 use spinwell_core::{Code, Fault, Millis, NodeId};
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::node_service_server::{NodeService, NodeServiceServer};
-use spinwell_protocol::node_service::wire::{FromNode, Greeting, ToNode, to_node};
+use spinwell_protocol::node_service::wire::{FromNode, Greeting, Hello, ToNode, to_node};
 use spinwell_protocol::node_service::{
     Answer, Describer, MESSAGE_BYTES_MAX, Request, encode_answer, encode_beat, request_of,
 };
@@ -43,6 +44,10 @@ pub struct Exchange {
     pub drain: Arc<dyn Fn() + Send + Sync>,
     /// A number of this process's life.
     pub life: u64,
+    /// The gateways that are connected.
+    pub callers: Arc<Callers>,
+    /// What keeps orders out that come too late.
+    pub fence: Arc<Fence>,
 }
 
 impl Exchange {
@@ -103,13 +108,18 @@ struct Connection<S> {
 
 /// The gateway at the other end.
 struct Gateway {
+    /// What it calls itself.
     name: String,
+    /// The same with a number: a gateway that connects anew has not gone when the connection before ends.
+    connection: String,
     link: Arc<dyn NodeLink>,
+    callers: Arc<Callers>,
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.link.seen(&self.name, None);
+        self.link.seen(&self.connection, None);
+        self.callers.gone(&self.name);
     }
 }
 
@@ -195,7 +205,8 @@ where
     fn beat(&mut self) {
         self.tell_catalogue();
         let is_leaving = self.node.health.phase() != Phase::Ready;
-        self.unwritten.push_back(Message::Beat(encode_beat(self.node.link.load(), is_leaving)));
+        let beat = encode_beat(self.node.link.load(), is_leaving, self.node.callers.names());
+        self.unwritten.push_back(Message::Beat(beat));
     }
 
     fn tell_catalogue(&mut self) {
@@ -214,15 +225,13 @@ where
                 return None;
             }
             to_node::Message::Hello(hello) => {
-                // With a number: a gateway that connects anew has not gone when the connection before ends.
-                let name = format!("{} {}", hello.gateway, entropy::seed());
-                self.gateway = Some(Gateway { name, link: self.node.link.clone() });
+                self.greet(hello);
                 return None;
             }
             to_node::Message::View(view) => {
                 let gateway = self.gateway.as_ref()?;
                 let nodes = view.nodes.into_iter().map(|seen| (NodeId(seen.node.into()), seen.weight));
-                self.node.link.seen(&gateway.name, Some(nodes.collect()));
+                self.node.link.seen(&gateway.connection, Some(nodes.collect()));
                 return None;
             }
             message => message,
@@ -238,6 +247,17 @@ where
         self.handles.insert(number, handle);
         let answering = Abortable::new(answer, registration);
         Some(Box::pin(async move { (number, answering.await) }))
+    }
+
+    /// Takes note of who is at the other end. Who only watches is no gateway.
+    fn greet(&mut self, hello: Hello) {
+        if hello.watches {
+            return;
+        }
+        let (link, callers) = (self.node.link.clone(), self.node.callers.clone());
+        callers.came(&hello.gateway);
+        let connection = format!("{} {}", hello.gateway, entropy::seed());
+        self.gateway = Some(Gateway { name: hello.gateway, connection, link, callers });
     }
 
     fn hand_over(&self, request: Request) -> BoxFuture<Result<Answer, Fault>> {
@@ -259,9 +279,12 @@ where
                 let answer = link.load_model(name);
                 Box::pin(async move { answer.await.map(Answer::Loaded) })
             }
-            Request::Drain => {
-                (self.node.drain)();
-                Box::pin(async { Ok(Answer::Done) })
+            Request::Drain(order) => {
+                let admitted = order.map_or(Ok(()), |order| self.node.fence.admit(order, self.node.life));
+                if admitted.is_ok() {
+                    (self.node.drain)();
+                }
+                Box::pin(async { admitted.map(|()| Answer::Done) })
             }
             Request::Unload(name) => {
                 let answer = link.unload_model(name);

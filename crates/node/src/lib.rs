@@ -6,11 +6,13 @@
 //! immediately, under heavy load batches form by themselves because executors are busy.
 
 mod batch;
+mod callers;
 mod cards;
 #[cfg(test)]
 mod example;
 mod exchange;
 mod executor;
+mod fence;
 mod file;
 #[cfg(test)]
 mod forged;
@@ -32,8 +34,10 @@ mod settings;
 mod start_up;
 mod trial;
 
+pub use callers::Callers;
 pub use cards::{Cards, CardsError};
 pub use exchange::Exchange;
+pub use fence::Fence;
 pub use file::{FileError, read_model};
 pub use node::{Node, Options, StartError};
 pub use predictor::{Predicted, Prediction, Predictor};

@@ -29,7 +29,7 @@ pub use call::Call;
 pub use catalogue::{Catalogue, Entry, ModelDescription, ModelFacts};
 pub use link::{
     Attempts, GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
-    NodeStanding, NodeStatus, RegionStatus, SequenceLoad, WaitingFor,
+    NodeStanding, NodeStatus, Order, RegionStatus, SequenceLoad, WaitingFor,
 };
 pub use outputs::{OutputName, Outputs, Packing, RequestedOutput};
 pub use parameters::{ParameterValue, Parameters, RequestParameters};

@@ -60,8 +60,9 @@ pub trait NodeLink: Send + Sync + 'static {
         None
     }
 
-    /// Has a node stop in good order. It comes when the node has taken notice.
-    fn drain(&self, node: NodeId) -> LinkFuture<()> {
+    /// Has a node stop in good order; where a plan has it, by that order. It comes when the node has taken notice.
+    fn drain(&self, node: NodeId, order: Option<Order>) -> LinkFuture<()> {
+        let _ = order;
         let message = format!("this server has no nodes of their own, so {node} cannot be drained");
         Box::pin(async { Err(Fault::new(Code::NotOffered, message)) })
     }
@@ -245,6 +246,17 @@ pub struct NodeStatus {
     pub shares_sequences: bool,
     /// How busy it is, while it is connected.
     pub load: Option<NodeLoad>,
+    /// The gateways that are connected to it, where it tells.
+    pub gateways: Option<Vec<String>>,
+}
+
+/// By what a node knows a plan's order that comes too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// Of the leader that gives it. A node refuses orders of an older one than it has heard of.
+    pub generation: u64,
+    /// The life of the node's process that is meant: one that has begun since refuses it.
+    pub life: u64,
 }
 
 /// A node as the gateway sees it that sends it requests.

@@ -29,7 +29,11 @@ pub const fn http(code: Code) -> u16 {
         | Code::NodeUnknown => 404,
         Code::MethodNotAllowed => 405,
         Code::BodyTimeout => 408,
-        Code::SequenceStep | Code::SequenceExists | Code::SequenceModel | Code::ObservationContradicts => 409,
+        Code::SequenceStep
+        | Code::SequenceExists
+        | Code::SequenceModel
+        | Code::ObservationContradicts
+        | Code::OrderOld => 409,
         Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
@@ -39,6 +43,7 @@ pub const fn http(code: Code) -> u16 {
         | Code::LogFailed
         | Code::DatabaseFailed
         | Code::SequenceMoved
+        | Code::InsufficientNodes
         | Code::NodeUnreachable => 503,
         Code::DeadlineExceeded => 504,
         Code::Unreachable => 502,
@@ -62,7 +67,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::ForecastUnknown
         | Code::NodeUnknown => tonic::Code::NotFound,
         Code::SequenceExists => tonic::Code::AlreadyExists,
-        Code::SequenceStep | Code::SequenceModel | Code::ObservationContradicts => {
+        Code::SequenceStep | Code::SequenceModel | Code::ObservationContradicts | Code::OrderOld => {
             tonic::Code::FailedPrecondition
         }
         Code::PathNotFound | Code::MethodNotAllowed | Code::NotOffered => tonic::Code::Unimplemented,

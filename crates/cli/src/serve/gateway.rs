@@ -7,7 +7,7 @@ use crate::output::say;
 use anyhow::Result;
 use clap::Args;
 use spinwell_core::Fault;
-use spinwell_gateway::{Cluster, ClusterOptions, Routes, Strategy, serve_agent};
+use spinwell_gateway::{Cluster, ClusterOptions, Purpose, Routes, Strategy, serve_agent};
 use spinwell_protocol::NodeLink;
 use spinwell_registry::{Health as RegistryHealth, Sufficiency};
 use spinwell_runtime::health::{Health, Phase};
@@ -78,6 +78,7 @@ pub(crate) fn run(args: GatewayArgs) -> Result<()> {
 pub(super) fn cluster(region: &Region, dial: Dial) -> Arc<Cluster> {
     Arc::new(Cluster::new(ClusterOptions {
         gateway: region.gateway_id.clone(),
+        purpose: Purpose::Requests,
         dial,
         beat: region.beat,
         silence: region.silence,

@@ -108,6 +108,8 @@ async fn serve(mut process: Process) -> Result<()> {
         beat: options.region.beat,
         drain: Arc::new(move || drained.notify_one()),
         life: entropy::seed(),
+        callers: Arc::default(),
+        fence: Arc::default(),
     };
     let front = Front::of_node(&process, later.clone(), ops_address)?;
     let place = Arc::new(Place::open(&options.region)?);

@@ -29,7 +29,7 @@ use spinwell_policy::shards;
 use spinwell_protocol::node_service::{Answer, Request};
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, ModelDescription, NodeLink, NodeLoad,
-    NodeStanding, NodeStatus, RegionStatus, StateAnswer, StateRequest, WaitingFor,
+    NodeStanding, NodeStatus, Order, RegionStatus, StateAnswer, StateRequest, WaitingFor,
 };
 use spinwell_runtime::transport::Dial;
 use std::collections::BTreeMap;
@@ -56,11 +56,22 @@ pub struct Member {
     pub cluster: Arc<str>,
 }
 
+/// What connections to nodes are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To send requests: nodes count this as a gateway, and hear which nodes it sees.
+    Requests,
+    /// To look and to give orders, as control does.
+    Orders,
+}
+
 /// How nodes are reached.
 #[derive(Clone)]
 pub struct Options {
     /// The name that this gateway gives itself.
     pub gateway: NodeId,
+    /// What the connections are for.
+    pub purpose: Purpose,
     /// How connections come about.
     pub dial: Dial,
     /// How often a node says that it is alive.
@@ -110,6 +121,7 @@ impl Cluster {
         let changed = Arc::new(Notify::new());
         let terms = Terms {
             gateway: options.gateway.to_string(),
+            purpose: options.purpose,
             dial: options.dial,
             silence: options.silence.into(),
             router: router.clone(),
@@ -227,6 +239,7 @@ impl Inner {
             cluster: node.member.cluster.to_string(),
             life: state.as_ref().map(|state| state.life),
             shares_sequences: state.as_ref().is_some_and(|state| state.shares_sequences),
+            gateways: state.as_ref().and_then(|state| state.gateways.clone()),
             load: state.map(|state| state.load),
         }
     }
@@ -409,7 +422,7 @@ impl NodeLink for Cluster {
         Some(RegionStatus { strategy: usual.as_str().to_owned(), routes, nodes })
     }
 
-    fn drain(&self, node: NodeId) -> LinkFuture<()> {
+    fn drain(&self, node: NodeId, order: Option<Order>) -> LinkFuture<()> {
         let found = self.inner.node(&node).ok_or_else(|| {
             let known: Vec<_> = self.inner.nodes().iter().map(|node| node.member.id.to_string()).collect();
             let message =
@@ -418,7 +431,7 @@ impl NodeLink for Cluster {
         });
         Box::pin(async move {
             let own = found?;
-            match own.peer.ask(&Request::Drain).answer().await {
+            match own.peer.ask(&Request::Drain(order)).answer().await {
                 Ok(Answer::Done) => Ok(()),
                 Ok(_) => Err(senseless(&node)),
                 Err(failure) => Err(told(&node, failure, "it may have begun to stop")),

@@ -7,7 +7,7 @@
 
 use super::dial::Connector;
 use super::router::Router;
-use super::{Member, RETRY_AFTER};
+use super::{Member, Purpose, RETRY_AFTER};
 use prost::Message as _;
 use spinwell_core::{Code, Fault, Millis, NodeId};
 use spinwell_protocol::node_service::wire::from_node::Message;
@@ -46,6 +46,8 @@ const WINDOWS: (u32, u32) = (4 * 1024 * 1024, 16 * 1024 * 1024);
 pub(crate) struct Terms {
     /// The name that this gateway gives itself.
     pub(crate) gateway: String,
+    /// What connections are for.
+    pub(crate) purpose: Purpose,
     /// How connections come about.
     pub(crate) dial: Dial,
     /// How long a node may be silent.
@@ -82,6 +84,8 @@ pub(crate) struct State {
     pub(crate) shares_sequences: bool,
     /// A number of its process's life.
     pub(crate) life: u64,
+    /// The gateways that are connected to it, where it tells.
+    pub(crate) gateways: Option<Vec<String>>,
 }
 
 /// Nodes that can keep sequences, with their weights.
@@ -141,6 +145,10 @@ impl Peer {
 
     /// Tells a node that shares its sequences which nodes there are, unless it knows.
     pub(crate) fn tell(&self, view: &View) {
+        // By it nodes know where steps come from; no step comes from who only watches.
+        if self.shared.terms.purpose == Purpose::Orders {
+            return;
+        }
         let mut live = self.shared.live();
         let Some(live) = live.as_mut().filter(|live| live.is_known && live.state.shares_sequences) else {
             return;
@@ -301,7 +309,8 @@ impl Shared {
         let channel = endpoint.connect_with_connector(connector).await.map_err(|error| words(&error))?;
         let mut client = NodeServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let (messages, receiver) = mpsc::channel(UNWRITTEN_MAX);
-        let hello = to_node::Message::Hello(Hello { gateway: self.terms.gateway.clone() });
+        let watches = self.terms.purpose == Purpose::Orders;
+        let hello = to_node::Message::Hello(Hello { gateway: self.terms.gateway.clone(), watches });
         let _ = messages.try_send(ToNode { message: Some(hello) });
         let answers = client.exchange(ReceiverStream::new(receiver)).await.map_err(|error| words(&error))?;
         let state = State {
@@ -310,6 +319,7 @@ impl Shared {
             is_leaving: false,
             shares_sequences: false,
             life: 0,
+            gateways: None,
         };
         let (described, waiting) = (Described::default(), HashMap::new());
         *self.live() = Some(Live { described, state, is_known: false, messages, told: None, waiting });
@@ -355,7 +365,8 @@ impl Shared {
                 }
                 self.terms.changed.notify_one();
             }
-            Message::Beat(beat) => {
+            Message::Beat(mut beat) => {
+                live.state.gateways = beat.callers.take().map(|callers| callers.gateways);
                 if live.state.is_leaving != beat.is_leaving {
                     self.terms.changed.notify_one();
                 }

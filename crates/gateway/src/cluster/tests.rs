@@ -116,6 +116,7 @@ impl NodeService for FakeNode {
 async fn cluster(nodes: &[FakeNode], failover: Millis) -> Cluster {
     let cluster = Cluster::new(Options {
         gateway: NodeId("g".into()),
+        purpose: Purpose::Requests,
         dial: Dial::Clear(Exposure::LoopbackOnly),
         beat: Millis(200),
         // None of them says that it lives.

@@ -159,9 +159,9 @@ fn reply_of(told: wire::Predicted, node: &NodeId, described: &Described) -> Resu
     })
 }
 
-/// The sign of life of a node that is so busy.
+/// The sign of life of a node that is so busy, and that these gateways are connected to.
 #[must_use]
-pub fn encode_beat(load: NodeLoad, is_leaving: bool) -> wire::Beat {
+pub fn encode_beat(load: NodeLoad, is_leaving: bool, gateways: Vec<String>) -> wire::Beat {
     let gpus = load.gpus.into_iter().map(|gpu| wire::Gpu {
         uuid: gpu.uuid,
         utilization: gpu.utilization,
@@ -192,6 +192,7 @@ pub fn encode_beat(load: NodeLoad, is_leaving: bool) -> wire::Beat {
         is_leaving,
         cpu_free: load.cpu_free,
         memory_free: load.memory_free,
+        callers: Some(wire::Callers { gateways }),
     }
 }
 

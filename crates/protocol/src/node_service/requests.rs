@@ -2,7 +2,7 @@
 
 use super::wire::to_node::Message;
 use super::{Described, Describer, models, senseless, whole, wire};
-use crate::{InferRequest, Outputs, Packing, SequenceCall, StateRequest, checked_sequence_id};
+use crate::{InferRequest, Order, Outputs, Packing, SequenceCall, StateRequest, checked_sequence_id};
 use bytes::Bytes;
 use spinwell_core::{
     Code, Fault, ModelName, Priority, Samples, SequenceId, SequenceKey, Series, TenantId, UnixMillis,
@@ -22,8 +22,8 @@ pub enum Request {
     Load(ModelName),
     /// To serve a model no more.
     Unload(ModelName),
-    /// To stop in good order.
-    Drain,
+    /// To stop in good order; where a plan has it, by that order.
+    Drain(Option<Order>),
 }
 
 /// The message that asks for it, under that number, at that time.
@@ -52,7 +52,10 @@ pub fn encode_request(
         }),
         Request::Index => Message::Index(wire::Index { number }),
         Request::Load(model) => Message::Load(wire::Load { number, model: model.as_str().to_owned() }),
-        Request::Drain => Message::Drain(wire::Drain { number }),
+        Request::Drain(order) => {
+            let order = order.map(|Order { generation, life }| wire::Order { generation, life });
+            Message::Drain(wire::Drain { number, order })
+        }
         Request::Unload(model) => Message::Unload(wire::Unload { number, model: model.as_str().to_owned() }),
     })
 }
@@ -111,7 +114,10 @@ pub fn request_of(
         Message::State(state) => (state.number, state_of(state)),
         Message::Index(index) => (index.number, Ok(Request::Index)),
         Message::Load(load) => (load.number, models::name(&load.model).map(Request::Load)),
-        Message::Drain(drain) => (drain.number, Ok(Request::Drain)),
+        Message::Drain(drain) => {
+            let order = drain.order.map(|wire::Order { generation, life }| Order { generation, life });
+            (drain.number, Ok(Request::Drain(order)))
+        }
         Message::Unload(unload) => (unload.number, models::name(&unload.model).map(Request::Unload)),
     })
 }

@@ -280,5 +280,18 @@ fn beats_say_how_busy_a_node_is() {
         }],
         ..NodeLoad::default()
     };
-    assert_eq!(beat_of(encode_beat(load.clone(), true)), load);
+    let beat = encode_beat(load.clone(), true, vec!["g1".to_owned()]);
+    assert_eq!(beat.callers, Some(wire::Callers { gateways: vec!["g1".to_owned()] }));
+    assert_eq!(beat_of(beat), load);
+}
+
+#[test]
+fn a_drain_is_of_a_plan_or_of_an_operator() {
+    let (node, gateway) = described(&[]);
+    for wanted in [None, Some(Order { generation: u64::MAX, life: 1 << 63 })] {
+        let (7, Ok(Request::Drain(got))) = over(&Request::Drain(wanted), &node, &gateway) else {
+            panic!("{wanted:?}")
+        };
+        assert_eq!(got, wanted);
+    }
 }

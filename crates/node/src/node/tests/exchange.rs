@@ -1,7 +1,7 @@
 //! A gateway's exchange with a node, without a network between them.
 
 use super::*;
-use crate::Exchange;
+use crate::{Callers, Exchange, Fence};
 use futures::{Stream, StreamExt};
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::{FromNode, ToNode, to_node};
@@ -34,6 +34,8 @@ impl Gateway {
             beat,
             drain: Arc::new(move || drained.advance(Phase::Leaving)),
             life: 7,
+            callers: Arc::new(Callers::default()),
+            fence: Arc::new(Fence::default()),
         };
         let (sender, requests) = channel(100);
         let receiver = Box::pin(exchange.answers(ReceiverStream::new(requests)));
@@ -140,4 +142,34 @@ async fn a_node_that_leaves_says_so_answers_what_it_has_and_ends_the_exchange() 
     assert!(matches!(gateway.answer().await, Some((1, Ok(NodeAnswer::Predicted(_))))));
     assert!(gateway.answer().await.is_none(), "it is over");
     assert!(occupied.await.is_ok());
+}
+
+#[tokio::test]
+async fn beats_name_the_gateways_that_are_connected_and_not_who_watches() {
+    use node_service::wire::Hello;
+    let mut gateway = Gateway::connected().await;
+    let names = |message: Message| match message {
+        Message::Beat(beat) => beat.callers.map(|callers| callers.gateways),
+        _ => None,
+    };
+    gateway.say(to_node::Message::Hello(Hello { gateway: "c1".to_owned(), watches: true })).await;
+    while gateway.hear().await.and_then(names) != Some(Vec::new()) {}
+    gateway.say(to_node::Message::Hello(Hello { gateway: "g1".to_owned(), watches: false })).await;
+    while gateway.hear().await.and_then(names) != Some(vec!["g1".to_owned()]) {}
+}
+
+#[tokio::test]
+async fn a_node_follows_orders_of_the_latest_leader_for_its_own_life() {
+    use spinwell_protocol::Order;
+    let mut gateway = Gateway::connected().await;
+    for (number, (generation, life), wanted) in
+        [(1, (2, 9), Some(Code::OrderOld)), (2, (1, 7), Some(Code::OrderOld)), (3, (2, 7), None)]
+    {
+        assert_eq!(gateway.health.phase(), Phase::Ready);
+        let request = node_service::Request::Drain(Some(Order { generation, life }));
+        gateway.say(encode_request(number, &request, &gateway.described, clock::now()).unwrap()).await;
+        let Some((answered, answer)) = gateway.answer().await else { panic!("no answer") };
+        assert_eq!((answered, answer.err().map(|fault| fault.code())), (number, wanted));
+    }
+    assert_eq!(gateway.health.phase(), Phase::Leaving);
 }
