@@ -1,5 +1,5 @@
 //! What every Spinwell process needs around its work: options, logs, listeners, health, the wish to stop, the
-//! clock, files written whole or grown line by line, and mutual TLS.
+//! clock, other processes of this machine, files written whole or grown line by line, and mutual TLS.
 //!
 //! **Only this crate reads the environment and opens listeners.** The services get values and sockets, so
 //! they can be run in a test without either.
@@ -13,6 +13,7 @@ pub mod health;
 pub mod listen;
 pub mod machine;
 pub mod options;
+pub mod process;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

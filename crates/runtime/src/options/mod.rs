@@ -6,6 +6,7 @@
 //! would otherwise be a limit that does not hold. An unknown variable is only mentioned in the log, because
 //! container platforms put variables of their own under any service's name.
 
+mod control;
 mod device;
 mod error;
 mod region;
@@ -13,6 +14,7 @@ mod sources;
 mod store;
 mod telemetry;
 
+pub use control::ControlOptions;
 pub use device::Device;
 pub use error::Error;
 pub use region::{Nodes, Region, StaticNode};
@@ -60,6 +62,10 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("node.processing_cluster", "default"),
     ("gateway.id", "gateway"),
     ("gateway.agent_address", "127.0.0.1:8003"),
+    ("control.id", "control"),
+    ("control.nodes", "0"),
+    ("control.stop_nodes", "false"),
+    ("control.nodes_tls_dir", ""),
     ("registry.kind", "static"),
     ("registry.nodes", ""),
     ("registry.consul_url", "http://127.0.0.1:8500"),
@@ -231,7 +237,9 @@ pub struct Options {
     pub device: Device,
     /// How the processes of a region find and hear each other.
     pub region: Region,
-    /// The database that the nodes of a region share; none where each has its own.
+    /// What control does beside leading.
+    pub control: ControlOptions,
+    /// The database that the processes of a region share; none where each has its own.
     pub store: Option<StoreUrl>,
     /// How sequences are kept.
     pub sequences: Sequences,
@@ -305,6 +313,7 @@ impl Options {
             device: (layered.text("node.device").parse())
                 .map_err(|()| layered.invalid("node.device", Device::FORMS))?,
             region: region::region(&layered)?,
+            control: control::control(&layered)?,
             store: store::store(&layered)?,
             sequences: sequences(&layered)?,
             accuracy: accuracy(&layered)?,
