@@ -5,10 +5,12 @@
 //! message wherever the model runs.
 
 mod answer;
+mod control;
 mod region;
 mod repository;
 
 use answer::{RemoteClass, RemoteForecast, RemoteVerdict, decode_class, decode_forecast, decode_verdict};
+pub(crate) use control::{Plan, PlannedNode};
 pub(crate) use region::{Node, Region};
 pub(crate) use repository::Indexed;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
-//! `spinwell cluster`: the nodes of a region, through one of its gateways.
+//! `spinwell cluster`: the nodes of a region, through one of its gateways, or through control.
 
-use crate::client::{Client, Node, Region};
+use crate::client::{Client, Node, Plan, PlannedNode, Region};
 use crate::output::{self, remark, say};
 use crate::progress::wait_for;
 use clap::Subcommand;
@@ -8,15 +8,20 @@ use serde_json::json;
 use spinwell_core::{Code, Fault};
 use std::time::Duration;
 
+/// How long another control may take to go on with what one has begun.
+const CONTROL_CHANGES: Duration = Duration::from_secs(10);
+
 /// Options of `spinwell cluster`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A gateway is asked on its operations plane (port 8002).
+A gateway is asked on its operations plane (port 8002). A restart may be asked of control, too: it is then \
+kept in the store, and goes on also where this command or that control ends.
 
 Examples:
   spinwell cluster status
   spinwell cluster drain n1
-  spinwell cluster restart --url http://127.0.0.1:8002")]
+  spinwell cluster restart --url http://127.0.0.1:8002
+  spinwell cluster restart --url http://127.0.0.1:8012    (a control)")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -37,7 +42,9 @@ enum Command {
     },
     /// Have all nodes start anew, one after the other, each when the one before is back; no request fails.
     #[command(after_help = "\
-Nodes must be looked after by something that starts them again when they end: `serve --nodes` does, systemd or Kubernetes do.
+Nodes must be looked after by something that starts them again when they end: `serve --nodes` and \
+`control --nodes` do, systemd or Kubernetes do. A control that is asked does it all by itself, and this command shows \
+how far it is.
 
 Example:
   spinwell cluster restart --timeout 60")]
@@ -53,7 +60,7 @@ Example:
 /// Who is asked, and how the answer is printed.
 #[derive(Debug, clap::Args)]
 struct Asked {
-    /// The operations plane of a gateway, or of `serve --nodes`.
+    /// The operations plane of a gateway, or of `serve --nodes`; for a restart also of control.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8002")]
     url: String,
     /// Print one JSON document.
@@ -118,6 +125,79 @@ fn drain(node: &str, asked: &Asked) -> anyhow::Result<()> {
 
 fn restart(asked: &Asked, timeout: Duration) -> anyhow::Result<()> {
     let client = Client::new(&asked.url)?;
+    let restarted = match client.is_control()? {
+        true => by_control(&client, asked, timeout)?,
+        false => by_gateway(&client, asked, timeout)?,
+    };
+    if asked.json {
+        let restarted: Vec<_> = restarted
+            .iter()
+            .map(|(node, took)| json!({"node": node, "seconds": took.as_secs_f64()}))
+            .collect();
+        output::document(&json!({"restarted": restarted}));
+    }
+    Ok(())
+}
+
+/// The nodes that have started anew, and how long each took.
+type Restarted = Vec<(String, Duration)>;
+
+/// Has control do it, and shows how far it is.
+fn by_control(client: &Client, asked: &Asked, timeout: Duration) -> anyhow::Result<Restarted> {
+    let begun = client.begin_restart(timeout)?;
+    // Each node is waited for twice: until all others serve, and until it is back.
+    let limit = 2 * timeout + CONTROL_CHANGES;
+    let mut restarted = Vec::new();
+    for (number, PlannedNode { id, .. }) in begun.nodes.iter().enumerate() {
+        let plan = until_over(client, &begun, number, limit)?;
+        match (plan.nodes.get(number).and_then(|node| node.took), plan.stuck) {
+            (Some(took), _) => {
+                told(asked, id, took);
+                restarted.push((id.clone(), took));
+            }
+            (None, Some(why)) => {
+                let message = format!("{why}; control stops no more nodes for this restart");
+                return Err(Fault::new(Code::NodeUnreachable, message).into());
+            }
+            (None, None) => remark(&format!("{id} has left the region")),
+        }
+    }
+    Ok(restarted)
+}
+
+/// The plan, once the turn of a node in it is over.
+fn until_over(client: &Client, begun: &Plan, number: usize, limit: Duration) -> Result<Plan, Fault> {
+    let (what, mut last) = (format!("{}: until it has started anew", begun.nodes[number].id), None);
+    let waited = wait_for(&what, limit, || {
+        let plan = match client.plan() {
+            // It goes on as soon as the store does.
+            Err(fault) if fault.code() == Code::DatabaseFailed => return Ok(false),
+            plan => plan?,
+        };
+        let is_over = plan.is_over || plan.nodes.get(number).is_some_and(|node| node.is_over);
+        let is_another = plan.id != begun.id;
+        last = Some(plan);
+        Ok(is_over || is_another)
+    });
+    match (waited, last) {
+        (Ok(_), Some(plan)) if plan.id == begun.id => Ok(plan),
+        (Err(fault), Some(plan)) => match plan.waits_for {
+            Some(what) => Err(Fault::new(fault.code(), format!("{}: {what}", fault.message()))),
+            None => Err(fault),
+        },
+        (Err(fault), None) => Err(fault),
+        (Ok(_), _) => Err(Fault::new(Code::NodeUnreachable, "another restart has begun since; ask for it")),
+    }
+}
+
+fn told(asked: &Asked, node: &str, took: Duration) {
+    if !asked.json {
+        say(&format!("{node} is back after {:.1} s", took.as_secs_f64()));
+    }
+}
+
+/// Does it from here, with a gateway's eyes.
+fn by_gateway(client: &Client, asked: &Asked, timeout: Duration) -> anyhow::Result<Restarted> {
     let before = client.region()?;
     if before.nodes.len() < 2 {
         let message = "one node alone cannot be started anew without a gap; add another one first";
@@ -133,15 +213,10 @@ fn restart(asked: &Asked, timeout: Duration) -> anyhow::Result<()> {
         let took = wait_for(&format!("{}: until it is back", node.id), timeout, || {
             Ok(client.region()?.node(&node.id).is_some_and(|now| now.is_serving() && now.life != life))
         })?;
-        if !asked.json {
-            say(&format!("{} is back after {:.1} s", node.id, took.as_secs_f64()));
-        }
-        restarted.push(json!({"node": node.id, "seconds": took.as_secs_f64()}));
+        told(asked, &node.id, took);
+        restarted.push((node.id.clone(), took));
     }
-    if asked.json {
-        output::document(&json!({"restarted": restarted}));
-    }
-    Ok(())
+    Ok(restarted)
 }
 
 impl Region {

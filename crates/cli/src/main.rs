@@ -79,6 +79,8 @@ enum Command {
     Gateway(serve::GatewayArgs),
     /// Run models for the gateways of a region.
     Node(serve::NodeArgs),
+    /// Lead a region: look after node processes, have all nodes start anew one after the other.
+    Control(serve::ControlArgs),
     /// Show the nodes of a region, stop one in good order, start all of them anew one after the other.
     Cluster(cluster::Args),
     /// Make the certificates by which gateways, nodes and control know each other.
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args).map_err(failure::of_data_folder),
         Command::Gateway(args) => serve::run_gateway(args),
         Command::Node(args) => serve::run_node(args).map_err(failure::of_data_folder),
+        Command::Control(args) => serve::run_control(args).map_err(failure::of_data_folder),
         Command::Cluster(args) => cluster::run(&args),
         Command::Pki(args) => pki::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -1,7 +1,23 @@
 //! Control: the part of a region that looks after the others, and is in the way of no prediction.
 //!
-//! It begins with supervision: [`Supervisor`] starts node processes on this machine and starts them again when they end.
+//! [`Supervisor`] starts node processes on this machine and takes them along, [`Guardian`] starts those that go on without it and finds
+//! them again. [`Control`] leads while it holds the lease of [`leadership`](Leadership), and carries out plans that are kept in the
+//! store, such as a [`restart`] of all nodes.
 
+mod control;
+mod guardian;
+mod leadership;
+mod metrics;
+mod ops;
+mod record;
+pub mod restart;
+mod running;
 mod supervisor;
 
-pub use supervisor::{Nodes, Running, Supervisor};
+pub use control::{Control, Parts};
+pub use guardian::{Guardian, Home};
+pub use leadership::{Answer, Ask, Leadership, Terms};
+pub use ops::router;
+pub use record::{Claim, Record};
+pub use running::{Nodes, Running};
+pub use supervisor::Supervisor;

@@ -4,11 +4,12 @@
 //! that reads its end stops, so that no node outlives whoever looks after it, however that one ended. A node that ends is
 //! started again at once, and after pauses that double where it ends again soon.
 
+use crate::running::{Board, Nodes, Running};
 use spinwell_core::NodeId;
 use spinwell_runtime::shutdown::{self, Shutdown};
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
@@ -17,27 +18,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 /// The first pause before a node that ended soon is started again, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+pub(crate) const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// A node that ran for so long did not end soon.
 const SOON: Duration = Duration::from_secs(10);
 /// How long a node may take to say where it listens: it loads its models and brings its sequences back before.
 const START: Duration = Duration::from_secs(600);
-
-/// A node that answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Running {
-    /// Its name.
-    pub id: NodeId,
-    /// Where gateways reach it.
-    pub address: SocketAddr,
-    /// Where its metrics are.
-    pub ops: SocketAddr,
-    /// Its process.
-    pub pid: u32,
-}
-
-/// The nodes that answer, by name.
-pub type Nodes = Arc<Vec<Running>>;
 
 /// Starts nodes and looks after them.
 #[derive(Debug)]
@@ -50,8 +35,7 @@ pub struct Supervisor {
 /// What the tasks of a supervisor share.
 #[derive(Debug)]
 struct Shared {
-    running: Mutex<Vec<Running>>,
-    nodes: watch::Sender<Nodes>,
+    board: Board,
 }
 
 impl Supervisor {
@@ -61,9 +45,9 @@ impl Supervisor {
     where
         F: Fn(&NodeId) -> Command + Send + Sync + 'static,
     {
-        let (sender, nodes) = watch::channel(Nodes::default());
+        let (board, nodes) = Board::new();
         let (stop, stops) = shutdown::channel();
-        let shared = Arc::new(Shared { running: Mutex::default(), nodes: sender });
+        let shared = Arc::new(Shared { board });
         let command = Arc::new(command);
         let mut tasks = JoinSet::new();
         for id in ids {
@@ -104,7 +88,7 @@ impl Shared {
         loop {
             let began = Instant::now();
             let end = self.run(&id, command(&id), &mut stops).await;
-            self.gone(&id);
+            self.board.gone(&id);
             match end {
                 End::Stopped => return,
                 End::Exited(status) => {
@@ -172,6 +156,7 @@ impl Shared {
             address,
             ops,
             pid,
+            is_adopted: false,
         });
         self.come(running.ok_or("it did not say where it listens")?);
         Ok(())
@@ -179,18 +164,7 @@ impl Shared {
 
     fn come(&self, node: Running) {
         tracing::info!(node = %node.id, address = %node.address, pid = node.pid, "a node has started");
-        self.change(|running| running.push(node));
-    }
-
-    fn gone(&self, id: &NodeId) {
-        self.change(|running| running.retain(|node| node.id != *id));
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Vec<Running>)) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut running);
-        running.sort_by(|a, b| a.id.cmp(&b.id));
-        self.nodes.send_replace(Arc::new(running.clone()));
+        self.board.come(node);
     }
 }
 
@@ -204,7 +178,7 @@ async fn ended(mut child: Child, stdin: Option<ChildStdin>) -> End {
 }
 
 /// The pause before a node is started again that ran for so long, after the pause before.
-fn next_pause(before: Duration, ran: Duration) -> Duration {
+pub(crate) fn next_pause(before: Duration, ran: Duration) -> Duration {
     if ran >= SOON { PAUSE.0 } else { (before * 2).min(PAUSE.1) }
 }
 

@@ -30,6 +30,7 @@ Examples:
   spinwell pki init --region eu
   spinwell pki issue gateway g1 --san 10.0.0.4
   spinwell pki issue node n1 --san 10.0.0.5 --san n1.example.org
+  spinwell pki issue control c1
   spinwell pki issue node n1 --san 10.0.0.5 --san n1.example.org --force")]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -1,7 +1,8 @@
-//! `spinwell serve`, `spinwell gateway` and `spinwell node`: the processes that answer.
+//! `spinwell serve`, `spinwell gateway`, `spinwell node` and `spinwell control`: the processes that answer.
 //!
 //! What is here wires and decides nothing: options become a node, a gateway and listeners; a signal becomes a drain.
 
+mod control;
 mod gateway;
 mod later;
 mod node;
@@ -10,6 +11,7 @@ mod planes;
 mod process;
 mod region;
 
+pub(crate) use control::{ControlArgs, run as run_control};
 pub(crate) use gateway::{GatewayArgs, run as run_gateway};
 pub(crate) use node::{NodeArgs, run as run_node};
 

@@ -7,6 +7,7 @@ use super::region::{Known, Place};
 use crate::output::say;
 use anyhow::Result;
 use clap::Args;
+use spinwell_control::Claim;
 use spinwell_core::{Code, Fault};
 use spinwell_node::{Exchange, Node};
 use spinwell_protocol::{NodeLink, Task};
@@ -50,6 +51,9 @@ pub(crate) struct NodeArgs {
     /// faster there [default: auto].
     #[arg(long, value_name = "auto|cpu|gpu[:I]", value_parser = super::device)]
     device: Option<Device>,
+    /// Say in this folder what this process is, for control to find it.
+    #[arg(long, hide = true, value_name = "DIR")]
+    claim: Option<PathBuf>,
     /// Stop when standard input ends: then whoever started the node is gone.
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
@@ -78,16 +82,16 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
         .path("models.dir", args.models, "--models")
         .text("node.device", args.device, "--device")
         .flag("insecure", args.insecure, "--insecure");
-    let is_followed = args.until_stdin_ends;
+    let (is_followed, claim) = (args.until_stdin_ends, args.claim);
     process::run(args.config.as_deref(), given, args.print_config, args.json, |mut process| {
         if is_followed {
             process.stop_with_stdin();
         }
-        serve(process)
+        serve(process, claim)
     })
 }
 
-async fn serve(mut process: Process) -> Result<()> {
+async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
     let drained = Arc::new(Notify::new());
     let asked = drained.clone();
     process.stop_also_when(async move {
@@ -100,6 +104,7 @@ async fn serve(mut process: Process) -> Result<()> {
     let listener = bind("node", options.region.node_address, known.exposure(options.exposure))?;
     let ops = bind("ops", options.addresses.ops, options.exposure)?;
     let (address, ops_address) = (listener.local_addr()?, ops.local_addr()?);
+    let claim = claim.map(|folder| Claim::take(&folder, address, ops_address)).transpose()?;
     let later = Arc::new(LaterNode::default());
     let exchange = Exchange {
         link: later.clone(),
@@ -141,6 +146,8 @@ async fn serve(mut process: Process) -> Result<()> {
     // Gateways hear of it by the beats.
     let stopped = serving.until_stopped(ops, move || later.stop()).await;
     place.stay_listed().await;
+    // Until here the folder is this process's own.
+    drop(claim);
     beginning.ended(stopped).await
 }
 

@@ -90,7 +90,8 @@ impl Drop for Node {
     }
 }
 
-fn free_address() -> SocketAddr {
+/// An address that is free just now.
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
@@ -100,7 +101,16 @@ pub(crate) fn gateway(nodes: &[&Node]) -> Server {
 }
 
 pub(crate) fn gateway_command(nodes: &[&Node]) -> Command {
-    let nodes: Vec<_> = nodes.iter().map(|node| format!("{}={}", node.id, node.address)).collect();
+    command_for(&nodes.iter().map(|node| (node.id, node.address)).collect::<Vec<_>>())
+}
+
+/// The same for nodes of these names and addresses.
+pub(crate) fn nodes_gateway(nodes: &[(&str, SocketAddr)]) -> Server {
+    Server::run(command_for(nodes), tempfile::tempdir().unwrap())
+}
+
+fn command_for(nodes: &[(&str, SocketAddr)]) -> Command {
+    let nodes: Vec<_> = nodes.iter().map(|(id, address)| format!("{id}={address}")).collect();
     let mut command = spinwell();
     command.arg("gateway").args(nodes.iter().flat_map(|node| ["--node", node.as_str()]));
     for plane in ["--http", "--grpc", "--ops", "--agent"] {
@@ -139,7 +149,7 @@ fn answered_by(answer: &Answer) -> String {
 }
 
 /// Asks without a break from several callers while `event` happens, and says how many were answered; all must be.
-fn under_load(gateway: &Server, event: impl FnOnce()) -> usize {
+pub(crate) fn under_load(gateway: &Server, event: impl FnOnce()) -> usize {
     let mut answered = 0;
     under_load_counting(gateway, event, &mut answered);
     answered

@@ -10,6 +10,7 @@ mod batch_calls;
 mod bench;
 mod classify;
 mod cluster;
+mod control;
 mod devices;
 mod evaluate;
 mod forged_states;

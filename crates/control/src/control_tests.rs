@@ -1,0 +1,218 @@
+//! Controls over a real store and a region that answers from memory.
+
+use super::*;
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use spinwell_core::{ModelName, SequenceKey};
+use spinwell_protocol::{
+    Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, NodeLoad, NodeStanding, NodeStatus,
+    RegionStatus, StateAnswer, StateRequest,
+};
+use spinwell_runtime::health::{Health, Phase};
+use spinwell_runtime::shutdown;
+use spinwell_store::Database;
+use std::collections::BTreeMap;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Nodes that start anew at once when they are told to stop, but for those that are held.
+#[derive(Default)]
+struct Region {
+    lives: Mutex<Vec<u64>>,
+    /// One that stops and does not come back meanwhile.
+    held: Mutex<Option<usize>>,
+    /// The orders that were followed, with the node's number.
+    orders: Mutex<Vec<(usize, Order)>>,
+}
+
+impl Region {
+    fn of(count: usize) -> Arc<Self> {
+        Arc::new(Self { lives: Mutex::new(vec![10; count]), ..Self::default() })
+    }
+
+    fn orders(&self) -> Vec<(usize, Order)> {
+        self.orders.lock().unwrap().clone()
+    }
+}
+
+fn nobody<T: Send + 'static>() -> LinkFuture<T> {
+    Box::pin(async { Err(Fault::new(Code::NotOffered, "these nodes only start anew")) })
+}
+
+impl NodeLink for Region {
+    fn models(&self) -> Arc<Catalogue> {
+        Arc::default()
+    }
+
+    fn infer(&self, _: InferRequest) -> InferFuture {
+        nobody()
+    }
+
+    fn sequence_state(&self, _: SequenceKey, _: StateRequest) -> LinkFuture<StateAnswer> {
+        nobody()
+    }
+
+    fn index(&self) -> LinkFuture<Vec<IndexEntry>> {
+        nobody()
+    }
+
+    fn load_model(&self, _: ModelName) -> LinkFuture<Vec<IndexEntry>> {
+        nobody()
+    }
+
+    fn unload_model(&self, _: ModelName) -> LinkFuture<()> {
+        nobody()
+    }
+
+    fn load(&self) -> NodeLoad {
+        NodeLoad::default()
+    }
+
+    fn region(&self) -> Option<RegionStatus> {
+        let (lives, held) = (self.lives.lock().unwrap(), *self.held.lock().unwrap());
+        let node = |(number, life): (usize, &u64)| NodeStatus {
+            standing: NodeStanding {
+                id: NodeId(format!("n{number}").into()),
+                is_connected: *life == 10 || held != Some(number),
+                is_leaving: false,
+                is_trusted: true,
+            },
+            address: String::new(),
+            weight: 1.0,
+            cluster: String::new(),
+            life: Some(*life),
+            shares_sequences: false,
+            load: None,
+            gateways: Some(vec!["g1".to_owned()]),
+        };
+        Some(RegionStatus {
+            strategy: String::new(),
+            routes: BTreeMap::new(),
+            nodes: lives.iter().enumerate().map(node).collect(),
+        })
+    }
+
+    fn drain(&self, node: NodeId, order: Option<Order>) -> LinkFuture<()> {
+        let (number, order) = (node.0[1..].parse::<usize>().unwrap(), order.unwrap());
+        let mut lives = self.lives.lock().unwrap();
+        if lives[number] == order.life {
+            lives[number] += 1;
+            self.orders.lock().unwrap().push((number, order));
+        }
+        Box::pin(async { Ok(()) })
+    }
+}
+
+async fn store(folder: &std::path::Path) -> ControlStore {
+    ControlStore::alone(Database::open(&folder.join("spinwell.db")).await.unwrap()).await.unwrap()
+}
+
+fn control(id: &str, store: &ControlStore, region: &Arc<Region>) -> Control {
+    let (_, nodes) = crate::running::Board::new();
+    let (store, region) = (store.clone(), region.clone());
+    Control::new(Parts { id: NodeId(id.into()), life: 7, store, region, nodes, node_starts: Arc::default() })
+}
+
+/// Runs it; its trigger stops it in good order.
+fn run(control: &Control) -> (shutdown::Trigger, JoinHandle<()>) {
+    let (trigger, stop) = shutdown::channel();
+    let control = control.clone();
+    (trigger, tokio::spawn(async move { control.run(stop).await }))
+}
+
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let comes = timeout(BOUND, async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(comes.await.is_ok(), "{what}: not so");
+}
+
+#[tokio::test]
+async fn a_plan_is_asked_for_once_and_another_leader_goes_on_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, region) = (store(folder.path()).await, Region::of(3));
+    let (first, second) = (control("c1", &store, &region), control("c2", &store, &region));
+    let (_first_stop, leading) = run(&first);
+    until("c1 leads", async || first.inner.leads() == Some(1)).await;
+    let (second_stop, waiting) = run(&second);
+    *region.held.lock().unwrap() = Some(1);
+    // Whoever is asked writes it down; the leader does it.
+    let asked = second.restart(Millis(60_000)).await.unwrap();
+    assert_eq!((asked["id"].as_u64(), asked["is_over"].as_bool()), (Some(1), Some(false)));
+    assert_eq!(first.restart(Millis(1)).await.unwrap()["id"], 1, "it is under way already");
+    until("n1 is told to stop", async || region.orders().len() == 2).await;
+    let shown = second.status().await.unwrap();
+    assert_eq!(shown["holder"], "c1");
+    assert_eq!(shown["plan"]["waits_for"], "n1 has not come back", "{shown}");
+    // It is gone without a word.
+    leading.abort();
+    until("c2 leads", async || second.inner.leads() == Some(2)).await;
+    *region.held.lock().unwrap() = None;
+    until("all is done", async || second.status().await.unwrap()["plan"]["is_over"] == true).await;
+    let orders: Vec<_> =
+        region.orders().into_iter().map(|(node, order)| (node, order.generation, order.life)).collect();
+    assert_eq!(orders, [(0, 1, 10), (1, 1, 10), (2, 2, 10)]);
+    let shown = second.status().await.unwrap();
+    assert_eq!((&shown["leads"], &shown["generation"]), (&json!(true), &json!(2)));
+    assert_eq!((&shown["plan"]["stuck"], &shown["plan"]["generation"]), (&Value::Null, &json!(2)));
+    // Who stops in good order is followed at once.
+    second_stop.pull();
+    waiting.await.unwrap();
+    assert_eq!(second.inner.leads(), None);
+    assert!(!store.lease(LEASE).await.unwrap().unwrap().is_valid);
+}
+
+#[tokio::test]
+async fn a_plan_that_is_stuck_says_why_and_another_can_be_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, region) = (store(folder.path()).await, Region::of(2));
+    let control = control("c1", &store, &region);
+    let (stop, running) = run(&control);
+    *region.held.lock().unwrap() = Some(0);
+    control.restart(Millis(300)).await.unwrap();
+    until("it is stuck", async || control.status().await.unwrap()["plan"]["is_over"] == true).await;
+    assert_eq!(control.status().await.unwrap()["plan"]["stuck"], "n0 has not come back after 1 s");
+    *region.held.lock().unwrap() = None;
+    assert_eq!(control.restart(Millis(60_000)).await.unwrap()["id"], 2);
+    let steps = async || control.status().await.unwrap()["plan"]["nodes"][1]["step"].clone();
+    until("all is done", async || steps().await == "back").await;
+    stop.pull();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_operations_plane_answers_as_documented() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, region) = (store(folder.path()).await, Region::of(1));
+    let (control, health) = (control("c1", &store, &region), Health::default());
+    let router = crate::router(control, health.clone());
+    let ask = async |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let check = async |method: &str, path: &str, status: u16, part: &str| {
+        let (got, body) = ask(method, path).await;
+        assert!(got == status && body.contains(part), "{method} {path}: {got} {body}");
+    };
+    check("GET", "/livez", 200, "true").await;
+    check("GET", "/readyz", 503, "SPW-STARTING").await;
+    health.advance(Phase::Ready);
+    check("GET", "/readyz", 200, "true").await;
+    check("GET", "/metrics", 200, "spinwell_control_leads 0").await;
+    check("GET", "/v1/admin/control", 200, "\"plan\":null").await;
+    check("POST", "/v1/admin/control/restart", 503, "SPW-INSUFFICIENT-NODES").await;
+    check("POST", "/v1/admin/control/restart?timeout_s=x", 400, "SPW-REQUEST-INVALID").await;
+    check("GET", "/v1/admin/control/restart", 405, "SPW-METHOD-NOT-ALLOWED").await;
+    check("GET", "/v1/elsewhere", 404, "SPW-PATH-NOT-FOUND").await;
+    health.advance(Phase::Stopping);
+    check("GET", "/readyz", 503, "SPW-STOPPING").await;
+}

@@ -1,0 +1,256 @@
+//! Node processes on this machine that go on without whoever has started them.
+//!
+//! Nothing ties a node to its control: no pipe, no signal, no end of a parent. It writes into a log of its own, and leaves a
+//! [`Record`] in its folder; a control that starts looks there first, and looks after what runs. Who ends is started again, at once and
+//! after pauses that double where it ends again soon, as the [`Supervisor`](crate::Supervisor) does for those that end with it.
+
+use crate::Record;
+use crate::running::{Board, Nodes, Running};
+use crate::supervisor::{PAUSE, next_pause};
+use spinwell_core::NodeId;
+use spinwell_runtime::process::Process;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// How often to look whether a process that is not our child still runs, and whether one that we have started has said where.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A log that is longer when its node starts is put aside, in the place of the one before.
+const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Where a node has its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// Its data folder.
+    pub data: PathBuf,
+}
+
+impl Home {
+    /// The folder in which its process says what it is.
+    #[must_use]
+    pub fn process(&self) -> PathBuf {
+        self.data.join("process")
+    }
+
+    fn log(&self) -> io::Result<File> {
+        std::fs::create_dir_all(&self.data)?;
+        let path = self.data.join("log");
+        if std::fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
+            std::fs::rename(&path, self.data.join("log.1"))?;
+        }
+        OpenOptions::new().create(true).append(true).open(path)
+    }
+}
+
+/// Starts nodes and looks after them as long as it is there. They go on without it.
+#[derive(Debug)]
+pub struct Guardian {
+    nodes: watch::Receiver<Nodes>,
+    wish: watch::Sender<Wish>,
+    starts: Arc<AtomicU64>,
+    tasks: JoinSet<()>,
+}
+
+/// What is to become of the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// They are looked after.
+    Keep,
+    /// They are left alone, and go on.
+    Leave,
+    /// They stop.
+    Stop,
+}
+
+/// One node, and who is told of it.
+struct Ward {
+    id: NodeId,
+    home: Home,
+    board: Arc<Board>,
+    starts: Arc<AtomicU64>,
+    wish: watch::Receiver<Wish>,
+}
+
+impl Guardian {
+    /// Finds these nodes in their homes, starts those that do not run, each with the command that `command` makes for it, and
+    /// starts again who ends. A node takes its home with a [`Claim`](crate::Claim). Must be called within a tokio runtime.
+    pub fn start<F>(homes: Vec<(NodeId, Home)>, command: F) -> Self
+    where
+        F: Fn(&NodeId, &Home) -> Command + Send + Sync + 'static,
+    {
+        let (board, nodes) = Board::new();
+        let (wish, wishes) = watch::channel(Wish::Keep);
+        let (board, command, starts) = (Arc::new(board), Arc::new(command), Arc::new(AtomicU64::new(0)));
+        let mut tasks = JoinSet::new();
+        for (id, home) in homes {
+            let (board, starts, wish) = (board.clone(), starts.clone(), wishes.clone());
+            let (mut ward, command) = (Ward { id, home, board, starts, wish }, command.clone());
+            tasks.spawn(async move { ward.look_after(&*command).await });
+        }
+        Self { nodes, wish, starts, tasks }
+    }
+
+    /// The nodes that run, now and as they come and go.
+    #[must_use]
+    pub fn nodes(&self) -> watch::Receiver<Nodes> {
+        self.nodes.clone()
+    }
+
+    /// How often a node was started, now and later.
+    #[must_use]
+    pub fn starts(&self) -> Arc<AtomicU64> {
+        self.starts.clone()
+    }
+
+    /// Looks after nobody any more. The nodes go on.
+    pub async fn leave(self) {
+        self.end(Wish::Leave).await;
+    }
+
+    /// Asks every node to stop, and returns when all have ended.
+    pub async fn stop(self) {
+        self.end(Wish::Stop).await;
+    }
+
+    async fn end(mut self, wish: Wish) {
+        self.wish.send_replace(wish);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// How the life of a process ended.
+enum End {
+    /// By itself, so.
+    Over(String),
+    /// For us: it was left alone, or stopped as it was to.
+    Left,
+}
+
+impl Ward {
+    async fn look_after(&mut self, command: &(dyn Fn(&NodeId, &Home) -> Command + Send + Sync)) {
+        let mut pause = PAUSE.0;
+        loop {
+            let began = Instant::now();
+            let end = match Record::of_living(&self.home.process()) {
+                Some(record) => self.adopt(record).await,
+                None => self.run(command(&self.id, &self.home)).await,
+            };
+            self.board.gone(&self.id);
+            let End::Over(how) = end else { return };
+            tracing::warn!(node = %self.id, how, "a node has ended and is started again");
+            pause = next_pause(pause, began.elapsed());
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = wished(&mut self.wish) => return,
+            }
+        }
+    }
+
+    /// The rest of the life of a process that somebody else has started.
+    async fn adopt(&mut self, record: Record) -> End {
+        let process = record.process.clone();
+        tracing::info!(node = %self.id, pid = process.pid, "a node runs already and is looked after");
+        self.come(record, true);
+        tokio::select! {
+            () = ended(&process) => End::Over("it is gone".to_owned()),
+            wish = wished(&mut self.wish) => {
+                if wish == Wish::Stop {
+                    self.terminate(&process);
+                    ended(&process).await;
+                }
+                End::Left
+            }
+        }
+    }
+
+    /// The life of a process.
+    async fn run(&mut self, command: Command) -> End {
+        let mut child = match self.spawn(command) {
+            Ok(child) => child,
+            Err(error) => return End::Over(error.to_string()),
+        };
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        let pid = child.id();
+        // It is our child and was not waited for, so the number is its own.
+        let process = pid.and_then(Process::of);
+        let ended = tokio::select! {
+            ended = child.wait() => Some(ended),
+            record = claimed(&self.home, pid) => {
+                tracing::info!(node = %self.id, address = %record.address, pid, "a node has started");
+                self.come(record, false);
+                tokio::select! {
+                    ended = child.wait() => Some(ended),
+                    _ = wished(&mut self.wish) => None,
+                }
+            }
+            _ = wished(&mut self.wish) => None,
+        };
+        match ended {
+            Some(Ok(status)) => {
+                End::Over(format!("{status}; its log is {}", self.home.data.join("log").display()))
+            }
+            Some(Err(error)) => End::Over(error.to_string()),
+            None => {
+                if let Some(process) = process.filter(|_| *self.wish.borrow() == Wish::Stop) {
+                    self.terminate(&process);
+                    // However it ends.
+                    let _ = child.wait().await;
+                }
+                End::Left
+            }
+        }
+    }
+
+    fn spawn(&self, mut command: Command) -> io::Result<Child> {
+        let log = self.home.log()?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(false);
+        // What a terminal says to the processes in it is not for nodes.
+        command.process_group(0);
+        command.spawn()
+    }
+
+    fn terminate(&self, process: &Process) {
+        if let Err(error) = process.terminate() {
+            tracing::warn!(node = %self.id, ?error, "a node cannot be asked to stop");
+        }
+    }
+
+    fn come(&self, Record { process, address, ops }: Record, is_adopted: bool) {
+        self.board.come(Running { id: self.id.clone(), address, ops, pid: process.pid, is_adopted });
+    }
+}
+
+/// Comes when something else is wished than to keep the nodes. Nobody left who could wish leaves them alone.
+async fn wished(wish: &mut watch::Receiver<Wish>) -> Wish {
+    wish.wait_for(|wish| *wish != Wish::Keep).await.map_or(Wish::Leave, |wish| *wish)
+}
+
+/// Comes when a process has ended.
+async fn ended(process: &Process) {
+    while process.is_alive() {
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Comes with what the process of that number says in a home, once it does.
+async fn claimed(home: &Home, pid: Option<u32>) -> Record {
+    loop {
+        match Record::of_living(&home.process()) {
+            Some(record) if Some(record.process.pid) == pid => return record,
+            _ => sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+#[path = "guardian_tests.rs"]
+mod tests;

@@ -1,0 +1,51 @@
+//! What a control shows as metrics.
+
+use crate::control::Figures;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::fmt;
+
+/// The metrics as OpenMetrics text. They are made when they are asked for: all of them are known elsewhere.
+///
+/// # Errors
+/// Never: writing to a string does not fail.
+pub(crate) fn page(figures: Figures) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    let mut gauge = |name, help, value: u64| registry.register(name, help, ConstGauge::new(value));
+    gauge("spinwell_control_leads", "Whether this control leads", figures.leads.into());
+    gauge("spinwell_control_generation", "The generation of the lease, as last seen", figures.generation);
+    gauge("spinwell_control_nodes", "Node processes that run and are looked after", figures.nodes as u64);
+    let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
+    counter(
+        "spinwell_control_lease_failures",
+        "Times that the store did not answer when it was asked for the lease",
+        figures.lease_failures,
+    );
+    counter("spinwell_control_node_starts", "Node processes that were started", figures.node_starts);
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_units_and_kinds() {
+        let figures = Figures { leads: true, generation: 7, lease_failures: 2, nodes: 3, node_starts: 4 };
+        let text = page(figures).unwrap();
+        for line in [
+            "spinwell_control_leads 1",
+            "spinwell_control_generation 7",
+            "spinwell_control_nodes 3",
+            "spinwell_control_lease_failures_total 2",
+            "spinwell_control_node_starts_total 4",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} is missing in\n{text}");
+        }
+    }
+}

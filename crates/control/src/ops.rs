@@ -1,0 +1,127 @@
+//! The operations plane of a control: health, metrics, who leads, and what is to be done.
+
+use crate::Control;
+use crate::metrics::page;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use spinwell_core::{Code, Fault, Millis};
+use spinwell_protocol::status;
+use spinwell_runtime::health::{Health, Phase};
+
+/// How long each node may take, where nobody says, and at most.
+const PATIENCE_S: (u64, u64) = (120, 3600);
+/// The media type of OpenMetrics.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone)]
+struct Operations {
+    control: Control,
+    health: Health,
+}
+
+/// The operations plane of a control, to be called as a function or served.
+pub fn router(control: Control, health: Health) -> Router {
+    Router::new()
+        .route("/livez", get(async || document(&json!({"live": true}))))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/v1/admin/control", get(show))
+        .route("/v1/admin/control/restart", post(restart))
+        .fallback(async |uri: Uri| {
+            let message = format!("there is nothing at {}", spinwell_protocol::quoted(uri.path()));
+            fault(&Fault::new(Code::PathNotFound, message))
+        })
+        .method_not_allowed_fallback(async || {
+            fault(&Fault::new(Code::MethodNotAllowed, "this path is asked with another method"))
+        })
+        .with_state(Operations { control, health })
+}
+
+async fn ready(State(Operations { health, .. }): State<Operations>) -> Response {
+    match health.phase() {
+        Phase::Ready => document(&json!({"ready": true})),
+        Phase::Starting => fault(&Fault::new(Code::Starting, "control is starting")),
+        Phase::Leaving | Phase::Stopping => fault(&Fault::new(Code::Stopping, "control is stopping")),
+    }
+}
+
+async fn metrics(State(Operations { control, .. }): State<Operations>) -> Response {
+    match page(control.figures()) {
+        Ok(text) => of_type(OPEN_METRICS, text),
+        Err(_) => fault(&Fault::new(Code::Internal, "the metrics could not be written; control goes on")),
+    }
+}
+
+async fn show(State(Operations { control, .. }): State<Operations>) -> Response {
+    answer(control.status().await)
+}
+
+async fn restart(State(Operations { control, .. }): State<Operations>, uri: Uri) -> Response {
+    match patience(uri.query().unwrap_or_default()) {
+        Ok(patience) => answer(control.restart(patience).await),
+        Err(error) => fault(&error),
+    }
+}
+
+/// How long each node may take, from `timeout_s=60`.
+fn patience(query: &str) -> Result<Millis, Fault> {
+    if query.is_empty() {
+        return Ok(Millis(PATIENCE_S.0 * 1000));
+    }
+    let seconds = query.strip_prefix("timeout_s=").and_then(|text| text.parse().ok());
+    let seconds = seconds.filter(|seconds| (1..=PATIENCE_S.1).contains(seconds));
+    seconds.map(|seconds: u64| Millis(seconds * 1000)).ok_or_else(|| {
+        let message = format!("timeout_s is all that can be said, a whole number from 1 to {}", PATIENCE_S.1);
+        Fault::new(Code::RequestInvalid, message)
+    })
+}
+
+fn answer(result: Result<Value, Fault>) -> Response {
+    match result {
+        Ok(value) => document(&value),
+        Err(error) => fault(&error),
+    }
+}
+
+fn document(value: &Value) -> Response {
+    of_type("application/json", value.to_string())
+}
+
+fn fault(error: &Fault) -> Response {
+    let mut response = of_type("application/json", status::error_json(error));
+    let status = StatusCode::from_u16(status::http(error.code()));
+    *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
+fn of_type(content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_node_may_take_is_said_or_usual() {
+        let check = |query: &str, wanted: Option<u64>| {
+            assert_eq!(patience(query).ok().map(|patience| patience.0), wanted, "{query}");
+        };
+        check("", Some(120_000));
+        check("timeout_s=1", Some(1000));
+        check("timeout_s=3600", Some(3_600_000));
+        for wrong in
+            ["timeout_s=0", "timeout_s=3601", "timeout_s=", "timeout_s=-1", "timeout=5", "x&timeout_s=5"]
+        {
+            check(wrong, None);
+        }
+    }
+}

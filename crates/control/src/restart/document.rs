@@ -1,0 +1,92 @@
+//! A restart as JSON: in the store, and for operators.
+
+use super::{Entry, Restart, Step};
+use serde_json::{Value, json};
+use spinwell_core::{Millis, NodeId, UnixMillis};
+
+/// The document is no plan that this release knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the plan in the store is none that this release can carry out: {0} is missing or unknown")]
+pub struct InvalidPlan(&'static str);
+
+/// A plan as JSON.
+#[must_use]
+pub fn to_json(plan: &Restart) -> Value {
+    let nodes: Vec<Value> = plan.nodes.iter().map(entry).collect();
+    json!({
+        "begun_ms": plan.begun.0,
+        "since_ms": plan.since.0,
+        "patience_ms": plan.patience.0,
+        "nodes": nodes,
+        "stuck": plan.stuck,
+    })
+}
+
+fn entry(Entry { id, step }: &Entry) -> Value {
+    let id = id.to_string();
+    match step {
+        Step::Waiting => json!({"id": id, "step": "waiting"}),
+        // As text: a number of 64 bits is more than many readers of JSON keep.
+        Step::Draining { life } => json!({"id": id, "step": "draining", "life": format!("{life:016x}")}),
+        Step::Back { took } => json!({"id": id, "step": "back", "took_ms": took.0}),
+        Step::Left => json!({"id": id, "step": "left"}),
+    }
+}
+
+/// A plan from JSON.
+///
+/// # Errors
+/// Where it is none.
+pub fn from_json(document: &Value) -> Result<Restart, InvalidPlan> {
+    let number = |key: &'static str| document[key].as_u64().ok_or(InvalidPlan(key));
+    let nodes = document["nodes"].as_array().ok_or(InvalidPlan("nodes"))?;
+    Ok(Restart {
+        begun: UnixMillis(number("begun_ms")?),
+        since: UnixMillis(number("since_ms")?),
+        patience: Millis(number("patience_ms")?),
+        nodes: nodes.iter().map(entry_of).collect::<Result<_, _>>()?,
+        stuck: document["stuck"].as_str().map(str::to_owned),
+    })
+}
+
+fn entry_of(entry: &Value) -> Result<Entry, InvalidPlan> {
+    let id = entry["id"].as_str().ok_or(InvalidPlan("id"))?;
+    let step = match entry["step"].as_str() {
+        Some("waiting") => Step::Waiting,
+        Some("draining") => {
+            let life = entry["life"].as_str().and_then(|text| u64::from_str_radix(text, 16).ok());
+            Step::Draining { life: life.ok_or(InvalidPlan("life"))? }
+        }
+        Some("back") => Step::Back { took: Millis(entry["took_ms"].as_u64().ok_or(InvalidPlan("took_ms"))?) },
+        Some("left") => Step::Left,
+        _ => return Err(InvalidPlan("step")),
+    };
+    Ok(Entry { id: NodeId(id.into()), step })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_back_and_what_is_none_is_refused() {
+        let steps =
+            [Step::Back { took: Millis(7) }, Step::Left, Step::Draining { life: u64::MAX }, Step::Waiting];
+        let entry = |(number, step)| Entry { id: NodeId(format!("n{number}").into()), step };
+        let plan = Restart {
+            begun: UnixMillis(1),
+            since: UnixMillis(2),
+            patience: Millis(3),
+            nodes: steps.into_iter().enumerate().map(entry).collect(),
+            stuck: Some("why".to_owned()),
+        };
+        assert_eq!(from_json(&to_json(&plan)).unwrap(), plan);
+        let going = Restart { stuck: None, ..plan };
+        assert_eq!(from_json(&to_json(&going)).unwrap(), going);
+        let later =
+            json!({"begun_ms": 1, "since_ms": 1, "patience_ms": 1, "nodes": [{"id": "n", "step": "later"}]});
+        for (wrong, what) in [(json!({}), "nodes"), (json!([]), "nodes"), (later, "step")] {
+            assert_eq!(from_json(&wrong), Err(InvalidPlan(what)), "{wrong}");
+        }
+    }
+}

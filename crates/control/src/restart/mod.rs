@@ -1,0 +1,200 @@
+//! All nodes start anew, one after the other, and no request fails.
+//!
+//! What is decided here is pure: a plan, what is seen of the nodes and the time give the next thing to do. A node is told to stop only
+//! while all others serve **and every gateway has found each of them**: a node that came back a moment ago, and that a gateway has not
+//! found yet, is no replacement for the next one. The life of a node's process is written down before it is told to stop, so whoever goes
+//! on with the plan knows whether the node has started anew since, and a word that is said twice stops nobody twice. Where something does
+//! not come about in time, the plan ends and says why; nothing more is stopped then.
+
+mod document;
+
+pub use document::{InvalidPlan, from_json, to_json};
+
+use spinwell_core::{Millis, NodeId, UnixMillis};
+use spinwell_protocol::NodeStatus;
+use std::collections::BTreeSet;
+
+/// All nodes start anew, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restart {
+    /// When it was asked for.
+    pub begun: UnixMillis,
+    /// Since when what is waited for now is waited for.
+    pub since: UnixMillis,
+    /// How long anything may take before the plan ends.
+    pub patience: Millis,
+    /// The nodes, in the order in which they start anew.
+    pub nodes: Vec<Entry>,
+    /// Why it has ended before all nodes were done.
+    pub stuck: Option<String>,
+}
+
+/// A node of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub id: NodeId,
+    /// How far it is.
+    pub step: Step,
+}
+
+/// How far a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Its turn has not come.
+    Waiting,
+    /// It is told to stop, and then awaited.
+    Draining {
+        /// The life of its process that is to end.
+        life: u64,
+    },
+    /// It has started anew and serves.
+    Back {
+        /// How long that took.
+        took: Millis,
+    },
+    /// It has left the region before its turn came.
+    Left,
+}
+
+impl Step {
+    const fn is_over(self) -> bool {
+        matches!(self, Step::Back { .. } | Step::Left)
+    }
+}
+
+/// What is seen of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name.
+    pub id: NodeId,
+    /// Whether it gets requests.
+    pub is_serving: bool,
+    /// Whether it is about to stop.
+    pub is_leaving: bool,
+    /// The life of its process, while it is connected.
+    pub life: Option<u64>,
+    /// The gateways that have found it, where it tells.
+    pub gateways: Option<Vec<String>>,
+}
+
+impl From<NodeStatus> for Seen {
+    fn from(node: NodeStatus) -> Self {
+        let standing = node.standing;
+        Self {
+            is_serving: standing.is_connected && !standing.is_leaving && standing.is_trusted,
+            is_leaving: standing.is_leaving,
+            id: standing.id,
+            life: node.life,
+            gateways: node.gateways,
+        }
+    }
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// The plan is this one from now on; it has to be written before anything else is done for it.
+    Become(Restart),
+    /// A node is to be told to stop, in that life of its process.
+    Drain(NodeId, u64),
+    /// Nothing, for now or for good.
+    Wait,
+}
+
+impl Restart {
+    /// A plan that nobody has begun to carry out.
+    #[must_use]
+    pub fn new(nodes: Vec<NodeId>, patience: Millis, now: UnixMillis) -> Self {
+        let nodes = nodes.into_iter().map(|id| Entry { id, step: Step::Waiting }).collect();
+        Self { begun: now, since: now, patience, nodes, stuck: None }
+    }
+
+    /// Whether nothing more is done for it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stuck.is_some() || self.nodes.iter().all(|entry| entry.step.is_over())
+    }
+
+    /// The same plan, as somebody else goes on with it: nobody may have waited for anything meanwhile.
+    #[must_use]
+    pub fn taken_up(self, now: UnixMillis) -> Self {
+        Self { since: now, ..self }
+    }
+
+    /// What is to be done next.
+    #[must_use]
+    pub fn next(&self, seen: &[Seen], now: UnixMillis) -> Next {
+        let Some(index) = self.current() else { return Next::Wait };
+        let waited = Millis(now.0.saturating_sub(self.since.0));
+        let Entry { id, step } = &self.nodes[index];
+        let own = seen.iter().find(|node| node.id == *id);
+        let Some(obstacle) = self.obstacle(seen) else {
+            return match (step, own.and_then(|own| own.life)) {
+                (Step::Draining { .. }, _) => self.with(index, Step::Back { took: waited }, now),
+                (_, Some(life)) => self.with(index, Step::Draining { life }, now),
+                // Who serves is connected, and has told its life.
+                (_, None) => Next::Wait,
+            };
+        };
+        match step {
+            Step::Waiting if own.is_none() && !seen.is_empty() => self.with(index, Step::Left, now),
+            _ if waited >= self.patience => {
+                let stuck = Some(format!("{obstacle} after {} s", self.patience.0.div_ceil(1000)));
+                Next::Become(Self { stuck, since: now, ..self.clone() })
+            }
+            Step::Draining { life } if own.is_some_and(|own| own.life == Some(*life) && !own.is_leaving) => {
+                Next::Drain(id.clone(), *life)
+            }
+            _ => Next::Wait,
+        }
+    }
+
+    /// What is waited for before the plan can go on; nothing where it can, or is over.
+    #[must_use]
+    pub fn obstacle(&self, seen: &[Seen]) -> Option<String> {
+        let Entry { id, step } = &self.nodes[self.current()?];
+        let Some(own) = seen.iter().find(|node| node.id == *id) else {
+            return Some(format!("{id} is not in the region"));
+        };
+        match step {
+            Step::Draining { life } if own.life == Some(*life) => {
+                return Some(format!("{id} has not stopped"));
+            }
+            Step::Draining { .. } if !own.is_serving => return Some(format!("{id} has not come back")),
+            _ => {}
+        }
+        if let Some(away) = seen.iter().find(|node| !node.is_serving) {
+            return Some(format!("{} does not serve", away.id));
+        }
+        if seen.len() < 2 {
+            return Some(format!("no other node serves in the place of {id}"));
+        }
+        unfound(seen).map(|(gateway, node)| format!("gateway {gateway} has not found {node}"))
+    }
+
+    /// The first node that is not done.
+    fn current(&self) -> Option<usize> {
+        let open = self.nodes.iter().position(|entry| !entry.step.is_over());
+        open.filter(|_| self.stuck.is_none())
+    }
+
+    fn with(&self, index: usize, step: Step, now: UnixMillis) -> Next {
+        let mut next = Self { since: now, ..self.clone() };
+        next.nodes[index].step = step;
+        Next::Become(next)
+    }
+}
+
+/// A gateway that some node has heard of and another one has not, of those nodes that tell.
+fn unfound(seen: &[Seen]) -> Option<(&str, &NodeId)> {
+    let told = || seen.iter().filter_map(|node| Some((&node.id, node.gateways.as_ref()?)));
+    let all: BTreeSet<&str> = told().flat_map(|(_, gateways)| gateways).map(String::as_str).collect();
+    told().find_map(|(node, gateways)| {
+        let missing = all.iter().find(|gateway| !gateways.iter().any(|known| known == *gateway));
+        missing.map(|gateway| (*gateway, node))
+    })
+}
+
+#[cfg(test)]
+mod tests;
