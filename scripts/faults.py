@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What callers see when parts of a whole region fail: PostgreSQL, Consul, HAProxy, 3 gateways, 4 nodes, all for real on this machine.
+"""What callers see when parts of a whole region fail: PostgreSQL, Consul, HAProxy, 3 gateways, 4 nodes, 2 controls, all for real on this machine.
 
 `make cluster-faults` runs it (10 minutes). Under RATE stateless requests a second (1,000) and SEQUENCES sequences (2,000) at one step
 a second each, one fault follows the other, each in a window of its own, and every request is looked at. KEEP=1 keeps the logs;
@@ -21,7 +21,7 @@ import time
 
 import claims
 from claims import say
-from region import GATEWAYS, NODES, NotSo, Region, until
+from region import CONTROLS, GATEWAYS, NODES, NotSo, Region, until
 
 # Seconds of a window before its fault and after it.
 CALM, AFTER = 6, 16
@@ -153,6 +153,17 @@ def kill_gateway(region):
     return begun, f"{gateway.name} killed with SIGKILL; started again after 3 s, ready in {gateway.start():.2f} s"
 
 
+def kill_control(region):
+    leader = region.leader()
+    begun = now_us()
+    leader.kill()
+    until("another control leads", region.leader, within=20)
+    led = (now_us() - begun) / 1e6
+    region.took["control"] = led
+    next_, ready = region.leader(), leader.start()
+    return begun, f"{leader.name}, which led, killed with SIGKILL; {next_.name} led {led:.2f} s later; {leader.name} started again, ready in {ready:.2f} s"
+
+
 def restart_consul(region):
     begun = now_us()
     region.consul.stop()
@@ -191,13 +202,13 @@ def cut_node(region):
     return begun, f"{NODES[-1]} lives in a network namespace; its cable pulled for 8 s, from everybody"
 
 
-FAULTS = {"kill -9 a node": kill_node, "SIGSTOP a node for 5 s": freeze_node, "kill -9 a gateway": kill_gateway, "kill -9 control": None,
+FAULTS = {"kill -9 a node": kill_node, "SIGSTOP a node for 5 s": freeze_node, "kill -9 a gateway": kill_gateway, "kill -9 control": kill_control,
           "restart Consul": restart_consul, "restart PostgreSQL": restart_postgres, "drain a node": drain_node, "roll all nodes": roll_nodes,
           "cut a node off": cut_node}
 # Rolling takes longer.
 LONGER = {"roll all nodes": 14}
 # Where nothing may fail that can be tried again.
-LOSES_NOTHING = ("kill -9 a node", "SIGSTOP a node for 5 s", "drain a node", "roll all nodes", "cut a node off")
+LOSES_NOTHING = ("kill -9 a node", "kill -9 control", "SIGSTOP a node for 5 s", "drain a node", "roll all nodes", "cut a node off")
 # By when all is as before, for both loads: where the loss is seen at once, and where it is silent.
 RECOVERS_MS = {"kill -9 a node": 1000, "kill -9 a gateway": 1000, "SIGSTOP a node for 5 s": 2000, "cut a node off": 2000}
 
@@ -205,9 +216,6 @@ RECOVERS_MS = {"kill -9 a node": 1000, "kill -9 a gateway": 1000, "SIGSTOP a nod
 def why_not(region, name):
     if name == "cut a node off":
         return region.machine.why_not
-    if name == "kill -9 control":
-        known = subprocess.run([region.spinwell, "control", "--help"], capture_output=True).returncode == 0
-        return "not tried here yet" if known else "there is no `spinwell control` yet"
     return None
 
 
@@ -260,6 +268,8 @@ def main():
     finally:
         say(f"logs are in {work}") if os.environ.get("KEEP") else shutil.rmtree(work, ignore_errors=True)
     page.check("every fault could be tried", "; ".join(broken) or f"{len(windows) - 1} of {len(chosen)}, others: see below", not broken)
+    if led := region.took.get("control"):
+        page.check("another control leads within 3 s of the loss of the one that led", f"{led:.2f} s", led <= 3)
     report(page, windows, left_out, rate, sequences)
 
 
@@ -277,9 +287,9 @@ def report(page, windows, left_out, rate, sequences):
     page.check("every step is answered in the end", "; ".join(f"{name}: {in_words(codes)}" for name, codes in failed_steps.items()) or "all", not failed_steps)
     lossless = [one for one in windows if one.name in LOSES_NOTHING]
     failed = {one.name: one.bad(one.stateless) for one in lossless if one.bad(one.stateless)}
-    page.check("loss, drain and roll of nodes fail no stateless request", "; ".join(f"{name}: {in_words(codes)}" for name, codes in failed.items()) or "0", not failed)
-    page.add(f"HAProxy (deploy/haproxy, gateways found by DNS), Consul (deploy/consul, one agent, no ACL), PostgreSQL with fsync, {len(GATEWAYS)} gateways and",
-             f"{len(NODES)} nodes with certificates between them. Stateless: {rate:,} requests a second, windows of 64 rows as binary tensors over HTTP/1.1.",
+    page.check("loss of control, and loss, drain and roll of nodes fail no stateless request", "; ".join(f"{name}: {in_words(codes)}" for name, codes in failed.items()) or "0", not failed)
+    page.add(f"HAProxy (deploy/haproxy, gateways found by DNS), Consul (deploy/consul, one agent, no ACL), PostgreSQL with fsync, {len(GATEWAYS)} gateways,",
+             f"{len(NODES)} nodes and {len(CONTROLS)} controls with certificates between them. Stateless: {rate:,} requests a second, windows of 64 rows as binary tensors over HTTP/1.1.",
              f"Steps: {sequences:,} sequences, one step a second each, numbered, over {STREAMS} gRPC streams. Both open loop (Poisson arrivals), through HAProxy",
              f"in the clear; latencies count from when a request was due. A window has {CALM} s of calm, the fault, and the rest.",
              "All of it and the load generators share the processors.")

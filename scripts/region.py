@@ -1,4 +1,4 @@
-"""A whole region of real processes on this machine: PostgreSQL, Consul, HAProxy, gateways and nodes, each of which can be ended in
+"""A whole region of real processes on this machine: PostgreSQL, Consul, HAProxy, gateways, nodes and controls, each of which can be ended in
 every way and started again as it was. All are gone at the end of a `with`.
 
 Where the machine lets us make a network namespace, the last node lives in one, on the other end of a cable that can be pulled.
@@ -6,6 +6,7 @@ Where the machine lets us make a network namespace, the last node lives in one, 
 
 import contextlib
 import csv
+import json
 import os
 import pathlib
 import random
@@ -20,7 +21,7 @@ import urllib.request
 
 import claims
 
-GATEWAYS, NODES = ("g1", "g2", "g3"), ("n1", "n2", "n3", "n4")
+GATEWAYS, NODES, CONTROLS = ("g1", "g2", "g3"), ("n1", "n2", "n3", "n4"), ("c1", "c2")
 # Ways into the edge without TLS, which the load generator does not speak; rates are not limited there.
 PLAIN = """
 frontend plain_http
@@ -157,6 +158,8 @@ class Region:
 
     def __init__(self, spinwell, work, open_):
         self.spinwell, self.work, self.logs, self.open_ = spinwell, work, work / "logs", open_
+        # Seconds until others had taken the place of what was killed.
+        self.took = {}
         self.logs.mkdir()
         self.machine = open_.enter_context(Machine())
         claims.train(spinwell, work / "models", "sparse", "--family", "echo", "--trials", "1", "--set", "units=300,density=0.1,skip=off")
@@ -168,6 +171,7 @@ class Region:
         self.agent_port = free_port(*map(self.host_of, GATEWAYS))
         self.gateways = [open_.enter_context(self.new_gateway(id)) for id in GATEWAYS]
         self.haproxy = open_.enter_context(self.new_haproxy())
+        self.controls = [open_.enter_context(self.new_control(id)) for id in CONTROLS]
         self.settle()
 
     def pki(self, *command):
@@ -239,6 +243,22 @@ class Region:
         gateway.ops = f"http://{host}:{ports['ops']}"
         return gateway
 
+    def new_control(self, id):
+        port = free_port()
+        command = [self.spinwell, "control", "--id", id, "--ops", f"127.0.0.1:{port}", "--data", self.work / id]
+        control = Daemon(id, command, self.logs, **self.settings(id, "control", "127.0.0.1"),
+                         spinwell_store_url=f"postgres://spinwell@127.0.0.1:{self.postgres_port}/spinwell")
+        control.ops = f"http://127.0.0.1:{port}"
+        return control
+
+    def leader(self):
+        """The control that leads, where one does and says so."""
+        for control in self.controls:
+            with contextlib.suppress(OSError):
+                if not control.is_over() and json.loads(get(f"{control.ops}/v1/admin/control"))["leads"]:
+                    return control
+        return None
+
     def new_haproxy(self):
         make = ("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out edge.pem"
                 " && cat key.pem >>edge.pem")
@@ -259,7 +279,7 @@ class Region:
         rows = [row for row in csv.DictReader(get(self.edge_says).splitlines()) if row["svname"].startswith("gateway")]
         up = sum(row["status"] == "UP" for row in rows)
         passing = get(f"http://127.0.0.1:{self.consul_http}/v1/health/service/spinwell-node?passing").count('"spinwell-id"')
-        return up == 2 * len(GATEWAYS) and passing >= len(NODES) and self.is_connected()
+        return up == 2 * len(GATEWAYS) and passing >= len(NODES) and self.is_connected() and self.leader()
 
     def settle(self):
         until("everybody is there", self.is_settled, within=90, every=0.2)
