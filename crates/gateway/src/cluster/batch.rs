@@ -94,9 +94,12 @@ mod tests {
         Plan { parts: parts.iter().map(part).collect(), strategy_used, estimated_completion_time }
     }
 
+    /// Strategies, milliseconds, and what each node gets.
+    type Told<'a> = (&'a str, Option<u64>, &'a [(&'a str, usize)]);
+
     #[test]
     fn plans_for_several_versions_are_told_as_one() {
-        let check = |plans: &[Plan], wanted: Option<(&str, Option<u64>, &[(&str, usize)])>| {
+        let check = |plans: &[Plan], wanted: Option<Told<'_>>| {
             let got = together(plans);
             let wanted = wanted.map(|(strategies, ms, parts)| BatchPlan {
                 strategy_used: strategies.to_owned(),
