@@ -24,6 +24,7 @@ use spinwell_node::Node;
 use spinwell_protocol::grpc::wire::{ModelInferRequest, ModelInferResponse};
 use spinwell_protocol::rest::{self, Framing};
 use spinwell_protocol::{Call, InferReply, InferRequest, ModelDescription, NodeLink, grpc};
+use spinwell_registry::CapacityOptions;
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::{Options, Override, Sources};
 use spinwell_runtime::{clock, shutdown};
@@ -128,6 +129,11 @@ fn start(models: &str, name: &str) -> Result<Served> {
         statistics: metrics.statistics(),
         addresses: Addresses { http: nowhere, ops: nowhere },
         accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
+        capacity: CapacityOptions {
+            predictions_per_node: options.region.capacity.predictions_per_node,
+            target_utilization: options.region.capacity.target_utilization,
+            processing_clusters: Vec::new(),
+        },
     });
     Ok(Served { node, gateway, limits: options.limits, model, _data: data, runtime })
 }

@@ -11,7 +11,7 @@ mod repository;
 
 use answer::{RemoteClass, RemoteForecast, RemoteVerdict, decode_class, decode_forecast, decode_verdict};
 pub(crate) use control::{Plan, PlannedNode};
-pub(crate) use region::{Node, Region};
+pub(crate) use region::{Node, ProcessingCluster, Region};
 pub(crate) use repository::Indexed;
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Samples, Series};

@@ -1,6 +1,6 @@
 //! `spinwell cluster`: the nodes of a region, through one of its gateways, or through control.
 
-use crate::client::{Client, Node, Plan, PlannedNode, Region};
+use crate::client::{Client, Node, Plan, PlannedNode, ProcessingCluster, Region};
 use crate::output::{self, remark, say};
 use crate::progress::wait_for;
 use clap::Subcommand;
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the nodes: whether they get requests, where they are, how busy they are.
+    /// Show the nodes: whether they get requests, where they are, how busy they are; and what the processing clusters can carry.
     Status(Asked),
     /// Have a node stop in good order: it answers what it has and ends; no request fails. Whoever looks after it may start it
     /// again.
@@ -101,6 +101,9 @@ fn status(asked: &Asked) -> anyhow::Result<()> {
     let rows: Vec<_> =
         std::iter::once(heads.map(str::to_owned).to_vec()).chain(region.nodes.iter().map(row)).collect();
     say(&output::aligned(&rows));
+    if !region.clusters.is_empty() {
+        say(&format!("\n{}\n", capacity_table(&region)));
+    }
     let serving = region.nodes.iter().filter(|node| node.is_serving()).count();
     say(&format!("{serving} of {} nodes serve, chosen by {}", region.nodes.len(), region.strategy));
     for (model, strategy) in &region.routes {
@@ -110,6 +113,36 @@ fn status(asked: &Asked) -> anyhow::Result<()> {
         remark("sequences do not survive their node: set store.url on every node, see docs/cluster.md");
     }
     Ok(())
+}
+
+/// What each processing cluster and all of them together can carry.
+fn capacity_table(region: &Region) -> String {
+    let heads =
+        ["processing cluster", "serving", "nodes", "predictions/s", "at target/s", "without largest/s"];
+    let figure = |per_second: f64| output::without_zeros((per_second * 10.0).round() / 10.0);
+    let row = |cluster: &ProcessingCluster| {
+        let (serving, all) = cluster.nodes;
+        vec![
+            cluster.name.clone(),
+            serving.to_string(),
+            all.to_string(),
+            figure(cluster.total_per_second),
+            figure(cluster.effective_per_second),
+            String::new(),
+        ]
+    };
+    let count = |of: fn(&ProcessingCluster) -> u64| region.clusters.iter().map(of).sum::<u64>().to_string();
+    let all = vec![
+        "region".to_owned(),
+        count(|cluster| cluster.nodes.0),
+        count(|cluster| cluster.nodes.1),
+        figure(region.capacity.total),
+        figure(region.capacity.effective),
+        figure(region.capacity.without_largest),
+    ];
+    let rows = std::iter::once(heads.map(str::to_owned).to_vec());
+    let rows: Vec<_> = rows.chain(region.clusters.iter().map(row)).chain([all]).collect();
+    output::aligned(&rows)
 }
 
 fn drain(node: &str, asked: &Asked) -> anyhow::Result<()> {

@@ -7,17 +7,19 @@ use crate::traffic::{Missing, Role, SplitAnswer};
 use crate::{Gateway, LiveAccuracy, Parts};
 use spinwell_core::{
     BatchCall, BatchPart, BatchPlan, BatchShare, Code, Fault, Micros, Millis, ModelHash, ModelName,
-    ModelVersion, NodeId, NumericProfile, Outcome, Protocol, ResultClass, SequenceKey, StateSource, TenantId,
-    Timings,
+    ModelVersion, NodeId, NumericProfile, Outcome, Protocol, Ratio, ResultClass, SequenceKey, StateSource,
+    TenantId, Timings,
 };
 use spinwell_protocol::{
     Call, Catalogue, Entry, ForecastFacts, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
-    ModelDescription, ModelFacts, NodeLink, NodeLoad, OutputName, OutputTensor, Predictions, RequestedOutput,
-    SequenceReply, StateAnswer, StateRequest, Task, Values,
+    ModelDescription, ModelFacts, NodeLink, NodeLoad, NodeStanding, NodeStatus, OutputName, OutputTensor,
+    Predictions, RegionStatus, RequestedOutput, SequenceReply, StateAnswer, StateRequest, Task, Values,
 };
+use spinwell_registry::CapacityOptions;
 use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::{Limits, Options, Sources};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// The classes of `gait`.
@@ -38,6 +40,8 @@ pub(crate) enum Mood {
 struct Link {
     catalogue: Arc<Catalogue>,
     mood: Mood,
+    /// The nodes behind it, where it is not one itself.
+    region: Option<RegionStatus>,
 }
 
 impl NodeLink for Link {
@@ -115,6 +119,48 @@ impl NodeLink for Link {
     fn load(&self) -> NodeLoad {
         NodeLoad::default()
     }
+
+    fn region(&self) -> Option<RegionStatus> {
+        self.region.clone()
+    }
+}
+
+/// The region of the brief: three processing clusters of four graphics cards, a node each.
+pub(crate) fn brief_region() -> RegionStatus {
+    let node = |number: usize| NodeStatus {
+        standing: NodeStanding {
+            id: NodeId(format!("n{number:02}").into()),
+            is_connected: true,
+            is_leaving: false,
+            is_trusted: true,
+        },
+        address: format!("127.0.0.1:{}", 9000 + number),
+        weight: 1.0,
+        cluster: format!("cluster-{}", number / 4 + 1),
+        capacity_per_second: None,
+        life: Some(number as u64),
+        shares_sequences: true,
+        gateways: None,
+        load: Some(NodeLoad::default()),
+    };
+    let nodes = (0..12).map(node).collect();
+    RegionStatus { strategy: "weighted_least_connections".to_owned(), routes: BTreeMap::new(), nodes }
+}
+
+/// What the brief's capacity is worked out with.
+pub(crate) fn brief_terms() -> CapacityOptions {
+    CapacityOptions {
+        predictions_per_node: 500.0,
+        target_utilization: Ratio::new(0.66).unwrap(),
+        processing_clusters: (1..=3).map(|number| format!("cluster-{number}").parse().unwrap()).collect(),
+    }
+}
+
+/// A gateway of the region of the brief, ready.
+pub(crate) fn gateway_of(region: RegionStatus) -> Gateway {
+    let gateway = made(Mood::Answers, Some(region), |_| {}).0;
+    gateway.health().advance(Phase::Ready);
+    gateway
 }
 
 /// What `model` answers to a call.
@@ -267,6 +313,14 @@ pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gat
 
 /// The same, not ready yet.
 pub(crate) fn starting_gateway(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gateway, Arc<Outcomes>) {
+    made(mood, None, change)
+}
+
+fn made(
+    mood: Mood,
+    region: Option<RegionStatus>,
+    change: impl FnOnce(&mut Limits),
+) -> (Gateway, Arc<Outcomes>) {
     let outcomes = Arc::new(Outcomes::default());
     let health = Health::default();
     let options = Options::load(&Sources::default()).unwrap().options;
@@ -274,7 +328,7 @@ pub(crate) fn starting_gateway(mood: Mood, change: impl FnOnce(&mut Limits)) -> 
     limits.body_bytes = 4096;
     change(&mut limits);
     let gateway = Gateway::new(Parts {
-        link: Arc::new(Link { catalogue: Arc::new(catalogue()), mood }),
+        link: Arc::new(Link { catalogue: Arc::new(catalogue()), mood, region }),
         limits,
         health,
         reader: outcomes.clone(),
@@ -282,6 +336,7 @@ pub(crate) fn starting_gateway(mood: Mood, change: impl FnOnce(&mut Limits)) -> 
         statistics: Arc::default(),
         addresses: Addresses::default(),
         accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
+        capacity: brief_terms(),
     });
     (gateway, outcomes)
 }

@@ -3,6 +3,7 @@
 use crate::accuracy::{Asked, LiveAccuracy, OfModel, OfVersion};
 use crate::api::Addresses;
 use crate::budget::{Budget, Share};
+use crate::capacity::RegionCapacity;
 use crate::record::{Arrival, BatchTicket, KnownBatch, OutcomeReader, Ticket};
 use crate::statistics::Statistics;
 use crate::traces::Traces;
@@ -14,8 +15,9 @@ use spinwell_core::{
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
     Call, Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics,
-    NodeLink, NodeLoad, Outputs, SequenceCall, quoted,
+    NodeLink, NodeLoad, Outputs, RegionStatus, SequenceCall, quoted,
 };
+use spinwell_registry::CapacityOptions;
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
 use std::sync::Arc;
@@ -44,6 +46,8 @@ pub struct Parts {
     pub addresses: Addresses,
     /// What is remembered of forecasts until their truth is known.
     pub accuracy: Arc<LiveAccuracy>,
+    /// What the capacity of the region is worked out with.
+    pub capacity: CapacityOptions,
 }
 
 /// A cheap handle on the gateway, shared by all connections.
@@ -196,6 +200,16 @@ impl Gateway {
 
     pub(crate) fn load(&self) -> NodeLoad {
         self.parts.link.load()
+    }
+
+    /// What the processing clusters of the region can carry; nothing where this process is its own node.
+    pub(crate) fn capacity(&self) -> Option<RegionCapacity> {
+        self.nodes().region().map(|region| self.capacity_of(&region))
+    }
+
+    /// What the processing clusters of a region with these nodes can carry.
+    pub(crate) fn capacity_of(&self, region: &RegionStatus) -> RegionCapacity {
+        RegionCapacity::of(region, &self.parts.capacity)
     }
 
     /// The place in a trace of a request that came with these headers.

@@ -9,6 +9,7 @@ mod accuracy;
 mod agent;
 mod api;
 mod budget;
+mod capacity;
 mod cluster;
 #[cfg(test)]
 mod example;

@@ -75,7 +75,8 @@ async fn ready(State(Operations { gateway, .. }): State<Operations>) -> Response
 async fn metrics(State(Operations { gateway, metrics }): State<Operations>) -> Response {
     // Asking a card's driver may take its time, and must not hold up other connections.
     let page = tokio::task::spawn_blocking(move || {
-        metrics.encode(&gateway.load(), &gateway.catalogue(), &gateway.live_figures())
+        let capacity = gateway.capacity();
+        metrics.encode(&gateway.load(), &gateway.catalogue(), &gateway.live_figures(), capacity.as_ref())
     })
     .await;
     match page {

@@ -1,6 +1,7 @@
-//! The region, as operators see and change it: its nodes, draining one, and the strategies by which they are chosen.
+//! The region, as operators see and change it: its nodes and what they can carry, draining one, and the strategies by which they are chosen.
 
 use crate::api::{Content, Operation, Parameter, Route, Schema};
+use crate::capacity::{ClusterCapacity, RegionCapacity};
 use crate::http::{fault_response, json_response};
 use crate::ops::Operations;
 use axum::extract::{Path, RawQuery, State};
@@ -12,7 +13,8 @@ use spinwell_protocol::{NodeStatus, RegionStatus, quoted};
 /// The routes.
 pub(crate) fn routes() -> Vec<Route<Operations>> {
     let status = Operation::new("region", "The nodes of the region")
-        .about("What this gateway knows of them: whether they can be asked, how busy they are, and by which strategies they are chosen.")
+        .about("What this gateway knows of them: whether they can be asked, how busy they are, and by which strategies they are chosen; and what \
+            its processing clusters can carry.")
         .gives(Content::json(Schema::named("Region"), example()))
         .fails(&[Code::NotOffered]);
     let drain = Operation::new("drainNode", "Has a node stop in good order")
@@ -47,7 +49,7 @@ fn of_model() -> Parameter {
 
 async fn region(State(operations): State<Operations>) -> Response {
     match operations.gateway().nodes().region() {
-        Some(region) => json_response(&document(&region)),
+        Some(region) => json_response(&document(&region, &operations.gateway().capacity_of(&region))),
         None => fault_response(&Fault::new(
             Code::NotOffered,
             "this server is one process and has no nodes of their own",
@@ -114,14 +116,39 @@ fn named_model(query: Option<&str>) -> Result<Option<ModelName>, Fault> {
     model.map(Some).ok_or_else(|| Fault::new(Code::RequestInvalid, wrong()))
 }
 
-fn document(region: &RegionStatus) -> Value {
+fn document(region: &RegionStatus, capacity: &RegionCapacity) -> Value {
     let nodes: Vec<Value> = region.nodes.iter().map(node).collect();
+    let clusters: Vec<Value> = capacity.clusters.iter().map(cluster).collect();
     let routes = region.routes.iter().map(|(model, strategy)| (model.to_string(), strategy.as_str().into()));
-    json!({"strategy": region.strategy, "routes": routes.collect::<Map<_, _>>(), "nodes": nodes})
+    json!({
+        "strategy": region.strategy,
+        "routes": routes.collect::<Map<_, _>>(),
+        "nodes": nodes,
+        "processing_clusters": clusters,
+        "capacity": {
+            "total_per_second": capacity.total_per_second,
+            "effective_per_second": capacity.effective_per_second,
+            "without_largest_per_second": capacity.without_largest_per_second,
+        },
+    })
 }
 
-/// The state of a node in a word.
-fn state(node: &NodeStatus) -> &'static str {
+fn cluster(cluster: &ClusterCapacity) -> Value {
+    let nodes: Map<String, Value> =
+        cluster.nodes.iter().map(|(state, count)| ((*state).to_owned(), json!(count))).collect();
+    json!({
+        "name": cluster.name.as_str(),
+        "nodes": nodes,
+        "total_per_second": cluster.total_per_second,
+        "effective_per_second": cluster.effective_per_second,
+    })
+}
+
+/// How a node can stand. Only the first gets requests.
+pub(crate) const STATES: [&str; 4] = ["serving", "leaving", "distrusted", "unreachable"];
+
+/// The state of a node in a word, one of [`STATES`].
+pub(crate) fn state(node: &NodeStatus) -> &'static str {
     let standing = &node.standing;
     match (standing.is_connected, standing.is_leaving, standing.is_trusted) {
         (false, ..) => "unreachable",
@@ -148,6 +175,7 @@ fn node(node: &NodeStatus) -> Value {
         "address": node.address,
         "processing_cluster": node.cluster,
         "weight": node.weight,
+        "capacity_per_second": node.capacity_per_second,
         // As text: a number of 64 bits is more than many readers of JSON keep.
         "life": node.life.map(|life| format!("{life:016x}")),
         "shares_sequences": node.shares_sequences,
@@ -157,10 +185,13 @@ fn node(node: &NodeStatus) -> Value {
 
 fn example() -> Value {
     json!({"strategy": "weighted_least_connections", "routes": {"taxi": "predictive"}, "nodes": [{
-        "id": "n1", "state": "serving", "address": "127.0.0.1:8104", "processing_cluster": "default", "weight": 1.0,
-        "life": "00c0ffee00c0ffee", "shares_sequences": true,
+        "id": "n1", "state": "serving", "address": "127.0.0.1:8104", "processing_cluster": "gpu-1", "weight": 1.0,
+        "capacity_per_second": null, "life": "00c0ffee00c0ffee", "shares_sequences": true,
         "load": {"queue_len": 0, "batches_executing": 1, "executors": 2, "cpu_free": 0.5, "memory_free": 0.8,
-            "sequences_in_memory": 17}}]})
+            "sequences_in_memory": 17}}],
+        "processing_clusters": [{"name": "gpu-1", "total_per_second": 500.0, "effective_per_second": 330.0,
+            "nodes": {"serving": 1, "leaving": 0, "distrusted": 0, "unreachable": 0}}],
+        "capacity": {"total_per_second": 500.0, "effective_per_second": 330.0, "without_largest_per_second": 0.0}})
 }
 
 #[cfg(test)]

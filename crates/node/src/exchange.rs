@@ -48,6 +48,10 @@ pub struct Exchange {
     pub callers: Arc<Callers>,
     /// What keeps orders out that come too late.
     pub fence: Arc<Fence>,
+    /// The processing cluster that it is part of.
+    pub processing_cluster: String,
+    /// Predictions a second that it can carry, where it says so.
+    pub capacity_per_second: Option<f64>,
 }
 
 impl Exchange {
@@ -143,6 +147,8 @@ where
             version: env!("CARGO_PKG_VERSION").to_owned(),
             shares_sequences: node.link.shares_sequences(),
             life: node.life,
+            processing_cluster: node.processing_cluster.clone(),
+            capacity_per_second: node.capacity_per_second,
         };
         Self {
             phase: node.health.phase(),

@@ -240,6 +240,8 @@ pub struct NodeStatus {
     pub weight: f64,
     /// The processing cluster that it is part of.
     pub cluster: String,
+    /// Predictions a second that it can carry, where it says so.
+    pub capacity_per_second: Option<f64>,
     /// A number of its process's life, while it is connected.
     pub life: Option<u64>,
     /// Whether another node can go on with its sequences.

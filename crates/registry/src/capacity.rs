@@ -21,6 +21,17 @@ pub struct CapacityOptions {
     pub processing_clusters: Vec<ClusterName>,
 }
 
+/// A node, as far as it carries anything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Carrier {
+    /// The processing cluster that it is part of.
+    pub processing_cluster: ClusterName,
+    /// Predictions a second that it can carry, where it says so.
+    pub capacity_per_second: Option<f64>,
+    /// Whether it may be sent work. One that may not carries nothing.
+    pub is_usable: bool,
+}
+
 /// What one processing cluster can carry now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessingCluster {
@@ -52,17 +63,30 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// What the nodes of the view can carry. Nodes that are not usable carry nothing; a capacity that is not a positive
-    /// number counts as not said.
+    /// What the nodes of the view can carry.
     #[must_use]
     pub fn of(view: &View, options: &CapacityOptions) -> Self {
-        let mut clusters: BTreeMap<&ClusterName, ProcessingCluster> =
-            options.processing_clusters.iter().map(|name| (name, ProcessingCluster::empty(name))).collect();
-        for listed in view.listed().iter().filter(|listed| listed.member.role == Role::Node) {
-            let name = &listed.member.processing_cluster;
-            let cluster = clusters.entry(name).or_insert_with(|| ProcessingCluster::empty(name));
-            if listed.health.is_usable() {
-                let own = listed.member.capacity_per_second.filter(|capacity| is_capacity(*capacity));
+        let nodes = view.listed().iter().filter(|listed| listed.member.role == Role::Node);
+        let carriers = nodes.map(|listed| Carrier {
+            processing_cluster: listed.member.processing_cluster.clone(),
+            capacity_per_second: listed.member.capacity_per_second,
+            is_usable: listed.health.is_usable(),
+        });
+        Self::of_nodes(carriers, options)
+    }
+
+    /// What these nodes can carry. Nodes that are not usable carry nothing; a capacity that is not a positive number counts as
+    /// not said.
+    #[must_use]
+    pub fn of_nodes(nodes: impl IntoIterator<Item = Carrier>, options: &CapacityOptions) -> Self {
+        let named = options.processing_clusters.iter();
+        let mut clusters: BTreeMap<ClusterName, ProcessingCluster> =
+            named.map(|name| (name.clone(), ProcessingCluster::empty(name))).collect();
+        for Carrier { processing_cluster: name, capacity_per_second, is_usable } in nodes {
+            let empty = ProcessingCluster::empty(&name);
+            let cluster = clusters.entry(name).or_insert(empty);
+            if is_usable {
+                let own = capacity_per_second.filter(|capacity| is_capacity(*capacity));
                 cluster.nodes += 1;
                 cluster.total_per_second += own.unwrap_or(options.predictions_per_node);
             } else {

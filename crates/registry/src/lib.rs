@@ -33,7 +33,7 @@ mod sufficiency;
 mod view;
 
 pub use address::{Address, InvalidAddress};
-pub use capacity::{Capacity, CapacityOptions, ProcessingCluster};
+pub use capacity::{Capacity, CapacityOptions, Carrier, ProcessingCluster};
 pub use health::Health;
 pub use local::Supervisor;
 pub use member::{ClusterName, InvalidMember, Member, Role};

@@ -12,6 +12,10 @@ pub(crate) struct Region {
     pub(crate) routes: Vec<(String, String)>,
     /// Its nodes, by name.
     pub(crate) nodes: Vec<Node>,
+    /// Its processing clusters, by name.
+    pub(crate) clusters: Vec<ProcessingCluster>,
+    /// What it can carry.
+    pub(crate) capacity: Capacity,
     /// All of it, as it came.
     pub(crate) document: Value,
 }
@@ -40,10 +44,44 @@ pub(crate) struct Node {
     pub(crate) sequences: Option<u64>,
 }
 
+/// A processing cluster as a gateway sees it.
+pub(crate) struct ProcessingCluster {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its nodes that get requests, and all of them.
+    pub(crate) nodes: (u64, u64),
+    /// Predictions a second with all its serving nodes busy.
+    pub(crate) total_per_second: f64,
+    /// Predictions a second at the target utilisation.
+    pub(crate) effective_per_second: f64,
+}
+
+/// What a region can carry, in predictions a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Capacity {
+    /// With all serving nodes busy.
+    pub(crate) total: f64,
+    /// At the target utilisation.
+    pub(crate) effective: f64,
+    /// When the largest processing cluster fails.
+    pub(crate) without_largest: f64,
+}
+
 impl Node {
     /// Whether it gets requests.
     pub(crate) fn is_serving(&self) -> bool {
         self.state == "serving"
+    }
+}
+
+fn cluster(told: &Value) -> ProcessingCluster {
+    let count = |count: &Value| count.as_u64().unwrap_or_default();
+    let all = told["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values()).map(count).sum();
+    ProcessingCluster {
+        name: told["name"].as_str().unwrap_or_default().to_owned(),
+        nodes: (count(&told["nodes"]["serving"]), all),
+        total_per_second: told["total_per_second"].as_f64().unwrap_or_default(),
+        effective_per_second: told["effective_per_second"].as_f64().unwrap_or_default(),
     }
 }
 
@@ -72,7 +110,16 @@ impl Client {
         let nodes = nodes.iter().map(node).collect();
         let routes = document["routes"].as_object().into_iter().flatten();
         let routes = routes.map(|(model, strategy)| (model.clone(), text(strategy))).collect();
-        Ok(Region { strategy: text(&document["strategy"]), routes, nodes, document })
+        // A gateway of a release before this one says nothing of either.
+        let clusters = document["processing_clusters"].as_array();
+        let clusters = clusters.into_iter().flatten().map(cluster).collect();
+        let per_second = |kind: &str| document["capacity"][kind].as_f64().unwrap_or_default();
+        let capacity = Capacity {
+            total: per_second("total_per_second"),
+            effective: per_second("effective_per_second"),
+            without_largest: per_second("without_largest_per_second"),
+        };
+        Ok(Region { strategy: text(&document["strategy"]), routes, nodes, clusters, capacity, document })
     }
 
     /// Has a node stop in good order.

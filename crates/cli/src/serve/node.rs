@@ -115,6 +115,8 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
         life: entropy::seed(),
         callers: Arc::default(),
         fence: Arc::default(),
+        processing_cluster: options.region.processing_cluster.clone(),
+        capacity_per_second: options.region.node_capacity_per_second,
     };
     let front = Front::of_node(&process, later.clone(), ops_address)?;
     let place = Arc::new(Place::open(&options.region)?);

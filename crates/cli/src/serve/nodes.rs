@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use spinwell_control::{Nodes, Running, Supervisor};
 use spinwell_core::NodeId;
 use spinwell_gateway::{Cluster, Member};
+use spinwell_registry::ClusterName;
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::{Exposure, Options};
 use spinwell_runtime::transport::Dial;
@@ -83,7 +84,14 @@ async fn follow(cluster: Arc<Cluster>, count: usize, mut nodes: watch::Receiver<
 
 fn member(node: &Running) -> Member {
     let Running { id, address, .. } = node.clone();
-    Member { id, address: address.to_string(), weight: 1.0, cluster: "default".into() }
+    Member {
+        id,
+        address: address.to_string(),
+        weight: 1.0,
+        // The node says itself.
+        cluster: ClusterName::default(),
+        capacity_per_second: None,
+    }
 }
 
 fn line(node: &Running) -> String {

@@ -4,6 +4,7 @@
 //! requests in flight answered, then the node's queue, then the operations plane.
 
 use super::process::Process;
+use super::region::capacity_options;
 use anyhow::{Context, Result};
 use spinwell_core::{Code, Fault, Millis, Ratio};
 use spinwell_gateway::{
@@ -88,6 +89,7 @@ impl Front {
             statistics: metrics.statistics(),
             addresses,
             accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
+            capacity: capacity_options(&options.region)?,
         });
         Ok(Self { gateway, metrics, readers })
     }

@@ -3,8 +3,10 @@
 use anyhow::Result;
 use spinwell_core::{Code, Fault, NodeId};
 use spinwell_gateway::{Cluster, Member};
-use spinwell_registry::{Address, Health, Options as RegistryOptions, Registry, Role, Service, View, consul};
-use spinwell_runtime::options::{Exposure, Nodes, Options, Region, StaticNode};
+use spinwell_registry::{
+    Address, CapacityOptions, Health, Options as RegistryOptions, Registry, Role, Service, View, consul,
+};
+use spinwell_runtime::options::{Exposure, Nodes, Options, Region, RegionCapacity, StaticNode};
 use spinwell_runtime::shutdown::{self, Trigger};
 use spinwell_runtime::tls::{self, Acceptor, Connector, Files, Mutual};
 use spinwell_runtime::transport::{Dial, Door};
@@ -109,6 +111,7 @@ impl Place {
         member.weight = region.node_weight;
         member.processing_cluster =
             region.processing_cluster.parse().map_err(|error| config_invalid(&error))?;
+        member.capacity_per_second = region.node_capacity_per_second;
         self.registry.announce(member).map_err(|error| config_invalid(&error))
     }
 
@@ -217,6 +220,17 @@ fn advertised(region: &Region, address: SocketAddr) -> Result<Address, Fault> {
     Address::new(&host, address.port()).map_err(|error| config_invalid(&error))
 }
 
+/// What the capacity of the region is worked out with.
+pub(super) fn capacity_options(region: &Region) -> Result<CapacityOptions, Fault> {
+    let RegionCapacity { predictions_per_node, target_utilization, processing_clusters } = &region.capacity;
+    let names = processing_clusters.iter().map(|name| name.parse().map_err(|error| config_invalid(&error)));
+    Ok(CapacityOptions {
+        predictions_per_node: *predictions_per_node,
+        target_utilization: *target_utilization,
+        processing_clusters: names.collect::<Result<_, Fault>>()?,
+    })
+}
+
 fn config_invalid(error: &dyn std::error::Error) -> Fault {
     Fault::new(Code::ConfigInvalid, telemetry::chain(error))
 }
@@ -232,7 +246,8 @@ pub(super) async fn follow(cluster: Arc<Cluster>, mut view: watch::Receiver<Arc<
             id: member.id.clone(),
             address: member.address.to_string(),
             weight: f64::from(member.weight.get()),
-            cluster: member.processing_cluster.as_str().into(),
+            cluster: member.processing_cluster.clone(),
+            capacity_per_second: member.capacity_per_second,
         });
         // Before anything is known, nobody is told to go.
         if known.version() > 0 {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-const ROWS: usize = 64;
+pub(crate) const ROWS: usize = 64;
 
 /// A processing node, killed when the test ends.
 pub(crate) struct Node {
@@ -33,7 +33,7 @@ impl Node {
     }
 
     /// The same with more in its environment.
-    fn start_with(id: &'static str, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(id: &'static str, variables: &[(&str, &str)]) -> Self {
         let (address, data) = (free_address(), tempfile::tempdir().unwrap());
         let variables: Vec<_> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -61,7 +61,7 @@ impl Node {
     fn command(id: &str, address: SocketAddr, data: &Path) -> Command {
         let mut command = spinwell();
         command.args(["node", "--id", id, "--ops", "127.0.0.1:0", "--address", &address.to_string()]);
-        command.args(["--models", text(models()), "--data", text(data)]);
+        command.args(["--data", text(data)]).env("SPINWELL_MODELS_DIR", models());
         command.env("SPINWELL_DRAIN_NOTICE_MS", "500");
         command
     }
@@ -131,20 +131,20 @@ pub(crate) fn wait_for_nodes(gateway: &Server, wanted: usize) {
     }
 }
 
-fn ask(server: &Server, rows: &[f32], parameters: &Value) -> Answer {
+pub(crate) fn ask(server: &Server, rows: &[f32], parameters: &Value) -> Answer {
     let body = json!({"parameters": parameters, "inputs": [
         {"name": "series", "shape": [1, rows.len(), 1], "datatype": "FP32", "data": rows}]});
     server.infer("wave", &body)
 }
 
-fn bits(answer: &Answer) -> Vec<u32> {
+pub(crate) fn bits(answer: &Answer) -> Vec<u32> {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let numbers = ["forecast", "lower", "upper"].iter().flat_map(|name| answer.numbers(name));
     numbers.map(f32::to_bits).collect()
 }
 
 /// The node that answered.
-fn answered_by(answer: &Answer) -> String {
+pub(crate) fn answered_by(answer: &Answer) -> String {
     answer.json()["parameters"]["node"].as_str().unwrap_or_default().to_owned()
 }
 

@@ -8,6 +8,7 @@ mod anomaly;
 mod bad_input;
 mod batch_calls;
 mod bench;
+mod capacity;
 mod classify;
 mod cluster;
 mod control;

@@ -2,6 +2,7 @@
 //! the server itself uses.
 
 use super::Schema;
+use crate::region::STATES;
 use spinwell_core::{Code, SequenceId, StateSource};
 use spinwell_protocol::OutputDatatype;
 
@@ -64,14 +65,33 @@ fn of_server() -> Named {
         ("Region", region()),
         ("RegionNode", region_node()),
         ("ChosenStrategy", chosen_strategy()),
+        ("ProcessingCluster", processing_cluster()),
     ]
 }
 
 fn region() -> Schema {
+    let left = "Predictions a second that are left when the largest processing cluster fails.";
+    let capacity = Schema::object("What the region can carry.")
+        .field("total_per_second", Schema::number("Predictions a second with all serving nodes busy."))
+        .field("effective_per_second", Schema::number("Predictions a second at the target utilisation."))
+        .field("without_largest_per_second", Schema::number(left));
     Schema::object("The nodes of a region, as this gateway knows them.")
         .field("strategy", Schema::text("The strategy by which nodes are chosen."))
         .field("routes", Schema::map(Schema::text(""), "Those of models that have one of their own."))
         .field("nodes", Schema::list(Schema::named("RegionNode"), "By name."))
+        .field("processing_clusters", Schema::list(Schema::named("ProcessingCluster"), "By name."))
+        .field("capacity", capacity)
+}
+
+fn processing_cluster() -> Schema {
+    let about = "Its nodes by how they stand. Only those that serve carry anything.";
+    let nodes =
+        STATES.iter().fold(Schema::object(about), |nodes, state| nodes.field(state, Schema::whole(0, "")));
+    Schema::object("A processing cluster.")
+        .field("name", Schema::text("Its name."))
+        .field("nodes", nodes)
+        .field("total_per_second", Schema::number("Predictions a second with all its serving nodes busy."))
+        .field("effective_per_second", Schema::number("Predictions a second at the target utilisation."))
 }
 
 fn chosen_strategy() -> Schema {
@@ -81,7 +101,6 @@ fn chosen_strategy() -> Schema {
 }
 
 fn region_node() -> Schema {
-    let states = ["serving", "leaving", "distrusted", "unreachable"];
     let absent = || Schema::any("").with("type", "null");
     let or_null = |schema: Schema, about| Schema::any_of([schema, absent()], about);
     let share = |about| or_null(Schema::number("In [0, 1]."), about);
@@ -94,10 +113,14 @@ fn region_node() -> Schema {
         .field("sequences_in_memory", Schema::whole(0, "Sequences whose state is in memory."));
     Schema::object("A node.")
         .field("id", Schema::text("Its name."))
-        .field("state", Schema::one_of_texts(states, "Whether it gets requests."))
+        .field("state", Schema::one_of_texts(STATES, "Whether it gets requests."))
         .field("address", Schema::text("Where it is reached."))
         .field("processing_cluster", Schema::text("The processing cluster that it is part of."))
         .field("weight", Schema::number("How much work it takes in relation to the others."))
+        .field(
+            "capacity_per_second",
+            or_null(Schema::number("Above 0."), "Predictions a second that it says it can carry."),
+        )
         .field(
             "life",
             or_null(Schema::text("Sixteen hexadecimal digits."), "Another one is another process."),

@@ -31,6 +31,7 @@ use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, ModelDescription, NodeLink, NodeLoad,
     NodeStanding, NodeStatus, Order, RegionStatus, StateAnswer, StateRequest, WaitingFor,
 };
+use spinwell_registry::ClusterName;
 use spinwell_runtime::transport::Dial;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -52,8 +53,10 @@ pub struct Member {
     pub address: String,
     /// How much work it takes in relation to the others, above 0.
     pub weight: f64,
-    /// The processing cluster that it is part of.
-    pub cluster: Arc<str>,
+    /// The processing cluster that it is part of, as far as the registry knows. The node says it itself when it is connected.
+    pub cluster: ClusterName,
+    /// Predictions a second that it can carry, where the registry knows. The node says that as well.
+    pub capacity_per_second: Option<f64>,
 }
 
 /// What connections to nodes are for.
@@ -232,11 +235,14 @@ impl Inner {
     /// What is known of a node.
     fn status(&self, node: &Node) -> NodeStatus {
         let state = node.peer.state();
+        let said = node.peer.said();
+        let cluster = said.cluster.as_ref().unwrap_or(&node.member.cluster);
         NodeStatus {
             standing: self.standing(node, state.as_ref()),
             address: node.member.address.clone(),
             weight: node.member.weight,
-            cluster: node.member.cluster.to_string(),
+            cluster: cluster.to_string(),
+            capacity_per_second: said.capacity_per_second.or(node.member.capacity_per_second),
             life: state.as_ref().map(|state| state.life),
             shares_sequences: state.as_ref().is_some_and(|state| state.shares_sequences),
             gateways: state.as_ref().and_then(|state| state.gateways.clone()),

@@ -17,6 +17,7 @@ use spinwell_protocol::node_service::{
     Answer, Described, MESSAGE_BYTES_MAX, Request, answer_of, beat_of, encode_request,
 };
 use spinwell_protocol::{Catalogue, NodeLoad};
+use spinwell_registry::ClusterName;
 use spinwell_runtime::clock;
 use spinwell_runtime::transport::Dial;
 use std::collections::HashMap;
@@ -88,6 +89,15 @@ pub(crate) struct State {
     pub(crate) gateways: Option<Vec<String>>,
 }
 
+/// What a node says of its place in the region. It stays known while the node is away.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Said {
+    /// The processing cluster that it is part of.
+    pub(crate) cluster: Option<ClusterName>,
+    /// Predictions a second that it can carry.
+    pub(crate) capacity_per_second: Option<f64>,
+}
+
 /// Nodes that can keep sequences, with their weights.
 pub(crate) type View = Vec<(NodeId, f64)>;
 
@@ -103,6 +113,8 @@ struct Shared {
     live: Mutex<Option<Live>>,
     /// What it said last of what it serves.
     last: Mutex<Option<Arc<Catalogue>>>,
+    /// What it said last of its place in the region.
+    said: Mutex<Said>,
     next: AtomicU64,
 }
 
@@ -126,6 +138,7 @@ impl Peer {
             terms,
             live: Mutex::default(),
             last: Mutex::new(before),
+            said: Mutex::default(),
             next: AtomicU64::new(1),
         });
         let task = tokio::spawn(shared.clone().run()).abort_handle();
@@ -141,6 +154,11 @@ impl Peer {
     /// What it serves, or did when it was lost; nothing where it was never there.
     pub(crate) fn catalogue(&self) -> Option<Arc<Catalogue>> {
         self.shared.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it says, or said when it was there, of its place in the region.
+    pub(crate) fn said(&self) -> Said {
+        self.shared.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tells a node that shares its sequences which nodes there are, unless it knows.
@@ -353,6 +371,11 @@ impl Shared {
             Message::Greeting(greeting) => {
                 live.state.shares_sequences = greeting.shares_sequences;
                 live.state.life = greeting.life;
+                *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Said {
+                    // A release before this one says nothing of it.
+                    cluster: greeting.processing_cluster.parse().ok(),
+                    capacity_per_second: greeting.capacity_per_second,
+                };
             }
             Message::Describe(described) => live.described.take(described)?,
             Message::Catalogue(catalogue) => {

@@ -107,7 +107,7 @@ impl Router {
 
     /// A node announces itself, perhaps with another weight.
     pub(crate) fn announced(&self, member: &Member) {
-        let of_balance = balance::Member { weight: member.weight, cluster: member.cluster.clone() };
+        let of_balance = balance::Member { weight: member.weight, cluster: member.cluster.as_str().into() };
         self.lock().balancer.join(member.id.clone(), of_balance, clock::now());
     }
 

@@ -68,7 +68,13 @@ impl FakeNode {
         let address = listener.local_addr().unwrap().to_string();
         let server = tonic::transport::Server::builder().add_service(NodeServiceServer::new(self.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Member { id: NodeId(self.id.into()), address, weight: 1.0, cluster: "c".into() }
+        Member {
+            id: NodeId(self.id.into()),
+            address,
+            weight: 1.0,
+            cluster: "c".parse().unwrap(),
+            capacity_per_second: None,
+        }
     }
 
     /// Talks to a gateway, until it goes or this one does.

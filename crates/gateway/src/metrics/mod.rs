@@ -11,11 +11,13 @@ mod gpu;
 mod live;
 mod model;
 mod readers;
+mod region;
 mod split;
 mod triton;
 
 use crate::VERSION;
 use crate::accuracy::OfVersion;
+use crate::capacity::RegionCapacity;
 use crate::record::OutcomeReader;
 use crate::statistics::Statistics;
 pub use connections::ConnectionCounts;
@@ -36,6 +38,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use readers::ReaderFamilies;
+use region::RegionFigures;
 use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad, WaitingFor};
 use split::SplitFigures;
@@ -90,6 +93,7 @@ pub struct Metrics {
     sequences_followed: Counter,
     gpus: GpuFigures,
     cluster: ClusterFigures,
+    region: RegionFigures,
     live: LiveFigures,
     splits: SplitFigures,
     /// Held while a page is written: two at a time would count the same twice.
@@ -182,6 +186,7 @@ impl Metrics {
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
             gpus: GpuFigures::register(&mut registry),
             cluster: ClusterFigures::register(&mut registry),
+            region: RegionFigures::register(&mut registry),
             live: LiveFigures::register(&mut registry),
             splits: SplitFigures::register(&mut registry),
             registry,
@@ -234,6 +239,7 @@ impl Metrics {
         load: &NodeLoad,
         catalogue: &Catalogue,
         live: &[OfVersion],
+        capacity: Option<&RegionCapacity>,
     ) -> Result<String, fmt::Error> {
         let _page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -255,6 +261,7 @@ impl Metrics {
         }
         self.gpus.set(&load.gpus);
         self.cluster.set(load);
+        self.region.set(capacity);
         self.live.set(live);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

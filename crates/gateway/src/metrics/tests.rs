@@ -2,13 +2,19 @@
 
 use super::model::{REFUSAL_SECONDS, REQUEST_SECONDS};
 use super::*;
-use crate::example::{catalogue, outcome};
+use crate::api::tests::assert_documented;
+use crate::example::{brief_region, catalogue, gateway_of, outcome};
+use crate::ops_router;
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
 use spinwell_core::{BatchShare, Code, ModelVersion};
-use spinwell_protocol::GpuLoad;
+use spinwell_protocol::{GpuLoad, RegionStatus};
+use tower::ServiceExt;
 
 fn lines(metrics: &Metrics) -> Vec<String> {
     metrics
-        .encode(&NodeLoad { queue_len: 3, ..NodeLoad::default() }, &catalogue(), &[])
+        .encode(&NodeLoad { queue_len: 3, ..NodeLoad::default() }, &catalogue(), &[], None)
         .unwrap()
         .lines()
         .map(str::to_owned)
@@ -77,7 +83,7 @@ fn what_waits_shows_by_version_and_only_while_the_version_is_there() {
         requests,
     };
     let shown = |waiting: Vec<WaitingFor>| {
-        metrics.encode(&NodeLoad { waiting, ..NodeLoad::default() }, &catalogue(), &[]).unwrap()
+        metrics.encode(&NodeLoad { waiting, ..NodeLoad::default() }, &catalogue(), &[], None).unwrap()
     };
     let text = shown(vec![waiting(1, 0), waiting(2, 5)]);
     for wanted in [
@@ -109,7 +115,7 @@ fn cards_show_under_triton_s_names_and_only_where_there_are_any() {
         memory_used_bytes: None,
         power_watts: None,
     };
-    let shown = |load: &NodeLoad| metrics.encode(load, &catalogue(), &[]).unwrap();
+    let shown = |load: &NodeLoad| metrics.encode(load, &catalogue(), &[], None).unwrap();
     assert!(!shown(&NodeLoad::default()).contains("nv_gpu"));
     let text = shown(&NodeLoad { gpus: vec![gpu, silent], ..NodeLoad::default() });
     for wanted in [
@@ -122,4 +128,57 @@ fn cards_show_under_triton_s_names_and_only_where_there_are_any() {
     }
     assert!(!text.contains("nv_gpu_power_usage{") && text.matches("GPU-2").count() == 1, "{text}");
     assert!(!shown(&NodeLoad::default()).contains("GPU-1"), "a card that is gone");
+}
+
+#[tokio::test]
+async fn the_region_of_the_brief_shows_what_its_processing_clusters_carry() {
+    let mut region = brief_region();
+    let page = async |region: RegionStatus, path: &str| {
+        let metrics = Arc::new(Metrics::new(&catalogue()));
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let (head, body) =
+            ops_router(gateway_of(region), metrics).oneshot(request).await.unwrap().into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        assert_documented(path, "GET", head.status.as_u16(), &head.headers, &body);
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    let check = |text: &str, wanted: &[&str]| {
+        for wanted in wanted {
+            assert!(text.lines().any(|line| line == *wanted), "{wanted} is missing in\n{text}");
+        }
+    };
+    check(
+        &page(region.clone(), "/metrics").await,
+        &[
+            r#"spinwell_processing_cluster_nodes{cluster="cluster-1",state="serving"} 4"#,
+            r#"spinwell_processing_cluster_nodes{cluster="cluster-3",state="unreachable"} 0"#,
+            r#"spinwell_processing_cluster_capacity_per_second{cluster="cluster-2",kind="total"} 2000.0"#,
+            r#"spinwell_processing_cluster_capacity_per_second{cluster="cluster-2",kind="effective"} 1320.0"#,
+            r#"spinwell_region_capacity_per_second{kind="total"} 6000.0"#,
+            r#"spinwell_region_capacity_per_second{kind="effective"} 3960.0"#,
+            r#"spinwell_region_capacity_per_second{kind="without_largest"} 4000.0"#,
+        ],
+    );
+    // A processing cluster fails.
+    region.nodes[4..8].iter_mut().for_each(|node| node.standing.is_connected = false);
+    check(
+        &page(region.clone(), "/metrics").await,
+        &[
+            r#"spinwell_processing_cluster_nodes{cluster="cluster-2",state="serving"} 0"#,
+            r#"spinwell_processing_cluster_nodes{cluster="cluster-2",state="unreachable"} 4"#,
+            r#"spinwell_processing_cluster_capacity_per_second{cluster="cluster-2",kind="total"} 0.0"#,
+            r#"spinwell_region_capacity_per_second{kind="total"} 4000.0"#,
+            r#"spinwell_region_capacity_per_second{kind="without_largest"} 2000.0"#,
+        ],
+    );
+    let shown: Value = serde_json::from_str(&page(region, "/v1/admin/cluster").await).unwrap();
+    let cluster = &shown["processing_clusters"][1];
+    assert_eq!((&cluster["name"], &cluster["nodes"]["unreachable"]), (&json!("cluster-2"), &json!(4)));
+    assert_eq!(shown["capacity"]["without_largest_per_second"], 2000.0);
+    // A process that is its own node has no processing clusters.
+    assert!(
+        !lines(&Metrics::new(&catalogue()))
+            .iter()
+            .any(|line| line.starts_with("spinwell_region_capacity_per_second{"))
+    );
 }

@@ -318,7 +318,7 @@ fn what_no_reader_takes_is_only_counted() {
     assert!(!readers.need_traces());
     readers.read(&traced(ResultClass::Answered));
     readers.stop();
-    let text = metrics.encode(&spinwell_protocol::NodeLoad::default(), &catalogue(), &[]).unwrap();
+    let text = metrics.encode(&spinwell_protocol::NodeLoad::default(), &catalogue(), &[], None).unwrap();
     assert!(text.contains("spinwell_outcomes_total{record=\"request\"} 1"), "{text}");
     assert!(!text.contains("spinwell_outcomes_dropped_total{"), "{text}");
 }

@@ -6,6 +6,7 @@
 //! would otherwise be a limit that does not hold. An unknown variable is only mentioned in the log, because
 //! container platforms put variables of their own under any service's name.
 
+mod capacity;
 mod control;
 mod device;
 mod error;
@@ -14,6 +15,7 @@ mod sources;
 mod store;
 mod telemetry;
 
+pub use capacity::RegionCapacity;
 pub use control::ControlOptions;
 pub use device::Device;
 pub use error::Error;
@@ -60,6 +62,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("node.address", "127.0.0.1:8004"),
     ("node.weight", "100"),
     ("node.processing_cluster", "default"),
+    ("node.capacity_per_second", ""),
     ("gateway.id", "gateway"),
     ("gateway.agent_address", "127.0.0.1:8003"),
     ("control.id", "control"),
@@ -81,6 +84,9 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("cluster.failover_timeout_ms", "10000"),
     ("cluster.strategy", "weighted_least_connections"),
     ("cluster.routes", ""),
+    ("cluster.processing_clusters", ""),
+    ("cluster.predictions_per_node", "500"),
+    ("cluster.target_utilization", "0.66"),
     ("store.url", ""),
     ("sequences.durability", "log"),
     ("sequences.idle_expiry_ms", "86400000"),

@@ -1,5 +1,6 @@
 //! How the processes of a region find, know and hear each other.
 
+use super::capacity::{self, RegionCapacity, is_processing_cluster};
 use super::error::Error;
 use super::sources::Layered;
 use super::{id, is_id};
@@ -53,6 +54,10 @@ pub struct Region {
     pub node_weight: NonZeroU16,
     /// The processing cluster that the node is part of.
     pub processing_cluster: String,
+    /// Predictions a second that the node says it can carry; none where it leaves that to the region.
+    pub node_capacity_per_second: Option<f64>,
+    /// What the capacity of the region is worked out with.
+    pub capacity: RegionCapacity,
     /// The host under which others reach this process; empty where it is the address that it listens on.
     pub advertised_host: String,
     /// Where a gateway learns of the nodes, and where processes announce themselves.
@@ -84,7 +89,7 @@ pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
         return Err(layered.invalid("cluster.silence_ms", "at least twice cluster.beat_ms"));
     }
     let processing_cluster = layered.text("node.processing_cluster");
-    if !is_id(processing_cluster) || processing_cluster.len() > 64 {
+    if !is_processing_cluster(processing_cluster) {
         return Err(layered.invalid("node.processing_cluster", "1 to 64 letters, digits, '.', '_' or '-'"));
     }
     let certificates = layered.text("tls.dir");
@@ -95,6 +100,8 @@ pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
         node_weight: weight(layered.text("node.weight"))
             .ok_or_else(|| layered.invalid("node.weight", "a whole number from 1 to 65535"))?,
         processing_cluster: processing_cluster.to_owned(),
+        node_capacity_per_second: capacity::of_node(layered)?,
+        capacity: capacity::capacity(layered)?,
         advertised_host: layered.text("registry.advertised_host").to_owned(),
         nodes: nodes(layered)?,
         certificates: (!certificates.is_empty()).then(|| PathBuf::from(certificates)),

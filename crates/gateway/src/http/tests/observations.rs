@@ -95,7 +95,7 @@ async fn forecasts_are_judged_by_the_truth_that_arrives() {
 
     let metrics = Metrics::new(&catalogue());
     for _ in 0..2 {
-        let page = metrics.encode(&NodeLoad::default(), &catalogue(), &gateway.live_figures()).unwrap();
+        let page = metrics.encode(&NodeLoad::default(), &catalogue(), &gateway.live_figures(), None).unwrap();
         for line in [
             "spinwell_live_absolute_error{model=\"taxi\",version=\"1\"} 0.6875",
             "spinwell_live_coverage_ratio{model=\"taxi\",version=\"1\"} 0.6666666666666666",

@@ -36,11 +36,15 @@ impl Gateway {
             life: 7,
             callers: Arc::new(Callers::default()),
             fence: Arc::new(Fence::default()),
+            processing_cluster: "gpu-1".to_owned(),
+            capacity_per_second: Some(2000.0),
         };
         let (sender, requests) = channel(100);
         let receiver = Box::pin(exchange.answers(ReceiverStream::new(requests)));
         let mut gateway = Self { bench, health, sender, receiver, described: Described::default() };
-        assert!(matches!(gateway.hear().await, Some(Message::Greeting(greeting)) if greeting.node == "n"));
+        let Some(Message::Greeting(greeting)) = gateway.hear().await else { panic!("no greeting") };
+        assert_eq!((&*greeting.node, &*greeting.processing_cluster), ("n", "gpu-1"));
+        assert_eq!(greeting.capacity_per_second, Some(2000.0));
         let Some(Message::Describe(described)) = gateway.hear().await else { panic!("no description") };
         gateway.described.take(described).unwrap();
         let Some(Message::Catalogue(catalogue)) = gateway.hear().await else { panic!("no catalogue") };
