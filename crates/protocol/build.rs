@@ -2,6 +2,7 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     between_our_own()?;
+    load_reports()?;
     let file = "proto/inference.proto";
     println!("cargo::rerun-if-changed={file}");
     let descriptors = protox::compile([file], ["proto"])?;
@@ -21,5 +22,14 @@ fn between_our_own() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed={file}");
     let descriptors = protox::compile([file], ["proto"])?;
     tonic_prost_build::configure().bytes(".spinwell.node.v1").compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// What balancers read of a server's load.
+fn load_reports() -> Result<(), Box<dyn std::error::Error>> {
+    let file = "proto/orca.proto";
+    println!("cargo::rerun-if-changed={file}");
+    let descriptors = protox::compile([file], ["proto"])?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

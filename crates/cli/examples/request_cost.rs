@@ -134,6 +134,7 @@ fn start(models: &str, name: &str) -> Result<Served> {
             target_utilization: options.region.capacity.target_utilization,
             processing_clusters: Vec::new(),
         },
+        load_reporting: options.load_reporting,
     });
     Ok(Served { node, gateway, limits: options.limits, model, _data: data, runtime })
 }

@@ -3,6 +3,7 @@
 
 use crate::api::Addresses;
 use crate::record::OutcomeReader;
+use crate::statistics::Statistics;
 use crate::traffic::{Missing, Role, SplitAnswer};
 use crate::{Gateway, LiveAccuracy, Parts};
 use spinwell_core::{
@@ -220,9 +221,14 @@ fn values(name: OutputName, last: &[f32]) -> Values {
     }
 }
 
-/// Keeps every outcome.
+/// Keeps every outcome, and counts it.
 #[derive(Default)]
-pub(crate) struct Outcomes(Mutex<Vec<Outcome>>, Mutex<Vec<BatchCall>>, Mutex<Vec<Option<Missing>>>);
+pub(crate) struct Outcomes(
+    Mutex<Vec<Outcome>>,
+    Mutex<Vec<BatchCall>>,
+    Mutex<Vec<Option<Missing>>>,
+    Arc<Statistics>,
+);
 
 impl Outcomes {
     pub(crate) fn take(&self) -> Vec<Outcome> {
@@ -246,6 +252,7 @@ impl Outcomes {
 
 impl OutcomeReader for Outcomes {
     fn read(&self, outcome: &Outcome) {
+        self.3.count(outcome);
         self.0.lock().unwrap().push(outcome.clone());
     }
 
@@ -333,10 +340,11 @@ fn made(
         health,
         reader: outcomes.clone(),
         traces: None,
-        statistics: Arc::default(),
+        statistics: outcomes.3.clone(),
         addresses: Addresses::default(),
         accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
         capacity: brief_terms(),
+        load_reporting: options.load_reporting,
     });
     (gateway, outcomes)
 }

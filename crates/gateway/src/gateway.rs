@@ -4,22 +4,26 @@ use crate::accuracy::{Asked, LiveAccuracy, OfModel, OfVersion};
 use crate::api::Addresses;
 use crate::budget::{Budget, Share};
 use crate::capacity::RegionCapacity;
+use crate::load_reports::LoadReports;
 use crate::record::{Arrival, BatchTicket, KnownBatch, OutcomeReader, Ticket};
-use crate::statistics::Statistics;
+use crate::statistics::{Statistics, Totals};
 use crate::traces::Traces;
 use crate::traffic::{self, Canary, Found, Patience, Plan, Shadow, Splitter};
 use axum::http::HeaderMap;
+use axum::response::Response;
 use spinwell_core::{
     BatchPlan, Code, Fault, Micros, Millis, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
 };
+use spinwell_protocol::load_report::Format;
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
     Call, Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, ModelDescription, ModelStatistics,
     NodeLink, NodeLoad, Outputs, RegionStatus, SequenceCall, quoted,
 };
 use spinwell_registry::CapacityOptions;
+use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Phase};
-use spinwell_runtime::options::Limits;
+use spinwell_runtime::options::{Limits, LoadReporting};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -48,6 +52,8 @@ pub struct Parts {
     pub accuracy: Arc<LiveAccuracy>,
     /// What the capacity of the region is worked out with.
     pub capacity: CapacityOptions,
+    /// To whom a report of the load is sent with an answer.
+    pub load_reporting: LoadReporting,
 }
 
 /// A cheap handle on the gateway, shared by all connections.
@@ -58,6 +64,8 @@ pub struct Gateway {
     bodies: Arc<Budget>,
     /// Sends requests to the versions of their models.
     splitter: Arc<Splitter>,
+    /// Tells callers who ask how busy the server is.
+    load_reports: Arc<LoadReports>,
     /// Whose all requests are until callers have identities.
     tenant: TenantId,
 }
@@ -68,7 +76,9 @@ impl Gateway {
     pub fn new(parts: Parts) -> Self {
         let bodies = Budget::new(parts.limits.bodies_bytes_max);
         let splitter = Arc::new(Splitter::new(parts.limits.bodies_bytes_max));
-        Self { parts: Arc::new(parts), bodies, splitter, tenant: TenantId("default".into()) }
+        let load_reports = Arc::new(LoadReports::new(parts.load_reporting, clock::now()));
+        let tenant = TenantId("default".into());
+        Self { parts: Arc::new(parts), bodies, splitter, load_reports, tenant }
     }
 
     /// Where the planes listen.
@@ -200,6 +210,28 @@ impl Gateway {
 
     pub(crate) fn load(&self) -> NodeLoad {
         self.parts.link.load()
+    }
+
+    /// In which form the caller who sent these headers gets a report of the load, if any.
+    pub(crate) fn load_report_wanted(&self, headers: &HeaderMap) -> Option<Format> {
+        self.load_reports.wanted(headers)
+    }
+
+    /// The answer with a report of the load, where one is wanted.
+    pub(crate) fn reported(&self, mut response: Response, wanted: Option<Format>) -> Response {
+        if let Some(format) = wanted {
+            self.load_reports.add(&mut response, format, clock::now(), || self.look_at_load());
+        }
+        response
+    }
+
+    /// Adds a report of the load to the end of an answer over gRPC.
+    pub(crate) fn report_in(&self, trailers: &mut HeaderMap) {
+        self.load_reports.add_to_trailers(trailers, clock::now(), || self.look_at_load());
+    }
+
+    fn look_at_load(&self) -> (NodeLoad, Totals) {
+        (self.load(), self.parts.statistics.totals())
     }
 
     /// What the processing clusters of the region can carry; nothing where this process is its own node.

@@ -16,6 +16,7 @@ mod example;
 mod gateway;
 mod grpc;
 mod http;
+mod load_reports;
 mod metrics;
 mod ops;
 mod readers;

@@ -13,7 +13,28 @@ pub struct Statistics(RwLock<HashMap<Version, Arc<Mutex<Counts>>>>);
 /// A version of a model.
 type Version = (ModelName, ModelVersion);
 
+/// Requests of all versions together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Totals {
+    /// Those that ended, however they did.
+    pub(crate) ended: u64,
+    /// Those that were not answered.
+    pub(crate) failed: u64,
+}
+
 impl Statistics {
+    /// How many requests have ended.
+    pub(crate) fn totals(&self) -> Totals {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.values().fold(Totals::default(), |totals, counts| {
+            let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            Totals {
+                ended: totals.ended + counts.success.count + counts.fail.count,
+                failed: totals.failed + counts.fail.count,
+            }
+        })
+    }
+
     /// Counts an outcome of a version that exists.
     pub(crate) fn count(&self, outcome: &Outcome) {
         let (Some(name), Some(version)) = (&outcome.model, outcome.version) else { return };
@@ -91,6 +112,7 @@ mod tests {
         assert_eq!((counts.inferences, counts.executions), (4, 1));
         assert_eq!((counts.compute_infer.count, counts.compute_infer.ns()), (2, 80_000));
         assert_eq!(counts.batches[&4].count, 1);
+        assert_eq!(statistics.totals(), Totals { ended: 3, failed: 1 });
         assert_eq!(statistics.all().len(), 1);
     }
 }

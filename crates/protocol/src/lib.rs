@@ -11,6 +11,7 @@ mod call;
 mod catalogue;
 pub mod grpc;
 mod link;
+pub mod load_report;
 pub mod node_service;
 mod outputs;
 mod parameters;

@@ -90,6 +90,7 @@ impl Front {
             addresses,
             accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
             capacity: capacity_options(&options.region)?,
+            load_reporting: options.load_reporting,
         });
         Ok(Self { gateway, metrics, readers })
     }

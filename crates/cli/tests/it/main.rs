@@ -16,6 +16,7 @@ mod devices;
 mod evaluate;
 mod forged_states;
 mod live_accuracy;
+mod load_reports;
 mod model;
 mod openapi;
 mod perf_analyzer;

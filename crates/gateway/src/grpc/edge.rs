@@ -6,6 +6,7 @@
 //! if the service never took it, the library's own status closes it.
 
 use super::metered::Metered;
+use super::reported::reported;
 use crate::Gateway;
 use crate::record::Ticket;
 use axum::body::{Bytes, HttpBody};
@@ -101,6 +102,10 @@ where
         let share = Arc::new(Mutex::new(share));
         let path = request.uri().path();
         let is_stream = path == STREAM_PATH;
+        let report = match is_stream || lent.is_some() {
+            true => self.gateway.load_report_wanted(request.headers()).map(|_| self.gateway.clone()),
+            false => None,
+        };
         // For the caller of a method that does not exist.
         let path = quoted(path);
         if is_stream {
@@ -128,7 +133,10 @@ where
             if let Some(ticket) = lent.and_then(|lent| lent.take()) {
                 ticket.close_failed(code.unwrap_or(Code::Internal));
             }
-            Ok(response)
+            Ok(match report {
+                Some(gateway) => reported(&gateway, response),
+                None => response,
+            })
         })
     }
 }

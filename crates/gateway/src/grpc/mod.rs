@@ -3,6 +3,7 @@
 mod edge;
 mod health;
 mod metered;
+mod reported;
 mod service;
 mod timeout;
 

@@ -5,6 +5,7 @@ use crate::example::{self, Mood};
 use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
+use prost::Message;
 use spinwell_core::{Code, ResultClass};
 use spinwell_protocol::grpc::NOT_LOADED_KEY;
 use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
@@ -15,6 +16,8 @@ use spinwell_protocol::grpc::wire::{
     ModelReadyRequest, RepositoryIndexRequest, RepositoryModelLoadRequest, ServerLiveRequest,
     ServerReadyRequest,
 };
+use spinwell_protocol::load_report::wire::OrcaLoadReport;
+use spinwell_protocol::load_report::{FORMAT, REPORT_BINARY};
 use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRY_AFTER_KEY, GRPC_RETRYABLE_KEY};
 use spinwell_runtime::health::Phase;
 use tonic::codec::CompressionEncoding;
@@ -334,7 +337,7 @@ async fn a_message_that_is_no_protobuf_is_the_caller_s_fault_whatever_the_method
 async fn half_a_message_does_not_hold_a_stream_and_a_silent_stream_may_wait() {
     use futures::StreamExt;
     use http_body_util::BodyExt;
-    let message = prost::Message::encode_to_vec(&request(|_| {}));
+    let message = Message::encode_to_vec(&request(|_| {}));
     let framed = [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat();
     let half = [&framed[..], &framed[..20]].concat();
     for (bytes, ends) in [(framed, false), (half, true)] {
@@ -394,4 +397,38 @@ async fn health_is_told_in_grpc_s_own_protocol_too() {
     health.advance(Phase::Stopping);
     assert!(watched.message().await.unwrap().is_none(), "who watches does not hold up a stop");
     assert!(outcomes.take().is_empty(), "nobody asked for a prediction");
+}
+
+#[tokio::test]
+async fn who_asks_gets_a_report_of_the_load_at_the_end_of_his_answer() {
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    let asking = |message: ModelInferRequest| {
+        let mut request = tonic::Request::new(message);
+        request.metadata_mut().insert(FORMAT, "BIN".parse().unwrap());
+        request
+    };
+    let read = |metadata: &tonic::metadata::MetadataMap| {
+        let value = metadata.get_bin(REPORT_BINARY)?;
+        Some(OrcaLoadReport::decode(value.to_bytes().unwrap()).unwrap())
+    };
+    // The library hands out trailers with the head.
+    let answer = client.model_infer(asking(request(|_| {}))).await.unwrap();
+    let told = read(answer.metadata()).unwrap();
+    assert_eq!(told.named_metrics["queue_len"], 0.0);
+    assert!(told.rps_fractional > 0.0 && told.eps == 0.0, "{told:?}");
+    let refused = client.model_infer(asking(request(|r| r.model_name = "nobody".into()))).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::NotFound);
+    assert!(read(refused.metadata()).is_some(), "also with a refusal");
+    let silent = client.model_infer(request(|_| {})).await.unwrap();
+    assert!(read(silent.metadata()).is_none());
+    let mut messages = tonic::Request::new(futures::stream::iter([request(|_| {}), request(|_| {})]));
+    messages.metadata_mut().insert(FORMAT, "text".parse().unwrap());
+    let mut stream = client.model_stream_infer(messages).await.unwrap().into_inner();
+    for _ in 0..2 {
+        assert!(stream.message().await.unwrap().unwrap().infer_response.is_some());
+    }
+    assert!(stream.message().await.unwrap().is_none());
+    let trailers = stream.trailers().await.unwrap().unwrap();
+    assert!(read(&trailers).is_some(), "{trailers:?}");
 }

@@ -22,7 +22,8 @@ pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, reques
     let mut ticket = gateway.open_ticket(protocol, gateway.trace(request.headers()));
     let coding = Coding::for_answer(request.headers());
     let has_unknown_coding = Coding::of_request(request.headers()).is_err();
-    match answer(&gateway, &mut ticket, &target, request).await {
+    let report = gateway.load_report_wanted(request.headers());
+    let response = match answer(&gateway, &mut ticket, &target, request).await {
         Ok(encoded) => {
             let started = clock::now();
             let response = inference_response(encoded, coding);
@@ -33,7 +34,8 @@ pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, reques
             ticket.close_failed(fault.code());
             coded_fault_response(&fault, has_unknown_coding)
         }
-    }
+    };
+    gateway.reported(response, report)
 }
 
 async fn answer(

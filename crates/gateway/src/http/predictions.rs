@@ -42,6 +42,7 @@ struct Sent {
 pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request) -> Response {
     let coding = Coding::for_answer(request.headers());
     let has_unknown_coding = Coding::of_request(request.headers()).is_err();
+    let report = gateway.load_report_wanted(request.headers());
     let (head, request_body) = request.into_parts();
     // Stands for the whole call until its requests are known.
     let trace = gateway.trace(&head.headers);
@@ -52,7 +53,7 @@ pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request
         Ok(body) => prepare(&gateway, body, arrival).await,
         Err(fault) => Err(fault),
     };
-    match prepared {
+    let response = match prepared {
         Ok((prepared, share)) => {
             ticket.withdraw();
             let response = answer(&gateway, prepared, arrival, coding).await;
@@ -63,7 +64,8 @@ pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request
             ticket.close_failed(fault.code());
             coded_fault_response(&fault, has_unknown_coding)
         }
-    }
+    };
+    gateway.reported(response, report)
 }
 
 async fn receive(

@@ -8,6 +8,7 @@ use crate::Gateway;
 use crate::api::{Addresses, Content, Header, Operation, Plane, Route, Schema, document_route};
 use serde_json::{Value, json};
 use spinwell_core::Code;
+use spinwell_protocol::load_report::Format;
 use spinwell_protocol::{EXTENSIONS, SERVER_NAME};
 
 /// What a model can be found with: not yet known, unknown, or there with a file that cannot be loaded.
@@ -186,7 +187,7 @@ fn infer_operation() -> Operation {
     });
     let length =
         |about| Header { name: "Inference-Header-Content-Length", about, schema: Schema::whole(0, "Bytes.") };
-    Operation::new("infer", "Predictions from windows, or from a step of a sequence")
+    let operation = Operation::new("infer", "Predictions from windows, or from a step of a sequence")
         .about(
             "One input, `series`, of windows × rows × channels: at least the model's window_min rows, better its \
              window_recommended. With a sequence_id there is one window, whose rows are the next ones of that sequence. \
@@ -203,7 +204,23 @@ fn infer_operation() -> Operation {
         .gives_header(length("How much of the answer is JSON, where tensors follow; before any compression."))
         .fails(FINDING)
         .fails(PREDICTING)
-        .fails(OF_SEQUENCES)
+        .fails(OF_SEQUENCES);
+    reporting(operation)
+}
+
+/// An operation that reports the load with its answers, refusals included, to callers who ask for that.
+fn reporting(operation: Operation) -> Operation {
+    operation
+        .header(Header {
+            name: "Endpoint-Load-Metrics-Format",
+            about: "Asks for a report of the load (ORCA) with the answer, in this form; small letters do as well.",
+            schema: Schema::one_of_texts([Format::Text, Format::Json, Format::Binary].map(Format::as_str), ""),
+        })
+        .gives_header(Header {
+            name: "Endpoint-Load-Metrics",
+            about: "The report, behind the word for its form; also of answers that are refusals.",
+            schema: Schema::text("").with("examples", vec!["TEXT cpu_utilization=0.3, mem_utilization=0.8, eps=0"]),
+        })
 }
 
 fn predictions_operation() -> Operation {
@@ -218,7 +235,7 @@ fn predictions_operation() -> Operation {
             "lower": [[3300.0], [2600.5]], "upper": [[4700.0], [4500.5]], "parameters": example_parameters()},
         {"id": "b", "status": 404, "error": "no model is named \"nowhere\"", "code": "SPW-MODEL-NOT-FOUND", "retryable": false},
     ]});
-    Operation::new("predictions", "Many requests in one call")
+    let operation = Operation::new("predictions", "Many requests in one call")
         .about(
             "Requests to any models, each with its own deadline, status and place in the results. Only a body that is no batch \
              call is refused whole. Where several nodes answer, requests without a sequence are divided over them at once.",
@@ -226,7 +243,8 @@ fn predictions_operation() -> Operation {
         .takes(Content::json(Schema::named("PredictionsRequest"), request))
         .compresses()
         .gives(Content::json(Schema::named("PredictionsResponse"), answer))
-        .fails(&[Code::JsonMalformed, Code::RequestInvalid, Code::Starting, Code::Internal])
+        .fails(&[Code::JsonMalformed, Code::RequestInvalid, Code::Starting, Code::Internal]);
+    reporting(operation)
 }
 
 fn observations_operation() -> Operation {

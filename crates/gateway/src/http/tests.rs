@@ -15,6 +15,7 @@ use std::time::Duration;
 use tower::ServiceExt;
 
 mod coding;
+mod load_reports;
 mod observations;
 mod plans;
 

@@ -10,6 +10,7 @@ mod capacity;
 mod control;
 mod device;
 mod error;
+mod load_reporting;
 mod region;
 mod sources;
 mod store;
@@ -19,6 +20,7 @@ pub use capacity::RegionCapacity;
 pub use control::ControlOptions;
 pub use device::Device;
 pub use error::Error;
+pub use load_reporting::LoadReporting;
 pub use region::{Nodes, Region, StaticNode};
 pub use sources::{Override, Sources};
 pub use store::StoreUrl;
@@ -65,6 +67,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("node.capacity_per_second", ""),
     ("gateway.id", "gateway"),
     ("gateway.agent_address", "127.0.0.1:8003"),
+    ("gateway.load_reports", "on_request"),
     ("control.id", "control"),
     ("control.nodes", "0"),
     ("control.stop_nodes", "false"),
@@ -256,6 +259,8 @@ pub struct Options {
     pub drain_notice: Millis,
     /// How long requests in flight are waited for when the process stops, the notice included.
     pub drain_timeout: Millis,
+    /// To whom a report of the load is sent with an answer.
+    pub load_reporting: LoadReporting,
     /// What is logged.
     pub log: LogOptions,
     /// Who reads outcomes besides the metrics.
@@ -325,6 +330,7 @@ impl Options {
             accuracy: accuracy(&layered)?,
             drain_notice: Millis(layered.number("drain.notice_ms", 0..=3_600_000)? as u64),
             drain_timeout: layered.millis("drain.timeout_ms")?,
+            load_reporting: load_reporting::load_reporting(&layered)?,
             log: LogOptions {
                 format: match layered.text("log.format") {
                     "text" => LogFormat::Text,
