@@ -6,6 +6,10 @@ use crate::models::Models;
 use crate::queue::{Lane, Queue};
 use crate::repository::{Bounds, Loaded, Repository, Terms};
 use spinwell_core::{ModelHash, ModelVersion, NumericProfile};
+use spinwell_engine::data::Table;
+use spinwell_engine::settings::{Precision, Settings};
+use spinwell_engine::train::{Choice, Feeds, Folds, Options as Training, Score, train};
+use spinwell_engine::{Family, Model, Silent};
 use spinwell_policy::batch::{Cost, Limits};
 use spinwell_protocol::{ForecastFacts, ModelDescription, ModelFacts, Task};
 use std::sync::Arc;
@@ -69,6 +73,29 @@ pub(crate) fn spiking_forecaster() -> ModelDescription {
     let targets = vec!["c".into()];
     let facts = ForecastFacts { horizon: 1, season: 1, targets, coverage: 0.95, is_spiking: true };
     description(Task::Forecast(facts))
+}
+
+/// A real model of one channel, trained with these settings.
+pub(crate) fn trained(settings: &str) -> Model {
+    let wave = |t: usize| (t as f64 * 0.5).sin() + 0.1 * (t as f64 * 2.3).cos();
+    let columns = vec![(0..200).map(wave).collect()];
+    let table =
+        Table { names: vec!["c".into()], columns, missing: Vec::new(), times: None, notes: Vec::new() };
+    let options = Training {
+        targets: 1,
+        feeds: Feeds::Everything,
+        horizon: 1,
+        season: Some(1),
+        choice: Choice::Only(Family::Linear),
+        settings: Settings::parse([settings]).unwrap(),
+        precision: Precision::F32,
+        trials: 1,
+        coverage: 0.9,
+        seed: 1,
+        score: Score::Path,
+        time_column: None,
+    };
+    train(&table, &Folds::inside(200), &options, &Silent).unwrap().model
 }
 
 /// No models, and nowhere to load any from.

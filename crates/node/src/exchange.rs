@@ -149,6 +149,7 @@ where
             life: node.life,
             processing_cluster: node.processing_cluster.clone(),
             capacity_per_second: node.capacity_per_second,
+            exchanges_files: node.link.exchanges_files(),
         };
         Self {
             phase: node.health.phase(),
@@ -284,6 +285,10 @@ where
             Request::Load(name) => {
                 let answer = link.load_model(name);
                 Box::pin(async move { answer.await.map(Answer::Loaded) })
+            }
+            Request::Files(request) => {
+                let answer = link.files(request);
+                Box::pin(async move { answer.await.map(Answer::Files) })
             }
             Request::Drain(order) => {
                 let admitted = order.map_or(Ok(()), |order| self.node.fence.admit(order, self.node.life));

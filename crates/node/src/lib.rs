@@ -8,6 +8,7 @@
 mod batch;
 mod callers;
 mod cards;
+mod deliveries;
 #[cfg(test)]
 mod example;
 mod exchange;

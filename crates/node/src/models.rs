@@ -11,7 +11,7 @@ use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion};
 use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription, WaitingFor};
 use spinwell_runtime::clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
@@ -123,6 +123,11 @@ impl Models {
             changing: Mutex::default(),
             for_sequences: Mutex::default(),
         }))
+    }
+
+    /// Where the models are, if they have a folder.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.0.folder.as_deref()
     }
 
     /// What is served, as of now.

@@ -1,6 +1,7 @@
 //! The node: models, queue, sequences and executors, behind a [`NodeLink`].
 
 use crate::cards::{Cards, CardsError};
+use crate::deliveries::Deliveries;
 use crate::executor::{self, Job};
 use crate::models::{self, Models};
 use crate::queue::{Queue, Refusal};
@@ -9,8 +10,8 @@ use crate::sequences::{self, Durable, Home, Keeper, Sequences, Shared, Step, Tab
 use spinwell_core::{Code, Fault, Millis, ModelName, NodeId, SequenceKey};
 use spinwell_policy::batch::{self, Cost, Late, Limits, Request, Slot};
 use spinwell_protocol::{
-    Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
-    SequenceLoad, StateAnswer, StateRequest,
+    Catalogue, FileAnswer, FileRequest, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
+    NodeLink, NodeLoad, SequenceLoad, StateAnswer, StateRequest,
 };
 use spinwell_runtime::clock;
 use spinwell_runtime::machine::Machine;
@@ -134,6 +135,8 @@ struct Inner {
     executors: usize,
     row_micros: AtomicU64,
     machine: Machine,
+    /// The files that are taken from here and brought here, where there is a folder for them.
+    deliveries: Option<Arc<Deliveries>>,
     #[cfg(feature = "gpu")]
     nvidia: Option<crate::nvidia::Nvidia>,
 }
@@ -199,8 +202,10 @@ impl Node {
             }
             None => None,
         };
+        let folder = models.folder().map(Path::to_owned);
         let inner = Arc::new(Inner {
             id: options.id.clone(),
+            deliveries: folder.map(|folder| Arc::new(Deliveries::new(folder, models.clone()))),
             models,
             queue,
             sequences,
@@ -544,6 +549,22 @@ impl NodeLink for Node {
             gpus: Vec::new(),
             ..NodeLoad::default()
         }
+    }
+
+    fn exchanges_files(&self) -> bool {
+        self.inner.deliveries.is_some()
+    }
+
+    fn files(&self, request: FileRequest) -> LinkFuture<FileAnswer> {
+        let Some(deliveries) = self.inner.deliveries.clone() else {
+            return Box::pin(async {
+                Err(Fault::new(Code::NotOffered, "this node has no folder of models"))
+            });
+        };
+        let store = self.inner.sequences.shared().map(|shared| shared.store.clone());
+        // To its end, whether or not the gateway stays.
+        let answered = tokio::spawn(deliveries.answer(request, store));
+        Box::pin(async move { answered.await.unwrap_or_else(|_| Err(lost())) })
     }
 
     fn shares_sequences(&self) -> bool {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The name of a model's file.
-const FILE_NAME: &str = "model.spinwell";
+pub(crate) const FILE_NAME: &str = "model.spinwell";
 
 /// The folder of models cannot be read.
 #[derive(Debug, thiserror::Error)]

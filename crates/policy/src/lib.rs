@@ -11,4 +11,5 @@ pub mod breaker;
 pub mod sequence;
 pub mod shards;
 pub mod split;
+pub mod spread;
 pub mod traffic;

@@ -9,6 +9,7 @@
 
 mod call;
 mod catalogue;
+mod files;
 pub mod grpc;
 mod link;
 pub mod load_report;
@@ -28,6 +29,10 @@ mod values;
 
 pub use call::Call;
 pub use catalogue::{Catalogue, Entry, ModelDescription, ModelFacts};
+pub use files::{
+    BESIDE_BYTES_MAX, Beside, FILE_BYTES_MAX, FileAnswer, FileKey, FileOffer, FilePart, FileRequest,
+    HeldFile, PART_BYTES_MAX,
+};
 pub use link::{
     Attempts, GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
     NodeStanding, NodeStatus, Order, RegionStatus, SequenceLoad, WaitingFor,

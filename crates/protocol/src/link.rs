@@ -3,7 +3,9 @@
 //! A gateway speaks to this trait only, never to a node: in one process the node implements it directly, in
 //! a cluster a connection does. What crosses it is already checked, so a node may trust shapes and names.
 
-use crate::{Catalogue, ModelDescription, Outputs, Predictions, SequenceCall, SequenceReply};
+use crate::{
+    Catalogue, FileAnswer, FileRequest, ModelDescription, Outputs, Predictions, SequenceCall, SequenceReply,
+};
 use crate::{StateAnswer, StateRequest, quoted};
 use spinwell_core::{
     BatchPlan, BatchShare, Code, Fault, Micros, ModelName, ModelVersion, NodeId, NumericProfile, Priority,
@@ -89,6 +91,17 @@ pub trait NodeLink: Send + Sync + 'static {
     /// Whether sequences are in a log that all nodes of the region share, so that another one can go on with them.
     fn shares_sequences(&self) -> bool {
         false
+    }
+
+    /// Whether this is a node with a folder of models, which can be asked for files and be brought some.
+    fn exchanges_files(&self) -> bool {
+        false
+    }
+
+    /// Does something with the files of a node.
+    fn files(&self, request: FileRequest) -> LinkFuture<FileAnswer> {
+        let _ = request;
+        Box::pin(async { Err(Fault::new(Code::NotOffered, "this server keeps no files of models")) })
     }
 
     /// A gateway says which nodes it sees, with their weights, or that it is gone. Only a node that shares sequences minds.

@@ -43,6 +43,15 @@ pub(crate) struct Counted {
     pub(crate) windows: u64,
 }
 
+fn indexed(entry: &Value) -> Indexed {
+    Indexed {
+        name: text(&entry["name"]),
+        version: text(&entry["version"]),
+        state: text(&entry["state"]),
+        reason: text(&entry["reason"]),
+    }
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
@@ -55,13 +64,7 @@ impl Client {
     pub(crate) fn index(&self) -> Result<Vec<Indexed>, Fault> {
         let document = self.document(self.http.post(format!("{}/v2/repository/index", self.base)))?;
         let all = document.as_array().ok_or_else(|| not_the_protocol("its repository index is no list"))?;
-        let one = |entry: &Value| Indexed {
-            name: text(&entry["name"]),
-            version: text(&entry["version"]),
-            state: text(&entry["state"]),
-            reason: text(&entry["reason"]),
-        };
-        Ok(all.iter().map(one).collect())
+        Ok(all.iter().map(indexed).collect())
     }
 
     /// What the server has counted of every version.
@@ -85,12 +88,16 @@ impl Client {
         Ok(all.iter().map(one).collect())
     }
 
-    /// Has the server serve a model's files as they are now.
+    /// Has the server serve a model's files as they are now. Comes with the versions that are not, or not on every node of a
+    /// region.
     ///
     /// # Errors
     /// The server's own fault, or unreachable.
-    pub(crate) fn load(&self, name: &str) -> Result<(), Fault> {
-        self.change(name, "load")
+    pub(crate) fn load(&self, name: &str) -> Result<Vec<Indexed>, Fault> {
+        let body = self.change(name, "load")?;
+        // A server of another kind may answer with nothing.
+        let document: Value = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(document["not_loaded"].as_array().into_iter().flatten().map(indexed).collect())
     }
 
     /// Has the server serve no version of a model any more.
@@ -98,12 +105,12 @@ impl Client {
     /// # Errors
     /// The server's own fault, or unreachable.
     pub(crate) fn unload(&self, name: &str) -> Result<(), Fault> {
-        self.change(name, "unload")
+        self.change(name, "unload").map(drop)
     }
 
-    fn change(&self, name: &str, what: &str) -> Result<(), Fault> {
+    fn change(&self, name: &str, what: &str) -> Result<Vec<u8>, Fault> {
         let url = format!("{}/v2/repository/models/{name}/{what}", self.base);
-        self.runtime.block_on(self.send(self.http.post(url).timeout(LOAD_TIMEOUT))).map(|_| ())
+        self.runtime.block_on(self.send(self.http.post(url).timeout(LOAD_TIMEOUT))).map(|(_, body)| body)
     }
 
     pub(super) fn document(&self, request: reqwest::RequestBuilder) -> Result<Value, Fault> {

@@ -2,7 +2,7 @@
 
 use super::entry::{Card, Entry, placed, short, trouble};
 use super::roles::{Role, Roles};
-use crate::client::{Client, ModelRef};
+use crate::client::{Client, Indexed, ModelRef};
 use crate::failure;
 use crate::models::{self, Place, Saved};
 use crate::output::{self, remark, say};
@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 The file is read and checked first; it and the card.json beside it then appear as a whole version or not at all.
 Pushing bytes that a version holds already changes nothing and says so, unless --version asks for another one. What serving.toml makes of the version is said as well: whether
 it answers requests that name none, or a share of them, or only those that name it. With --url, a server whose models folder this is loads the
-model; a push over the network, into a folder of another machine, needs identities and is not there yet.
+model; a gateway of which one node has this folder brings it to all nodes of its region first. A push over the network, into a folder of
+another machine, needs identities and is not there yet.
 
 Examples:
   spinwell model push taxi.spinwell --name taxi
@@ -72,10 +73,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let home = args.models.join(name.as_str());
     let (versions, roles) = (models::versions(&home), Roles::read(&home, &name));
     let outcome = args.url.as_ref().map(|url| load(url, &name, version, &hash));
+    let elsewhere =
+        outcome.iter().flatten().flatten().map(|entry| format!("{}: {}", entry.version, entry.reason));
+    let elsewhere: Vec<String> = elsewhere.collect();
     if args.json {
         let server = outcome.as_ref().map(|outcome| match outcome {
-            Ok(()) => json!({"url": args.url, "loaded": true, "trouble": null}),
-            Err(fault) => json!({"url": args.url, "loaded": false, "trouble": trouble(fault)}),
+            Ok(_) => json!({"url": args.url, "loaded": true, "trouble": null, "not_loaded": elsewhere}),
+            Err(fault) => {
+                json!({"url": args.url, "loaded": false, "trouble": trouble(fault), "not_loaded": elsewhere})
+            }
         });
         output::document(&json!({
             "name": name.as_str(),
@@ -109,13 +115,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     match outcome {
         None => Ok(()),
-        Some(Ok(())) => {
+        Some(Ok(_)) => {
             if !args.json {
                 say(&format!(
                     "{} serves {name}:{version} ({})",
                     args.url.as_deref().unwrap_or_default(),
                     short(&hash)
                 ));
+                elsewhere.iter().for_each(|text| remark(&format!("note: not everywhere: {name}:{text}")));
             }
             Ok(())
         }
@@ -127,9 +134,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// From when what stands in the folder holds.
-fn when(outcome: &Option<Result<(), Fault>>) -> &'static str {
+fn when(outcome: &Option<Result<Vec<Indexed>, Fault>>) -> &'static str {
     match outcome {
-        Some(Ok(())) => "",
+        Some(Ok(_)) => "",
         Some(Err(_)) | None => ", once a server has loaded the model",
     }
 }
@@ -214,15 +221,19 @@ fn holds(path: &Path, bytes: &[u8]) -> bool {
     same_length && fs::read(path).is_ok_and(|there| there == bytes)
 }
 
-/// Has the server load the model, and makes sure that what it then serves is what was pushed.
-fn load(url: &str, name: &ModelName, version: ModelVersion, hash: &str) -> Result<(), Fault> {
+/// Has the server load the model, and makes sure that what it then serves is what was pushed. Comes with the versions that it does
+/// not serve, or not on every node of its region.
+fn load(url: &str, name: &ModelName, version: ModelVersion, hash: &str) -> Result<Vec<Indexed>, Fault> {
     let client = Client::new(url)?;
-    client.load(name.as_str())?;
+    let left_out = client.load(name.as_str())?;
     let number = version.to_string();
     let index = client.index()?;
     let served = index.iter().find(|entry| entry.name == name.as_str() && entry.version == number);
     let elsewhere = || {
-        let text = format!("the server at {url} has another models folder than --models");
+        let text = format!(
+            "the server at {url} does not serve what was pushed: it has another models folder than --models, or most nodes of its \
+             region hold other bytes under that number"
+        );
         Fault::new(Code::VersionNotFound, text)
     };
     let served = served.ok_or_else(elsewhere)?;
@@ -234,5 +245,5 @@ fn load(url: &str, name: &ModelName, version: ModelVersion, hash: &str) -> Resul
     if remote.properties.get("model_hash").is_some_and(|served| served != hash) {
         return Err(elsewhere());
     }
-    Ok(())
+    Ok(left_out)
 }

@@ -25,6 +25,8 @@ Sequences that were begun with a version go on while another version of the mode
 <data>/sequences/models. After the last version, as with --all, their steps are answered with 404 until a version of that
 name is served again; their states are kept, and they go on then.
 A version that serving.toml names as default, canary or shadow is not removed; --all removes serving.toml as well.
+Where the nodes of a region have folders of their own, remove it from each of them without --url first: a load call brings a version
+that one of them still has back to all.
 
 Examples:
   spinwell model rm taxi:1
@@ -230,7 +232,7 @@ fn delete(hidden: &[Hidden]) -> anyhow::Result<()> {
 fn release(url: &str, name: &ModelName, versions: &[ModelVersion]) -> Result<(), Fault> {
     let client = Client::new(url)?;
     match client.load(name.as_str()) {
-        Ok(()) => {}
+        Ok(_) => {}
         // Nothing is left that could be served in its place.
         Err(fault) if is_of_the_folder(fault.code()) => match client.unload(name.as_str()) {
             Err(fault) if fault.code() != Code::ModelNotFound => return Err(fault),
@@ -247,7 +249,8 @@ fn release(url: &str, name: &ModelName, versions: &[ModelVersion]) -> Result<(),
         None => Ok(()),
         Some(version) => {
             let text = format!(
-                "the server at {url} still serves {name}:{version}: its models folder is another one"
+                "the server at {url} still serves {name}:{version}: its models folder is another one, or another node of its region has \
+                 the version as well"
             );
             Err(Fault::new(Code::OptionInvalid, text))
         }

@@ -154,6 +154,8 @@ fn region(options: &Options, dial: Dial) -> Arc<Cluster> {
         silence: region.silence,
         failover: region.failover_timeout,
         routes: Routes::default(),
+        // Gateways do.
+        spread_models: false,
         seed: entropy::seed(),
     }))
 }

@@ -84,6 +84,7 @@ pub(super) fn cluster(region: &Region, dial: Dial) -> Arc<Cluster> {
         silence: region.silence,
         failover: region.failover_timeout,
         routes: routes(region),
+        spread_models: region.spread_models,
         seed: entropy::seed(),
     }))
 }

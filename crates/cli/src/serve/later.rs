@@ -7,8 +7,8 @@
 use spinwell_core::{Code, Fault, ModelName, NodeId, SequenceKey};
 use spinwell_node::Node;
 use spinwell_protocol::{
-    Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
-    StateAnswer, StateRequest,
+    Catalogue, FileAnswer, FileRequest, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
+    NodeLink, NodeLoad, StateAnswer, StateRequest,
 };
 use std::sync::{Arc, OnceLock};
 
@@ -69,6 +69,14 @@ impl NodeLink for LaterNode {
 
     fn load(&self) -> NodeLoad {
         self.0.get().map(|node| node.load()).unwrap_or_default()
+    }
+
+    fn exchanges_files(&self) -> bool {
+        self.0.get().is_some_and(|node| node.exchanges_files())
+    }
+
+    fn files(&self, request: FileRequest) -> LinkFuture<FileAnswer> {
+        self.ask(|node| node.files(request))
     }
 
     fn shares_sequences(&self) -> bool {

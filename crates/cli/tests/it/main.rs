@@ -24,6 +24,7 @@ mod pki;
 mod reload;
 mod sequences;
 mod serving;
+mod spread;
 mod starting;
 mod support;
 mod telemetry;

@@ -1,6 +1,7 @@
 //! What several nodes serve, seen as one.
 
-use spinwell_core::{Code, ModelHash, ModelName, ModelVersion, NodeId};
+use spinwell_core::{Code, ModelName, ModelVersion, NodeId};
+use spinwell_policy::spread;
 use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription, Part, Traffic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub(super) fn merged(catalogues: &[Arc<Catalogue>]) -> Catalogue {
 /// What nodes say of one version.
 #[derive(Default)]
 struct Found<'a> {
-    ready: Vec<(&'a Arc<ModelDescription>, usize)>,
+    ready: Vec<&'a Arc<ModelDescription>>,
     broken: Option<Code>,
 }
 
@@ -47,20 +48,15 @@ impl<'a> Found<'a> {
     fn take(&mut self, entry: &'a Entry) {
         match entry {
             Entry::Broken(code) => self.broken = Some(*code),
-            Entry::Ready(model) => match self.ready.iter_mut().find(|(known, _)| known.hash == model.hash) {
-                Some((_, count)) => *count += 1,
-                None => self.ready.push((model, 1)),
-            },
+            Entry::Ready(model) => self.ready.push(model),
         }
     }
 
+    /// What is served is what is spread among the nodes.
     fn entry(&self) -> Option<Entry> {
-        let by_count = |(model, count): &&(&Arc<ModelDescription>, usize)| {
-            let ModelHash(hash) = model.hash;
-            (*count, hash)
-        };
-        let most = self.ready.iter().max_by_key(by_count).map(|(model, _)| Entry::Ready((*model).clone()));
-        most.or(self.broken.map(Entry::Broken))
+        let most = spread::most(self.ready.iter().map(|model| model.hash));
+        let found = most.and_then(|most| self.ready.iter().find(|model| model.hash == most));
+        found.map(|model| Entry::Ready((*model).clone())).or(self.broken.map(Entry::Broken))
     }
 }
 
@@ -117,9 +113,9 @@ pub(super) fn merged_index(indices: Vec<(NodeId, Vec<IndexEntry>)>) -> Vec<Index
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use spinwell_core::{NumericProfile, Ratio};
+    use spinwell_core::{ModelHash, NumericProfile, Ratio};
     use spinwell_protocol::{ForecastFacts, ModelFacts, Task};
 
     fn model(version: u32, hash: u8) -> Arc<ModelDescription> {
@@ -149,7 +145,7 @@ mod tests {
     }
 
     /// A node's catalogue: versions with the first byte of their hashes, 0 for one that is broken.
-    fn node(versions: &[(u32, u8)], canary: Option<u32>) -> Arc<Catalogue> {
+    pub(crate) fn node(versions: &[(u32, u8)], canary: Option<u32>) -> Arc<Catalogue> {
         let (name, mut catalogue) = ("m".parse().unwrap(), Catalogue::default());
         for &(version, hash) in versions {
             let entry = match hash {

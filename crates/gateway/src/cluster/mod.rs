@@ -13,6 +13,7 @@ mod peer;
 mod request;
 mod router;
 mod routes;
+mod spread;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use spinwell_protocol::{
 };
 use spinwell_registry::ClusterName;
 use spinwell_runtime::transport::Dial;
+use spread::Spreading;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -85,6 +87,8 @@ pub struct Options {
     pub failover: Millis,
     /// How nodes are chosen.
     pub routes: Routes,
+    /// Whether nodes are brought the files of models that others have.
+    pub spread_models: bool,
     /// Where the randomness begins: another number for each gateway, so that they do not choose alike.
     pub seed: u64,
 }
@@ -101,6 +105,7 @@ struct Inner {
     catalogue: RwLock<Arc<Catalogue>>,
     router: Arc<Router>,
     homes: Homes,
+    spreading: Spreading,
 }
 
 /// A member and the connection to it.
@@ -136,14 +141,19 @@ impl Cluster {
             catalogue: RwLock::default(),
             router,
             homes: Homes::default(),
+            spreading: Spreading::new(options.spread_models),
         };
         let inner = Arc::new(inner);
+        if inner.spreading.is_on {
+            tokio::spawn(spread::follow(Arc::downgrade(&inner), inner.spreading.due.clone()));
+        }
         let weak = Arc::downgrade(&inner);
         tokio::spawn(async move {
             loop {
                 changed.notified().await;
                 let Some(inner) = weak.upgrade() else { return };
                 inner.refresh();
+                inner.spreading.due.notify_one();
             }
         });
         Self { inner }
@@ -472,9 +482,13 @@ impl NodeLink for Cluster {
 
     fn load_model(&self, name: ModelName) -> LinkFuture<Vec<IndexEntry>> {
         let inner = self.inner.clone();
-        Box::pin(
-            async move { entries(inner.all_do(Request::Load(name), "it may have loaded the model").await?) },
-        )
+        Box::pin(async move {
+            let spread = inner.spread(&name).await;
+            let answers = inner.all_do(Request::Load(name), "it may have loaded the model").await?;
+            let mut left_out = entries(answers)?;
+            left_out.extend(spread.told);
+            Ok(left_out)
+        })
     }
 
     fn unload_model(&self, name: ModelName) -> LinkFuture<()> {

@@ -83,6 +83,8 @@ pub(crate) struct State {
     pub(crate) is_leaving: bool,
     /// Whether another node can go on with its sequences.
     pub(crate) shares_sequences: bool,
+    /// Whether it can be asked for files of models, and be brought some.
+    pub(crate) exchanges_files: bool,
     /// A number of its process's life.
     pub(crate) life: u64,
     /// The gateways that are connected to it, where it tells.
@@ -336,6 +338,7 @@ impl Shared {
             load: NodeLoad::default(),
             is_leaving: false,
             shares_sequences: false,
+            exchanges_files: false,
             life: 0,
             gateways: None,
         };
@@ -370,6 +373,7 @@ impl Shared {
             }
             Message::Greeting(greeting) => {
                 live.state.shares_sequences = greeting.shares_sequences;
+                live.state.exchanges_files = greeting.exchanges_files;
                 live.state.life = greeting.life;
                 *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Said {
                     // A release before this one says nothing of it.

@@ -129,6 +129,7 @@ async fn cluster(nodes: &[FakeNode], failover: Millis) -> Cluster {
         silence: Millis(60_000),
         failover,
         routes: Routes::default(),
+        spread_models: true,
         seed: 1,
     });
     cluster.set_members(join_all(nodes.iter().map(FakeNode::start)).await);

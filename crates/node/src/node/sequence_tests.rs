@@ -9,10 +9,7 @@ use crate::{Predicted, Prediction, Predictor};
 use spinwell_core::{
     ModelVersion, NumericProfile, Priority, Samples, SequenceId, Series, StateSource, TenantId, UnixMillis,
 };
-use spinwell_engine::data::Table;
-use spinwell_engine::settings::{Precision, Settings};
-use spinwell_engine::train::{Choice, Feeds, Folds, Options as Training, Score, train};
-use spinwell_engine::{AnyModel, Family, Model, Scratch, Silent, StateError, Window};
+use spinwell_engine::{AnyModel, Model, Scratch, StateError, Window};
 use spinwell_protocol::{ModelDescription, ModelFacts, Outputs, Packing, SequenceCall};
 use std::time::Duration;
 
@@ -53,25 +50,7 @@ impl Stateful for Fragile {
 }
 
 fn trained() -> Model {
-    let wave = |t: usize| (t as f64 * 0.5).sin() + 0.1 * (t as f64 * 2.3).cos();
-    let columns = vec![(0..200).map(wave).collect()];
-    let table =
-        Table { names: vec!["c".into()], columns, missing: Vec::new(), times: None, notes: Vec::new() };
-    let options = Training {
-        targets: 1,
-        feeds: Feeds::Everything,
-        horizon: 1,
-        season: Some(1),
-        choice: Choice::Only(Family::Linear),
-        settings: Settings::parse(["lags=2"]).unwrap(),
-        precision: Precision::F32,
-        trials: 1,
-        coverage: 0.9,
-        seed: 1,
-        score: Score::Path,
-        time_column: None,
-    };
-    train(&table, &Folds::inside(200), &options, &Silent).unwrap().model
+    crate::example::trained("lags=2")
 }
 
 pub(super) struct Bench {

@@ -2,10 +2,10 @@
 
 use super::wire::answer::Answer as Kind;
 use super::wire::from_node::Message;
-use super::{Described, models, senseless, whole, wire};
+use super::{Described, files, models, senseless, whole, wire};
 use crate::{
-    GpuLoad, IndexEntry, InferReply, NodeLoad, OutputName, OutputTensor, Predictions, SequenceLoad,
-    SequenceReply, StateAnswer, Values, WaitingFor,
+    FileAnswer, GpuLoad, IndexEntry, InferReply, NodeLoad, OutputName, OutputTensor, Predictions,
+    SequenceLoad, SequenceReply, StateAnswer, Values, WaitingFor,
 };
 use spinwell_core::{BatchShare, Code, Fault, Micros, Millis, ModelVersion, NodeId, StateSource};
 
@@ -22,6 +22,8 @@ pub enum Answer {
     Loaded(Vec<IndexEntry>),
     /// It is done.
     Done,
+    /// To something about files of models.
+    Files(FileAnswer),
 }
 
 /// The message that answers the request of that number. `model` is the number of the model that predicted.
@@ -41,6 +43,7 @@ pub fn encode_answer(number: u64, answer: Result<Answer, Fault>, model: u32) -> 
         Ok(Answer::Index(entries)) => Kind::Index(entries_to_wire(entries)),
         Ok(Answer::Loaded(entries)) => Kind::Loaded(entries_to_wire(entries)),
         Ok(Answer::Done) => Kind::Done(wire::Nothing {}),
+        Ok(Answer::Files(answer)) => Kind::Files(files::answer_to_wire(answer)),
     };
     Message::Answer(wire::Answer { number, answer: Some(answer) })
 }
@@ -83,6 +86,7 @@ pub fn answer_of(answer: wire::Answer, node: &NodeId, described: &Described) -> 
         Kind::Index(index) => entries_of_wire(index).map(Answer::Index),
         Kind::Loaded(index) => entries_of_wire(index).map(Answer::Loaded),
         Kind::Done(_) => Ok(Answer::Done),
+        Kind::Files(answer) => files::answer_of_wire(answer).map(Answer::Files),
     }
 }
 

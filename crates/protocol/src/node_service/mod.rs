@@ -9,6 +9,7 @@
 //! it is, so that a request means the version that its gateway had in mind, whatever the node has loaded since.
 
 mod answers;
+mod files;
 mod models;
 mod requests;
 

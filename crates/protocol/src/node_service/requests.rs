@@ -1,8 +1,10 @@
 //! What a gateway asks of a node.
 
 use super::wire::to_node::Message;
-use super::{Described, Describer, models, senseless, whole, wire};
-use crate::{InferRequest, Order, Outputs, Packing, SequenceCall, StateRequest, checked_sequence_id};
+use super::{Described, Describer, files, models, senseless, whole, wire};
+use crate::{
+    FileRequest, InferRequest, Order, Outputs, Packing, SequenceCall, StateRequest, checked_sequence_id,
+};
 use bytes::Bytes;
 use spinwell_core::{
     Code, Fault, ModelName, Priority, Samples, SequenceId, SequenceKey, Series, TenantId, UnixMillis,
@@ -24,6 +26,8 @@ pub enum Request {
     Unload(ModelName),
     /// To stop in good order; where a plan has it, by that order.
     Drain(Option<Order>),
+    /// Something about files of models.
+    Files(FileRequest),
 }
 
 /// The message that asks for it, under that number, at that time.
@@ -56,6 +60,7 @@ pub fn encode_request(
             let order = order.map(|Order { generation, life }| wire::Order { generation, life });
             Message::Drain(wire::Drain { number, order })
         }
+        Request::Files(request) => files::encode_request(number, request),
         Request::Unload(model) => Message::Unload(wire::Unload { number, model: model.as_str().to_owned() }),
     })
 }
@@ -118,6 +123,10 @@ pub fn request_of(
             let order = drain.order.map(|wire::Order { generation, life }| Order { generation, life });
             (drain.number, Ok(Request::Drain(order)))
         }
+        Message::HeldFiles(asked) => (asked.number, files::held_of(&asked).map(Request::Files)),
+        Message::ReadFile(asked) => (asked.number, files::read_of(asked).map(Request::Files)),
+        Message::OfferFile(offer) => (offer.number, files::offer_of(offer).map(Request::Files)),
+        Message::FilePart(part) => (part.number, Ok(Request::Files(files::part_of(part)))),
         Message::Unload(unload) => (unload.number, models::name(&unload.model).map(Request::Unload)),
     })
 }

@@ -77,6 +77,53 @@ fn catalogues_arrive_as_they_are_and_models_are_described_once() {
 }
 
 #[test]
+fn files_and_what_is_asked_of_them_arrive_as_they_are() {
+    let (node, gateway) = described(&[]);
+    let key = FileKey { name: "m".parse().unwrap(), version: ModelVersion(3), hash: ModelHash([9; 32]) };
+    let beside = Beside { modified: UnixMillis(17), card: Some(b"{}".as_slice().into()), settings: None };
+    let offer = FileOffer {
+        key: key.clone(),
+        transfer: u64::MAX,
+        whole: 5,
+        replaces: Some(ModelHash([1; 32])),
+        beside: beside.clone(),
+    };
+    let bytes: bytes::Bytes = b"model".as_slice().into();
+    for wanted in [
+        FileRequest::Held(key.name.clone()),
+        FileRequest::Read(key, 7),
+        FileRequest::Offer(FileOffer { replaces: None, ..offer.clone() }),
+        FileRequest::Offer(offer),
+        FileRequest::Part { transfer: 1, offset: 2, bytes: bytes.clone() },
+    ] {
+        let (number, got) = over(&Request::Files(wanted.clone()), &node, &gateway);
+        let Ok(Request::Files(got)) = got else { panic!("{wanted:?}") };
+        assert_eq!((number, got), (7, wanted));
+    }
+    let held = |hash| HeldFile { version: ModelVersion(3), hash, modified: UnixMillis(17) };
+    for wanted in [
+        FileAnswer::Held(vec![held(None), held(Some(ModelHash([9; 32])))]),
+        FileAnswer::Part(FilePart { bytes: bytes.clone(), whole: 5, beside: None }),
+        FileAnswer::Part(FilePart { bytes, whole: 5, beside: Some(beside) }),
+        FileAnswer::Placed(true),
+    ] {
+        let FromNode::Answer(answer) = encode_answer(1, Ok(Answer::Files(wanted.clone())), 0) else {
+            panic!("no answer")
+        };
+        let Ok(Answer::Files(got)) = answer_of(answer, &NodeId("n".into()), &gateway) else {
+            panic!("{wanted:?}")
+        };
+        assert_eq!(got, wanted);
+    }
+    // What names no file is refused: a version is the name of a folder.
+    for (model, version, hash) in [("..", 1, vec![9; 32]), ("m", 0, vec![9; 32]), ("m", 1, vec![9; 31])] {
+        let key = wire::FileKey { model: model.into(), version, hash: hash.into() };
+        let asked = wire::to_node::Message::ReadFile(wire::ReadFile { number: 1, key: Some(key), offset: 0 });
+        assert!(request_of(asked, &node, now()).unwrap().1.is_err(), "{model} {version}");
+    }
+}
+
+#[test]
 fn requests_arrive_as_they_are() {
     let (forecaster, labels) = (model("m", 1, 1), classifier("c"));
     let (node, gateway) = described(&[forecaster.clone(), labels.clone()]);

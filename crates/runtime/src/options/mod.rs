@@ -87,6 +87,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("cluster.failover_timeout_ms", "10000"),
     ("cluster.strategy", "weighted_least_connections"),
     ("cluster.routes", ""),
+    ("cluster.spread_models", "true"),
     ("cluster.processing_clusters", ""),
     ("cluster.predictions_per_node", "500"),
     ("cluster.target_utilization", "0.66"),

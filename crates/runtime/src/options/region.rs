@@ -81,6 +81,8 @@ pub struct Region {
     pub strategy: String,
     /// Those of models that have one of their own.
     pub routes: BTreeMap<ModelName, String>,
+    /// Whether a gateway brings nodes the files of models that others have.
+    pub spread_models: bool,
 }
 
 pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
@@ -116,6 +118,7 @@ pub(super) fn region(layered: &Layered) -> Result<Region, Error> {
             _ => return Err(layered.invalid("cluster.strategy", &STRATEGIES.join(", "))),
         },
         routes: routes(layered)?,
+        spread_models: layered.flag("cluster.spread_models")?,
     })
 }
 
