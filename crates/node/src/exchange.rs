@@ -19,13 +19,17 @@ use spinwell_protocol::{Catalogue, NodeLink};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::{clock, entropy};
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic::{Response, Status, Streaming};
 
 /// Requests that one gateway may have under way. The queue refuses long before, but for steps that wait for their turns.
 const UNDER_WAY_MAX: usize = 65_536;
+/// What a connection waits for.
+const SOURCES: usize = 4;
 /// Versions of models described on one connection. A gateway connects anew where a node has had so many.
 const DESCRIBED_MAX: usize = 16_384;
 
@@ -106,6 +110,8 @@ struct Connection<S> {
     /// Messages that are to be written, in order.
     unwritten: VecDeque<Message>,
     is_over: bool,
+    /// Which of the things that it waits for it looks at first.
+    first: usize,
     /// What the gateway calls itself; when the connection goes, it has gone.
     gateway: Option<Gateway>,
 }
@@ -164,6 +170,7 @@ where
             is_quiet: Quiet::default(),
             unwritten: VecDeque::from([Message::Greeting(greeting)]),
             is_over: false,
+            first: 0,
             gateway: None,
         }
     }
@@ -198,14 +205,30 @@ where
         }
     }
 
+    /// The next thing that happens. They take turns in being looked at first, where `tokio::select!` would draw lots: that is as
+    /// fair, and in a simulation the same seed gives the same run.
     async fn event(&mut self) -> Event {
-        let (health, phase) = (&self.node.health, self.phase);
-        tokio::select! {
-            message = self.requests.next() => Event::Asked(message),
-            Some((number, answer)) = self.under_way.next() => Event::Answered(number, answer),
-            _ = self.beats.tick() => Event::Beat,
-            Some(later) = health.after(Some(phase)) => Event::Phase(later),
-        }
+        self.first = (self.first + 1) % SOURCES;
+        let Self { requests, under_way, beats, node, phase, first, .. } = self;
+        let mut later = pin!(node.health.after(Some(*phase)));
+        poll_fn(|context| {
+            for source in *first..*first + SOURCES {
+                let event = match source % SOURCES {
+                    0 => requests.poll_next_unpin(context).map(|message| Some(Event::Asked(message))),
+                    1 => under_way
+                        .poll_next_unpin(context)
+                        .map(|ended| ended.map(|(number, answer)| Event::Answered(number, answer))),
+                    2 => beats.poll_tick(context).map(|_| Some(Event::Beat)),
+                    _ => later.as_mut().poll(context).map(|phase| Some(Event::Phase(phase))),
+                };
+                // Of one that has ended nothing more comes.
+                if let Poll::Ready(Some(event)) = event {
+                    return Poll::Ready(event);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Says what is served, where that has changed, and that the node is alive.

@@ -40,8 +40,10 @@ pub use cards::{Cards, CardsError};
 pub use exchange::Exchange;
 pub use fence::Fence;
 pub use file::{FileError, read_model};
+#[cfg(feature = "stepped")]
+pub use node::stepped;
 pub use node::{Node, Options, StartError};
 pub use predictor::{Predicted, Prediction, Predictor};
 pub use repository::{Problem, ScanError, versions_in};
-pub use serve::serve;
+pub use serve::{serve, serve_connections};
 pub use settings::{FILE_NAME as SETTINGS_FILE, Settings};

@@ -2,13 +2,13 @@
 
 use crate::cards::{Cards, CardsError};
 use crate::deliveries::Deliveries;
-use crate::executor::{self, Job};
+use crate::executor::Job;
 use crate::models::{self, Models};
 use crate::queue::{Queue, Refusal};
 use crate::repository::{self, Bounds, Loaded, Problem, ScanError, Terms};
 use crate::sequences::{self, Durable, Home, Keeper, Sequences, Shared, Step, Table};
 use spinwell_core::{Code, Fault, Millis, ModelName, NodeId, SequenceKey};
-use spinwell_policy::batch::{self, Cost, Late, Limits, Request, Slot};
+use spinwell_policy::batch::{self, Cost, Limits, Request, Slot};
 use spinwell_protocol::{
     Catalogue, FileAnswer, FileRequest, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
     NodeLink, NodeLoad, SequenceLoad, StateAnswer, StateRequest,
@@ -21,16 +21,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use work::{at_least_one, hopeless};
 
 /// When a caller who met a full queue should try again: by then the queue has moved.
 const RETRY_AFTER: Millis = Millis(100);
-
-/// What is said of a request whose deadline passes while it waits.
-const LATE: &str = "the request waited so long that it cannot be answered before its deadline";
 
 /// What a node is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +131,8 @@ struct Inner {
     executing: AtomicUsize,
     executors: usize,
     row_micros: AtomicU64,
-    machine: Machine,
+    /// How busy the machine is; nothing where that is no matter of this node.
+    machine: Option<Machine>,
     /// The files that are taken from here and brought here, where there is a folder for them.
     deliveries: Option<Arc<Deliveries>>,
     #[cfg(feature = "gpu")]
@@ -149,6 +147,11 @@ impl Node {
     /// Where the folder or the sequences cannot be read or a thread cannot be started. A broken model file is no error:
     /// see [`Node::problems`].
     pub fn start(folder: &Path, options: &Options) -> Result<Self, StartError> {
+        Self::open(folder, options)?.running(options.executors)
+    }
+
+    /// The same without threads.
+    fn open(folder: &Path, options: &Options) -> Result<Self, StartError> {
         let cards = Arc::new(Cards::open(options.device)?);
         let home = Home::open(options, &Handle::current()).map_err(StartError::Sequences)?;
         let queue = Arc::new(Queue::new(limits(options)));
@@ -171,7 +174,7 @@ impl Node {
         Ok(node)
     }
 
-    /// A node that serves these models.
+    /// A node that serves these models, without threads.
     fn with(
         models: Models,
         queue: Arc<Queue<Job>>,
@@ -212,21 +215,25 @@ impl Node {
             executing: AtomicUsize::new(0),
             executors: options.executors,
             row_micros: AtomicU64::new(0),
-            machine: Machine::default(),
+            machine: Some(Machine::default()),
             #[cfg(feature = "gpu")]
             nvidia: (options.device != Device::Cpu).then(crate::nvidia::Nvidia::find).flatten(),
         });
         let (problems, devices, threads) = (Vec::new(), Vec::new(), Mutex::default());
-        let node = Self { inner, problems, devices, restored, keeper, threads };
-        for number in 0..options.executors {
+        Ok(Self { inner, problems, devices, restored, keeper, threads })
+    }
+
+    /// The same with the threads that run what waits.
+    fn running(self, executors: usize) -> Result<Self, StartError> {
+        for number in 0..executors {
             let work = |inner: &Inner| {
                 give_way();
                 inner.execute();
             };
-            node.spawn(format!("executor-{number}"), work)?;
+            self.spawn(format!("executor-{number}"), work)?;
         }
-        node.spawn("deadlines".to_owned(), Inner::watch_deadlines)?;
-        Ok(node)
+        self.spawn("deadlines".to_owned(), Inner::watch_deadlines)?;
+        Ok(self)
     }
 
     fn spawn(&self, name: String, work: impl FnOnce(&Inner) + Send + 'static) -> Result<(), StartError> {
@@ -391,89 +398,6 @@ fn lost() -> Fault {
     Fault::new(Code::Internal, "the request was lost; the server goes on")
 }
 
-impl Inner {
-    /// The life of an executor.
-    fn execute(&self) {
-        while let Some(batch) = self.queue.take() {
-            for Late { work: job, takes } in batch.late {
-                let fault = late(takes, job.arrived, job.deadline);
-                job.refuse(fault);
-            }
-            for job in batch.shed {
-                let message = "requests wait longer than this server lets them; the least urgent are refused";
-                job.refuse(Fault::new(Code::QueueFull, message).retry_after(RETRY_AFTER));
-            }
-            // Held to the end: its lane must not become another model's before the batch is accounted for.
-            let Some(_model) = batch.ready.first().map(|job| job.model.clone()) else { continue };
-            let started = clock::now();
-            let waited = batch.ready.iter().map(|job| row_micros(job, started)).sum();
-            self.row_micros.fetch_add(waited, Ordering::Relaxed);
-            self.executing.fetch_add(1, Ordering::Relaxed);
-            let ran = executor::run(&self.sequences, &self.id, batch.ready);
-            self.executing.fetch_sub(1, Ordering::Relaxed);
-            let took = clock::now().saturating_duration_since(started);
-            self.row_micros.fetch_add(micros(took).saturating_mul(batch.cost.rows as u64), Ordering::Relaxed);
-            let (cost, took) = whole(batch.cost, ran, took);
-            self.queue.observe(batch.lane, cost, batch.is_spare, took);
-        }
-    }
-
-    /// Refuses what waits when its deadline passes, though all executors be busy.
-    fn watch_deadlines(&self) {
-        while let Some(expired) = self.queue.expired() {
-            for job in expired {
-                job.refuse(Fault::new(Code::DeadlineExceeded, LATE));
-            }
-        }
-    }
-}
-
-/// What a batch would have taken of which so many rows ran until the last of its callers had gone, or his time had passed:
-/// nobody should take it for a fast one. Of one that did not run at all, nothing is known.
-fn whole(cost: Cost, ran: usize, took: Duration) -> (Cost, Duration) {
-    match ran {
-        0 => (Cost::default(), took),
-        ran => (cost, took.mul_f64(cost.rows as f64 / ran as f64)),
-    }
-}
-
-/// What is said of a request that would have to be answered sooner than it can be, whatever else waits.
-fn hopeless(takes: Duration) -> Fault {
-    let message = format!(
-        "the request takes about {}, which is longer than its deadline leaves it; ask for fewer windows at once or give it \
-         more time",
-        at_least_one(takes)
-    );
-    Fault::new(Code::DeadlineExceeded, message)
-}
-
-/// What is said of a request that cannot be answered before its deadline when its turn has come.
-fn late(takes: Duration, arrived: Instant, deadline: Instant) -> Fault {
-    if deadline.saturating_duration_since(arrived) <= takes {
-        return hopeless(takes);
-    }
-    let waited = at_least_one(clock::now().saturating_duration_since(arrived));
-    let message = format!(
-        "the request waited {waited} and takes about {}, so that it cannot be answered before its deadline",
-        at_least_one(takes)
-    );
-    Fault::new(Code::DeadlineExceeded, message)
-}
-
-fn at_least_one(duration: Duration) -> Millis {
-    Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1))
-}
-
-/// How long the rows of a request have waited together.
-fn row_micros(job: &Job, now: Instant) -> u64 {
-    let rows = job.series.batch() * job.series.rows();
-    micros(now.saturating_duration_since(job.arrived)).saturating_mul(rows as u64)
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
 impl NodeLink for Node {
     fn models(&self) -> Arc<Catalogue> {
         self.inner.models.catalogue()
@@ -522,7 +446,8 @@ impl NodeLink for Node {
     }
 
     fn load(&self) -> NodeLoad {
-        let machine = self.inner.machine.load(clock::now());
+        let machine =
+            self.inner.machine.as_ref().map(|machine| machine.load(clock::now())).unwrap_or_default();
         let (copied, expired, lost) = self.keeper.as_ref().map(Keeper::counts).unwrap_or_default();
         let (fenced, followed) =
             self.inner.sequences.shared().map(|shared| shared.counts()).unwrap_or_default();
@@ -584,7 +509,10 @@ fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 
     Box::pin(async move { done.await.unwrap_or_else(|_| Err(lost())) })
 }
 
+#[cfg(feature = "stepped")]
+pub mod stepped;
 mod steps;
+mod work;
 
 #[cfg(test)]
 mod sequence_tests;

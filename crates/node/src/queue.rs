@@ -118,6 +118,18 @@ impl<T> Queue<T> {
         }
     }
 
+    /// The next batch, if there is one that may run.
+    #[cfg(feature = "stepped")]
+    pub(crate) fn take_now(&self) -> Option<Batch<T>> {
+        self.lock().waiting.take(clock::now())
+    }
+
+    /// The requests whose deadlines have passed, if there are some.
+    #[cfg(feature = "stepped")]
+    pub(crate) fn take_expired(&self) -> Vec<T> {
+        self.lock().waiting.expire(clock::now())
+    }
+
     /// Tells what a batch took, so that the next ones are known better.
     pub(crate) fn observe(&self, lane: usize, cost: Cost, is_spare: bool, took: Duration) {
         let mut state = self.lock();

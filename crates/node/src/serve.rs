@@ -32,23 +32,35 @@ pub async fn serve(
     listener: TcpListener,
     door: Door,
     exchange: Exchange,
-    mut stop: Shutdown,
+    stop: Shutdown,
 ) -> Result<(), tonic::transport::Error> {
     let (sender, receiver) = mpsc::channel(UNTAKEN_MAX);
     let accepting = tokio::spawn(accept(listener, door, sender));
-    let served = Server::builder()
+    let served = serve_connections(receiver, exchange, stop).await;
+    accepting.abort();
+    served
+}
+
+/// Answers gateways at connections that somebody else accepts, in the same way.
+///
+/// # Errors
+/// Where the protocol's library gives up.
+pub async fn serve_connections(
+    connections: mpsc::Receiver<Box<dyn Io>>,
+    exchange: Exchange,
+    mut stop: Shutdown,
+) -> Result<(), tonic::transport::Error> {
+    Server::builder()
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .add_service(exchange.service())
-        .serve_with_incoming_shutdown(incoming(receiver), async move { stop.wait().await })
-        .await;
-    accepting.abort();
-    served
+        .serve_with_incoming_shutdown(incoming(connections), async move { stop.wait().await })
+        .await
 }
 
-async fn accept(listener: TcpListener, door: Door, accepted: mpsc::Sender<Accepted>) {
+async fn accept(listener: TcpListener, door: Door, accepted: mpsc::Sender<Box<dyn Io>>) {
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -62,15 +74,15 @@ async fn accept(listener: TcpListener, door: Door, accepted: mpsc::Sender<Accept
         tokio::spawn(async move {
             if let Some(stream) = door.accept(stream, from).await {
                 // The receiver is gone when the server stops.
-                let _ = accepted.send(Accepted(stream)).await;
+                let _ = accepted.send(stream).await;
             }
         });
     }
 }
 
-fn incoming(receiver: mpsc::Receiver<Accepted>) -> impl Stream<Item = io::Result<Accepted>> {
+fn incoming(connections: mpsc::Receiver<Box<dyn Io>>) -> impl Stream<Item = io::Result<Accepted>> {
     use futures::StreamExt;
-    ReceiverStream::new(receiver).map(Ok)
+    ReceiverStream::new(connections).map(|connection| Ok(Accepted(connection)))
 }
 
 /// A connection as the protocol's library wants it.

@@ -2,15 +2,19 @@
 //!
 //! Whatever decides takes `now` as an argument; whatever measures asks here. So a search for `clock::now`
 //! finds every place where time enters.
+//!
+//! The monotonic clock is tokio's, by which every timer runs: so the two agree also where tokio's clock is paused and moves by
+//! hand, in tests and simulations. In a build without tokio's `test-util`, which is every build of the binary, that clock is a
+//! call of `std::time::Instant::now` and nothing else; with it, and nowhere paused, one more load of a flag. A thread
+//! outside of any runtime reads the machine's clock either way.
 
 use spinwell_core::{Micros, UnixMicros, UnixMillis};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The monotonic time.
 #[must_use]
-#[allow(clippy::disallowed_methods, reason = "this is the edge that reads the clock")]
 pub fn now() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
 }
 
 /// The civil time.
@@ -49,6 +53,16 @@ pub fn since(start: Instant) -> Micros {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_goes_with_the_timers() {
+        let start = now();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(since(start), Micros(3_600_000_000));
+        let elsewhere = std::thread::spawn(now).join().unwrap();
+        assert!(elsewhere < now(), "a thread of its own has the machine's time");
+    }
 
     #[test]
     fn moments_are_written_in_utc() {

@@ -1,11 +1,13 @@
 //! Whether this process should be sent requests.
 //!
 //! One word, not a set of flags: a process that is stopping cannot at the same time be ready, whatever its
-//! parts say. Writers move it forward, readers ask at any time or wait for the end.
+//! parts say. Writers move it forward, readers ask at any time or wait for the end. Those who wait learn of it in the order in
+//! which they began to: of a `watch` channel they would learn in an order that is drawn by lot, and a simulation would not be the
+//! same twice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use tokio::sync::Notify;
 
 /// The life of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -21,13 +23,27 @@ pub enum Phase {
     Stopping,
 }
 
+impl Phase {
+    const fn numbered(number: u8) -> Self {
+        match number {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            2 => Phase::Leaving,
+            _ => Phase::Stopping,
+        }
+    }
+}
+
 /// A cloneable view of the process's phase.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Life>);
 
 #[derive(Debug, Default)]
 struct Life {
-    phase: watch::Sender<Phase>,
+    /// The phase as a number.
+    phase: AtomicU8,
+    /// Told when there is another one.
+    moved: Notify,
     /// Whether the process was ready, now or before. One that stops before has nothing to answer with.
     was_ready: AtomicBool,
 }
@@ -35,14 +51,14 @@ struct Life {
 impl Health {
     /// Moves on to `phase`. A process never goes back: an earlier phase is ignored.
     pub fn advance(&self, phase: Phase) {
-        self.0.phase.send_if_modified(|now| {
-            let is_later = phase > *now;
-            if is_later && phase == Phase::Ready {
-                self.0.was_ready.store(true, Ordering::Release);
-            }
-            *now = phase.max(*now);
-            is_later
-        });
+        let before = self.0.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        if phase as u8 <= before {
+            return;
+        }
+        if phase == Phase::Ready {
+            self.0.was_ready.store(true, Ordering::Release);
+        }
+        self.0.moved.notify_waiters();
     }
 
     /// Whether the process is ready or was so before.
@@ -54,21 +70,30 @@ impl Health {
     /// The phase now.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        *self.0.phase.borrow()
+        Phase::numbered(self.0.phase.load(Ordering::Acquire))
     }
 
-    /// The phase, as soon as it is another than `before`; nothing where it never will be.
-    pub async fn after(&self, before: Option<Phase>) -> Option<Phase> {
-        let mut phase = self.0.phase.subscribe();
-        phase.wait_for(|now| Some(*now) != before).await.ok().map(|now| *now)
+    /// The phase, as soon as it is another than `before`.
+    pub async fn after(&self, before: Option<Phase>) -> Phase {
+        loop {
+            // Before it looks: it learns of what changes from here on.
+            let moved = self.0.moved.notified();
+            let now = self.phase();
+            if Some(now) != before {
+                return now;
+            }
+            moved.await;
+        }
     }
 
     /// Comes when the process is to stop.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut phase = self.0.phase.subscribe();
+        let own = self.clone();
         async move {
-            // The sender gone means the process is gone, too.
-            let _ = phase.wait_for(|now| *now == Phase::Stopping).await;
+            let mut phase = own.phase();
+            while phase != Phase::Stopping {
+                phase = own.after(Some(phase)).await;
+            }
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::options::Exposure;
 use crate::tls::{Acceptor, Connector, ServerName};
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -11,6 +14,15 @@ use tokio::net::TcpStream;
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
+/// A connection, when it comes about.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
+
+/// A network that is not this machine's, such as a simulated one.
+pub trait Network: Send + Sync {
+    /// Connects to that address, host and port.
+    fn connect(&self, address: &str) -> Connecting;
+}
 
 /// How this process is called.
 #[derive(Clone)]
@@ -46,6 +58,8 @@ pub enum Dial {
     Clear(Exposure),
     /// Who can show that it is the process that was called.
     Mutual(Connector),
+    /// Whoever is at the address in another network.
+    Through(Arc<dyn Network>),
 }
 
 impl Dial {
@@ -54,27 +68,39 @@ impl Dial {
     /// # Errors
     /// Where nobody is there, or somebody else.
     pub async fn connect(&self, id: &str, address: &str) -> io::Result<Box<dyn Io>> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let connector = match self {
-            Dial::Clear(exposure) => {
-                let is_elsewhere = !stream.peer_addr()?.ip().is_loopback();
-                if is_elsewhere && *exposure == Exposure::LoopbackOnly {
-                    let message = "it is on another machine, and there are no certificates (tls.dir); nothing is sent in the clear";
-                    return Err(io::Error::other(message));
-                }
-                return Ok(Box::new(stream));
-            }
-            Dial::Mutual(connector) => connector,
-        };
-        let (stream, peer) =
-            connector.connect(stream, server_name(address)?).await.map_err(io::Error::other)?;
-        if peer.id.as_str() != id {
-            let message = format!("its certificate is of {}, and {id} was called", peer.id);
-            return Err(io::Error::other(message));
+        match self {
+            Dial::Clear(exposure) => in_the_clear(address, *exposure).await,
+            Dial::Mutual(connector) => with_certificates(connector, id, address).await,
+            Dial::Through(network) => network.connect(address).await,
         }
-        Ok(Box::new(stream))
     }
+}
+
+async fn in_the_clear(address: &str, exposure: Exposure) -> io::Result<Box<dyn Io>> {
+    let stream = connected(address).await?;
+    let is_elsewhere = !stream.peer_addr()?.ip().is_loopback();
+    if is_elsewhere && exposure == Exposure::LoopbackOnly {
+        let message =
+            "it is on another machine, and there are no certificates (tls.dir); nothing is sent in the clear";
+        return Err(io::Error::other(message));
+    }
+    Ok(Box::new(stream))
+}
+
+async fn with_certificates(connector: &Connector, id: &str, address: &str) -> io::Result<Box<dyn Io>> {
+    let stream = connected(address).await?;
+    let (stream, peer) = connector.connect(stream, server_name(address)?).await.map_err(io::Error::other)?;
+    if peer.id.as_str() != id {
+        let message = format!("its certificate is of {}, and {id} was called", peer.id);
+        return Err(io::Error::other(message));
+    }
+    Ok(Box::new(stream))
+}
+
+async fn connected(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// The name that the other side's certificate must have.

@@ -138,7 +138,7 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
     let mut serving = Serving::new(process, front);
     serving.plane(|stop| async move {
         // To a gateway that came before, this would be a node without models.
-        if health.after(Some(Phase::Starting)).await != Some(Phase::Ready) {
+        if health.after(Some(Phase::Starting)).await != Phase::Ready {
             return;
         }
         if let Err(error) = spinwell_node::serve(listener, door, exchange, stop).await {

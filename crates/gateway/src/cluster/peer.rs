@@ -282,7 +282,10 @@ impl Shared {
         let lost = self.live().take();
         let was_known = lost.as_ref().is_some_and(|live| live.is_known);
         if let Some(live) = lost {
-            live.waiting.into_values().for_each(|sender| {
+            // In the order in which they were asked: so they are asked of others.
+            let mut waiting: Vec<_> = live.waiting.into_iter().collect();
+            waiting.sort_unstable_by_key(|(number, _)| *number);
+            waiting.into_iter().for_each(|(_, sender)| {
                 let _ = sender.send(Err(Failure::Lost));
             });
             self.terms.changed.notify_one();

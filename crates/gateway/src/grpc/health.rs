@@ -54,8 +54,8 @@ impl Health for Healthy {
         }
         let health = self.0.health().clone();
         let phases = stream::unfold((health, None), |(health, before)| async move {
-            let phase = health.after(before).await.filter(|phase| *phase < Phase::Stopping)?;
-            Some((Ok(answer(phase)), (health, Some(phase))))
+            let phase = health.after(before).await;
+            (phase < Phase::Stopping).then(|| (Ok(answer(phase)), (health, Some(phase))))
         });
         Ok(Response::new(phases.boxed()))
     }

@@ -82,6 +82,7 @@ pub(super) async fn bench_with(options: Options) -> Bench {
         let model = loaded.description.clone();
         let repository = Repository { models: vec![Arc::new(loaded)], ..Repository::default() };
         let node = Node::with(Models::new(None, terms, repository), queue, home, &options).unwrap();
+        let node = node.running(options.executors).unwrap();
         Bench { node: Arc::new(node), model }
     });
     started.await.unwrap()

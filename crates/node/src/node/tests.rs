@@ -115,6 +115,7 @@ fn bench(executors: usize, queue_len_max: usize) -> Bench {
     let bounds = Bounds { windows_max: 8, rows_max: 10, rows_in_all_max: 80 };
     let terms = Terms { bounds, cards: Arc::default(), queue: queue.clone(), executors, kept: None };
     let node = Node::with(Models::new(None, terms, repository), queue, None, &options).unwrap();
+    let node = node.running(options.executors).unwrap();
     Bench { node: Arc::new(node), echo, model }
 }
 
@@ -273,6 +274,7 @@ async fn a_model_at_its_limit_waits_and_another_is_answered() {
     let limits = ModelLimits { concurrency_max: Some(1), queue_len_max: Some(1) };
     queue.set_limits(&forecaster(1).name, limits);
     let node = Node::with(Models::new(None, terms, repository), queue, None, &options).unwrap();
+    let node = node.running(options.executors).unwrap();
     let bench = Bench { node: Arc::new(node), echo, model: Arc::new(forecaster(1)) };
     let others = Bench { node: bench.node.clone(), echo: bench.echo.clone(), model: Arc::new(other) };
     let first = bench.occupied();
@@ -340,21 +342,4 @@ fn the_catalogue_lists_what_is_loaded() {
     catalogue.insert(&bench.model.name, ModelVersion(1), CatalogueEntry::Ready(bench.model.clone()));
     assert_eq!(bench.node.models().ready(), catalogue.ready());
     bench.node.stop();
-}
-
-#[test]
-fn who_is_refused_for_lack_of_time_is_told_why() {
-    let (now, ms) = (clock::now(), Duration::from_millis);
-    let check = |takes: u64, said: &str| {
-        let fault = late(ms(takes), now, now + ms(1000));
-        assert_eq!(fault.code(), Code::DeadlineExceeded);
-        assert!(fault.message().contains(said), "{takes} ms: {fault}");
-    };
-    check(3000, "the request takes about 3000 ms, which is longer than its deadline leaves it");
-    check(900, "and takes about 900 ms, so that it cannot be answered before its deadline");
-    // A batch that was cut short is no fast one.
-    let cost = Cost { windows: 4, rows: 400 };
-    assert_eq!(whole(cost, 400, ms(100)), (cost, ms(100)));
-    assert_eq!(whole(cost, 100, ms(100)), (cost, ms(400)));
-    assert_eq!(whole(cost, 0, ms(100)).0, Cost::default());
 }
