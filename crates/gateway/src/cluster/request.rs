@@ -186,7 +186,8 @@ fn end_of(failure: &Failure) -> End {
     };
     match fault.code() {
         // A node that holds the model no more is as good as one that has no room for it.
-        Code::QueueFull | Code::Stopping | Code::ModelNotFound => End::BackPressure,
+        // So is one that thinks itself too slow for the request, as one does that has just stood still.
+        Code::QueueFull | Code::Stopping | Code::ModelNotFound | Code::DeadlineExceeded => End::BackPressure,
         Code::Internal => End::Failed,
         _ => End::ClientError,
     }
