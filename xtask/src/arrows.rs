@@ -79,6 +79,7 @@ const TABLE: &[Place] = &[
     },
     Place { name: "cli", tier: 4, may_use: BELOW_THE_BINARIES },
     Place { name: "sim", tier: 4, may_use: BELOW_THE_BINARIES },
+    Place { name: "ring", tier: 4, may_use: BELOW_THE_BINARIES },
 ];
 
 /// Crates out of place, and arrows that point the wrong way.
