@@ -8,16 +8,19 @@ use crate::node;
 use crate::scenario::{NODES, Plant, Scenario};
 use spinwell_core::{BatchCall, Fault, ModelName, NodeId, Outcome, ResultClass, Rng, SequenceKey};
 use spinwell_gateway::{
-    Addresses, Cluster, ClusterOptions, Gateway, LiveAccuracy, Member, OutcomeReader, Parts, http_router,
+    Addresses, Cluster, ClusterOptions, Gateway, LiveAccuracy, Member, OutcomeReader, Parts, Purpose, Routes,
+    http_router,
 };
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
     StateAnswer, StateRequest,
 };
+use spinwell_registry::{CapacityOptions, ClusterName};
 use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Options;
 use spinwell_runtime::transport::Dial;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -47,11 +50,14 @@ pub(crate) async fn live(terms: Terms) -> turmoil::Result {
     let region = &options.region;
     let cluster = Cluster::new(ClusterOptions {
         gateway: NodeId(name(place).into()),
+        purpose: Purpose::Requests,
         dial: Dial::Through(Arc::new(Simulated)),
         beat: region.beat,
         silence: region.silence,
         failover: region.failover_timeout,
-        strategy: scenario.strategy,
+        routes: Routes { usual: scenario.strategy, own: BTreeMap::new() },
+        // All nodes have the one model.
+        spread_models: false,
         seed: rng.next_u64(),
     });
     cluster.set_members((0..NODES).map(member).collect());
@@ -66,6 +72,12 @@ pub(crate) async fn live(terms: Terms) -> turmoil::Result {
         statistics: Arc::default(),
         addresses: Addresses::default(),
         accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
+        capacity: CapacityOptions {
+            predictions_per_node: options.region.capacity.predictions_per_node,
+            target_utilization: options.region.capacity.target_utilization,
+            processing_clusters: Vec::new(),
+        },
+        load_reporting: options.load_reporting,
     });
     tokio::spawn(drain(cluster.clone(), drains));
     cluster.has_nodes(NODES).await;
@@ -85,14 +97,15 @@ pub(crate) async fn live(terms: Terms) -> turmoil::Result {
 fn member(place: usize) -> Member {
     let name = node::name(place);
     let address = format!("{name}:{PORT}");
-    Member { id: NodeId(name.into()), address, weight: 1.0, cluster: "ring".into() }
+    let cluster = ClusterName::default();
+    Member { id: NodeId(name.into()), address, weight: 1.0, cluster, capacity_per_second: None }
 }
 
 /// Has nodes drained, as an operator does.
 async fn drain(cluster: Cluster, mut nodes: UnboundedReceiver<usize>) {
     while let Some(place) = nodes.recv().await {
         // One that cannot be reached is not drained, and the scenario starts it anew all the same.
-        let _ = cluster.drain(NodeId(node::name(place).into())).await;
+        let _ = cluster.drain(NodeId(node::name(place).into()), None).await;
     }
 }
 

@@ -81,6 +81,10 @@ pub(crate) async fn live(terms: Terms) -> turmoil::Result {
         beat: terms.options.region.beat,
         drain: Arc::new(move || asked.notify_one()),
         life: rng.next_u64(),
+        callers: Arc::default(),
+        fence: Arc::default(),
+        processing_cluster: "default".to_owned(),
+        capacity_per_second: None,
     };
     let (sender, connections) = mpsc::channel(UNTAKEN_MAX);
     let (stop, stops) = shutdown::channel();
