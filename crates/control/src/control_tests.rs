@@ -84,6 +84,7 @@ impl NodeLink for Region {
             address: String::new(),
             weight: 1.0,
             cluster: String::new(),
+            capacity_per_second: None,
             life: Some(*life),
             shares_sequences: false,
             load: None,
