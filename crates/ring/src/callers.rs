@@ -6,7 +6,7 @@ use crate::scenario::{BEGINS, Scenario};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Rng};
 use std::time::Duration;
@@ -74,7 +74,7 @@ impl Callers {
             // The router cannot fail.
             let Ok(response) = asked.await;
             let (head, body) = response.into_parts();
-            let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
             (head.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or(Value::Null))
         };
         let ended = match call.patience {

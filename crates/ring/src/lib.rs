@@ -6,8 +6,8 @@
 //! [turmoil]'s: TCP connections that delay, lose and hold back, in one thread. The node's executors are tasks that take a batch,
 //! wait as long as the seed says, and run it then, since threads follow no simulated clock
 //! ([`spinwell_node::stepped`]). And nothing is kept on disks: requests have no sequences, whose faults
-//! `spinwell-sim` looks at. Nor is control here: what it supervises are processes of an operating system, which a simulation has none
-//! of; a node that crashes or has drained is started again by the scenario.
+//! `spinwell-sim` looks at. Nor is control here: what it supervises are processes of an operating system, and its lease is a row of a
+//! database; a node that crashes or has drained is started again by the scenario.
 //!
 //! A run is fixed by its [`Scenario`], the seed among it: the network's delays, the order in which hosts run, the load and the
 //! services' own randomness come from there, and the clock of all is tokio's, which stands still unless the simulation moves it. After each run

@@ -163,12 +163,12 @@ pub fn scenario(kind: Kind, seed: u64) -> Scenario {
         seed,
         kind,
         strategy: Strategy::ALL[rng.below(Strategy::ALL.len() as u64) as usize],
-        rate: if is_too_much { 300.0 } else { rng.uniform_in(40.0, 100.0) },
+        rate: if is_too_much { 200.0 } else { rng.uniform_in(40.0, 100.0) },
         load_ends,
         ends: last + CALM,
-        // Two executors of four nodes work off some 330 requests a second then.
-        row: if is_too_much { Duration::from_millis(1) } else { Duration::from_micros(50) },
-        queue_len_max: if is_too_much { 32 } else { 256 },
+        // Two executors of four nodes work off some 220 requests a second then.
+        row: if is_too_much { Duration::from_micros(1_500) } else { Duration::from_micros(50) },
+        queue_len_max: if is_too_much { 8 } else { 256 },
         latency_max: Duration::from_millis(2 + rng.below(19)),
         troubles,
         plant: None,

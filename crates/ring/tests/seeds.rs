@@ -4,7 +4,7 @@ use spinwell_ring::{Ended, History, Kind, Plant, Scenario, invariants, run, scen
 
 /// Runs it and checks all invariants.
 fn check(scenario: &Scenario) -> History {
-    let history = run(scenario).unwrap();
+    let history = run(scenario).expect("a run comes to its end");
     let Scenario { seed, kind, .. } = scenario;
     let again = format!("cargo run -p spinwell-ring -- --seeds 1 --first {seed} --kind {}", kind.as_str());
     assert_eq!(invariants::check(scenario, &history), [], "again with: {again}");
