@@ -274,6 +274,8 @@ impl Inner {
         }
         match plan.next(&self.look(), now) {
             Next::Become(next) => self.write(&stored, generation, &next).await,
+            // The store may have taken its time.
+            Next::Drain(..) if self.leads() != Some(generation) => Ok(()),
             Next::Drain(node, life) => self.parts.region.drain(node, Some(Order { generation, life })).await,
             Next::Wait => Ok(()),
         }

@@ -6,7 +6,7 @@
 //! files there: the same bytes are nothing to do. **Other bytes give way only where the offer names them**, and then they stay
 //! beside what took their place.
 
-use crate::file::read_model;
+use crate::file::{FileError, read_model};
 use crate::models::Models;
 use crate::repository::{FILE_NAME, versions_in};
 use crate::settings;
@@ -109,10 +109,9 @@ impl Deliveries {
         };
         let one = |version: ModelVersion| {
             let path = self.path(name, version);
-            let hash = read_model(&path).ok().map(|(model, _)| model.hash());
-            HeldFile { version, hash, modified: modified(&path) }
+            Ok(HeldFile { version, hash: hash_of(&path)?, modified: modified(&path) })
         };
-        Ok(versions.into_iter().map(one).collect())
+        versions.into_iter().map(one).collect()
     }
 
     /// A part of a file. Whoever puts the parts together sees by the hash whether they are of one file.
@@ -248,7 +247,7 @@ impl Deliveries {
     /// # Errors
     /// Where other bytes are, which the offer does not name.
     fn is_there(&self, offer: &FileOffer) -> Result<bool, Fault> {
-        match self.standing(&offer.key) {
+        match self.standing(&offer.key)? {
             Standing::Model(own) if own == offer.key.hash => Ok(true),
             Standing::Model(own) if Some(own) != offer.replaces => {
                 let message = format!("{} cannot be placed: {own} is there", told(&offer.key));
@@ -258,12 +257,12 @@ impl Deliveries {
         }
     }
 
-    fn standing(&self, key: &FileKey) -> Standing {
+    fn standing(&self, key: &FileKey) -> Result<Standing, Fault> {
         let path = self.path(&key.name, key.version);
         if fs::symlink_metadata(&path).is_err() {
-            return Standing::Nothing;
+            return Ok(Standing::Nothing);
         }
-        read_model(&path).map_or(Standing::Unreadable, |(model, _)| Standing::Model(model.hash()))
+        Ok(hash_of(&path)?.map_or(Standing::Unreadable, Standing::Model))
     }
 
     fn path(&self, name: &ModelName, version: ModelVersion) -> PathBuf {
@@ -272,6 +271,25 @@ impl Deliveries {
 
     fn settings_path(&self, name: &ModelName) -> PathBuf {
         self.folder.join(name.as_str()).join(settings::FILE_NAME)
+    }
+}
+
+/// The hash of the model that a file holds; nothing where it is damaged or something else.
+///
+/// # Errors
+/// Where nobody can say: the file cannot be read just now, or a newer program has written it.
+fn hash_of(path: &Path) -> Result<Option<ModelHash>, Fault> {
+    match read_model(path) {
+        Ok((model, _)) => Ok(Some(model.hash())),
+        Err(FileError::Io(error))
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) =>
+        {
+            Ok(None)
+        }
+        Err(error) => match error.code() {
+            Code::FileForeign | Code::FileTruncated | Code::FileCorrupt => Ok(None),
+            code => Err(Fault::new(code, format!("{}: {}", path.display(), telemetry::chain(&error)))),
+        },
     }
 }
 
@@ -305,17 +323,27 @@ fn stage(staging: &Path, offer: &FileOffer, bytes: &[u8]) -> io::Result<()> {
 fn replace(staging: &Path, own: &Path, replaces: Option<ModelHash>) -> io::Result<()> {
     let path = own.join(FILE_NAME);
     let what = replaces.map_or("unreadable".to_owned(), |hash| hash.to_string()[..HASH_DIGITS].to_owned());
-    let aside = own.join(format!("replaced.{what}.spinwell"));
-    match fs::hard_link(&path, &aside) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
-            return Err(error);
-        }
+    match aside(own, &path, &what, replaces.is_some()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     rename_folder(&staging.join(FILE_NAME), &path)?;
     match rename_folder(&staging.join(CARD_NAME), &own.join(CARD_NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         renamed => renamed,
+    }
+}
+
+/// Gives a file a second name, by which it stays. A name that is taken is another file's, unless names say what is in them.
+fn aside(own: &Path, path: &Path, what: &str, is_by_hash: bool) -> io::Result<()> {
+    let mut taken = 1;
+    loop {
+        let number = if taken == 1 { String::new() } else { format!(".{taken}") };
+        match fs::hard_link(path, own.join(format!("replaced.{what}{number}.spinwell"))) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !is_by_hash => taken += 1,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            linked => return linked,
+        }
     }
 }
 

@@ -68,7 +68,11 @@ impl ControlStore {
     pub async fn begin_plan(&self, kind: &str, document: &str) -> Result<bool, DatabaseError> {
         match self {
             Self::Shared(store) => store.begin_plan(kind, document).await,
-            Self::Alone(store) => store.begin_plan(kind, document).await,
+            Self::Alone(store) => {
+                let begun = store.begin_plan(kind, document).await?;
+                store.force().await?;
+                Ok(begun)
+            }
         }
     }
 
@@ -90,7 +94,11 @@ impl ControlStore {
     pub async fn change_plan(&self, change: PlanChange<'_>) -> Result<bool, DatabaseError> {
         match self {
             Self::Shared(store) => store.change_plan(change).await,
-            Self::Alone(store) => store.change_plan(change).await,
+            Self::Alone(store) => {
+                let is_changed = store.change_plan(change).await?;
+                store.force().await?;
+                Ok(is_changed)
+            }
         }
     }
 }

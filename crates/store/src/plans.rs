@@ -48,16 +48,16 @@ impl Database {
     /// # Errors
     /// Where the database fails.
     pub async fn begin_plan(&self, kind: &str, document: &str) -> Result<bool, DatabaseError> {
-        let insert = sqlx::query(
-            "INSERT INTO plans (kind, document) VALUES (?, ?) ON CONFLICT (kind) WHERE is_over = 0 DO NOTHING",
-        );
-        let begun = insert.bind(kind).bind(document).execute(&self.pool).await?.rows_affected() > 0;
+        // First: what has begun must not fail.
         let prune = sqlx::query(
             "DELETE FROM plans WHERE kind = ?1 AND is_over = 1 AND id NOT IN \
              (SELECT id FROM plans WHERE kind = ?1 ORDER BY id DESC LIMIT ?2)",
         );
         prune.bind(kind).bind(KEPT).execute(&self.pool).await?;
-        Ok(begun)
+        let insert = sqlx::query(
+            "INSERT INTO plans (kind, document) VALUES (?, ?) ON CONFLICT (kind) WHERE is_over = 0 DO NOTHING",
+        );
+        Ok(insert.bind(kind).bind(document).execute(&self.pool).await?.rows_affected() > 0)
     }
 
     /// The newest plan of a kind.

@@ -143,7 +143,11 @@ impl Restart {
                 let stuck = Some(format!("{obstacle} after {} s", self.patience.0.div_ceil(1000)));
                 Next::Become(Self { stuck, since: now, ..self.clone() })
             }
-            Step::Draining { life } if own.is_some_and(|own| own.life == Some(*life) && !own.is_leaving) => {
+            // Others may be away by now that served when this was written.
+            Step::Draining { life }
+                if own.is_some_and(|own| own.life == Some(*life) && !own.is_leaving)
+                    && others(id, seen).is_none() =>
+            {
                 Next::Drain(id.clone(), *life)
             }
             _ => Next::Wait,
@@ -159,18 +163,16 @@ impl Restart {
         };
         match step {
             Step::Draining { life } if own.life == Some(*life) => {
-                return Some(format!("{id} has not stopped"));
+                let others = others(id, seen).filter(|_| !own.is_leaving);
+                return Some(others.unwrap_or_else(|| format!("{id} has not stopped")));
             }
             Step::Draining { .. } if !own.is_serving => return Some(format!("{id} has not come back")),
             _ => {}
         }
-        if let Some(away) = seen.iter().find(|node| !node.is_serving) {
-            return Some(format!("{} does not serve", away.id));
+        if !own.is_serving {
+            return Some(format!("{id} does not serve"));
         }
-        if seen.len() < 2 {
-            return Some(format!("no other node serves in the place of {id}"));
-        }
-        unfound(seen).map(|(gateway, node)| format!("gateway {gateway} has not found {node}"))
+        others(id, seen).or_else(|| unfound(seen, |_| true))
     }
 
     /// The first node that is not done.
@@ -186,13 +188,25 @@ impl Restart {
     }
 }
 
-/// A gateway that some node has heard of and another one has not, of those nodes that tell.
-fn unfound(seen: &[Seen]) -> Option<(&str, &NodeId)> {
+/// Why a node must not be stopped, as far as others are concerned: they are to serve meanwhile, every gateway each of them.
+fn others(own: &NodeId, seen: &[Seen]) -> Option<String> {
+    let mut others = seen.iter().filter(|node| node.id != *own);
+    if let Some(away) = others.clone().find(|node| !node.is_serving) {
+        return Some(format!("{} does not serve", away.id));
+    }
+    if others.next().is_none() {
+        return Some(format!("no other node serves in the place of {own}"));
+    }
+    unfound(seen, |node| node != own)
+}
+
+/// A gateway that some node has heard of and one of those has not, of the nodes that tell.
+fn unfound(seen: &[Seen], of: impl Fn(&NodeId) -> bool) -> Option<String> {
     let told = || seen.iter().filter_map(|node| Some((&node.id, node.gateways.as_ref()?)));
     let all: BTreeSet<&str> = told().flat_map(|(_, gateways)| gateways).map(String::as_str).collect();
-    told().find_map(|(node, gateways)| {
+    told().filter(|(node, _)| of(node)).find_map(|(node, gateways)| {
         let missing = all.iter().find(|gateway| !gateways.iter().any(|known| known == *gateway));
-        missing.map(|gateway| (*gateway, node))
+        missing.map(|gateway| format!("gateway {gateway} has not found {node}"))
     })
 }
 

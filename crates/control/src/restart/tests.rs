@@ -88,6 +88,25 @@ fn nobody_is_stopped_while_another_is_away_or_a_gateway_misses_one() {
 }
 
 #[test]
+fn who_was_to_be_stopped_is_not_while_others_have_gone_meanwhile() {
+    let draining = plan(&[("a", DRAINING), ("b", WAITING)]);
+    let check = |seen: &[Seen], wanted: &str| {
+        assert_eq!(draining.next(seen, START), Next::Wait, "{wanted}");
+        assert_eq!(draining.obstacle(seen).as_deref(), Some(wanted));
+    };
+    let missed = Seen { gateways: Some(vec!["g1".to_owned()]), ..serves("b", 2) };
+    check(&[serves("a", 1), away("b")], "b does not serve");
+    check(&[serves("a", 1), missed], "gateway g2 has not found b");
+    check(&[serves("a", 1)], "no other node serves in the place of a");
+    // Who takes notice already is only waited for.
+    let leaving = Seen { is_serving: false, is_leaving: true, ..serves("a", 1) };
+    check(&[leaving, away("b")], "a has not stopped");
+    // That gateways leave the one that is told to stop holds nothing up.
+    let left = Seen { gateways: Some(Vec::new()), ..serves("a", 1) };
+    assert_eq!(draining.next(&[left, serves("b", 2)], START), Next::Drain(id("a"), 1));
+}
+
+#[test]
 fn a_plan_that_does_not_come_on_ends_and_says_why() {
     let check = |steps: &[(&str, Step)], seen: &[Seen], wanted: &str| {
         let plan = plan(steps);

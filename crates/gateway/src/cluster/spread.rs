@@ -84,7 +84,10 @@ impl Inner {
                 }
             }
         }
-        let plan = plan(&holdings);
+        let plan = match holdings.len() < self.sharers() {
+            true => plan(&holdings).in_part(|version| self.served(name, version)),
+            false => plan(&holdings),
+        };
         for delivery in &plan.deliveries {
             self.carry_out(name, delivery, &mut spread).await;
         }
@@ -153,6 +156,18 @@ impl Inner {
     fn exchanging(&self) -> Vec<Arc<Node>> {
         let nodes = self.reachable().into_iter();
         nodes.filter(|(_, state)| state.exchanges_files && !state.is_leaving).map(|(node, _)| node).collect()
+    }
+
+    /// How many nodes there are that have files to share, those among them that are away just now.
+    fn sharers(&self) -> usize {
+        let shares = |node: &&Arc<Node>| node.peer.state().is_none_or(|state| state.exchanges_files);
+        self.nodes().iter().filter(shares).count()
+    }
+
+    /// The bytes that the region serves under a number.
+    fn served(&self, name: &ModelName, version: ModelVersion) -> Option<ModelHash> {
+        let served = self.catalogue.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        served.find(name.as_str(), Some(&version.to_string())).ok().map(|model| model.hash)
     }
 
     /// What nodes do not serve of all that the region serves.

@@ -5,7 +5,7 @@
 //! the rule by which a gateway serves a version, so that what is spread is what is served. Where nodes hold different
 //! bytes, the files' times decide: an older file gives way, a newer one stays where it is and is told of, since
 //! somebody has put it there after the others and nobody knows whether by mistake. Files keep their times when they are brought somewhere,
-//! so a copy is as old as what it is a copy of.
+//! so a copy is as old as what it is a copy of. Nothing gives way while a node is out of sight, which may hold what most have.
 //!
 //! ```
 //! use spinwell_core::{ModelHash, ModelVersion, NodeId, UnixMillis};
@@ -96,6 +96,19 @@ pub struct Plan {
     pub deliveries: Vec<Delivery>,
     /// Files to tell of, by version and node.
     pub kept: Vec<Kept>,
+}
+
+impl Plan {
+    /// What may be done of it while a node of the region is out of sight: its bytes may be among those that most have. So no file gives
+    /// way, and what is brought is what the region serves under that number, where it serves one.
+    #[must_use]
+    pub fn in_part(mut self, served: impl Fn(ModelVersion) -> Option<ModelHash>) -> Self {
+        self.deliveries.retain(|delivery| {
+            let is_served = served(delivery.version).is_none_or(|hash| hash == delivery.hash);
+            is_served && !matches!(delivery.why, Why::Older(_))
+        });
+        self
+    }
 }
 
 /// The bytes that most have; of those that equally many have, the ones with the highest hash, so that everybody decides alike.

@@ -33,6 +33,23 @@ fn rows(plan: &Plan) -> Rows {
 }
 
 #[test]
+fn while_a_node_is_out_of_sight_no_file_gives_way_and_only_what_is_served_is_brought() {
+    let nodes = [node("a", &[(1, 5, 10), (2, 7, 10)]), node("b", &[(1, 9, 20)]), node("c", &[])];
+    let served = |hash_of_1: Option<u8>| {
+        move |version: ModelVersion| if version.0 == 1 { hash_of_1.map(hash) } else { None }
+    };
+    let brought = |served: Option<u8>, of: &dyn Fn(Option<u8>) -> Plan| rows(&of(served)).0;
+    let in_part = |hash_of_1| plan(&nodes).in_part(served(hash_of_1));
+    let to = |node: &str, version, bytes, from: &str| (node.to_owned(), version, bytes, from.to_owned());
+    // With all in sight, the higher hash of the two wins, and a's older file would give way.
+    assert_eq!(rows(&plan(&nodes)).0.len(), 4);
+    let of_2 = [to("b", 2, 7, "a"), to("c", 2, 7, "a")];
+    assert_eq!(brought(Some(5), &in_part), of_2, "what is served under 1 are other bytes");
+    assert_eq!(brought(Some(9), &in_part), [&[to("c", 1, 9, "b")][..], &of_2].concat());
+    assert_eq!(brought(None, &in_part), [&[to("c", 1, 9, "b")][..], &of_2].concat());
+}
+
+#[test]
 fn who_lacks_a_version_is_brought_it_and_nobody_else() {
     let check = |nodes: &[Holdings], deliveries: &[(&str, u32, u8, &str)], kept: &[(&str, u32, u8)]| {
         let deliveries = deliveries

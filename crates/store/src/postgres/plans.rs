@@ -11,16 +11,16 @@ impl Postgres {
     /// # Errors
     /// Where the database fails.
     pub async fn begin_plan(&self, kind: &str, document: &str) -> Result<bool, DatabaseError> {
-        let insert = sqlx::query(
-            "INSERT INTO plans (kind, document) VALUES ($1, $2) ON CONFLICT (kind) WHERE NOT is_over DO NOTHING",
-        );
-        let begun = bounded(insert.bind(kind).bind(document).execute(&self.pool)).await?.rows_affected() > 0;
+        // First: what has begun must not fail.
         let prune = sqlx::query(
             "DELETE FROM plans WHERE kind = $1 AND is_over AND id NOT IN \
              (SELECT id FROM plans WHERE kind = $1 ORDER BY id DESC LIMIT $2)",
         );
         bounded(prune.bind(kind).bind(KEPT).execute(&self.pool)).await?;
-        Ok(begun)
+        let insert = sqlx::query(
+            "INSERT INTO plans (kind, document) VALUES ($1, $2) ON CONFLICT (kind) WHERE NOT is_over DO NOTHING",
+        );
+        Ok(bounded(insert.bind(kind).bind(document).execute(&self.pool)).await?.rows_affected() > 0)
     }
 
     /// The newest plan of a kind.
