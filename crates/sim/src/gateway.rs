@@ -3,9 +3,9 @@
 use crate::node::model;
 use crate::scenario::{Plant, Scenario};
 use spinwell_core::{ModelName, NodeId, Rng};
-use spinwell_policy::attempts::{Budget, BudgetOptions, End, TimeoutOptions, Timeouts};
+use spinwell_policy::attempts::{Budget, BudgetOptions, End, Outlook, Patience, TimeoutOptions, Timeouts};
 use spinwell_policy::balance::{Ask, Balancer, Begun, Member, Options, Report, Strategy};
-use spinwell_policy::breaker::{self, Breakers, Permit};
+use spinwell_policy::breaker::{self, Breakers, Candidates, Class, Permit};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub(crate) struct Sent {
     pub(crate) node: NodeId,
     permit: Permit,
     begun: Begun,
-    pub(crate) timeout: Duration,
+    pub(crate) patience: Patience,
     pub(crate) fell_back: bool,
 }
 
@@ -60,25 +60,32 @@ impl Gateway {
         course: &spinwell_policy::attempts::Course,
         now: Instant,
     ) -> Option<Sent> {
-        let candidates = self.breakers.candidates(now);
-        let serving = course.untried(&candidates.serving);
+        let may = |id: &NodeId| !course.untried(std::slice::from_ref(id)).is_empty();
+        let candidates = self.breakers.candidates(now).among(may);
+        let Candidates { serving, probing, .. } = &candidates;
         // A request that can still be tried elsewhere is the probe that a half-open breaker waits for.
-        let can_probe = course.attempts() == 0 && !candidates.probing.is_empty() && !serving.is_empty();
+        let can_probe = course.attempts() == 0 && !probing.is_empty() && !serving.is_empty();
         let (node, fell_back) = if can_probe {
-            let place = self.rng.below(candidates.probing.len() as u64) as usize;
-            (candidates.probing[place].clone(), false)
+            let place = self.rng.below(probing.len() as u64) as usize;
+            (probing[place].clone(), false)
         } else if serving.is_empty() {
-            (course.untried(&candidates.probing).first()?.clone(), false)
+            (probing.first()?.clone(), false)
         } else {
             let ask = Ask { rows, strategy: self.strategy };
-            let pick = self.balancer.pick(ask, &serving, now, &mut self.rng)?;
+            let pick = self.balancer.pick(ask, serving, now, &mut self.rng)?;
             (pick.node, pick.fell_back.is_some())
         };
         let permit = self.breakers.begin(&node, now)?;
         let begun = self.balancer.begin(&node, rows, now);
-        let timeout =
-            self.timeouts.attempt(&self.model, &node, course.deadline().saturating_duration_since(now));
-        Some(Sent { node, permit, begun, timeout, fell_back })
+        let patience = self.timeouts.patience(Outlook {
+            model: &self.model,
+            node: &node,
+            left: course.deadline().saturating_duration_since(now),
+            expected: self.balancer.expected(&node, rows, now).unwrap_or_default(),
+            is_first: course.attempts() == 0,
+            is_last: candidates.count() <= 1 || course.is_last(),
+        });
+        Some(Sent { node, permit, begun, patience, fell_back })
     }
 
     /// An attempt has ended.
@@ -86,6 +93,7 @@ impl Gateway {
         let Sent { node, permit, begun, .. } = sent;
         match end {
             End::Refused => self.breakers.refuse(permit, now, &mut self.rng),
+            End::BackPressure => self.breakers.full(permit, now, &mut self.rng),
             _ => self.breakers.end(permit, end.class(), now, &mut self.rng),
         }
         self.balancer.end(begun, end.class(), now);
@@ -94,6 +102,12 @@ impl Gateway {
             End::TimedOut => self.timeouts.observe(&self.model, &node, took, false, now),
             End::ClientError | End::BackPressure | End::Refused | End::Failed => {}
         }
+    }
+
+    /// An attempt whose request has had its answer from another one.
+    pub(crate) fn dropped(&mut self, sent: Sent, now: Instant) {
+        self.breakers.end(sent.permit, Class::Neutral, now, &mut self.rng);
+        self.balancer.end(sent.begun, Class::Neutral, now);
     }
 
     /// What an answer usually takes.

@@ -6,7 +6,7 @@ use crate::history::{History, Outcome, Word};
 use crate::node::{Node, Process};
 use crate::scenario::{Fault, Plant, Scenario};
 use spinwell_core::{NodeId, Rng};
-use spinwell_policy::attempts::{Course, CourseOptions, End, Next};
+use spinwell_policy::attempts::{Course, CourseOptions, End, GiveUp, Next, Patience};
 use spinwell_policy::balance::Report;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -39,7 +39,8 @@ enum Event {
     Leave { attempt: u64, node: usize, rows: usize },
     Answer { attempt: u64, end: End },
     GiveUp { attempt: u64 },
-    Again { request: usize, end: End },
+    Hedge { attempt: u64 },
+    Again { request: usize, end: End, wait: u64 },
     Deadline { request: usize },
     Report { node: usize },
     ReportAt { gateway: usize, node: usize, report: Report, made: Instant },
@@ -56,6 +57,10 @@ struct Request {
     rows: usize,
     came: Instant,
     course: Course,
+    /// Its attempts that have not ended.
+    under_way: Vec<u64>,
+    /// How often it has waited for the budget; what it waited for is void when something else happens.
+    waits: u64,
 }
 
 #[derive(Debug)]
@@ -186,7 +191,12 @@ impl<'a> World<'a> {
             }
             Event::Answer { attempt, end } => self.attempt_ends(attempt, end),
             Event::GiveUp { attempt } => self.give_up(attempt),
-            Event::Again { request, end } => self.go_on(request, end),
+            Event::Hedge { attempt } => self.hedge(attempt),
+            Event::Again { request, end, wait } => {
+                if self.requests.get(&request).is_some_and(|request| request.waits == wait) {
+                    self.go_on(request, end);
+                }
+            }
             Event::Deadline { request } => self.close(request, Outcome::Late),
             Event::Report { node } => self.report(node),
             Event::ReportAt { gateway, node, report, made } => {
@@ -223,7 +233,10 @@ impl<'a> World<'a> {
         let request = self.history.outcomes.len();
         self.history.outcomes.push(Vec::new());
         let course = Course::new(CourseOptions::default(), self.now + self.scenario.deadline);
-        self.requests.insert(request, Request { gateway, rows, came: self.now, course });
+        self.requests.insert(
+            request,
+            Request { gateway, rows, came: self.now, course, under_way: Vec::new(), waits: 0 },
+        );
         self.plan_in(self.scenario.deadline, Event::Deadline { request });
         self.gateways[gateway].budget.begin(self.now);
         self.send(request, false);
@@ -240,7 +253,10 @@ impl<'a> World<'a> {
             if is_retry {
                 self.gateways[gateway].budget.end_retry();
             }
-            return self.close(number, if was_tried { Outcome::Failed } else { Outcome::Refused });
+            if request.under_way.is_empty() {
+                self.close(number, if was_tried { Outcome::Failed } else { Outcome::Refused });
+            }
+            return;
         };
         request.course.begin(sent.node.clone());
         let node = self.places[&sent.node];
@@ -248,14 +264,18 @@ impl<'a> World<'a> {
         let attempt = self.attempts_sent;
         let (rows, deadline) = (request.rows, request.course.deadline());
         let is_again = request.course.attempts() > 1;
-        let timeout = sent.timeout.min(deadline.saturating_duration_since(self.now));
+        let Patience { limit, hedge, .. } = sent.patience;
+        request.under_way.push(attempt);
         self.history.sent.push((self.since_start(), gateway, node));
         self.history.retries += u64::from(is_again);
         self.history.fell_back += u64::from(sent.fell_back);
         self.rows.insert(attempt, rows);
         let own = Attempt { request: number, gateway, node, rows, deadline, sent, at: self.now, is_retry };
         self.attempts.insert(attempt, own);
-        self.plan_in(timeout, Event::GiveUp { attempt });
+        self.plan_in(limit, Event::GiveUp { attempt });
+        if let Some(hedge) = hedge {
+            self.plan_in(hedge, Event::Hedge { attempt });
+        }
         if !self.cut.contains(&(gateway, node)) {
             let delay = self.delay();
             self.plan_in(delay, Event::AtNode { attempt });
@@ -266,15 +286,33 @@ impl<'a> World<'a> {
     fn give_up(&mut self, attempt: u64) {
         let Some(own) = self.attempts.get(&attempt) else { return };
         let (node, rows) = (own.node, own.rows);
-        // Who gives up because the request is late knows nothing of the node.
-        let has_waited = self.now.saturating_duration_since(own.at) >= own.sent.timeout;
-        self.history.timeouts += u64::from(has_waited);
+        let is_late = own.sent.patience.blames;
+        self.history.timeouts += u64::from(is_late);
         let delay = self.delay();
         self.plan_in(delay, Event::Leave { attempt, node, rows });
-        if self.scenario.plant == Some(Plant::AnswersTwice) && has_waited {
+        if self.scenario.plant == Some(Plant::AnswersTwice) && is_late {
             self.close_again(attempt);
         }
-        self.attempt_ends(attempt, if has_waited { End::TimedOut } else { End::ClientError });
+        self.attempt_ends(attempt, if is_late { End::TimedOut } else { End::ClientError });
+    }
+
+    /// An attempt takes so long that another node is asked beside it.
+    fn hedge(&mut self, attempt: u64) {
+        if let Some(own) = self.attempts.get(&attempt) {
+            self.go_on(own.request, End::TimedOut);
+        }
+    }
+
+    /// Its request has had its answer: the node need not go on.
+    fn drop_attempt(&mut self, attempt: u64) {
+        let Some(own) = self.attempts.remove(&attempt) else { return };
+        let Attempt { gateway, node, rows, sent, is_retry, .. } = own;
+        self.gateways[gateway].dropped(sent, self.now);
+        if is_retry && self.scenario.plant != Some(Plant::UnboundedRetries) {
+            self.gateways[gateway].budget.end_retry();
+        }
+        let delay = self.delay();
+        self.plan_in(delay, Event::Leave { attempt, node, rows });
     }
 
     /// The planted bug: an answer that comes too late is sent to the caller all the same.
@@ -292,12 +330,17 @@ impl<'a> World<'a> {
         if is_retry && self.scenario.plant != Some(Plant::UnboundedRetries) {
             self.gateways[gateway].budget.end_retry();
         }
+        if let Some(request) = self.requests.get_mut(&request) {
+            request.under_way.retain(|other| *other != attempt);
+        }
         self.go_on(request, end);
     }
 
     /// What becomes of a request after an attempt.
     fn go_on(&mut self, number: usize, end: End) {
         let Some(request) = self.requests.get_mut(&number) else { return };
+        request.waits += 1;
+        let (wait, is_alone) = (request.waits, request.under_way.is_empty());
         let gateway = &mut self.gateways[request.gateway];
         let usual = gateway.usual();
         let mut next = request.course.next(end, usual, self.now, &mut gateway.budget);
@@ -310,13 +353,17 @@ impl<'a> World<'a> {
         match next {
             Next::Done => {
                 let took = self.now.saturating_duration_since(request.came);
+                std::mem::take(&mut request.under_way)
+                    .into_iter()
+                    .for_each(|attempt| self.drop_attempt(attempt));
                 self.close(number, Outcome::Answered(took));
             }
             Next::Retry => self.send(number, true),
             Next::Wait(_) if self.scenario.plant == Some(Plant::ForgetsWaiting) => {
                 self.requests.remove(&number);
             }
-            Next::Wait(wait) => self.plan_in(wait, Event::Again { request: number, end }),
+            Next::Wait(long) => self.plan_in(long, Event::Again { request: number, end, wait }),
+            Next::GiveUp(why) if why != GiveUp::ClientError && !is_alone => {}
             Next::GiveUp(_) => {
                 let is_full = end == End::BackPressure;
                 self.close(number, if is_full { Outcome::Refused } else { Outcome::Failed });

@@ -330,7 +330,7 @@ impl Inner {
             .iter()
             .map(|(node, _)| (node.member.id.clone(), node.peer.ask(request)))
             .collect();
-        let answers = asked.into_iter().map(|(id, asked)| async move { (id, asked.answer().await) });
+        let answers = asked.into_iter().map(|(id, mut asked)| async move { (id, asked.answer().await) });
         futures::future::join_all(answers).await
     }
 
@@ -421,7 +421,7 @@ impl NodeLink for Cluster {
             (node, asked)
         });
         Box::pin(async move {
-            let (node, asked) = asked?;
+            let (node, mut asked) = asked?;
             match asked.answer().await {
                 Ok(Answer::State(answer)) => Ok(answer),
                 Ok(_) => Err(senseless(&node.member.id)),

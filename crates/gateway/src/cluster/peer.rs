@@ -220,8 +220,8 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The answer, when it comes.
-    pub(crate) async fn answer(mut self) -> Result<Answer, Failure> {
+    /// The answer, when it comes. It comes once; until then this may be dropped and called again.
+    pub(crate) async fn answer(&mut self) -> Result<Answer, Failure> {
         let answer = (&mut self.receiver).await.unwrap_or(Err(Failure::Lost));
         self.number = None;
         answer

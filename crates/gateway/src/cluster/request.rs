@@ -2,13 +2,15 @@
 
 use super::peer::{Asked, Failure};
 use super::router::{Leave, Router, Wanted};
-use super::{Inner, Node, nobody, senseless, step, told};
-use spinwell_core::{Code, Fault, ModelName};
-use spinwell_policy::attempts::{Course, CourseOptions, End, Next};
+use super::{Inner, Node, RETRY_AFTER, nobody, senseless, step, told};
+use spinwell_core::{Code, Fault, ModelName, NodeId};
+use spinwell_policy::attempts::{Course, CourseOptions, End, GiveUp, Next};
 use spinwell_protocol::node_service::{Answer, Request};
 use spinwell_protocol::{InferFuture, InferReply, InferRequest, ModelDescription};
+use spinwell_runtime::clock;
 use std::sync::Arc;
-use tokio::time::{sleep, timeout};
+use std::time::Instant;
+use tokio::time::{sleep_until, timeout_at};
 
 /// Sends the request to a node, before this returns, and to others as long as that is of use.
 pub(super) fn infer(inner: &Arc<Inner>, request: InferRequest) -> InferFuture {
@@ -90,38 +92,47 @@ impl Stateless {
         Some(Attempt { node, asked, under_way })
     }
 
-    async fn run(mut self, mut attempt: Attempt) -> Result<InferReply, Fault> {
+    /// Waits for an answer, and asks other nodes where that is of use: after one has failed, and beside one that takes long.
+    async fn run(mut self, first: Attempt) -> Result<InferReply, Fault> {
+        let mut due = first.under_way.hedge().map(|at| (at, End::TimedOut));
+        let mut under_way = vec![first];
+        let mut told = None;
         loop {
-            let Attempt { node, asked, under_way } = attempt;
-            let limit = under_way.limit();
-            let answer = timeout(limit, asked.answer()).await;
-            let (end, failure) = match answer {
-                Ok(Ok(Answer::Predicted(reply))) => {
-                    under_way.end(End::Answered);
-                    return Ok(reply);
+            let end = match heard(&mut under_way, due).await {
+                Heard::Answer(reply) => return Ok(reply),
+                Heard::Failure(end, fault) => {
+                    told = Some(fault);
+                    end
                 }
-                Ok(Ok(_)) => (End::Failed, Failure::Refused(senseless(&node.member.id))),
-                Ok(Err(failure)) => (end_of(&failure), failure),
-                Err(_) => (End::TimedOut, Failure::Silent(limit)),
+                Heard::Due(end) => end,
             };
-            under_way.end(end);
-            attempt = loop {
-                match self.inner.router.next(&mut self.course, end, &self.model.name) {
-                    Next::Wait(wait) => sleep(wait).await,
-                    Next::Done | Next::GiveUp(_) => return Err(told(&node.member.id, failure, "try again")),
-                    Next::Retry => {
-                        self.is_retry = true;
-                        match self.attempt() {
-                            Some(next) => break next,
-                            None => {
-                                self.inner.router.end_retry();
-                                return Err(told(&node.member.id, failure, "try again"));
-                            }
-                        }
-                    }
+            due = match self.inner.router.next(&mut self.course, end, &self.model.name) {
+                Next::Wait(wait) => Some((clock::now() + wait, end)),
+                // What is wrong everywhere need not be heard from another node as well.
+                Next::GiveUp(GiveUp::ClientError) => {
+                    under_way.clear();
+                    None
+                }
+                Next::Done | Next::GiveUp(_) => None,
+                Next::Retry => {
+                    under_way.extend(self.retry());
+                    None
                 }
             };
+            if under_way.is_empty() && due.is_none() {
+                return Err(told.unwrap_or_else(nobody));
+            }
         }
+    }
+
+    /// Asks another node, which the budget has been charged for.
+    fn retry(&mut self) -> Option<Attempt> {
+        self.is_retry = true;
+        let attempt = self.attempt();
+        if attempt.is_none() {
+            self.inner.router.end_retry();
+        }
+        attempt
     }
 }
 
@@ -136,6 +147,75 @@ struct Attempt {
     node: Arc<Node>,
     asked: Asked,
     under_way: UnderWay,
+}
+
+/// What was heard first.
+enum Heard {
+    Answer(InferReply),
+    /// An attempt has ended without an answer.
+    Failure(End, Fault),
+    /// It is time to ask another node: that is how what it is asked for has ended, or seems to end.
+    Due(End),
+}
+
+/// Waits for those that were asked, which are two at most, and until another one is due.
+async fn heard(under_way: &mut Vec<Attempt>, due: Option<(Instant, End)>) -> Heard {
+    let is_due = async {
+        match due {
+            Some((at, end)) => {
+                sleep_until(at.into()).await;
+                end
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let first = async {
+        match under_way.as_mut_slice() {
+            [] => std::future::pending().await,
+            [one] => (0, one.heard().await),
+            [one, another, ..] => tokio::select! {
+                biased;
+                heard = one.heard() => (0, heard),
+                heard = another.heard() => (1, heard),
+            },
+        }
+    };
+    let (place, (end, heard)) = tokio::select! {
+        biased;
+        heard = first => heard,
+        end = is_due => return Heard::Due(end),
+    };
+    under_way.swap_remove(place).under_way.end(end);
+    heard
+}
+
+impl Attempt {
+    /// How it ended, and what that means to its request. It ends once; until then this may be dropped and called again.
+    async fn heard(&mut self) -> (End, Heard) {
+        let (at, silent) = self.under_way.ends();
+        let id = &self.node.member.id;
+        let (end, fault) = match timeout_at(at.into(), self.asked.answer()).await {
+            Ok(Ok(Answer::Predicted(reply))) => return (End::Answered, Heard::Answer(reply)),
+            Ok(Ok(_)) => (End::Failed, senseless(id)),
+            Ok(Err(failure)) => (end_of(&failure), told(id, failure, "try again")),
+            Err(_) => (silent, unheard(id, silent)),
+        };
+        (end, Heard::Failure(end, fault))
+    }
+}
+
+/// What is said of a node that has not answered when its attempt ended.
+fn unheard(id: &NodeId, silent: End) -> Fault {
+    match silent {
+        End::TimedOut => {
+            let message = format!("node {id} took longer than its answers do and may be gone; try again");
+            Fault::new(Code::NodeUnreachable, message).retry_after(RETRY_AFTER)
+        }
+        _ => {
+            let message = format!("node {id} had not answered at the request's deadline; allow it more time");
+            Fault::new(Code::DeadlineExceeded, message)
+        }
+    }
 }
 
 /// An attempt, which ends one way or the other: where nobody says how, its caller has gone.
@@ -153,8 +233,15 @@ impl UnderWay {
         &self.inner.router
     }
 
-    fn limit(&self) -> std::time::Duration {
-        self.leave.as_ref().map(|leave| leave.limit).unwrap_or_default()
+    /// When it is given up, and what that means.
+    fn ends(&self) -> (Instant, End) {
+        self.leave
+            .as_ref()
+            .map_or_else(|| (clock::now(), End::ClientError), |leave| (leave.ends(), leave.silent()))
+    }
+
+    fn hedge(&self) -> Option<Instant> {
+        self.leave.as_ref().and_then(Leave::hedge)
     }
 
     fn end(mut self, end: End) {

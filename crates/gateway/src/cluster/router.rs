@@ -7,7 +7,9 @@ use super::Member;
 use super::peer::State;
 use super::routes::Routes;
 use spinwell_core::{ModelName, NodeId, Ratio, Rng};
-use spinwell_policy::attempts::{Budget, BudgetOptions, Course, End, Next, TimeoutOptions, Timeouts};
+use spinwell_policy::attempts::{
+    Budget, BudgetOptions, Course, End, Next, Outlook, Patience, TimeoutOptions, Timeouts,
+};
 use spinwell_policy::balance::{self, Ask, Balancer, Begun, Report};
 use spinwell_policy::breaker::{self, Breakers, Candidates, Class, Health, Permit};
 use spinwell_policy::split::{self, Batch, Plan};
@@ -16,9 +18,6 @@ use spinwell_runtime::clock;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// An attempt may take so many times what is expected of it.
-const TIMES_EXPECTED: u32 = 4;
 
 /// What a router goes by.
 #[derive(Debug, Clone)]
@@ -68,14 +67,28 @@ pub(crate) struct Leave {
     permit: Permit,
     begun: Begun,
     began: Instant,
-    /// How long it may take.
-    pub(crate) limit: Duration,
+    patience: Patience,
 }
 
 impl Leave {
     /// At which node.
     pub(crate) fn node(&self) -> &NodeId {
         self.permit.node()
+    }
+
+    /// When it is given up.
+    pub(crate) fn ends(&self) -> Instant {
+        self.began + self.patience.limit
+    }
+
+    /// When another node is asked beside it.
+    pub(crate) fn hedge(&self) -> Option<Instant> {
+        self.patience.hedge.map(|hedge| self.began + hedge)
+    }
+
+    /// What it means that nothing was heard until it ended.
+    pub(crate) fn silent(&self) -> End {
+        if self.patience.blames { End::TimedOut } else { End::ClientError }
     }
 }
 
@@ -194,6 +207,7 @@ impl Router {
         inner.balancer.end(begun, end.class(), now);
         match end {
             End::Refused => inner.breakers.refuse(permit, now, &mut inner.rng),
+            End::BackPressure => inner.breakers.full(permit, now, &mut inner.rng),
             end => inner.breakers.end(permit, end.class(), now, &mut inner.rng),
         }
     }
@@ -241,10 +255,7 @@ impl Router {
 impl Inner {
     /// Who of these nodes may get a request.
     fn candidates(&mut self, able: &[NodeId], now: Instant) -> Candidates {
-        let Candidates { mut serving, mut probing } = self.breakers.candidates(now);
-        serving.retain(|id| able.contains(id));
-        probing.retain(|id| able.contains(id));
-        Candidates { serving, probing }
+        self.breakers.candidates(now).among(|id| able.contains(id))
     }
 
     /// Leave for an attempt at this node, which is one of these candidates.
@@ -257,21 +268,21 @@ impl Inner {
         now: Instant,
     ) -> Option<Leave> {
         let Wanted { course, rows } = wanted;
-        let is_last = candidates.serving.len() + candidates.probing.len() <= 1 || course.is_last();
+        let is_last = candidates.count() <= 1 || course.is_last();
         let permit = self.breakers.begin(&id, now)?;
         let begun = self.balancer.begin(&id, rows, now);
         self.attempts.all += 1;
         self.attempts.retries += u64::from(course.attempts() > 0);
-        let left = course.deadline().saturating_duration_since(now);
-        // Nothing is gained by giving up where nobody else can be asked. Elsewhere a node may take as long as what it has
-        // and this request usually take: slow for a reason is not lost.
-        let expected = self.balancer.expected(&id, rows, now).unwrap_or_default();
-        let limit = match is_last {
-            true => left,
-            false => self.timeouts.attempt(model, &id, left).max(TIMES_EXPECTED * expected).min(left),
-        };
+        let patience = self.timeouts.patience(Outlook {
+            model,
+            node: &id,
+            left: course.deadline().saturating_duration_since(now),
+            expected: self.balancer.expected(&id, rows, now).unwrap_or_default(),
+            is_first: course.attempts() == 0,
+            is_last,
+        });
         course.begin(id);
-        Some(Leave { permit, begun, began: now, limit })
+        Some(Leave { permit, begun, began: now, patience })
     }
 }
 

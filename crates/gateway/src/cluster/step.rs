@@ -56,7 +56,7 @@ fn unknown_fate(is_numbered: bool) -> &'static str {
 fn alone(inner: &Inner, key: &SequenceKey, request: InferRequest, is_numbered: bool) -> InferFuture {
     let asked = inner.keeper(key).map(|node| (node.peer.ask(&Request::Infer(request)), node));
     Box::pin(async move {
-        let (asked, node) = asked?;
+        let (mut asked, node) = asked?;
         let id = &node.member.id;
         match asked.answer().await {
             Ok(Answer::Predicted(reply)) => Ok(reply),
@@ -109,7 +109,7 @@ impl Course {
                     begun = self.ask(line.go_on(self.shard).await);
                     continue;
                 }
-                Begun::Asked(under_way, asked) => {
+                Begun::Asked(under_way, mut asked) => {
                     let answer = asked.answer().await;
                     let id = under_way.node().member.id.clone();
                     match answer {

@@ -224,6 +224,37 @@ async fn what_a_node_does_not_answer_another_does_whatever_was_wrong() {
 }
 
 #[tokio::test]
+async fn beside_a_node_that_takes_most_of_the_time_another_one_is_asked() {
+    let nodes = [("n1", Mood::Answers), ("n2", Mood::IsSilent), ("n3", Mood::Answers)]
+        .map(|(id, mood)| FakeNode::new(id, mood, &["taxi"]));
+    let cluster = cluster(&nodes, PATIENT).await;
+    // Nobody knows how long this model takes: an attempt may take as long as there is time.
+    let deadline = clock::now() + Duration::from_secs(8);
+    let requests = (0..6).map(|number| InferRequest { deadline, ..request(&cluster, "taxi", number) });
+    let (answers, _) = send(&cluster, requests.collect()).await;
+    assert_answered(&answers);
+    assert!(clock::now() < deadline);
+    assert_eq!(nodes[1].reached().len(), 2, "it was asked first for its part");
+    let attempts = cluster.load().attempts;
+    assert_eq!((attempts.all, attempts.retries, attempts.timeouts), (8, 2, 0));
+    let is_trusted = |standing: &NodeStanding| standing.is_trusted;
+    assert!(cluster.load().nodes.iter().all(is_trusted), "nobody knows whether the silent one is slow");
+}
+
+#[tokio::test]
+async fn callers_with_little_time_take_no_node_out_of_service() {
+    let node = FakeNode::new("n1", Mood::IsSilent, &["taxi"]);
+    let cluster = cluster(std::slice::from_ref(&node), PATIENT).await;
+    let deadline = clock::now() + Duration::from_millis(20);
+    let requests = (0..40).map(|number| InferRequest { deadline, ..request(&cluster, "taxi", number) });
+    let (answers, _) = send(&cluster, requests.collect()).await;
+    for answer in answers {
+        assert_eq!(answer.unwrap_err().code(), Code::DeadlineExceeded);
+    }
+    assert!(cluster.load().nodes.iter().all(|standing| standing.is_trusted));
+}
+
+#[tokio::test]
 async fn requests_for_each_model_are_divided_over_the_nodes_that_have_it() {
     let nodes =
         [FakeNode::new("n1", Mood::Answers, &["taxi"]), FakeNode::new("n2", Mood::Answers, &["gait"])];

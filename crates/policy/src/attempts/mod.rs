@@ -9,7 +9,8 @@
 //!   overloaded gets the load of all retries on top. A request that finds the budget spent waits for it, as long as it has
 //!   time: when a node is lost, everything it had in flight comes at once.
 //! * *When is an attempt given up?* ([`Timeouts`]) After a multiple of the P99 that answers took lately, at most a quarter of
-//!   the failover timeout: who waits for that cannot try again within a request's deadline.
+//!   the failover timeout: who waits for that cannot try again within a request's deadline. Where that may be most of the time
+//!   that there is, another node is asked beside it after half of the time.
 //!
 //! ```
 //! use spinwell_core::NodeId;
@@ -35,4 +36,4 @@ mod timeouts;
 
 pub use budget::{Budget, BudgetOptions};
 pub use course::{Course, CourseOptions, End, GiveUp, Next};
-pub use timeouts::{TimeoutOptions, Timeouts};
+pub use timeouts::{Outlook, Patience, TimeoutOptions, Timeouts};

@@ -23,6 +23,23 @@ const MS: Duration = Duration::from_millis(1);
 /// Time left that limits nothing.
 const LONG: Duration = Duration::from_secs(3_600);
 
+fn patience(timeouts: &Timeouts, name: &str, left: Duration) -> Patience {
+    let (model, node) = (model(), node(name));
+    let outlook = Outlook {
+        model: &model,
+        node: &node,
+        left,
+        expected: Duration::ZERO,
+        is_first: true,
+        is_last: false,
+    };
+    timeouts.patience(outlook)
+}
+
+fn limit(timeouts: &Timeouts, name: &str, left: Duration) -> Duration {
+    patience(timeouts, name, left).limit
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -84,7 +101,7 @@ proptest! {
         let mut timeouts = Timeouts::new(options);
         for (span, is_answered) in spans {
             timeouts.observe(&model(), &node("a"), MS * span as u32, is_answered, zero);
-            prop_assert!(timeouts.attempt(&model(), &node("a"), LONG) <= MS * failover as u32 / 4);
+            prop_assert!(limit(&timeouts, "a", LONG) <= MS * failover as u32 / 4);
         }
     }
 }
@@ -143,26 +160,61 @@ fn timeouts_follow_what_answers_take() {
     let zero = zero();
     let mut timeouts = Timeouts::new(TimeoutOptions::default());
     let most = Duration::from_millis(2_500);
-    assert_eq!(timeouts.attempt(&model(), &node("a"), LONG), most);
+    assert_eq!(limit(&timeouts, "a", LONG), most);
     (0..100).for_each(|_| timeouts.observe(&model(), &node("a"), 40 * MS, true, zero));
-    let own = timeouts.attempt(&model(), &node("a"), LONG);
+    let own = limit(&timeouts, "a", LONG);
     assert!(own >= 120 * MS && own <= 133 * MS, "{own:?}");
     // Half of the time that is left is for another node, where answers do not take that long anyway.
-    assert_eq!(timeouts.attempt(&model(), &node("a"), 200 * MS), 100 * MS);
-    assert!(timeouts.attempt(&model(), &node("a"), 100 * MS) >= 80 * MS);
+    assert_eq!(limit(&timeouts, "a", 200 * MS), 100 * MS);
+    assert!(limit(&timeouts, "a", 100 * MS) >= 80 * MS);
     // Another node is judged by the model's answers until it has enough of its own.
-    assert_eq!(timeouts.attempt(&model(), &node("b"), LONG), own);
+    assert_eq!(limit(&timeouts, "b", LONG), own);
     (0..60).for_each(|_| timeouts.observe(&model(), &node("b"), 10 * MS, true, zero));
-    assert_eq!(timeouts.attempt(&model(), &node("b"), LONG), 50 * MS);
-    assert!(timeouts.attempt(&model(), &node("a"), LONG) == own);
+    assert_eq!(limit(&timeouts, "b", LONG), 50 * MS);
+    assert!(limit(&timeouts, "a", LONG) == own);
     // A node that became slower for good is timed out for a while, and then waited for.
     let mut count = 0;
-    while timeouts.attempt(&model(), &node("b"), LONG) < 400 * MS && count < 100 {
-        let timeout = timeouts.attempt(&model(), &node("b"), LONG);
+    while limit(&timeouts, "b", LONG) < 400 * MS && count < 100 {
+        let timeout = limit(&timeouts, "b", LONG);
         timeouts.observe(&model(), &node("b"), timeout, false, zero);
         count += 1;
     }
     assert!(count < 20, "{count}");
+}
+
+#[test]
+fn where_an_attempt_may_take_most_of_the_time_another_node_is_asked_beside_it_after_half() {
+    let (model, node, mut timeouts) = (model(), node("a"), Timeouts::new(TimeoutOptions::default()));
+    let usual = Outlook {
+        model: &model,
+        node: &node,
+        left: 1_000 * MS,
+        expected: Duration::ZERO,
+        is_first: true,
+        is_last: false,
+    };
+    let hedged = Patience { limit: 1_000 * MS, hedge: Some(500 * MS), blames: false };
+    assert_eq!(timeouts.patience(usual), hedged, "nobody knows this model");
+    assert_eq!(timeouts.patience(Outlook { is_last: true, ..usual }).hedge, None, "there is nobody to ask");
+    assert_eq!(timeouts.patience(Outlook { is_first: false, ..usual }).hedge, None, "two are enough");
+    let long = timeouts.patience(Outlook { left: LONG, ..usual });
+    assert_eq!(long, Patience { limit: 2_500 * MS, hedge: None, blames: true }, "it is given up in time");
+    (0..100).for_each(|_| timeouts.observe(&model, &node, 40 * MS, true, zero()));
+    assert_eq!(timeouts.patience(usual).hedge, None, "it is given up in time");
+    let busy = timeouts.patience(Outlook { expected: 200 * MS, ..usual });
+    assert_eq!(busy, Patience { limit: 800 * MS, hedge: Some(500 * MS), blames: true });
+}
+
+#[test]
+fn a_deadline_that_ends_what_was_not_late_yet_is_not_the_nodes_fault() {
+    let mut timeouts = Timeouts::new(TimeoutOptions::default());
+    assert!(!patience(&timeouts, "a", MS).blames);
+    (0..100).for_each(|_| timeouts.observe(&model(), &node("a"), 40 * MS, true, zero()));
+    assert_eq!(
+        patience(&timeouts, "a", 60 * MS),
+        Patience { limit: 60 * MS, hedge: Some(30 * MS), blames: false }
+    );
+    assert!(patience(&timeouts, "a", 100 * MS).blames, "it took twice as long as half of the answers");
 }
 
 #[test]

@@ -6,6 +6,10 @@ use spinwell_core::{NodeId, Rng};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// So long a node that had no room is passed over where others serve. Without it, one that refuses is the least busy one of all, and
+/// gets what the others would have answered.
+const FULL_PAUSE: Duration = Duration::from_millis(50);
+
 /// What breakers are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -24,9 +28,31 @@ impl Default for Options {
 pub struct Candidates {
     /// Nodes that are there and whose breakers are closed, by name.
     pub serving: Vec<NodeId>,
+    /// Those of them that had no room a moment ago, by name: to be asked where no other serves.
+    pub full: Vec<NodeId>,
     /// Nodes that are there and want a probe, by name. Balancing would not choose them: who has a request that can be
     /// tried elsewhere sends it there first.
     pub probing: Vec<NodeId>,
+}
+
+impl Candidates {
+    /// Those of them that a request may go to. Where all that serve were full, those do.
+    #[must_use]
+    pub fn among(mut self, may: impl Fn(&NodeId) -> bool) -> Self {
+        for nodes in [&mut self.serving, &mut self.full, &mut self.probing] {
+            nodes.retain(&may);
+        }
+        if self.serving.is_empty() {
+            self.serving = std::mem::take(&mut self.full);
+        }
+        self
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.serving.len() + self.full.len() + self.probing.len()
+    }
 }
 
 /// How a node is, for those who watch.
@@ -74,6 +100,8 @@ struct Node {
     has_refused: bool,
     /// It has said that it goes.
     has_withdrawn: bool,
+    /// Until when it is taken to have no room.
+    full_until: Option<Instant>,
 }
 
 impl Node {
@@ -108,7 +136,13 @@ impl Breakers {
 
     /// A node is new, or has come again after it withdrew; then nothing that was counted before counts.
     pub fn join(&mut self, node: NodeId, now: Instant) {
-        let fresh = Node { circuit: Circuit::new(now), heard: now, has_refused: false, has_withdrawn: false };
+        let fresh = Node {
+            circuit: Circuit::new(now),
+            heard: now,
+            has_refused: false,
+            has_withdrawn: false,
+            full_until: None,
+        };
         match self.nodes.get_mut(&node) {
             Some(known) if !known.has_withdrawn => known.heard = known.heard.max(now),
             Some(known) => *known = fresh,
@@ -121,6 +155,7 @@ impl Breakers {
     pub fn restart(&mut self, node: &NodeId, now: Instant) {
         if let Some(node) = self.nodes.get_mut(node) {
             (node.circuit, node.heard, node.has_refused) = (Circuit::new(now), now, false);
+            node.full_until = None;
         }
     }
 
@@ -153,13 +188,22 @@ impl Breakers {
         self.end(permit, Class::Neutral, now, rng);
     }
 
+    /// A node had no room for a request. Its breaker counts nothing.
+    pub fn full(&mut self, permit: Permit, now: Instant, rng: &mut Rng) {
+        if let Some(node) = self.nodes.get_mut(&permit.node) {
+            node.full_until = Some(now + FULL_PAUSE);
+        }
+        self.end(permit, Class::Neutral, now, rng);
+    }
+
     /// Who may get a request.
     pub fn candidates(&mut self, now: Instant) -> Candidates {
         self.settle(now);
         let mut candidates = Candidates::default();
         for (id, node) in self.nodes.iter().filter(|(_, node)| node.is_there(now, self.options.silence_max)) {
             if node.circuit.is_closed() {
-                candidates.serving.push(id.clone());
+                let is_full = node.full_until.is_some_and(|until| until > now);
+                if is_full { &mut candidates.full } else { &mut candidates.serving }.push(id.clone());
             } else if node.circuit.has_probe() {
                 candidates.probing.push(id.clone());
             }

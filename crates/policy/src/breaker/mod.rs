@@ -13,6 +13,8 @@
 //!   protect nobody in a cluster of three.
 //! * *Nodes that are not there* need no statistics: who refuses connections, is silent for 1 s or has withdrawn is out at
 //!   once and without a cap.
+//! * *Nodes that had no room* are passed over for 50 ms where others serve: a node that refuses at once has nothing in flight, and
+//!   would be taken for the one that has the most room.
 //!
 //! Where nobody is left, nobody is chosen: the request is refused. Sending it to nodes that are known to be bad ("panic
 //! routing") delays its failure and theirs.

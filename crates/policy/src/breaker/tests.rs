@@ -237,6 +237,36 @@ fn who_refuses_is_silent_or_withdraws_is_out_at_once_without_a_cap() {
 }
 
 #[test]
+fn who_had_no_room_is_passed_over_for_a_moment_where_others_serve() {
+    let mut story = Story::with(3, 1);
+    let full = |story: &mut Story, node: usize, ms: u64| {
+        let (permit, now) = (story.begin(node, ms).unwrap(), story.at(ms));
+        story.breakers.full(permit, now, &mut story.rng);
+    };
+    let among = |story: &mut Story, ms: u64, may: &[usize]| {
+        story.beats(ms);
+        let may: Vec<NodeId> = may.iter().map(|&node| story.nodes[node].clone()).collect();
+        let candidates = story.breakers.candidates(story.at(ms)).among(|id| may.contains(id));
+        let places = |nodes: &[NodeId]| -> Vec<usize> {
+            let place = |id| story.nodes.iter().position(|other| other == id).unwrap();
+            nodes.iter().map(place).collect()
+        };
+        (places(&candidates.serving), places(&candidates.full), candidates.count())
+    };
+    (0..20).for_each(|_| full(&mut story, 0, 0));
+    assert_eq!(story.health(0, 0), Health::Serving, "it may be asked, and its breaker counts nothing");
+    assert_eq!(among(&mut story, 10, &[0, 1, 2]), (vec![1, 2], vec![0], 3));
+    assert_eq!(among(&mut story, 10, &[0]), (vec![0], vec![], 1), "nobody else can be asked");
+    full(&mut story, 1, 20);
+    full(&mut story, 2, 20);
+    assert_eq!(among(&mut story, 30, &[0, 1, 2]), (vec![0, 1, 2], vec![], 3), "all are as full");
+    assert_eq!(among(&mut story, 60, &[0, 1, 2]), (vec![0], vec![1, 2], 3), "it may have room again");
+    let now = story.at(60);
+    story.breakers.restart(&story.nodes[1], now);
+    assert_eq!(among(&mut story, 60, &[0, 1, 2]), (vec![0, 1], vec![2], 3), "a new process has room");
+}
+
+#[test]
 fn when_all_are_bad_nobody_is_chosen() {
     let mut story = Story::with(1, 1);
     story.fail(0, 5, 0);

@@ -14,7 +14,7 @@ fn cluster(weights: &[f64]) -> (Balancer, Candidates, Instant) {
     for (node, &weight) in serving.iter().zip(weights) {
         balancer.join(node.clone(), Member { weight, cluster: "c".into() }, now);
     }
-    (balancer, Candidates { serving, probing: Vec::new() }, now)
+    (balancer, Candidates { serving, ..Candidates::default() }, now)
 }
 
 fn batch(rows: &[usize]) -> Batch<'_> {
