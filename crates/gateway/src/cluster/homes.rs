@@ -51,13 +51,14 @@ impl Homes {
     /// Lets a step begin its way to the owner of its shard.
     ///
     /// # Errors
-    /// Its place in line, where steps are under way at the owner before. Nothing where no node keeps sequences.
-    pub(super) fn begin(&self, shard: u16) -> Option<Result<Stay, sequence::Place>> {
-        let keeping = self.keeping()?;
-        let node = keeping.owner(shard)?;
+    /// Its place in line, where steps are under way at the owner before, or where there is no owner.
+    pub(super) fn begin(&self, shard: u16) -> Result<Stay, sequence::Place> {
+        let keeping = self.keeping();
+        let owner = keeping.and_then(|keeping| keeping.owner(shard).map(|node| (keeping, node)));
         let mut homes = self.lock();
+        let Some((keeping, node)) = owner else { return Err(homes.wait(shard)) };
         let is_gone = keeping.is_gone(homes.of(shard));
-        Some(homes.begin(shard, &node.member.id, is_gone).map(|stay| Stay { node, stay }))
+        homes.begin(shard, &node.member.id, is_gone).map(|stay| Stay { node, stay })
     }
 
     /// Comes when a step that waits may begin its way. It must be given up when nobody waits for it any more.

@@ -269,10 +269,12 @@ impl Inner {
         self.homes.set(self.keeping());
     }
 
-    /// The nodes that can keep sequences, if another can go on with each one's: who can be reached. Told to them as well.
+    /// The nodes that can keep sequences, if another can go on with each one's: who can be reached. Told to them as well. While nobody
+    /// can be, steps wait for those that come, if those before shared a log.
     fn keeping(&self) -> Option<Keeping> {
         let reachable = self.reachable();
-        if reachable.is_empty() || !reachable.iter().all(|(_, state)| state.shares_sequences) {
+        let is_shared = !reachable.is_empty() || self.homes.keeping().is_some();
+        if !is_shared || !reachable.iter().all(|(_, state)| state.shares_sequences) {
             return None;
         }
         let stays = |(node, state): &(Arc<Node>, State)| (!state.is_leaving).then(|| node.clone());

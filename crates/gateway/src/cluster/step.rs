@@ -14,7 +14,7 @@ use spinwell_protocol::{InferFuture, InferReply, InferRequest};
 use spinwell_runtime::clock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout_at};
 
 /// Pauses before a step is sent again: the first one, in which the gateway learns who is there, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
@@ -79,18 +79,15 @@ struct Course {
 enum Begun {
     /// A node is asked.
     Asked(UnderWay, Asked),
-    /// Steps before it are under way elsewhere.
+    /// Steps before it are under way elsewhere, or there is no node.
     Waits(InLine),
-    /// There is no node.
-    Nobody,
 }
 
 impl Course {
     fn begin(&self) -> Begun {
         match self.inner.homes.begin(self.shard) {
-            Some(Ok(stay)) => self.ask(stay),
-            Some(Err(place)) => Begun::Waits(InLine { inner: self.inner.clone(), place: Some(place) }),
-            None => Begun::Nobody,
+            Ok(stay) => self.ask(stay),
+            Err(place) => Begun::Waits(InLine { inner: self.inner.clone(), place: Some(place) }),
         }
     }
 
@@ -102,36 +99,43 @@ impl Course {
 
     async fn run(self, mut begun: Begun) -> Result<InferReply, Fault> {
         let mut pause = PAUSE.0;
+        let mut last = None;
         loop {
-            let (fault, next) = match begun {
-                Begun::Nobody => (nobody(), None),
+            let (under_way, mut asked) = match begun {
+                Begun::Asked(under_way, asked) => (under_way, asked),
                 Begun::Waits(mut line) => {
-                    begun = self.ask(line.go_on(self.shard).await);
+                    let stay = timeout_at(self.deadline.into(), line.go_on(self.shard)).await;
+                    begun = self.ask(stay.map_err(|_| last.take().unwrap_or_else(|| self.unsent()))?);
                     continue;
                 }
-                Begun::Asked(under_way, mut asked) => {
-                    let answer = asked.answer().await;
-                    let id = under_way.node().member.id.clone();
-                    match answer {
-                        Ok(Answer::Predicted(reply)) => return Ok(reply),
-                        Ok(_) => return Err(senseless(&id)),
-                        Err(failure) => {
-                            let goes_on = self.goes_on(&failure);
-                            let fault = told(&id, failure, unknown_fate(self.is_numbered));
-                            if !goes_on {
-                                return Err(fault);
-                            }
-                            (fault, under_way.again())
-                        }
-                    }
-                }
             };
-            if clock::now() + pause >= self.deadline {
+            let id = under_way.node().member.id.clone();
+            let failure = match asked.answer().await {
+                Ok(Answer::Predicted(reply)) => return Ok(reply),
+                Ok(_) => return Err(senseless(&id)),
+                Err(failure) => failure,
+            };
+            let goes_on = self.goes_on(&failure) && clock::now() + pause < self.deadline;
+            let fault = told(&id, failure, unknown_fate(self.is_numbered));
+            if !goes_on {
                 return Err(fault);
             }
+            let Some(line) = under_way.again() else { return Err(fault) };
+            last = Some(fault);
             sleep(pause).await;
             pause = (2 * pause).min(PAUSE.1);
-            begun = next.map_or_else(|| self.begin(), Begun::Waits);
+            begun = Begun::Waits(line);
+        }
+    }
+
+    /// What is said of a step that waited until its deadline, and was never sent.
+    fn unsent(&self) -> Fault {
+        match self.inner.homes.keeping() {
+            Some(keeping) if !keeping.nodes.is_empty() => {
+                let message = "steps before this one were under way until its deadline; it was not taken";
+                Fault::new(Code::DeadlineExceeded, message)
+            }
+            _ => nobody(),
         }
     }
 

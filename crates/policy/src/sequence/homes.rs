@@ -2,8 +2,8 @@
 //!
 //! Steps of a sequence arrive in the order in which they were sent, as long as they go to one node. Where the owner of a shard
 //! changes while steps are under way at the node before, the next ones wait until those are answered, unless that node is gone: so
-//! a hand-over refuses nobody's step as one that leaves a gap. It keeps order only; that no step is taken twice or lost is the
-//! log's business.
+//! a hand-over refuses nobody's step as one that leaves a gap. So do those that come while there is no owner. It keeps order only; that
+//! no step is taken twice or lost is the log's business.
 
 use crate::shards::SHARDS;
 use spinwell_core::{NodeId, UnixMillis};
@@ -91,9 +91,15 @@ impl Homes {
             home.next += 1;
             return Ok(home.enter(shard, owner, home.next));
         }
+        Err(self.wait(shard))
+    }
+
+    /// A step wants to go to the owner of its shard, and there is none: its place in line.
+    pub fn wait(&mut self, shard: u16) -> Place {
+        let home = self.home(shard);
         home.next += 1;
         home.waiting.push_back(home.next);
-        Err(Place { shard, number: home.next })
+        Place { shard, number: home.next }
     }
 
     /// A step was lost with the node that it was under way at, and is to be sent again: it waits in front of all that came after it.
@@ -177,6 +183,19 @@ mod tests {
         assert_eq!(homes.of(5), Some(&n2));
         assert!(!homes.end(&c) && !homes.end(&d));
         assert!(homes.begin(5, &n1, false).is_ok());
+    }
+
+    #[test]
+    fn what_comes_while_there_is_no_owner_keeps_its_order() {
+        let n1 = id("n1");
+        let mut homes = Homes::default();
+        let (a, b) = (homes.wait(5), homes.wait(5));
+        let c = homes.begin(5, &n1, false).unwrap_err();
+        assert_eq!(homes.go_on(&c, &n1, false), None);
+        assert_eq!(homes.go_on(&b, &n1, false), None, "its turn is after a");
+        for place in [a, b, c] {
+            assert!(homes.go_on(&place, &n1, false).is_some());
+        }
     }
 
     #[test]

@@ -8,8 +8,9 @@ use super::{Asked, Decision, Known, Refusal, decide};
 use spinwell_core::{Millis, UnixMillis};
 
 /// How often a step is tried whose append fails. Each failure means that another node has written to the same shard, which
-/// happens for as long as gateways disagree about its owner: not for long, and then each step wins one of two races.
-const FENCED_MAX: u8 = 8;
+/// happens for as long as gateways disagree about its owner. In half a second of that a busy shard fails a step more than eight times;
+/// with eight, hand-overs refused steps, and those behind them as ones that leave a gap.
+const FENCED_MAX: u8 = 64;
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

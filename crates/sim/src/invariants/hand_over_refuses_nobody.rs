@@ -9,7 +9,7 @@ pub(super) fn check(scenario: &Scenario, history: &History) -> Option<String> {
     let refused = history.told.iter().find(|told| {
         let request = history.requests[told.request];
         let op = history.ops[request.op];
-        request.is_only && !op.is_wrong && !matches!(told.answer, Answer::Taken { .. })
+        request.is_only(told.at) && !op.is_wrong && !matches!(told.answer, Answer::Taken { .. })
     })?;
     Some(format!("{refused:?} to {:?}", history.requests[refused.request]))
 }

@@ -4,11 +4,13 @@
 
 use crate::sequences::{Answer, Answered, History, Scenario};
 use spinwell_policy::sequence::Refusal;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub(super) fn check(_: &Scenario, history: &History) -> Option<String> {
     let all = history.log.values().flatten();
-    let written: BTreeSet<usize> = all.map(|own| history.requests[own.entry.request].op).collect();
+    let written: BTreeMap<usize, Duration> =
+        all.map(|own| (history.requests[own.entry.request].op, own.at)).collect();
     let has_failed_before = |told: &Answered| {
         let request = history.requests[told.request];
         let (gateway, burst) = (request.gateway, history.ops[request.op].burst);
@@ -21,8 +23,12 @@ pub(super) fn check(_: &Scenario, history: &History) -> Option<String> {
     };
     let is_wrong = |told: &&Answered| {
         let request = history.requests[told.request];
-        let is_first = request.is_only && !history.ops[request.op].is_wrong && !written.contains(&request.op);
-        is_first && matches!(told.answer, Answer::Refused(Refusal::Gap { .. })) && !has_failed_before(told)
+        let is_first = request.is_only(told.at) && !history.ops[request.op].is_wrong;
+        let was_taken = written.get(&request.op).is_some_and(|at| *at <= told.at);
+        is_first
+            && !was_taken
+            && matches!(told.answer, Answer::Refused(Refusal::Gap { .. }))
+            && !has_failed_before(told)
     };
     let wrong = history.told.iter().find(is_wrong)?;
     Some(format!("{wrong:?} to {:?}", history.requests[wrong.request]))

@@ -60,7 +60,7 @@ impl World<'_> {
         }
         let gateways = self.gateways.len() as u64;
         let own = &mut self.callers[caller];
-        let CallerSpec { numbers, depth, mischief, restarts, .. } = own.spec;
+        let CallerSpec { numbers, depth, apart, mischief, restarts, .. } = own.spec;
         own.gateway = own.rng.below(gateways) as usize;
         let (is_mischievous, restarts) = (own.rng.uniform() < mischief, own.rng.uniform() < restarts);
         let count = 1 + own.rng.below(depth);
@@ -71,16 +71,20 @@ impl World<'_> {
         }
         match draw {
             0 if restarts => return self.start(caller, burst),
-            1 if restarts => return self.next_step(caller, burst, Kind::End),
+            1 if restarts => return self.next_step(caller, burst, Kind::End, Duration::ZERO),
             0 if is_mischievous && numbers => return self.do_wrong(caller, burst),
             _ => {}
         }
-        (0..count).for_each(|_| self.next_step(caller, burst, Kind::Step));
+        for place in 0..count {
+            self.next_step(caller, burst, Kind::Step, apart.mul_f64(place as f64));
+        }
         if draw == 1 && is_mischievous && numbers {
             // Through another gateway, too.
-            let last = self.callers[caller].open.keys().last().copied();
+            let asked = |(_, wish): &(&usize, &Wish)| wish.asking.is_some();
+            let last = self.callers[caller].open.iter().filter(asked).next_back().map(|(op, _)| *op);
             self.callers[caller].gateway += 1;
             last.into_iter().for_each(|op| self.ask(op));
+            self.callers[caller].gateway -= 1;
         } else if draw == 2 && restarts {
             // At once begun anew, whatever becomes of the steps before.
             self.start(caller, burst);
@@ -94,14 +98,14 @@ impl World<'_> {
         for op in std::mem::take(&mut own.open).into_keys() {
             self.history.closed.insert(op, self.now);
         }
-        self.wish(caller, burst, Kind::Start, step);
+        self.wish(caller, burst, Kind::Start, step, Duration::ZERO);
     }
 
-    fn next_step(&mut self, caller: usize, burst: u64, kind: Kind) {
+    fn next_step(&mut self, caller: usize, burst: u64, kind: Kind, after: Duration) {
         let own = &mut self.callers[caller];
         let step = own.spec.numbers.then_some(own.next);
         own.next += 1;
-        self.wish(caller, burst, kind, step);
+        self.wish(caller, burst, kind, step, after);
     }
 
     /// A number that is too high, too low, or taken with other rows.
@@ -112,39 +116,41 @@ impl World<'_> {
             1 => own.next.saturating_sub(2),
             _ => own.next - 1,
         };
-        self.wish(caller, burst, Kind::Wrong, Some(number));
+        self.wish(caller, burst, Kind::Wrong, Some(number), Duration::ZERO);
     }
 
-    fn wish(&mut self, caller: usize, burst: u64, kind: Kind, step: Option<u64>) {
+    /// A caller wants something, and asks for it after so long.
+    fn wish(&mut self, caller: usize, burst: u64, kind: Kind, step: Option<u64>, after: Duration) {
         let op = self.history.ops.len();
         let is_wrong = kind == Kind::Wrong;
         self.history.ops.push(Op { sequence: caller, asked: self.now, is_wrong, burst });
         let rows = split_mix_64(self.scenario.seed, op as u64 + 1);
         self.callers[caller].open.insert(op, Wish { kind, step, rows, tries: 0, asking: None });
-        self.ask(op);
+        match after {
+            Duration::ZERO => self.ask(op),
+            after => self.plan(after, Event::CallerAsks { op }),
+        }
     }
 
     /// Asks for an op, once more or for the first time.
-    fn ask(&mut self, op: usize) {
+    pub(super) fn ask(&mut self, op: usize) {
         let caller = self.history.ops[op].sequence;
         let own = &mut self.callers[caller];
         let Some(wish) = own.open.get_mut(&op) else { return };
         wish.tries += 1;
         let asked =
             Asked { starts: wish.kind == Kind::Start, step: wish.step, digest: wish.rows, sent: None };
-        let (ends, is_only) = (wish.kind == Kind::End, wish.tries == 1);
+        let (ends, is_first) = (wish.kind == Kind::End, wish.tries == 1);
         let (gateway, waits) = (own.gateway % self.gateways.len(), own.spec.waits);
         let request = self.history.requests.len();
         wish.asking = Some(request);
         let received = self.now;
-        self.history.requests.push(Request { op, asked, ends, gateway, received, is_only });
-        if !is_only {
-            self.history
-                .requests
-                .iter_mut()
-                .filter(|other| other.op == op)
-                .for_each(|other| other.is_only = false);
+        if !is_first {
+            let same = self.history.requests.iter_mut().filter(|other| other.op == op);
+            same.for_each(|other| other.again = other.again.or(Some(received)));
         }
+        let again = None;
+        self.history.requests.push(Request { op, asked, ends, gateway, received, is_first, again });
         self.plan_on_way((200 + caller, 300 + gateway), Event::AtGateway { request });
         self.plan(waits, Event::CallerWaited { request });
     }

@@ -12,8 +12,6 @@ use std::time::Duration;
 
 /// How long a gateway waits for an answer.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// How long it waits where it sees no node.
-const NOBODY: Duration = Duration::from_millis(50);
 
 /// A gateway.
 #[derive(Debug)]
@@ -66,6 +64,7 @@ impl World<'_> {
             let own = &self.history.requests[request];
             (self.shards[self.history.ops[own.op].sequence], own.asked.starts)
         };
+        let begins = begins && self.scenario.plant != Some(Plant::BeginsAtOnce);
         let sent = self.gateways[gateway].homes.stamp(shard, begins, now);
         self.history.requests[request].received = self.now;
         self.history.requests[request].asked.sent = Some(sent);
@@ -84,7 +83,9 @@ impl World<'_> {
             return;
         }
         let Some(owner) = self.owner(gateway, shard) else {
-            return self.plan(NOBODY, Event::GatewayTries { request });
+            let own = &mut self.gateways[gateway];
+            let place = own.homes.wait(shard);
+            return own.places.entry(shard).or_default().push_back((place, request));
         };
         if self.scenario.plant == Some(Plant::HomesIgnored) {
             return self.dispatch(gateway, request, owner, None);

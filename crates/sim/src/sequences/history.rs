@@ -32,8 +32,18 @@ pub struct Request {
     pub gateway: usize,
     /// When the gateway got it.
     pub received: Duration,
-    /// Whether the caller asks for the first time, and through one gateway.
-    pub is_only: bool,
+    /// Whether the caller asks for the first time.
+    pub is_first: bool,
+    /// When he asked for the same again, through this gateway or another.
+    pub again: Option<Duration>,
+}
+
+impl Request {
+    /// Whether it was all that the caller had asked for the same until then.
+    #[must_use]
+    pub fn is_only(&self, until: Duration) -> bool {
+        self.is_first && self.again.is_none_or(|again| again > until)
+    }
 }
 
 /// An answer to a request.

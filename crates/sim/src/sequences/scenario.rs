@@ -40,6 +40,8 @@ pub struct CallerSpec {
     pub numbers: bool,
     /// Steps that he sends at once at most.
     pub depth: u64,
+    /// How far apart those are.
+    pub apart: Duration,
     /// How long he thinks, on average.
     pub thinks: Duration,
     /// How long he waits for an answer.
@@ -108,11 +110,13 @@ pub enum Plant {
     AgainLast,
     /// What is sent again counts as sent then.
     SentAnew,
+    /// A beginning may have the time of the step before it.
+    BeginsAtOnce,
 }
 
 impl Plant {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("refuses-unread", Plant::RefusesUnread),
         ("appends-at-head", Plant::AppendsAtHead),
         ("overtaken-unmarked", Plant::OvertakenUnmarked),
@@ -125,6 +129,7 @@ impl Plant {
         ("doubt-ignored", Plant::DoubtIgnored),
         ("again-last", Plant::AgainLast),
         ("sent-anew", Plant::SentAnew),
+        ("begins-at-once", Plant::BeginsAtOnce),
     ];
 }
 
@@ -152,6 +157,8 @@ fn caller(is_orderly: bool, rng: &mut Rng) -> CallerSpec {
     CallerSpec {
         numbers: rng.below(4) > 0,
         depth: 1 + rng.below(4),
+        // Half of them at once.
+        apart: Duration::from_micros(rng.fork(5).below(2) * rng.fork(6).below(6_000)),
         thinks: millis(rng, 2, 120),
         // Who gives up an orderly step was not refused.
         waits: if is_orderly { Duration::from_secs(4) } else { millis(rng, 300, 1_500) },

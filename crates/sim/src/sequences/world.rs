@@ -33,6 +33,9 @@ pub(super) enum Event {
     CallerWaited {
         request: usize,
     },
+    CallerAsks {
+        op: usize,
+    },
     CallerAsksAgain {
         op: usize,
     },
@@ -40,9 +43,6 @@ pub(super) enum Event {
         request: usize,
     },
     GatewayWaited {
-        request: usize,
-    },
-    GatewayTries {
         request: usize,
     },
     AnswerAtGateway {
@@ -230,10 +230,10 @@ impl<'a> World<'a> {
         match event {
             Event::Caller(caller) => self.act(caller),
             Event::CallerWaited { request } => self.caller_waited(request),
+            Event::CallerAsks { op } => self.ask(op),
             Event::CallerAsksAgain { op } => self.ask_again(op),
             Event::AtGateway { request } => self.at_gateway(request),
             Event::GatewayWaited { request } => self.gateway_waited(request),
-            Event::GatewayTries { request } => self.route(request),
             Event::AnswerAtGateway { gateway, attempt, answer } => {
                 self.answer_at_gateway(gateway, attempt, answer);
             }
