@@ -5,7 +5,8 @@
 //! the rule by which a gateway serves a version, so that what is spread is what is served. Where nodes hold different
 //! bytes, the files' times decide: an older file gives way, a newer one stays where it is and is told of, since
 //! somebody has put it there after the others and nobody knows whether by mistake. Files keep their times when they are brought somewhere,
-//! so a copy is as old as what it is a copy of. Nothing gives way while a node is out of sight, which may hold what most have.
+//! so a copy is as old as what it is a copy of. Nothing gives way while a node is out of sight, which may hold what most have. What
+//! somebody seems to be writing just now is nothing yet: neither is it brought anywhere, nor does it give way.
 //!
 //! ```
 //! use spinwell_core::{ModelHash, ModelVersion, NodeId, UnixMillis};
@@ -17,8 +18,11 @@
 //! assert_eq!((&*plan.deliveries[0].node.0, &*plan.deliveries[0].from[0].0), ("n2", "n1"));
 //! ```
 
+mod again;
 #[cfg(test)]
 mod tests;
+
+pub use again::{PAUSE, TRIES_MAX, Tries, Trouble};
 
 use spinwell_core::{ModelHash, ModelVersion, NodeId, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +43,8 @@ pub enum Held {
     Whole(Copy),
     /// Something that no model can be read from.
     Unreadable,
+    /// The same, changed a moment ago: somebody may be writing it.
+    Unsettled,
 }
 
 /// What a node has of one model.
@@ -74,6 +80,8 @@ pub struct Delivery {
     pub from: Vec<NodeId>,
     /// Why.
     pub why: Why,
+    /// Whether the node has every version once it has this one: what names versions can go along then, and not before.
+    pub completes: bool,
 }
 
 /// A file that stays where it is though it is not what most nodes have.
@@ -89,6 +97,15 @@ pub struct Kept {
     pub most: ModelHash,
 }
 
+/// A file to look at again: somebody seems to be writing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Where.
+    pub node: NodeId,
+    /// Under which number.
+    pub version: ModelVersion,
+}
+
 /// What is to be done so that every node has every version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
@@ -96,6 +113,8 @@ pub struct Plan {
     pub deliveries: Vec<Delivery>,
     /// Files to tell of, by version and node.
     pub kept: Vec<Kept>,
+    /// Files to look at again, by version and node.
+    pub unsettled: Vec<Unsettled>,
 }
 
 impl Plan {
@@ -103,11 +122,25 @@ impl Plan {
     /// way, and what is brought is what the region serves under that number, where it serves one.
     #[must_use]
     pub fn in_part(mut self, served: impl Fn(ModelVersion) -> Option<ModelHash>) -> Self {
-        self.deliveries.retain(|delivery| {
-            let is_served = served(delivery.version).is_none_or(|hash| hash == delivery.hash);
-            is_served && !matches!(delivery.why, Why::Older(_))
-        });
+        let is_served = |delivery: &Delivery| served(delivery.version).is_none_or(|hash| hash == delivery.hash);
+        let gives_way = |delivery: &Delivery| matches!(delivery.why, Why::Older(_));
+        let lacking: BTreeSet<NodeId> = self
+            .deliveries
+            .iter()
+            .filter(|delivery| !is_served(delivery) && !gives_way(delivery))
+            .map(|delivery| delivery.node.clone())
+            .collect();
+        self.deliveries.retain(|delivery| is_served(delivery) && !gives_way(delivery));
+        self.set_completing(&lacking);
         self
+    }
+
+    /// Marks the last of each node's deliveries, but for nodes that lack something even then.
+    fn set_completing(&mut self, lacking: &BTreeSet<NodeId>) {
+        let mut later = lacking.clone();
+        for delivery in self.deliveries.iter_mut().rev() {
+            delivery.completes = later.insert(delivery.node.clone());
+        }
     }
 }
 
@@ -130,6 +163,7 @@ pub fn plan(nodes: &[Holdings]) -> Plan {
     for version in versions {
         plan_version(nodes, version, &mut plan);
     }
+    plan.set_completing(&BTreeSet::new());
     plan
 }
 
@@ -150,16 +184,21 @@ fn plan_version(nodes: &[Holdings], version: ModelVersion, plan: &mut Plan) {
                 continue;
             }
             Some(Held::Whole(copy)) => Why::Older(copy.hash),
+            Some(Held::Unsettled) => {
+                plan.unsettled.push(Unsettled { node: node.node.clone(), version });
+                continue;
+            }
             Some(Held::Unreadable) => Why::Unreadable,
             None => Why::Missing,
         };
-        plan.deliveries.push(Delivery { node: node.node.clone(), version, hash, from: from.clone(), why });
+        let (node, from) = (node.node.clone(), from.clone());
+        plan.deliveries.push(Delivery { node, version, hash, from, why, completes: false });
     }
 }
 
 fn whole(node: &Holdings, version: ModelVersion) -> Option<Copy> {
     match node.files.get(&version)? {
         Held::Whole(copy) => Some(*copy),
-        Held::Unreadable => None,
+        Held::Unreadable | Held::Unsettled => None,
     }
 }

@@ -7,10 +7,11 @@ fn hash(first: u8) -> ModelHash {
     ModelHash([first; 32])
 }
 
-/// A file of these bytes and of that time; bytes 0 are no model.
+/// A file of these bytes and of that time; bytes 0 are no model, and bytes 255 none yet.
 fn file(bytes: u8, modified: u64) -> Held {
     match bytes {
         0 => Held::Unreadable,
+        255 => Held::Unsettled,
         bytes => Held::Whole(Copy { hash: hash(bytes), modified: UnixMillis(modified) }),
     }
 }
@@ -93,6 +94,35 @@ fn a_delivery_says_why() {
     ];
     let why: Vec<_> = plan(&nodes).deliveries.iter().map(|one| one.why).collect();
     assert_eq!(why, [Why::Missing, Why::Unreadable, Why::Older(hash(2))]);
+}
+
+#[test]
+fn what_somebody_may_be_writing_is_left_alone_and_looked_at_again() {
+    let nodes = [node("a", &[(1, 1, 5)]), node("b", &[(1, 255, 9)]), node("c", &[])];
+    let first = plan(&nodes);
+    assert_eq!(rows(&first), (vec![("c".to_owned(), 1, 1, "a".to_owned())], vec![]));
+    assert_eq!(first.unsettled, [Unsettled { node: NodeId("b".into()), version: ModelVersion(1) }]);
+    // Where nobody has a whole one there is nothing that it keeps anybody from.
+    assert_eq!(plan(&[node("a", &[(1, 255, 9)]), node("b", &[])]), Plan::default());
+}
+
+#[test]
+fn the_last_delivery_to_a_node_completes_it_unless_it_lacks_something_still() {
+    let completing = |plan: &Plan| {
+        let all = plan.deliveries.iter().filter(|one| one.completes);
+        all.map(|one| (one.node.to_string(), one.version.0)).collect::<Vec<_>>()
+    };
+    let nodes = [node("a", &[(1, 1, 5), (2, 2, 5), (3, 3, 5)]), node("b", &[(3, 3, 5)]), node("c", &[])];
+    let all = plan(&nodes);
+    assert_eq!(all.deliveries.len(), 5);
+    assert_eq!(completing(&all), [("b".to_owned(), 2), ("c".to_owned(), 3)]);
+    // Version 1 is served with other bytes, which are out of sight: b and c lack it after this plan.
+    let in_part = all.clone().in_part(|version| (version.0 == 1).then_some(hash(9)));
+    assert_eq!((in_part.deliveries.len(), completing(&in_part)), (3, vec![]));
+    // What does not give way is there, whatever it is.
+    let older = [node("a", &[(1, 1, 5), (2, 2, 5)]), node("b", &[(1, 1, 5), (2, 1, 5)]), node("c", &[(2, 1, 4)])];
+    let in_part = plan(&older).in_part(|_| None);
+    assert_eq!(completing(&in_part), [("c".to_owned(), 1)]);
 }
 
 #[test]
