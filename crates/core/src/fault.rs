@@ -136,6 +136,8 @@ codes! {
     FileTruncated = "SPW-FILE-TRUNCATED", Operator, retryable: false;
     /// The model file's contents do not match its checksum, or contradict themselves.
     FileCorrupt = "SPW-FILE-CORRUPT", Operator, retryable: false;
+    /// No model can be read from the file yet, and it changed a moment ago: somebody may be writing it.
+    FileUnsettled = "SPW-FILE-UNSETTLED", Operator, retryable: true;
     /// The model file was written by a newer Spinwell.
     FileFromTheFuture = "SPW-FILE-FROM-THE-FUTURE", Operator, retryable: false;
     /// The model is of another task than what was asked of it.

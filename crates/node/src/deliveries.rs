@@ -109,7 +109,7 @@ impl Deliveries {
         };
         let one = |version: ModelVersion| {
             let path = self.path(name, version);
-            Ok(HeldFile { version, hash: hash_of(&path)?, modified: modified(&path) })
+            Ok(HeldFile { version, hash: hash_of(&path)?, modified: modified(&path), is_unsettled: false })
         };
         versions.into_iter().map(one).collect()
     }

@@ -33,6 +33,8 @@ pub struct HeldFile {
     pub hash: Option<ModelHash>,
     /// When they were written first.
     pub modified: UnixMillis,
+    /// Whether no model can be read from them and they have changed a moment ago: somebody may be writing them.
+    pub is_unsettled: bool,
 }
 
 /// What lies beside a file.

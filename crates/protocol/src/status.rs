@@ -44,6 +44,7 @@ pub const fn http(code: Code) -> u16 {
         | Code::DatabaseFailed
         | Code::SequenceMoved
         | Code::InsufficientNodes
+        | Code::FileUnsettled
         | Code::NodeUnreachable => 503,
         Code::DeadlineExceeded => 504,
         Code::Unreachable => 502,
@@ -80,6 +81,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::LogFailed
         | Code::DatabaseFailed
         | Code::SequenceMoved
+        | Code::FileUnsettled
         | Code::NodeUnreachable
         | Code::Unreachable => tonic::Code::Unavailable,
         // gRPC's word for what must not be tried again before somebody has mended it.

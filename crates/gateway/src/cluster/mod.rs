@@ -34,7 +34,7 @@ use spinwell_protocol::{
 };
 use spinwell_registry::ClusterName;
 use spinwell_runtime::transport::Dial;
-use spread::Spreading;
+use spread::{Occasion, Spreading};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -485,8 +485,9 @@ impl NodeLink for Cluster {
     fn load_model(&self, name: ModelName) -> LinkFuture<Vec<IndexEntry>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let spread = inner.spread(&name).await;
-            let answers = inner.all_do(Request::Load(name), "it may have loaded the model").await?;
+            let spread = inner.spread(&name, Occasion::Call).await;
+            let loaded = inner.all_do(Request::Load(name), "it may have loaded the model").await;
+            let answers = loaded.map_err(|fault| spread.explaining(fault))?;
             let mut left_out = entries(answers)?;
             left_out.extend(spread.told);
             Ok(left_out)

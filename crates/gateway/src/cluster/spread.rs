@@ -5,29 +5,33 @@
 //! brought to whom, [`policy::spread`](spinwell_policy::spread) decides; each node checks what it is brought by its hash. One model at
 //! a time is spread by a gateway, and two gateways that do the same at once find each other's files in place.
 //!
-//! A node that has a file and does not serve it is left alone: somebody has unloaded the model, or the file cannot be served there.
+//! A node that has a file and does not serve it is left alone: somebody has unloaded the model, or the file cannot be served there. One
+//! that was brought the file from here is asked until it serves it. What did not go well is [tried again](follow).
+
+mod follow;
+#[cfg(test)]
+mod tests;
+
+pub(super) use follow::follow;
 
 use super::peer::Failure;
 use super::{Inner, Node, nobody, senseless, told};
+use follow::{Open, Way};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion, NodeId};
-use spinwell_policy::spread::{Copy, Delivery, Held, Holdings, Kept, Why, plan};
+use spinwell_policy::spread::{Copy, Delivery, Held, Holdings, Kept, Plan, Trouble, Unsettled, Why, plan};
 use spinwell_protocol::node_service::{Answer, Request};
 use spinwell_protocol::{
-    Catalogue, FileAnswer, FileKey, FileOffer, FilePart, FileRequest, HeldFile, IndexEntry,
+    Beside, FileAnswer, FileKey, FileOffer, FilePart, FileRequest, HeldFile, IndexEntry,
 };
-use spinwell_runtime::entropy;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Weak};
+use spinwell_runtime::{clock, entropy};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// How long a node may take to say what it holds, or to take a part.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For how long nothing must have changed before what nodes serve is compared: they load a model one after the other.
-const SETTLE: Duration = Duration::from_secs(1);
-/// When to try again what has failed.
-const RETRY: Duration = Duration::from_secs(30);
 
 /// How files are spread.
 #[derive(Default)]
@@ -38,101 +42,171 @@ pub(super) struct Spreading {
     pub(super) due: Arc<Notify>,
     /// Held while a model is spread.
     one_at_a_time: Mutex<()>,
+    /// What is to be tried again.
+    open: std::sync::Mutex<Open>,
 }
 
 impl Spreading {
     pub(super) fn new(is_on: bool) -> Self {
         Self { is_on, ..Self::default() }
     }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+/// On what occasion a model is spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Somebody has it loaded: everything is tried.
+    Call,
+    /// Something has changed: what went wrong before waits for its time.
+    Change,
+}
+
+/// The nodes that can be asked for files and be brought some, each with a number of its life.
+type Lives = BTreeMap<NodeId, u64>;
 
 /// What came of spreading a model.
 #[derive(Default)]
 pub(super) struct Spread {
-    /// The nodes that have files now which they did not have.
-    pub(super) brought: BTreeSet<NodeId>,
     /// Versions that are not the same everywhere, with the reason.
     pub(super) told: Vec<IndexEntry>,
-    /// Whether another try may do what this one could not.
-    pub(super) has_failed: bool,
+    /// The nodes that lack a version still that they were to be brought.
+    lacking: BTreeSet<NodeId>,
 }
 
-/// Something that one node serves and another one does not: the node with a number of its life, and what it lacks.
-type Missing = (NodeId, u64, ModelName, ModelVersion, [u8; 32]);
+impl Spread {
+    /// A fault of the load that came after, with what may have led to it.
+    pub(super) fn explaining(&self, fault: Fault) -> Fault {
+        if self.told.is_empty() {
+            return fault;
+        }
+        let reason = |entry: &IndexEntry| format!("version {}: {}", entry.version, entry.reason);
+        let reasons: Vec<_> = self.told.iter().map(reason).collect();
+        let message = format!("{} (before that, {})", fault.message(), reasons.join("; "));
+        let explained = Fault::new(fault.code(), message);
+        match fault.retry_after_hint() {
+            Some(wait) => explained.retry_after(wait),
+            None => explained,
+        }
+    }
+}
 
 impl Inner {
     /// Brings the files of a model to every node that lacks them.
-    pub(super) async fn spread(&self, name: &ModelName) -> Spread {
+    pub(super) async fn spread(&self, name: &ModelName, occasion: Occasion) -> Spread {
         if !self.spreading.is_on {
             return Spread::default();
         }
         let _turn = self.spreading.one_at_a_time.lock().await;
-        let nodes = self.exchanging();
-        if nodes.len() < 2 {
+        let lives = self.exchanging();
+        if lives.len() < 2 {
             return Spread::default();
         }
-        let asked = nodes.iter().map(|node| async move { (node.member.id.clone(), held(node, name).await) });
-        let mut spread = Spread::default();
-        let mut holdings = Vec::new();
-        for (id, answer) in futures::future::join_all(asked).await {
-            match answer {
-                Ok(files) => holdings.push(of_node(id, files)),
-                // It is brought nothing and nothing is taken from it; the load itself says what is wrong with it.
-                Err(fault) => {
-                    tracing::warn!(node = %id, model = %name, %fault, "a node does not say which files it holds");
-                    spread.has_failed = true;
-                }
-            }
-        }
+        let holdings = self.holdings(name, &lives).await;
         let plan = match holdings.len() < self.sharers() {
             true => plan(&holdings).in_part(|version| self.served(name, version)),
             false => plan(&holdings),
         };
+        self.remember(name, &plan, &holdings, &lives);
+        let mut spread = Spread::default();
         for delivery in &plan.deliveries {
-            self.carry_out(name, delivery, &mut spread).await;
+            self.carry_out(name, delivery, (occasion, &lives), &mut spread).await;
         }
         for kept in &plan.kept {
             let Kept { node, version, own, most } = kept;
             tracing::warn!(model = %name, %version, %node, own = %own, %most, "a node holds other bytes that are newer, and keeps them");
             spread.told.push(entry(name, *version, &differs(kept)));
         }
+        spread.told.extend(plan.unsettled.iter().map(|file| entry(name, file.version, &is_unsettled(file))));
+        if occasion == Occasion::Call {
+            // Whoever follows does not know yet what is to be tried again, and when.
+            self.spreading.due.notify_one();
+        }
         spread
     }
 
-    /// Brings one file to one node, from whoever can give it.
-    async fn carry_out(&self, name: &ModelName, delivery: &Delivery, spread: &mut Spread) {
-        let Delivery { node, version, hash, from, why } = delivery;
-        let mut failed = nobody();
-        for source in from {
-            match self.carry(name, delivery, source).await {
-                Ok(()) => {
-                    tracing::info!(model = %name, %version, %hash, %node, %source, ?why, "a model was brought to a node");
-                    spread.brought.insert(node.clone());
-                    return;
-                }
+    /// What nodes hold of a model. One that does not say is brought nothing and nothing is taken from it; the load itself says what is
+    /// wrong with it.
+    async fn holdings(&self, name: &ModelName, lives: &Lives) -> Vec<Holdings> {
+        let nodes = lives.keys().filter_map(|id| self.node(id));
+        let asked = nodes.map(|node| async move { (node.member.id.clone(), held(&node, name).await) });
+        let mut holdings = Vec::new();
+        for (id, answer) in futures::future::join_all(asked).await {
+            match answer {
+                Ok(files) => holdings.push(of_node(id, files)),
                 Err(fault) => {
-                    tracing::warn!(model = %name, %version, %hash, %node, %source, %fault, "a model was not brought to a node");
-                    failed = fault;
+                    tracing::warn!(node = %id, model = %name, %fault, "a node does not say which files it holds");
                 }
             }
         }
-        spread.has_failed = true;
-        let message = format!("it was not brought to {node}: {}", failed.message());
-        spread.told.push(entry(name, *version, &Fault::new(failed.code(), message)));
+        holdings
+    }
+
+    /// Remembers whether a model is to be looked at again, and forgets what was to be brought and is not any more.
+    fn remember(&self, name: &ModelName, plan: &Plan, holdings: &[Holdings], lives: &Lives) {
+        let mut open = self.spreading.open();
+        match holdings.len() < lives.len() || !plan.unsettled.is_empty() {
+            true => open.looks.failed(name.clone(), Trouble::Passing, clock::now()),
+            false => open.looks.done(name),
+        }
+        let has_said = |id: &NodeId| holdings.iter().any(|held| held.node == *id);
+        open.ways.retain(|way| {
+            let is_known = way.name == *name && has_said(&way.to.0) && has_said(&way.from.0);
+            !is_known || plan.deliveries.iter().any(|delivery| way.is_of(delivery))
+        });
+    }
+
+    /// Brings one file to one node, from whoever can give it.
+    async fn carry_out(
+        &self,
+        name: &ModelName,
+        delivery: &Delivery,
+        (occasion, lives): (Occasion, &Lives),
+        spread: &mut Spread,
+    ) {
+        let Delivery { node, version, hash, from, why, completes } = delivery;
+        let takes_settings = *completes && !spread.lacking.contains(node);
+        let mut failed = None;
+        for source in from {
+            let Some(way) = Way::new(name, delivery, source, lives) else { continue };
+            let is_due = self.spreading.open().ways.may(&way, clock::now());
+            if occasion == Occasion::Change && !is_due {
+                continue;
+            }
+            let Err(fault) = self.carry(&way, takes_settings).await else {
+                tracing::info!(model = %name, %version, %hash, %node, %source, ?why, "a model was brought to a node");
+                return self.spreading.open().brought(way, occasion, clock::now());
+            };
+            let trouble = trouble(&fault);
+            tracing::warn!(model = %name, %version, %hash, %node, %source, %fault, ?trouble, "a model was not brought to a node");
+            self.spreading.open().ways.failed(way, trouble, clock::now());
+            failed = Some(fault);
+        }
+        spread.lacking.insert(node.clone());
+        if let Some(fault) = failed {
+            let message = format!("it was not brought to {node}: {}", fault.message());
+            spread.told.push(entry(name, *version, &Fault::new(fault.code(), message)));
+        }
     }
 
     /// Takes a file from one node to another, a part at a time.
-    async fn carry(&self, name: &ModelName, delivery: &Delivery, source: &NodeId) -> Result<(), Fault> {
-        let Delivery { node, version, hash, why, .. } = delivery;
-        let source = self.node(source).ok_or_else(nobody)?;
-        let target = self.node(node).ok_or_else(nobody)?;
+    async fn carry(&self, way: &Way, takes_settings: bool) -> Result<(), Fault> {
+        let Way { name, version, hash, why, from, to } = way;
+        let source = self.node(&from.0).ok_or_else(nobody)?;
+        let target = self.node(&to.0).ok_or_else(nobody)?;
         let key = FileKey { name: name.clone(), version: *version, hash: *hash };
         let FilePart { bytes: mut part, whole, beside } = read(&source, &key, 0).await?;
         let replaces = match why {
             Why::Older(own) => Some(*own),
             Why::Missing | Why::Unreadable => None,
         };
-        let (transfer, beside) = (entropy::seed(), beside.unwrap_or_default());
+        let transfer = entropy::seed();
+        // They name versions: a node that has not all of them yet could not serve by them.
+        let Beside { modified, card, settings } = beside.unwrap_or_default();
+        let beside = Beside { modified, card, settings: settings.filter(|_| takes_settings) };
         let offer = FileOffer { key: key.clone(), transfer, whole, replaces, beside };
         let mut is_placed = placed(&target, FileRequest::Offer(offer)).await?;
         let mut offset = 0;
@@ -153,9 +227,10 @@ impl Inner {
     }
 
     /// The nodes that can be asked for files and be brought some.
-    fn exchanging(&self) -> Vec<Arc<Node>> {
+    fn exchanging(&self) -> Lives {
         let nodes = self.reachable().into_iter();
-        nodes.filter(|(_, state)| state.exchanges_files && !state.is_leaving).map(|(node, _)| node).collect()
+        let nodes = nodes.filter(|(_, state)| state.exchanges_files && !state.is_leaving);
+        nodes.map(|(node, state)| (node.member.id.clone(), state.life)).collect()
     }
 
     /// How many nodes there are that have files to share, those among them that are away just now.
@@ -166,87 +241,9 @@ impl Inner {
 
     /// The bytes that the region serves under a number.
     fn served(&self, name: &ModelName, version: ModelVersion) -> Option<ModelHash> {
-        let served = self.catalogue.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let served = self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone();
         served.find(name.as_str(), Some(&version.to_string())).ok().map(|model| model.hash)
     }
-
-    /// What nodes do not serve of all that the region serves.
-    fn missing(&self) -> BTreeSet<Missing> {
-        let served = self.catalogue.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let nodes = self.reachable().into_iter();
-        let nodes = nodes.filter(|(_, state)| state.exchanges_files && !state.is_leaving);
-        nodes
-            .flat_map(|(node, state)| {
-                let lacking = lacking(&served, &state.catalogue).into_iter();
-                lacking.map(move |(name, version, ModelHash(hash))| {
-                    (node.member.id.clone(), state.life, name, version, hash)
-                })
-            })
-            .collect()
-    }
-
-    /// Has these nodes serve a model's files as they are now.
-    async fn load_on(&self, nodes: &BTreeSet<NodeId>, name: &ModelName) {
-        for node in nodes.iter().filter_map(|id| self.node(id)) {
-            match node.peer.ask(&Request::Load(name.clone())).answer().await {
-                Ok(Answer::Loaded(left_out)) => {
-                    for IndexEntry { version, reason, .. } in left_out {
-                        tracing::warn!(node = %node.member.id, model = %name, %version, reason, "a model that was brought is not served");
-                    }
-                }
-                Ok(_) => {
-                    tracing::warn!(node = %node.member.id, model = %name, "a node answered something else than it was asked");
-                }
-                Err(failure) => {
-                    let fault = told(&node.member.id, failure, "it may have loaded the model");
-                    tracing::warn!(node = %node.member.id, model = %name, %fault, "a model that was brought was not loaded");
-                }
-            }
-        }
-        self.refresh();
-    }
-}
-
-/// Sees to it that nodes which serve less than others are brought what they lack, as long as there is a region.
-pub(super) async fn follow(region: Weak<Inner>, due: Arc<Notify>) {
-    // What was looked at and could not be changed is not looked at again until something else is.
-    let mut looked_at = (BTreeSet::new(), BTreeSet::new());
-    let mut has_failed = false;
-    loop {
-        match has_failed {
-            true => drop(timeout(RETRY, due.notified()).await),
-            false => due.notified().await,
-        }
-        sleep(SETTLE).await;
-        let Some(inner) = region.upgrade() else { return };
-        let missing = inner.missing();
-        let there: BTreeSet<_> =
-            inner.reachable().into_iter().map(|(node, state)| (node.member.id.clone(), state.life)).collect();
-        let now = (missing, there);
-        if now == looked_at && !has_failed {
-            continue;
-        }
-        has_failed = false;
-        let names: BTreeSet<ModelName> = now.0.iter().map(|(_, _, name, ..)| name.clone()).collect();
-        for name in names {
-            let spread = inner.spread(&name).await;
-            has_failed |= spread.has_failed;
-            if !spread.brought.is_empty() {
-                inner.load_on(&spread.brought, &name).await;
-            }
-        }
-        looked_at = now;
-    }
-}
-
-/// The versions of a region that a node does not serve with the same bytes.
-fn lacking(served: &Catalogue, own: &Catalogue) -> Vec<(ModelName, ModelVersion, ModelHash)> {
-    let has = |name: &str, version: &str, hash: ModelHash| {
-        own.find(name, Some(version)).is_ok_and(|held| held.hash == hash)
-    };
-    let all = served.ready().into_iter();
-    let lacking = all.filter(|model| !has(model.name.as_str(), model.version_text(), model.hash));
-    lacking.map(|model| (model.name.clone(), model.version, model.hash)).collect()
 }
 
 async fn held(node: &Node, name: &ModelName) -> Result<Vec<HeldFile>, Fault> {
@@ -283,8 +280,11 @@ async fn ask(node: &Node, request: FileRequest) -> Result<FileAnswer, Fault> {
 
 fn of_node(node: NodeId, files: Vec<HeldFile>) -> Holdings {
     let file = |file: HeldFile| {
-        let held =
-            file.hash.map_or(Held::Unreadable, |hash| Held::Whole(Copy { hash, modified: file.modified }));
+        let held = match file.hash {
+            Some(hash) => Held::Whole(Copy { hash, modified: file.modified }),
+            None if file.is_unsettled => Held::Unsettled,
+            None => Held::Unreadable,
+        };
         (file.version, held)
     };
     Holdings { node, files: files.into_iter().map(file).collect() }
@@ -300,44 +300,25 @@ fn differs(kept: &Kept) -> Fault {
     Fault::new(Code::VersionExists, message)
 }
 
+/// What is said of a file that somebody seems to be writing.
+fn is_unsettled(file: &Unsettled) -> Fault {
+    let node = &file.node;
+    let message = format!(
+        "the file under this number on {node} is no model yet and changed a moment ago; it is looked at again by itself"
+    );
+    Fault::new(Code::FileUnsettled, message)
+}
+
+/// Whether waiting helps against a fault.
+fn trouble(fault: &Fault) -> Trouble {
+    if fault.code().retryable() { Trouble::Passing } else { Trouble::Lasting }
+}
+
 fn entry(name: &ModelName, version: ModelVersion, fault: &Fault) -> IndexEntry {
     IndexEntry {
         name: name.clone(),
         version,
         is_ready: false,
         reason: format!("{}: {}", fault.code(), fault.message()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::catalogue::tests::node;
-    use super::*;
-
-    #[test]
-    fn a_node_lacks_what_it_does_not_serve_with_the_same_bytes() {
-        let check = |served: &[(u32, u8)], own: &[(u32, u8)], wanted: &[(u32, u8)]| {
-            let lacking = lacking(&node(served, None), &node(own, None));
-            let got: Vec<_> = lacking.iter().map(|(_, version, hash)| (version.0, hash.0[0])).collect();
-            assert_eq!(got, wanted, "{served:?} {own:?}");
-        };
-        check(&[], &[(1, 1)], &[]);
-        check(&[(1, 1), (2, 2)], &[(1, 1)], &[(2, 2)]);
-        check(&[(1, 1)], &[(1, 2)], &[(1, 1)]);
-        // What is broken everywhere can be brought to nobody; what is broken here can.
-        check(&[(1, 0)], &[], &[]);
-        check(&[(1, 1)], &[(1, 0)], &[(1, 1)]);
-    }
-
-    #[test]
-    fn what_is_told_of_a_version_names_the_node_and_both_bytes() {
-        let (own, most) = (ModelHash([1; 32]), ModelHash([2; 32]));
-        let kept = Kept { node: NodeId("n2".into()), version: ModelVersion(7), own, most };
-        let IndexEntry { version, is_ready, reason, .. } =
-            entry(&"m".parse().unwrap(), kept.version, &differs(&kept));
-        assert_eq!((version.0, is_ready), (7, false));
-        for word in ["SPW-VERSION-EXISTS", "n2", &own.to_string(), &most.to_string()] {
-            assert!(reason.contains(word), "{word} is missing in {reason}");
-        }
     }
 }

@@ -122,7 +122,8 @@ impl Plan {
     /// way, and what is brought is what the region serves under that number, where it serves one.
     #[must_use]
     pub fn in_part(mut self, served: impl Fn(ModelVersion) -> Option<ModelHash>) -> Self {
-        let is_served = |delivery: &Delivery| served(delivery.version).is_none_or(|hash| hash == delivery.hash);
+        let is_served =
+            |delivery: &Delivery| served(delivery.version).is_none_or(|hash| hash == delivery.hash);
         let gives_way = |delivery: &Delivery| matches!(delivery.why, Why::Older(_));
         let lacking: BTreeSet<NodeId> = self
             .deliveries

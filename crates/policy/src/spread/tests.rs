@@ -120,7 +120,8 @@ fn the_last_delivery_to_a_node_completes_it_unless_it_lacks_something_still() {
     let in_part = all.clone().in_part(|version| (version.0 == 1).then_some(hash(9)));
     assert_eq!((in_part.deliveries.len(), completing(&in_part)), (3, vec![]));
     // What does not give way is there, whatever it is.
-    let older = [node("a", &[(1, 1, 5), (2, 2, 5)]), node("b", &[(1, 1, 5), (2, 1, 5)]), node("c", &[(2, 1, 4)])];
+    let older =
+        [node("a", &[(1, 1, 5), (2, 2, 5)]), node("b", &[(1, 1, 5), (2, 1, 5)]), node("c", &[(2, 1, 4)])];
     let in_part = plan(&older).in_part(|_| None);
     assert_eq!(completing(&in_part), [("c".to_owned(), 1)]);
 }

@@ -66,6 +66,7 @@ pub(super) fn answer_to_wire(answer: FileAnswer) -> wire::FileAnswer {
                 version: file.version.0,
                 hash: file.hash.map(hash_to_wire),
                 modified_ms: file.modified.0,
+                is_unsettled: file.is_unsettled,
             });
             Answer::Held(wire::HeldAnswer { files: files.collect() })
         }
@@ -89,6 +90,7 @@ pub(super) fn answer_of_wire(answer: wire::FileAnswer) -> Result<FileAnswer, Fau
                     version: version_of(file.version)?,
                     hash: file.hash.map(|hash| hash_of(&hash)).transpose()?,
                     modified: UnixMillis(file.modified_ms),
+                    is_unsettled: file.is_unsettled,
                 })
             });
             files.collect::<Result<_, Fault>>().map(FileAnswer::Held)

@@ -100,7 +100,10 @@ fn files_and_what_is_asked_of_them_arrive_as_they_are() {
         let Ok(Request::Files(got)) = got else { panic!("{wanted:?}") };
         assert_eq!((number, got), (7, wanted));
     }
-    let held = |hash| HeldFile { version: ModelVersion(3), hash, modified: UnixMillis(17) };
+    let held = |hash: Option<ModelHash>| {
+        let is_unsettled = hash.is_none();
+        HeldFile { version: ModelVersion(3), hash, modified: UnixMillis(17), is_unsettled }
+    };
     for wanted in [
         FileAnswer::Held(vec![held(None), held(Some(ModelHash([9; 32])))]),
         FileAnswer::Part(FilePart { bytes: bytes.clone(), whole: 5, beside: None }),
