@@ -6,66 +6,55 @@
 //! files there: the same bytes are nothing to do. **Other bytes give way only where the offer names them**, and then they stay
 //! beside what took their place.
 
-use crate::file::{FileError, read_model};
+mod arriving;
+mod known;
+mod staging;
+
 use crate::models::Models;
 use crate::repository::{FILE_NAME, versions_in};
 use crate::settings;
-use spinwell_core::{Code, Fault, Millis, ModelHash, ModelName, ModelVersion, UnixMillis};
+use arriving::{Arriving, UnderWay, check_lengths};
+use known::{Known, Now, Standing};
+use spinwell_core::{Code, Fault, ModelName, ModelVersion, NodeId, UnixMillis};
 use spinwell_engine::AnyModel;
 use spinwell_protocol::{
-    BESIDE_BYTES_MAX, Beside, FILE_BYTES_MAX, FileAnswer, FileKey, FileOffer, FilePart, FileRequest,
-    HeldFile, PART_BYTES_MAX,
+    BESIDE_BYTES_MAX, Beside, FileAnswer, FileKey, FileOffer, FilePart, FileRequest, HeldFile, PART_BYTES_MAX,
 };
-use spinwell_runtime::files::{rename_folder, write_atomically};
+use spinwell_runtime::files::write_atomically;
 use spinwell_runtime::{clock, telemetry};
 use spinwell_store::postgres::Postgres;
-use std::collections::HashMap;
+use staging::{CARD_NAME, Owner, Staging};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// The name of the card beside a model's file.
-const CARD_NAME: &str = "card.json";
-/// Files that may be on their way here at the same time.
-const UNDER_WAY_MAX: usize = 4;
-/// How long the next part may take. After that the gateway has gone, or another one was asked.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Digits of a hash in the name of a file that had to give way.
-const HASH_DIGITS: usize = 12;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What this node gives and takes.
 pub(crate) struct Deliveries {
     folder: PathBuf,
     models: Models,
-    under_way: Mutex<HashMap<u64, UnderWay>>,
+    /// Whose unfinished files in the folder are this node's.
+    owner: Owner,
+    arriving: Arriving,
+    known: Known,
     /// Held by whoever puts a file into its place.
     placing: Mutex<()>,
 }
 
-/// A file of which not all parts are here.
-struct UnderWay {
-    offer: FileOffer,
-    bytes: Vec<u8>,
-    /// When the newest part came.
-    touched: Instant,
-}
-
-/// What stands in a version's place.
-enum Standing {
-    /// Nothing.
-    Nothing,
-    /// These bytes.
-    Model(ModelHash),
-    /// Something that is no model.
-    Unreadable,
-}
-
 impl Deliveries {
-    /// Of the models folder of a node.
-    pub(crate) fn new(folder: PathBuf, models: Models) -> Self {
-        Self { folder, models, under_way: Mutex::default(), placing: Mutex::default() }
+    /// Of the models folder of a node, where nothing is left of what it did not bring to an end in its former life.
+    pub(crate) fn new(folder: PathBuf, models: Models, node: &NodeId) -> Self {
+        let owner = Owner::of(node);
+        staging::remove_left_over(&folder, owner, clock::unix());
+        Self {
+            folder,
+            models,
+            owner,
+            arriving: Arriving::default(),
+            known: Known::default(),
+            placing: Mutex::default(),
+        }
     }
 
     /// Does what a gateway asks. `store` is what this node shares with others.
@@ -81,12 +70,15 @@ impl Deliveries {
             }
             FileRequest::Offer(offer) => self.offer(offer, store).await.map(FileAnswer::Placed),
             FileRequest::Part { transfer, offset, bytes } => {
-                let whole = self.take(transfer, offset, &bytes, clock::now())?;
-                if let Some(UnderWay { offer, bytes, .. }) = whole {
-                    self.blocking(move |own| own.place(&offer, &bytes)).await?;
-                    return Ok(FileAnswer::Placed(true));
-                }
-                Ok(FileAnswer::Placed(false))
+                let now = clock::now();
+                let taken = self.blocking(move |own| {
+                    let Some(whole) = own.arriving.take(transfer, offset, &bytes, now)? else {
+                        return Ok(false);
+                    };
+                    let UnderWay { offer, bytes, staging, .. } = whole;
+                    own.place(&offer, &bytes, staging).map(|()| true)
+                });
+                taken.await.map(FileAnswer::Placed)
             }
         }
     }
@@ -102,14 +94,17 @@ impl Deliveries {
 
     /// What lies in the folder of a model.
     fn held(&self, name: &ModelName) -> Result<Vec<HeldFile>, Fault> {
-        let home = self.folder.join(name.as_str());
+        let home = self.home(name);
         let versions = match versions_in(&home) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             versions => versions.map_err(|error| failed(&home, &error))?,
         };
         let one = |version: ModelVersion| {
             let path = self.path(name, version);
-            Ok(HeldFile { version, hash: hash_of(&path)?, modified: modified(&path), is_unsettled: false })
+            let standing = self.known.standing(&path, Now::read())?;
+            let hash = if let Standing::Model(hash) = standing { Some(hash) } else { None };
+            let is_unsettled = standing == Standing::Unsettled;
+            Ok(HeldFile { version, hash, modified: modified(&path), is_unsettled })
         };
         versions.into_iter().map(one).collect()
     }
@@ -133,13 +128,14 @@ impl Deliveries {
         let beside = (offset == 0).then(|| Beside {
             modified: modified(&path),
             card: small_file(&path.with_file_name(CARD_NAME)).map(Into::into),
-            settings: small_file(&self.settings_path(&key.name)).map(Into::into),
+            settings: small_file(&self.home(&key.name).join(settings::FILE_NAME)).map(Into::into),
         });
         Ok(FilePart { bytes: bytes.into(), whole, beside })
     }
 
     /// Whether an offered file is in its place now; if not, its parts are awaited.
     async fn offer(self: &Arc<Self>, offer: FileOffer, store: Option<Postgres>) -> Result<bool, Fault> {
+        check_lengths(&offer)?;
         let looked = offer.clone();
         let (is_there, kept) = self.blocking(move |own| own.look(&looked)).await?;
         if is_there {
@@ -152,92 +148,59 @@ impl Deliveries {
             (None, None) => None,
         };
         if let Some(bytes) = bytes {
-            let own = offer.clone();
-            if self.blocking(move |deliveries| deliveries.place(&own, &bytes)).await.is_ok() {
+            let known = offer.clone();
+            let placed = self.blocking(move |own| own.place(&known, &bytes, own.begin(&known)?));
+            if placed.await.is_ok() {
                 return Ok(true);
             }
         }
-        self.begin(offer, clock::now())?;
+        let (transfer, now) = (offer.transfer, clock::now());
+        self.blocking(move |own| {
+            let staging = own.begin(&offer)?;
+            own.arriving.admit(offer, staging, now)
+        })
+        .await?;
+        tokio::spawn(give_up_late(Arc::downgrade(self), transfer));
         Ok(false)
     }
 
     /// Whether an offered file is in its place already, and its bytes, where they are kept here for sequences.
     fn look(&self, offer: &FileOffer) -> Result<(bool, Option<Vec<u8>>), Fault> {
         if self.is_there(offer)? {
+            self.put_settings(offer)?;
             return Ok((true, None));
         }
         let FileKey { name, hash, .. } = &offer.key;
         Ok((false, self.models.file_of(name, hash).ok().map(|(_, bytes)| bytes)))
     }
 
-    /// Awaits the parts of a file.
-    fn begin(&self, offer: FileOffer, now: Instant) -> Result<(), Fault> {
-        if offer.whole > FILE_BYTES_MAX {
-            let message = format!(
-                "{} is {} bytes long, and no file of more than {FILE_BYTES_MAX} is carried",
-                told(&offer.key),
-                offer.whole
-            );
-            return Err(Fault::new(Code::BodyTooLarge, message));
-        }
-        let mut all = lock(&self.under_way);
-        all.retain(|_, one| now.saturating_duration_since(one.touched) < PATIENCE);
-        if all.len() >= UNDER_WAY_MAX {
-            let message = format!("{UNDER_WAY_MAX} files are on their way to this node already; try again");
-            return Err(Fault::new(Code::QueueFull, message).retry_after(Millis(1000)));
-        }
-        all.insert(offer.transfer, UnderWay { offer, bytes: Vec::new(), touched: now });
-        Ok(())
-    }
-
-    /// Takes a part; comes with all of them when it was the last.
-    fn take(&self, transfer: u64, offset: u64, part: &[u8], now: Instant) -> Result<Option<UnderWay>, Fault> {
-        let mut all = lock(&self.under_way);
-        let Some(one) = all.get_mut(&transfer) else {
-            let message = "a part of a file that nobody has offered, or that was not sent on in time";
-            return Err(Fault::new(Code::RequestInvalid, message));
-        };
-        let (have, whole) = (one.bytes.len() as u64, one.offer.whole);
-        let fits = offset == have && part.len() <= PART_BYTES_MAX && have + part.len() as u64 <= whole;
-        if !fits || part.is_empty() {
-            all.remove(&transfer);
-            return Err(Fault::new(Code::RequestInvalid, "a part of a file that does not fit the others"));
-        }
-        one.bytes.extend_from_slice(part);
-        one.touched = now;
-        Ok(if one.bytes.len() as u64 == whole { all.remove(&transfer) } else { None })
+    /// Makes the place where a file becomes whole.
+    fn begin(&self, offer: &FileOffer) -> Result<Staging, Fault> {
+        let home = self.home(&offer.key.name);
+        Staging::begin(&home, offer, self.owner).map_err(|error| failed(&home, &error))
     }
 
     /// Puts a file into its place, and what belongs beside it.
-    fn place(&self, offer: &FileOffer, bytes: &[u8]) -> Result<(), Fault> {
+    fn place(&self, offer: &FileOffer, bytes: &[u8], staging: Staging) -> Result<(), Fault> {
         checked(&offer.key, bytes)?;
-        let _placing = lock(&self.placing);
+        let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else may have been here meanwhile.
-        if self.is_there(offer)? {
-            return Ok(());
+        if !self.is_there(offer)? {
+            let FileKey { name, version, hash } = &offer.key;
+            let own = self.home(name).join(version.to_string());
+            staging.place(&own, offer, bytes).map_err(|error| failed(&own, &error))?;
+            tracing::info!(model = %name, %version, %hash, replaced = ?offer.replaces, "a model was brought here");
         }
-        let FileKey { name, version, hash } = &offer.key;
-        let home = self.folder.join(name.as_str());
-        self.write(&home, offer, bytes).map_err(|error| failed(&home, &error))?;
-        tracing::info!(model = %name, %version, %hash, replaced = ?offer.replaces, "a model was brought here");
-        Ok(())
+        self.put_settings(offer)
     }
 
-    fn write(&self, home: &Path, offer: &FileOffer, bytes: &[u8]) -> io::Result<()> {
-        let own = home.join(offer.key.version.to_string());
-        fs::create_dir_all(home)?;
-        let staging = home.join(format!(".{}.{:016x}.partial", offer.key.version, offer.transfer));
-        fs::create_dir_all(&staging)?;
-        let placed = stage(&staging, offer, bytes).and_then(|()| match own.is_dir() {
-            false => rename_folder(&staging, &own),
-            true => replace(&staging, &own, offer.replaces),
-        });
-        // Where it became the version's own folder it is not there any more.
-        let _ = fs::remove_dir_all(&staging);
-        placed?;
-        let settings = self.settings_path(&offer.key.name);
+    /// Says how a model is served where nothing does.
+    fn put_settings(&self, offer: &FileOffer) -> Result<(), Fault> {
+        let path = self.home(&offer.key.name).join(settings::FILE_NAME);
         match &offer.beside.settings {
-            Some(text) if !settings.exists() => write_atomically(&settings, text),
+            Some(text) if !path.exists() => {
+                write_atomically(&path, text).map_err(|error| failed(&path, &error))
+            }
             _ => Ok(()),
         }
     }
@@ -247,49 +210,49 @@ impl Deliveries {
     /// # Errors
     /// Where other bytes are, which the offer does not name.
     fn is_there(&self, offer: &FileOffer) -> Result<bool, Fault> {
-        match self.standing(&offer.key)? {
-            Standing::Model(own) if own == offer.key.hash => Ok(true),
+        let key = &offer.key;
+        match self.known.standing(&self.path(&key.name, key.version), Now::read())? {
+            Standing::Model(own) if own == key.hash => Ok(true),
             Standing::Model(own) if Some(own) != offer.replaces => {
-                let message = format!("{} cannot be placed: {own} is there", told(&offer.key));
+                let message = format!("{} cannot be placed: {own} is there", told(key));
                 Err(Fault::new(Code::VersionExists, message))
+            }
+            Standing::Unsettled => {
+                let message = format!(
+                    "{} cannot be placed: what is there is no model yet and changed a moment ago",
+                    told(key)
+                );
+                Err(Fault::new(Code::FileUnsettled, message))
             }
             Standing::Nothing | Standing::Model(_) | Standing::Unreadable => Ok(false),
         }
     }
 
-    fn standing(&self, key: &FileKey) -> Result<Standing, Fault> {
-        let path = self.path(&key.name, key.version);
-        if fs::symlink_metadata(&path).is_err() {
-            return Ok(Standing::Nothing);
-        }
-        Ok(hash_of(&path)?.map_or(Standing::Unreadable, Standing::Model))
-    }
-
     fn path(&self, name: &ModelName, version: ModelVersion) -> PathBuf {
-        self.folder.join(name.as_str()).join(version.to_string()).join(FILE_NAME)
+        self.home(name).join(version.to_string()).join(FILE_NAME)
     }
 
-    fn settings_path(&self, name: &ModelName) -> PathBuf {
-        self.folder.join(name.as_str()).join(settings::FILE_NAME)
+    /// The folder of a model.
+    fn home(&self, name: &ModelName) -> PathBuf {
+        self.folder.join(name.as_str())
     }
 }
 
-/// The hash of the model that a file holds; nothing where it is damaged or something else.
-///
-/// # Errors
-/// Where nobody can say: the file cannot be read just now, or a newer program has written it.
-fn hash_of(path: &Path) -> Result<Option<ModelHash>, Fault> {
-    match read_model(path) {
-        Ok((model, _)) => Ok(Some(model.hash())),
-        Err(FileError::Io(error))
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) =>
-        {
-            Ok(None)
+/// Gives up a file when nobody sends it on: its bytes are in memory, and the next offer may be a long time away.
+async fn give_up_late(deliveries: Weak<Deliveries>, transfer: u64) {
+    loop {
+        let until = deliveries.upgrade().and_then(|own| own.arriving.awaited_until(transfer));
+        let Some(until) = until else { return };
+        tokio::time::sleep_until(until.into()).await;
+        let Some(own) = deliveries.upgrade() else { return };
+        let now = clock::now();
+        let given_up = own.blocking(move |own| {
+            own.arriving.give_up(transfer, now);
+            Ok(())
+        });
+        if let Err(fault) = given_up.await {
+            tracing::warn!(%fault, "a file that nobody sent on was not given up");
         }
-        Err(error) => match error.code() {
-            Code::FileForeign | Code::FileTruncated | Code::FileCorrupt => Ok(None),
-            code => Err(Fault::new(code, format!("{}: {}", path.display(), telemetry::chain(&error)))),
-        },
     }
 }
 
@@ -304,47 +267,6 @@ fn checked(key: &FileKey, bytes: &[u8]) -> Result<(), Fault> {
         return Err(Fault::new(Code::FileCorrupt, message));
     }
     Ok(())
-}
-
-/// Writes a file and its card where nobody sees them yet.
-fn stage(staging: &Path, offer: &FileOffer, bytes: &[u8]) -> io::Result<()> {
-    let path = staging.join(FILE_NAME);
-    write_atomically(&path, bytes)?;
-    // A copy is as old as what it is a copy of.
-    let written = UNIX_EPOCH + Duration::from_millis(offer.beside.modified.0);
-    File::options().write(true).open(&path)?.set_modified(written)?;
-    match &offer.beside.card {
-        Some(card) => write_atomically(&staging.join(CARD_NAME), card),
-        None => Ok(()),
-    }
-}
-
-/// Puts what was staged into a version's folder that is there. What gives way stays beside it.
-fn replace(staging: &Path, own: &Path, replaces: Option<ModelHash>) -> io::Result<()> {
-    let path = own.join(FILE_NAME);
-    let what = replaces.map_or("unreadable".to_owned(), |hash| hash.to_string()[..HASH_DIGITS].to_owned());
-    match aside(own, &path, &what, replaces.is_some()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    rename_folder(&staging.join(FILE_NAME), &path)?;
-    match rename_folder(&staging.join(CARD_NAME), &own.join(CARD_NAME)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        renamed => renamed,
-    }
-}
-
-/// Gives a file a second name, by which it stays. A name that is taken is another file's, unless names say what is in them.
-fn aside(own: &Path, path: &Path, what: &str, is_by_hash: bool) -> io::Result<()> {
-    let mut taken = 1;
-    loop {
-        let number = if taken == 1 { String::new() } else { format!(".{taken}") };
-        match fs::hard_link(path, own.join(format!("replaced.{what}{number}.spinwell"))) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !is_by_hash => taken += 1,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-            linked => return linked,
-        }
-    }
 }
 
 /// When a file was written first, as far as anybody knows.
@@ -370,10 +292,6 @@ fn told(key: &FileKey) -> String {
 
 fn failed(path: &Path, error: &io::Error) -> Fault {
     Fault::new(Code::Io, format!("{}: {error}", path.display()))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -208,7 +208,7 @@ impl Node {
         let folder = models.folder().map(Path::to_owned);
         let inner = Arc::new(Inner {
             id: options.id.clone(),
-            deliveries: folder.map(|folder| Arc::new(Deliveries::new(folder, models.clone()))),
+            deliveries: folder.map(|folder| Arc::new(Deliveries::new(folder, models.clone(), &options.id))),
             models,
             queue,
             sequences,

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// Makes the temporary names of one process differ from each other.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -23,7 +24,15 @@ const OWNER: u32 = 0o600;
 /// # Errors
 /// Where the folder is missing or not writable, or the disk is full. What stood at `path` before still does.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write(path, bytes, EVERYBODY)
+    write(path, bytes, EVERYBODY, None)
+}
+
+/// The same for a copy that is to be as old as what it is a copy of: the time is on the disk with the bytes.
+///
+/// # Errors
+/// Those of [`write_atomically`].
+pub fn write_dated_atomically(path: &Path, bytes: &[u8], modified: SystemTime) -> io::Result<()> {
+    write(path, bytes, EVERYBODY, Some(modified))
 }
 
 /// The same for a secret: only its owner may read the file, from its first byte on.
@@ -31,16 +40,22 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Those of [`write_atomically`].
 pub fn write_secret_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write(path, bytes, OWNER)
+    write(path, bytes, OWNER, None)
 }
 
-fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn write(path: &Path, bytes: &[u8], mode: u32, modified: Option<SystemTime>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let temporary = temporary_beside(path, folder)?;
-    let written = write_and_rename(&temporary, path, bytes, mode);
+    let written = create(&temporary, mode).and_then(|mut file| {
+        file.write_all(bytes)?;
+        // Before the file is forced to the disk: a time that is set later may be lost with the power.
+        modified.map_or(Ok(()), |at| file.set_modified(at))?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
     if written.is_err() {
         // The first error is the one to report; a leftover file is worth less than the reason.
         let _ = fs::remove_file(&temporary);
@@ -84,11 +99,8 @@ fn temporary_beside(path: &Path, folder: &Path) -> io::Result<PathBuf> {
     Ok(folder.join(format!(".{name}.{}-{number}.partial", std::process::id())))
 }
 
-fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
 #[cfg(test)]
@@ -115,6 +127,16 @@ mod tests {
         write_secret_atomically(&path, b"secret").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"secret");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_copy_has_the_time_that_it_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.spinwell");
+        let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_700_000_000_123);
+        write_dated_atomically(&path, b"model", at).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"model");
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), at);
     }
 
     #[test]
