@@ -110,7 +110,7 @@ impl Inner {
             true => plan(&holdings).in_part(|version| self.served(name, version)),
             false => plan(&holdings),
         };
-        self.remember(name, &plan, &holdings, &lives);
+        self.remember(name, &plan, &holdings, (occasion, &lives));
         let mut spread = Spread::default();
         for delivery in &plan.deliveries {
             self.carry_out(name, delivery, (occasion, &lives), &mut spread).await;
@@ -145,9 +145,20 @@ impl Inner {
         holdings
     }
 
-    /// Remembers whether a model is to be looked at again, and forgets what was to be brought and is not any more.
-    fn remember(&self, name: &ModelName, plan: &Plan, holdings: &[Holdings], lives: &Lives) {
+    /// Remembers whether a model is to be looked at again, and forgets what was to be brought and is not any more. What has arrived
+    /// though nobody said so, the answer being lost, is to be loaded like the rest.
+    fn remember(
+        &self,
+        name: &ModelName,
+        plan: &Plan,
+        holdings: &[Holdings],
+        (occasion, lives): (Occasion, &Lives),
+    ) {
         let mut open = self.spreading.open();
+        let arrived = open.ways.keys().filter(|way| way.name == *name && way.has_arrived(holdings));
+        for way in arrived.cloned().collect::<Vec<_>>() {
+            open.brought(way, occasion, clock::now());
+        }
         match holdings.len() < lives.len() || !plan.unsettled.is_empty() {
             true => open.looks.failed(name.clone(), Trouble::Passing, clock::now()),
             false => open.looks.done(name),

@@ -78,6 +78,11 @@ impl<K: Clone + PartialEq> Tries<K> {
         self.all.retain(|(key, _)| matters(key));
     }
 
+    /// All that is known, in the order in which it was first heard of.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.all.iter().map(|(key, _)| key)
+    }
+
     /// Whether something may be tried: it has not been, or its pause is over.
     #[must_use]
     pub fn may(&self, key: &K, now: Instant) -> bool {
@@ -165,6 +170,8 @@ mod tests {
         tries.failed("a", Trouble::Passing, now);
         assert_eq!(tries.next(|_| true), Some(now + PAUSE.0));
         assert_eq!(tries.next(|key| *key != "a"), None, "what does not count wakes nobody");
+        tries.owe("b", now);
+        assert_eq!(tries.keys().collect::<Vec<_>>(), [&"a", &"b"]);
     }
 
     #[test]

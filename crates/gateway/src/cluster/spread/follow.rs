@@ -8,7 +8,7 @@
 use super::super::{Inner, Node, told};
 use super::{Lives, Occasion};
 use spinwell_core::{Fault, ModelHash, ModelName, ModelVersion, NodeId};
-use spinwell_policy::spread::{Delivery, Tries, Trouble, Why};
+use spinwell_policy::spread::{Delivery, Held, Holdings, Tries, Trouble, Why};
 use spinwell_protocol::node_service::{Answer, Request};
 use spinwell_protocol::{Catalogue, IndexEntry};
 use spinwell_runtime::clock;
@@ -43,6 +43,13 @@ impl Way {
         let Delivery { node, version, hash, why, .. } = delivery;
         let (from, to) = (life(source)?, life(node)?);
         Some(Self { name: name.clone(), version: *version, hash: *hash, why: *why, from, to })
+    }
+
+    /// Whether the file is where it was to be brought.
+    pub(super) fn has_arrived(&self, holdings: &[Holdings]) -> bool {
+        let held = holdings.iter().find(|held| held.node == self.to.0);
+        let file = held.and_then(|held| held.files.get(&self.version));
+        matches!(file, Some(Held::Whole(copy)) if copy.hash == self.hash)
     }
 
     /// Whether this is how a delivery of its model may be carried out.

@@ -58,6 +58,8 @@ struct Shelf {
     serves: Vec<(u32, u8)>,
     /// What it says to offers of a version.
     refuses: BTreeMap<u32, Fault>,
+    /// Whether it takes what it refuses nevertheless, as where its answer is lost.
+    takes_it_all: bool,
     /// How many loads it refuses still.
     loads_refused: usize,
     /// Offers, with a mark where settings go along, and loads.
@@ -91,10 +93,11 @@ impl Shelf {
             Request::Files(FileRequest::Offer(FileOffer { key, beside, .. })) => {
                 let mark = if beside.settings.is_some() { " with settings" } else { "" };
                 self.asked.push(format!("offer {}{mark}", key.version));
-                if let Some(fault) = self.refuses.get(&key.version.0) {
-                    return Err(fault.clone());
+                let refused = self.refuses.get(&key.version.0).cloned();
+                if refused.is_none() || self.takes_it_all {
+                    self.files.insert(key.version.0, Lies::Model(key.hash.0[0]));
                 }
-                self.files.insert(key.version.0, Lies::Model(key.hash.0[0]));
+                refused.map_or(Ok(()), Err)?;
                 Ok(Answer::Files(FileAnswer::Placed(true)))
             }
             Request::Load(_) => {
@@ -238,6 +241,18 @@ async fn what_a_load_call_brought_is_loaded_later_where_that_load_failed() {
     sleep(HOUR).await;
     assert_eq!(two.asked(), ["offer 2 with settings", "load", "load"]);
     assert_eq!(two.shelf().serves, [(1, 1), (2, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_arrived_though_the_answer_was_lost_is_loaded() {
+    let one = Holder::new("n1", &[(1, Lies::Model(1))]);
+    let two = Holder::new("n2", &[]).refuses(1, Code::NodeUnreachable);
+    two.shelf().takes_it_all = true;
+    let wires = Wires::default();
+    let _cluster = region(&wires, &[&one, &two]).await;
+    sleep(HOUR).await;
+    assert_eq!(two.asked(), ["offer 1 with settings", "load"]);
+    assert_eq!(two.shelf().serves, [(1, 1)]);
 }
 
 #[tokio::test(start_paused = true)]
