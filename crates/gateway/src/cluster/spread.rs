@@ -20,9 +20,7 @@ use follow::{Open, Way};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, ModelVersion, NodeId};
 use spinwell_policy::spread::{Copy, Delivery, Held, Holdings, Kept, Plan, Trouble, Unsettled, Why, plan};
 use spinwell_protocol::node_service::{Answer, Request};
-use spinwell_protocol::{
-    Beside, FileAnswer, FileKey, FileOffer, FilePart, FileRequest, HeldFile, IndexEntry,
-};
+use spinwell_protocol::{FileAnswer, FileKey, FileOffer, FilePart, FileRequest, HeldFile, IndexEntry};
 use spinwell_runtime::{clock, entropy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -63,6 +61,14 @@ pub(super) enum Occasion {
     Call,
     /// Something has changed: what went wrong before waits for its time.
     Change,
+}
+
+/// Whether what says how a model is served goes along with a file. It names versions: a node that has not all of them yet could not
+/// serve by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settings {
+    GoAlong,
+    StayBehind,
 }
 
 /// The nodes that can be asked for files and be brought some, each with a number of its life.
@@ -179,7 +185,10 @@ impl Inner {
         spread: &mut Spread,
     ) {
         let Delivery { node, version, hash, from, why, completes } = delivery;
-        let takes_settings = *completes && !spread.lacking.contains(node);
+        let settings = match *completes && !spread.lacking.contains(node) {
+            true => Settings::GoAlong,
+            false => Settings::StayBehind,
+        };
         let mut failed = None;
         for source in from {
             let Some(way) = Way::new(name, delivery, source, lives) else { continue };
@@ -187,7 +196,7 @@ impl Inner {
             if occasion == Occasion::Change && !is_due {
                 continue;
             }
-            let Err(fault) = self.carry(&way, takes_settings).await else {
+            let Err(fault) = self.carry(&way, settings).await else {
                 tracing::info!(model = %name, %version, %hash, %node, %source, ?why, "a model was brought to a node");
                 return self.spreading.open().brought(way, occasion, clock::now());
             };
@@ -204,7 +213,7 @@ impl Inner {
     }
 
     /// Takes a file from one node to another, a part at a time.
-    async fn carry(&self, way: &Way, takes_settings: bool) -> Result<(), Fault> {
+    async fn carry(&self, way: &Way, settings: Settings) -> Result<(), Fault> {
         let Way { name, version, hash, why, from, to } = way;
         let source = self.node(&from.0).ok_or_else(nobody)?;
         let target = self.node(&to.0).ok_or_else(nobody)?;
@@ -215,9 +224,10 @@ impl Inner {
             Why::Missing | Why::Unreadable => None,
         };
         let transfer = entropy::seed();
-        // They name versions: a node that has not all of them yet could not serve by them.
-        let Beside { modified, card, settings } = beside.unwrap_or_default();
-        let beside = Beside { modified, card, settings: settings.filter(|_| takes_settings) };
+        let mut beside = beside.unwrap_or_default();
+        if settings == Settings::StayBehind {
+            beside.settings = None;
+        }
         let offer = FileOffer { key: key.clone(), transfer, whole, replaces, beside };
         let mut is_placed = placed(&target, FileRequest::Offer(offer)).await?;
         let mut offset = 0;

@@ -52,6 +52,11 @@ impl Way {
         matches!(file, Some(Held::Whole(copy)) if copy.hash == self.hash)
     }
 
+    /// Whether it brings the same model's version to the same node.
+    fn leads_to_the_same(&self, other: &Self) -> bool {
+        (&self.name, self.version, &self.to) == (&other.name, other.version, &other.to)
+    }
+
     /// Whether this is how a delivery of its model may be carried out.
     pub(super) fn is_of(&self, delivery: &Delivery) -> bool {
         let Delivery { node, version, hash, from, why, .. } = delivery;
@@ -75,7 +80,8 @@ pub(super) struct Open {
 impl Open {
     /// A file was brought: it is to be loaded. On a call the caller does so now, and whether it was is looked at in a while.
     pub(super) fn brought(&mut self, way: Way, occasion: Occasion, now: Instant) {
-        self.ways.done(&way);
+        // From wherever else it was to come.
+        self.ways.retain(|other| !other.leads_to_the_same(&way));
         let load = (way.to, way.name);
         match occasion {
             Occasion::Call => self.loads.failed(load, Trouble::Passing, now),

@@ -5,11 +5,11 @@ use super::super::{Cluster, Member, Options, Purpose, Routes};
 use super::*;
 use spinwell_core::{Millis, UnixMillis};
 use spinwell_policy::spread::PAUSE;
-use spinwell_protocol::NodeLink;
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::node_service_server::{NodeService, NodeServiceServer};
 use spinwell_protocol::node_service::wire::{FromNode, Greeting, ToNode};
 use spinwell_protocol::node_service::{Describer, encode_answer, request_of};
+use spinwell_protocol::{Beside, NodeLink};
 use spinwell_runtime::transport::{Connecting, Dial, Io, Network};
 use std::collections::HashMap;
 use std::io;
@@ -60,6 +60,8 @@ struct Shelf {
     refuses: BTreeMap<u32, Fault>,
     /// Whether it takes what it refuses nevertheless, as where its answer is lost.
     takes_it_all: bool,
+    /// Whether its files cannot be read.
+    gives_nothing: bool,
     /// How many loads it refuses still.
     loads_refused: usize,
     /// Offers, with a mark where settings go along, and loads.
@@ -85,6 +87,9 @@ impl Shelf {
                     is_unsettled: *lies == Lies::Unsettled,
                 };
                 Ok(Answer::Files(FileAnswer::Held(self.files.iter().map(file).collect())))
+            }
+            Request::Files(FileRequest::Read(..)) if self.gives_nothing => {
+                Err(Fault::new(Code::Io, "it cannot be read"))
             }
             Request::Files(FileRequest::Read(..)) => {
                 let beside = Some(Beside { settings: Some("[traffic]".into()), ..Beside::default() });
@@ -253,6 +258,25 @@ async fn what_has_arrived_though_the_answer_was_lost_is_loaded() {
     sleep(HOUR).await;
     assert_eq!(two.asked(), ["offer 1 with settings", "load"]);
     assert_eq!(two.shelf().serves, [(1, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_from_another_source_is_not_loaded_again_where_it_is_unloaded() {
+    let files = [(1, Lies::Model(1))];
+    let (one, three) = (Holder::new("n1", &files), Holder::new("n3", &files));
+    one.shelf().gives_nothing = true;
+    let (two, four) = (Holder::new("n2", &[]), Holder::new("n4", &[]));
+    let wires = Wires::default();
+    let cluster = region(&wires, &[&one, &two, &three]).await;
+    sleep(HOUR).await;
+    assert_eq!(two.asked(), ["offer 1 with settings", "load"]);
+    two.shelf().serves.clear();
+    assert!(cluster.index().await.is_err(), "it says with its next answer what it serves");
+    let all = [&one, &two, &three, &four];
+    cluster.set_members(all.iter().map(|node| node.start(&wires)).collect());
+    sleep(HOUR).await;
+    assert_eq!(four.shelf().serves, [(1, 1)], "something was spread");
+    assert_eq!(two.asked().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
