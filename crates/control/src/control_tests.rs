@@ -11,7 +11,6 @@ use spinwell_protocol::{
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::shutdown;
-use spinwell_store::Database;
 use std::collections::BTreeMap;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -109,7 +108,7 @@ impl NodeLink for Region {
 }
 
 async fn store(folder: &std::path::Path) -> ControlStore {
-    ControlStore::alone(Database::open(&folder.join("spinwell.db")).await.unwrap()).await.unwrap()
+    ControlStore::alone(&folder.join("spinwell.db")).await.unwrap()
 }
 
 fn control(id: &str, store: &ControlStore, region: &Arc<Region>) -> Control {

@@ -3,6 +3,7 @@
 use crate::postgres::Postgres;
 use crate::{Database, DatabaseError, Lease, PlanChange, StoredPlan};
 use spinwell_core::Millis;
+use std::path::Path;
 
 /// Where control keeps who leads and what is under way; a cheap handle.
 #[derive(Debug, Clone)]
@@ -14,11 +15,13 @@ pub enum ControlStore {
 }
 
 impl ControlStore {
-    /// A file that no other process uses, which the caller sees to. Leases in it are of processes that have ended.
+    /// A file that no other process uses, which the caller sees to. Leases in it are of processes that have ended. What is written is on
+    /// the disk before it is answered: nodes know generations that a power cut must not give again.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn alone(database: Database) -> Result<Self, DatabaseError> {
+    /// Where the file cannot be opened, is no database, was written by a newer program, or fails.
+    pub async fn alone(path: &Path) -> Result<Self, DatabaseError> {
+        let database = Database::open_forced(path).await?;
         database.end_leases().await?;
         Ok(Self::Alone(database))
     }
@@ -68,11 +71,7 @@ impl ControlStore {
     pub async fn begin_plan(&self, kind: &str, document: &str) -> Result<bool, DatabaseError> {
         match self {
             Self::Shared(store) => store.begin_plan(kind, document).await,
-            Self::Alone(store) => {
-                let begun = store.begin_plan(kind, document).await?;
-                store.force().await?;
-                Ok(begun)
-            }
+            Self::Alone(store) => store.begin_plan(kind, document).await,
         }
     }
 
@@ -94,11 +93,7 @@ impl ControlStore {
     pub async fn change_plan(&self, change: PlanChange<'_>) -> Result<bool, DatabaseError> {
         match self {
             Self::Shared(store) => store.change_plan(change).await,
-            Self::Alone(store) => {
-                let is_changed = store.change_plan(change).await?;
-                store.force().await?;
-                Ok(is_changed)
-            }
+            Self::Alone(store) => store.change_plan(change).await,
         }
     }
 }

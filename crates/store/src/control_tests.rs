@@ -8,7 +8,7 @@ const KIND: &str = "restart";
 const LEASE: &str = "leader";
 
 async fn alone(folder: &Path) -> ControlStore {
-    ControlStore::alone(Database::open(&folder.join("spinwell.db")).await.unwrap()).await.unwrap()
+    ControlStore::alone(&folder.join("spinwell.db")).await.unwrap()
 }
 
 async fn shared() -> ControlStore {
@@ -50,6 +50,22 @@ async fn a_control_alone_waits_for_no_life_before_it_and_has_another_generation(
         let store = alone(folder.path()).await;
         let taken = store.take_lease(LEASE, &format!("life {generation}"), Millis(86_400_000)).await.unwrap();
         assert_eq!(taken, Some(generation));
+    }
+}
+
+/// A generation that nodes know by now must not be given to another leader after a power cut.
+#[tokio::test]
+async fn what_a_control_alone_writes_is_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let ControlStore::Alone(database) = alone(folder.path()).await else { panic!("it is alone") };
+    // By whichever connection it is written.
+    let mut connections = Vec::new();
+    for _ in 0..database.pool.options().get_max_connections() {
+        let mut connection = database.pool.acquire().await.unwrap();
+        let pragma = sqlx::query_as("PRAGMA synchronous").fetch_one(&mut *connection).await.unwrap();
+        let (synchronous,): (i64,) = pragma;
+        assert_eq!(synchronous, 2, "FULL");
+        connections.push(connection);
     }
 }
 

@@ -77,11 +77,23 @@ impl Database {
     /// Where the file cannot be opened, is no database, or was written by a newer program.
     pub async fn open(path: &Path) -> Result<Self, DatabaseError> {
         // Commits survive the process at once and a power cut after `force`: what needs more has a log before it.
+        Self::open_with(path, SqliteSynchronous::Normal).await
+    }
+
+    /// The same, and every commit survives a power cut before it is answered.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) async fn open_forced(path: &Path) -> Result<Self, DatabaseError> {
+        Self::open_with(path, SqliteSynchronous::Full).await
+    }
+
+    async fn open_with(path: &Path, synchronous: SqliteSynchronous) -> Result<Self, DatabaseError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
+            .synchronous(synchronous)
             .busy_timeout(BUSY);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await;
         let pool =

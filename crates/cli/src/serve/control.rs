@@ -13,7 +13,7 @@ use spinwell_runtime::options::{Exposure, Nodes, Options};
 use spinwell_runtime::transport::Dial;
 use spinwell_runtime::{entropy, listen, shutdown, tls};
 use spinwell_store::postgres::Postgres;
-use spinwell_store::{ControlStore, Database, Lock};
+use spinwell_store::{ControlStore, Lock};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,11 +134,8 @@ async fn end(guardian: Guardian, stops_nodes: bool, options: &Options) {
 async fn open_store(options: &Options, folder: &Path) -> Result<ControlStore, Fault> {
     let opened = match &options.store {
         Some(url) => Postgres::open(url.expose()).await.map(ControlStore::Shared),
-        None => match Database::open(&folder.join("spinwell.db")).await {
-            // The folder is ours alone.
-            Ok(database) => ControlStore::alone(database).await,
-            Err(error) => Err(error),
-        },
+        // The folder is ours alone.
+        None => ControlStore::alone(&folder.join("spinwell.db")).await,
     };
     opened.map_err(|error| error.fault())
 }
