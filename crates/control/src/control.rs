@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// The lease that the leader holds.
 const LEASE: &str = "control";
@@ -27,6 +27,8 @@ const LEASE: &str = "control";
 const RESTART: &str = "restart";
 /// How often the leader looks at the plan and the nodes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long giving the lease back may take. Where it does not get through, the others wait for no longer than the lease runs.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What a control is made of.
 pub struct Parts {
@@ -87,7 +89,7 @@ impl Control {
         Self { inner: Arc::new(Inner { parts, holder, leadership, seen, lease_failures }) }
     }
 
-    /// Leads where nobody else does, and carries plans out, until `stop`; then it gives the lease back.
+    /// Leads where nobody else does, and carries plans out, until `stop`; then it gives the lease back, where the store answers soon.
     pub async fn run(&self, stop: Shutdown) {
         let (mut ends, inner) = (stop.clone(), &self.inner);
         let carrying_out = async {
@@ -196,7 +198,12 @@ impl Inner {
                 _ = turns.tick() => {}
                 () = stop.wait() => return,
             }
-            match self.ask().await {
+            // What the store is asked in this moment it may still grant: then the others wait until the lease has run out.
+            let asked = tokio::select! {
+                asked = self.ask() => asked,
+                () = stop.wait() => return,
+            };
+            match asked {
                 Ok(()) => has_failed = false,
                 Err(error) => {
                     self.lease_failures.fetch_add(1, Ordering::Relaxed);
@@ -238,9 +245,12 @@ impl Inner {
 
     async fn resign(&self) {
         self.leadership().resign();
-        // Where it does not get through, others wait until the lease has run out.
-        if let Err(error) = self.parts.store.release_lease(LEASE, &self.holder).await {
-            tracing::warn!(error = telemetry::chain(&error), "the lease could not be given back");
+        match timeout(LAST_WORD, self.parts.store.release_lease(LEASE, &self.holder)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = telemetry::chain(&error), "the lease could not be given back");
+            }
+            Err(_) => tracing::warn!("the lease could not be given back: the store is silent"),
         }
     }
 

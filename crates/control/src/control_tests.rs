@@ -11,6 +11,8 @@ use spinwell_protocol::{
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::shutdown;
+use spinwell_store::postgres::Postgres;
+use spinwell_store::testing::{Held, Server};
 use std::collections::BTreeMap;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -184,6 +186,29 @@ async fn a_plan_that_is_stuck_says_why_and_another_can_be_asked_for() {
     until("all is done", async || steps().await == "back").await;
     stop.pull();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_no_store_that_is_silent() {
+    let url = Server::shared().database().await;
+    let store = ControlStore::Shared(Postgres::open(&url).await.unwrap());
+    let control = control("c1", &store, &Region::of(2));
+    let (stop, running) = run(&control);
+    until("it leads", async || control.inner.leads() == Some(1)).await;
+    let _held = Held::leases_and_plans(&url).await;
+    let health = Health::default();
+    health.advance(Phase::Ready);
+    let asked = Request::builder().uri("/v1/admin/control").body(Body::empty()).unwrap();
+    let asked = tokio::spawn(crate::router(control.clone(), health.clone()).oneshot(asked));
+    // The next ask for the lease stays without an answer as well.
+    until("the lease has run out", async || control.inner.leads().is_none()).await;
+    let since = std::time::Instant::now();
+    health.advance(Phase::Stopping);
+    stop.pull();
+    running.await.unwrap();
+    assert_eq!(asked.await.unwrap().unwrap().status().as_u16(), 503);
+    // The store itself would be waited for ten seconds, each time that it is asked.
+    assert!(since.elapsed() < 3 * LAST_WORD, "{:?}", since.elapsed());
 }
 
 #[tokio::test]

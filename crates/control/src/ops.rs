@@ -47,7 +47,7 @@ async fn ready(State(Operations { health, .. }): State<Operations>) -> Response 
     match health.phase() {
         Phase::Ready => document(&json!({"ready": true})),
         Phase::Starting => fault(&Fault::new(Code::Starting, "control is starting")),
-        Phase::Leaving | Phase::Stopping => fault(&Fault::new(Code::Stopping, "control is stopping")),
+        Phase::Leaving | Phase::Stopping => fault(&stopping()),
     }
 }
 
@@ -58,13 +58,13 @@ async fn metrics(State(Operations { control, .. }): State<Operations>) -> Respon
     }
 }
 
-async fn show(State(Operations { control, .. }): State<Operations>) -> Response {
-    answer(control.status().await)
+async fn show(State(Operations { control, health }): State<Operations>) -> Response {
+    answer(&health, control.status()).await
 }
 
-async fn restart(State(Operations { control, .. }): State<Operations>, uri: Uri) -> Response {
+async fn restart(State(Operations { control, health }): State<Operations>, uri: Uri) -> Response {
     match patience(uri.query().unwrap_or_default()) {
-        Ok(patience) => answer(control.restart(patience).await),
+        Ok(patience) => answer(&health, control.restart(patience)).await,
         Err(error) => fault(&error),
     }
 }
@@ -82,11 +82,22 @@ fn patience(query: &str) -> Result<Millis, Fault> {
     })
 }
 
-fn answer(result: Result<Value, Fault>) -> Response {
+/// What the store is asked for; a stop waits for no store that is silent.
+async fn answer(health: &Health, asked: impl Future<Output = Result<Value, Fault>>) -> Response {
+    let result = tokio::select! {
+        // What is known at once is said also while control stops.
+        biased;
+        result = asked => result,
+        () = health.stopping() => Err(stopping()),
+    };
     match result {
         Ok(value) => document(&value),
         Err(error) => fault(&error),
     }
+}
+
+fn stopping() -> Fault {
+    Fault::new(Code::Stopping, "control is stopping")
 }
 
 fn document(value: &Value) -> Response {

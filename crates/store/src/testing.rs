@@ -152,6 +152,25 @@ impl Server {
     }
 }
 
+/// What leases and plans are in, held: the server answers nobody who asks for them.
+pub struct Held {
+    _connection: PgConnection,
+}
+
+impl Held {
+    /// Holds them in the database of that URL, as long as this is there.
+    ///
+    /// # Panics
+    /// Where they cannot be held.
+    pub async fn leases_and_plans(url: &str) -> Self {
+        let mut connection = PgConnection::connect(url).await.expect("a connection");
+        for statement in ["BEGIN", "LOCK TABLE leases, plans IN ACCESS EXCLUSIVE MODE"] {
+            sqlx::query(statement).execute(&mut connection).await.expect("a lock");
+        }
+        Self { _connection: connection }
+    }
+}
+
 /// A program of the server: Debian keeps them apart, by version.
 fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();

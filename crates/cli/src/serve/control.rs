@@ -85,7 +85,10 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
     let known = Known::of(&options.region, tls::Role::Control, &own.id)?;
     let folder = options.data_dir.join("control");
     let _lock = Lock::take(&folder).map_err(|error| error.fault())?;
-    let store = open_store(&options, &folder).await?;
+    let store = tokio::select! {
+        store = open_store(&options, &folder) => store?,
+        () = asked_to_stop.wait() => return Ok(()),
+    };
     let place = Place::open(&options.region)?;
     let region = region(&options, known.dial(options.exposure));
     tokio::spawn(follow(region.clone(), place.watch()));
@@ -111,8 +114,9 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
     asked_to_stop.wait().await;
     health.advance(Phase::Stopping);
     stop.pull();
-    leading.await.context("control failed while it stopped")?;
-    end(guardian, own.stops_nodes, &options).await;
+    // Nodes wait for no store that is silent.
+    let (led, ()) = tokio::join!(leading, end(guardian, own.stops_nodes, &options));
+    led.context("control failed while it stopped")?;
     operations.await.context("the operations plane failed while it stopped")?;
     place.close().await;
     tracing::info!("stopped");
