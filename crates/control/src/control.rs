@@ -6,7 +6,7 @@
 //! without knowing it writes nothing. Nobody is asked to wait for control: predictions go on without it.
 
 use crate::leadership::{Answer, Leadership, Terms};
-use crate::restart::{self, Next, Restart, Seen};
+use crate::restart::{self, InvalidPlan, Next, Restart, Seen};
 use crate::running::Nodes;
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Millis, NodeId};
@@ -14,12 +14,11 @@ use spinwell_protocol::{NodeLink, Order};
 use spinwell_runtime::shutdown::Shutdown;
 use spinwell_runtime::{clock, telemetry};
 use spinwell_store::{ControlStore, DatabaseError, PlanChange, StoredPlan};
-use std::cmp::Ordering::{Equal, Greater, Less};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// The lease that the leader holds.
 const LEASE: &str = "control";
@@ -27,6 +26,8 @@ const LEASE: &str = "control";
 const RESTART: &str = "restart";
 /// How often the leader looks at the plan and the nodes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often to look whether a plan that cannot be carried out was set aside: for longer than it takes until another control leads.
+const ASIDE_LOOKS_MAX: usize = 20;
 /// How long giving the lease back may take. Where it does not get through, the others wait for no longer than the lease runs.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -118,8 +119,7 @@ impl Control {
             return Err(Fault::new(Code::InsufficientNodes, message));
         }
         let plan = restart::to_json(&Restart::new(nodes, patience, clock::unix())).to_string();
-        let store = &inner.parts.store;
-        if store.begin_plan(RESTART, &plan).await.map_err(|error| error.fault())? {
+        if inner.begin(&plan).await? {
             tracing::info!("all nodes are to start anew, one after the other");
         }
         inner.plan().await
@@ -274,13 +274,20 @@ impl Inner {
     async fn advance(&self, generation: u64) -> Result<(), Fault> {
         let stored = self.parts.store.plan(RESTART).await.map_err(|error| error.fault())?;
         let Some(stored) = stored.filter(|stored| !stored.is_over) else { return Ok(()) };
-        let plan = plan_of(&stored)?;
-        let now = clock::unix();
-        match stored.generation.cmp(&generation) {
-            Less => return self.write(&stored, generation, &plan.taken_up(now)).await,
+        if stored.generation > generation {
             // Another leads by now.
-            Greater => return Ok(()),
-            Equal => {}
+            return Ok(());
+        }
+        let plan = match plan_of(&stored) {
+            Ok(plan) => plan,
+            Err(why) => return self.set_aside(&stored, generation, why).await,
+        };
+        let now = clock::unix();
+        if plan.is_over() {
+            return self.write(&stored, generation, &plan).await;
+        }
+        if stored.generation < generation {
+            return self.write(&stored, generation, &plan.taken_up(now)).await;
         }
         match plan.next(&self.look(), now) {
             Next::Become(next) => self.write(&stored, generation, &next).await,
@@ -307,11 +314,53 @@ impl Inner {
         Ok(())
     }
 
+    /// Ends a plan that cannot be carried out, so that another one can begin. What it says stays in the store.
+    async fn set_aside(&self, stored: &StoredPlan, generation: u64, why: InvalidPlan) -> Result<(), Fault> {
+        let StoredPlan { id, revision, ref document, .. } = *stored;
+        let change = PlanChange { lease: LEASE, generation, id, revision, is_over: true, document };
+        if self.parts.store.change_plan(change).await.map_err(|error| error.fault())? {
+            tracing::warn!(plan = id, why = why.to_string(), "a plan is set aside and stops no more nodes");
+        }
+        Ok(())
+    }
+
+    /// Begins a plan, unless one is under way. Whether it has.
+    async fn begin(&self, plan: &str) -> Result<bool, Fault> {
+        let store = &self.parts.store;
+        for _ in 0..ASIDE_LOOKS_MAX {
+            if store.begin_plan(RESTART, plan).await.map_err(|error| error.fault())? {
+                return Ok(true);
+            }
+            let under_way = store.plan(RESTART).await.map_err(|error| error.fault())?;
+            if under_way.is_some_and(|stored| !stored.is_over && plan_of(&stored).is_ok()) {
+                return Ok(false);
+            }
+            // It is over by now, or cannot be carried out: then whoever leads sets it aside at its next look.
+            sleep(LOOK_EVERY).await;
+        }
+        let message =
+            "a plan that cannot be carried out is under way, and no control leads that would set it aside";
+        Err(Fault::new(Code::DatabaseFailed, message))
+    }
+
     /// The newest plan, for operators.
     async fn plan(&self) -> Result<Value, Fault> {
         let stored = self.parts.store.plan(RESTART).await.map_err(|error| error.fault())?;
         let Some(stored) = stored else { return Ok(Value::Null) };
-        let plan = plan_of(&stored)?;
+        let plan = match plan_of(&stored) {
+            Ok(plan) => plan,
+            Err(why) => {
+                return Ok(json!({
+                    "id": stored.id,
+                    "kind": RESTART,
+                    "generation": stored.generation,
+                    "is_over": stored.is_over,
+                    "nodes": [],
+                    "stuck": why.to_string(),
+                    "waits_for": null,
+                }));
+            }
+        };
         let mut document = restart::to_json(&plan);
         document["id"] = stored.id.into();
         document["kind"] = RESTART.into();
@@ -327,9 +376,9 @@ fn name_of(holder: &str) -> &str {
     holder.rsplit_once(' ').map_or(holder, |(name, _)| name)
 }
 
-fn plan_of(stored: &StoredPlan) -> Result<Restart, Fault> {
+fn plan_of(stored: &StoredPlan) -> Result<Restart, InvalidPlan> {
     let document: Value = serde_json::from_str(&stored.document).unwrap_or_default();
-    restart::from_json(&document).map_err(|error| Fault::new(Code::Internal, error.to_string()))
+    restart::from_json(&document)
 }
 
 #[cfg(test)]

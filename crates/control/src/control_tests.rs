@@ -129,7 +129,7 @@ fn run(control: &Control) -> (shutdown::Trigger, JoinHandle<()>) {
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let comes = timeout(BOUND, async {
         while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
     });
     assert!(comes.await.is_ok(), "{what}: not so");
@@ -186,6 +186,30 @@ async fn a_plan_that_is_stuck_says_why_and_another_can_be_asked_for() {
     until("all is done", async || steps().await == "back").await;
     stop.pull();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_that_cannot_be_carried_out_is_set_aside_and_another_one_begins() {
+    let over = restart::to_json(&Restart::new(Vec::new(), Millis(1), clock::unix())).to_string();
+    let node = json!([{"id": "n0", "step": "left"}]);
+    let done = json!({"begun_ms": 1, "since_ms": 1, "patience_ms": 1, "nodes": node}).to_string();
+    for left in ["of another release", &over, &done] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, region) = (store(folder.path()).await, Region::of(2));
+        assert!(store.begin_plan(RESTART, left).await.unwrap());
+        let control = control("c1", &store, &region);
+        assert_eq!(control.status().await.unwrap()["plan"]["id"], 1, "{left}");
+        let (stop, running) = run(&control);
+        until("it leads", async || control.inner.leads().is_some()).await;
+        let is_over = async || control.status().await.unwrap()["plan"]["is_over"] == true;
+        until("it is set aside", is_over).await;
+        assert_eq!(store.plan(RESTART).await.unwrap().unwrap().id, 1, "{left}");
+        assert_eq!(control.restart(Millis(60_000)).await.unwrap()["id"], 2, "{left}");
+        until("all is done", is_over).await;
+        assert_eq!(region.orders().len(), 2, "{left}");
+        stop.pull();
+        running.await.unwrap();
+    }
 }
 
 #[tokio::test]

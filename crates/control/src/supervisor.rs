@@ -179,7 +179,7 @@ async fn ended(mut child: Child, stdin: Option<ChildStdin>) -> End {
 
 /// The pause before a node is started again that ran for so long, after the pause before.
 pub(crate) fn next_pause(before: Duration, ran: Duration) -> Duration {
-    if ran >= SOON { PAUSE.0 } else { (before * 2).min(PAUSE.1) }
+    if ran >= SOON { PAUSE.0 } else { before.saturating_mul(2).min(PAUSE.1) }
 }
 
 /// The address in a line that says where a process serves something.
@@ -197,6 +197,7 @@ mod tests {
         let short = Duration::from_secs(1);
         assert_eq!(next_pause(PAUSE.0, short), 2 * PAUSE.0);
         assert_eq!(next_pause(Duration::from_secs(9), short), PAUSE.1);
+        assert_eq!(next_pause(Duration::MAX, short), PAUSE.1);
         assert_eq!(next_pause(PAUSE.1, SOON), PAUSE.0);
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A leader may believe that it leads when another does already: it stood still between its look at the clock and its order. So an order
 //! carries its leader's generation, and a node that has heard of a later one refuses it. A node that has started anew has heard of
-//! nobody; therefore an order names the life that it is for as well, and one that was for the life before stops nobody.
+//! nobody; therefore an order names the life that it is for as well, and one that was for the life before stops nobody. Such an order is
+//! refused and its generation still counts: whoever gave it led after the leaders before it, and those must stop nobody any more.
 
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::Order;

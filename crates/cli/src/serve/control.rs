@@ -129,7 +129,7 @@ async fn end(guardian: Guardian, stops_nodes: bool, options: &Options) {
         return guardian.leave().await;
     }
     // A node that does not end in its time ends itself a moment later.
-    let limit = std::time::Duration::from(options.drain_timeout) * 2;
+    let limit = std::time::Duration::from(options.drain_timeout).saturating_mul(2);
     if tokio::time::timeout(limit, guardian.stop()).await.is_err() {
         tracing::warn!("a node has not stopped in time (drain.timeout_ms) and is not waited for");
     }

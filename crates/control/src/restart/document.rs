@@ -16,6 +16,7 @@ pub fn to_json(plan: &Restart) -> Value {
     json!({
         "begun_ms": plan.begun.0,
         "since_ms": plan.since.0,
+        "looked_since_ms": plan.looked_since.0,
         "patience_ms": plan.patience.0,
         "nodes": nodes,
         "stuck": plan.stuck,
@@ -39,10 +40,14 @@ fn entry(Entry { id, step }: &Entry) -> Value {
 /// Where it is none.
 pub fn from_json(document: &Value) -> Result<Restart, InvalidPlan> {
     let number = |key: &'static str| document[key].as_u64().ok_or(InvalidPlan(key));
-    let nodes = document["nodes"].as_array().ok_or(InvalidPlan("nodes"))?;
+    // One of no nodes would be under way for ever.
+    let nodes = document["nodes"].as_array().filter(|nodes| !nodes.is_empty()).ok_or(InvalidPlan("nodes"))?;
+    let since = number("since_ms")?;
     Ok(Restart {
         begun: UnixMillis(number("begun_ms")?),
-        since: UnixMillis(number("since_ms")?),
+        since: UnixMillis(since),
+        // A release before this one did not tell them apart.
+        looked_since: UnixMillis(document["looked_since_ms"].as_u64().unwrap_or(since)),
         patience: Millis(number("patience_ms")?),
         nodes: nodes.iter().map(entry_of).collect::<Result<_, _>>()?,
         stuck: document["stuck"].as_str().map(str::to_owned),
@@ -76,6 +81,7 @@ mod tests {
         let plan = Restart {
             begun: UnixMillis(1),
             since: UnixMillis(2),
+            looked_since: UnixMillis(4),
             patience: Millis(3),
             nodes: steps.into_iter().enumerate().map(entry).collect(),
             stuck: Some("why".to_owned()),
@@ -85,7 +91,9 @@ mod tests {
         assert_eq!(from_json(&to_json(&going)).unwrap(), going);
         let later =
             json!({"begun_ms": 1, "since_ms": 1, "patience_ms": 1, "nodes": [{"id": "n", "step": "later"}]});
-        for (wrong, what) in [(json!({}), "nodes"), (json!([]), "nodes"), (later, "step")] {
+        let nobody = json!({"begun_ms": 1, "since_ms": 1, "patience_ms": 1, "nodes": []});
+        for (wrong, what) in [(json!({}), "nodes"), (json!([]), "nodes"), (nobody, "nodes"), (later, "step")]
+        {
             assert_eq!(from_json(&wrong), Err(InvalidPlan(what)), "{wrong}");
         }
     }

@@ -14,6 +14,9 @@ use spinwell_core::{Millis, NodeId, UnixMillis};
 use spinwell_protocol::NodeStatus;
 use std::collections::BTreeSet;
 
+/// How long whoever goes on with a plan looks before it ends it, at most: connections to the nodes have to come about.
+const LOOK: Millis = Millis(10_000);
+
 /// All nodes start anew, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restart {
@@ -21,6 +24,8 @@ pub struct Restart {
     pub begun: UnixMillis,
     /// Since when what is waited for now is waited for.
     pub since: UnixMillis,
+    /// Since when whoever carries it out looks.
+    pub looked_since: UnixMillis,
     /// How long anything may take before the plan ends.
     pub patience: Millis,
     /// The nodes, in the order in which they start anew.
@@ -107,7 +112,7 @@ impl Restart {
     #[must_use]
     pub fn new(nodes: Vec<NodeId>, patience: Millis, now: UnixMillis) -> Self {
         let nodes = nodes.into_iter().map(|id| Entry { id, step: Step::Waiting }).collect();
-        Self { begun: now, since: now, patience, nodes, stuck: None }
+        Self { begun: now, since: now, looked_since: now, patience, nodes, stuck: None }
     }
 
     /// Whether nothing more is done for it.
@@ -116,17 +121,19 @@ impl Restart {
         self.stuck.is_some() || self.nodes.iter().all(|entry| entry.step.is_over())
     }
 
-    /// The same plan, as somebody else goes on with it: nobody may have waited for anything meanwhile.
+    /// The same plan, as somebody else goes on with it. What was waited for is waited for since then, whoever leads: leaders that
+    /// change do not keep a plan from its end. Clocks of two machines may differ.
     #[must_use]
     pub fn taken_up(self, now: UnixMillis) -> Self {
-        Self { since: now, ..self }
+        Self { since: self.since.min(now), looked_since: now, ..self }
     }
 
     /// What is to be done next.
     #[must_use]
     pub fn next(&self, seen: &[Seen], now: UnixMillis) -> Next {
         let Some(index) = self.current() else { return Next::Wait };
-        let waited = Millis(now.0.saturating_sub(self.since.0));
+        let past = |since: UnixMillis| Millis(now.0.saturating_sub(since.0));
+        let waited = past(self.since);
         let Entry { id, step } = &self.nodes[index];
         let own = seen.iter().find(|node| node.id == *id);
         let Some(obstacle) = self.obstacle(seen) else {
@@ -139,7 +146,7 @@ impl Restart {
         };
         match step {
             Step::Waiting if own.is_none() && !seen.is_empty() => self.with(index, Step::Left, now),
-            _ if waited >= self.patience => {
+            _ if waited >= self.patience && past(self.looked_since) >= self.patience.min(LOOK) => {
                 let stuck = Some(format!("{obstacle} after {} s", self.patience.0.div_ceil(1000)));
                 Next::Become(Self { stuck, since: now, ..self.clone() })
             }

@@ -123,9 +123,23 @@ fn a_plan_that_does_not_come_on_ends_and_says_why() {
     check(&draining, &[serves("a", 1), serves("b", 2)], "a has not stopped after 60 s");
     check(&draining, &[away("a"), serves("b", 2)], "a has not come back after 60 s");
     check(&draining, &[serves("b", 2), serves("c", 2)], "a is not in the region after 60 s");
-    // Who takes a plan up has not waited yet.
-    let late = plan(&draining).taken_up(after(3 * PATIENCE.0));
-    assert_eq!(late.next(&[away("a"), serves("b", 2)], after(3 * PATIENCE.0)), Next::Wait);
+}
+
+#[test]
+fn leaders_that_change_do_not_keep_a_plan_from_its_end_and_each_looks_before_it_ends_one() {
+    let missed = [away("a"), serves("b", 2)];
+    let mut draining = plan(&[("a", DRAINING), ("b", WAITING)]);
+    for change in 1..4 {
+        draining = draining.taken_up(after(change * PATIENCE.0 / 4));
+        assert_eq!(draining.next(&missed, after(change * PATIENCE.0 / 4)), Next::Wait);
+    }
+    assert!(matches!(draining.next(&missed, after(PATIENCE.0)), Next::Become(_)));
+    let late = draining.taken_up(after(3 * PATIENCE.0));
+    assert_eq!(late.next(&missed, after(3 * PATIENCE.0 + LOOK.0 - 1)), Next::Wait);
+    assert!(matches!(late.next(&missed, after(3 * PATIENCE.0 + LOOK.0)), Next::Become(_)));
+    // The leader before had a clock that is ahead.
+    let ahead = Restart { since: after(9 * PATIENCE.0), ..late }.taken_up(START);
+    assert!(matches!(ahead.next(&missed, after(PATIENCE.0)), Next::Become(_)));
 }
 
 #[test]
@@ -140,7 +154,7 @@ fn whoever_goes_on_knows_by_its_life_whether_a_node_has_started_anew() {
     // The leader before had it stopped, or nobody had: either way nobody is stopped twice.
     assert_eq!(
         becomes(&draining, &[serves("a", 2), serves("b", 2)], after(8))[0],
-        Step::Back { took: Millis(1) }
+        Step::Back { took: Millis(8) }
     );
     assert_eq!(draining.next(&[serves("a", 1), serves("b", 2)], after(8)), Next::Drain(id("a"), 1));
 }
