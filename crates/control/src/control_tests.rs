@@ -6,7 +6,7 @@ use axum::http::Request;
 use http_body_util::BodyExt;
 use spinwell_core::{ModelName, SequenceKey};
 use spinwell_protocol::{
-    Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, NodeLoad, NodeStanding, NodeStatus,
+    Caller, Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, NodeLoad, NodeStanding, NodeStatus,
     RegionStatus, StateAnswer, StateRequest,
 };
 use spinwell_runtime::health::{Health, Phase};
@@ -89,7 +89,7 @@ impl NodeLink for Region {
             life: Some(*life),
             shares_sequences: false,
             load: None,
-            gateways: Some(vec!["g1".to_owned()]),
+            gateways: Some(vec![Caller { name: "g1".to_owned(), life: Some(1) }]),
         };
         Some(RegionStatus {
             strategy: String::new(),

@@ -15,8 +15,10 @@ use spinwell_protocol::node_service::wire::{FromNode, Greeting, Hello, ToNode, t
 use spinwell_protocol::node_service::{
     Answer, Describer, MESSAGE_BYTES_MAX, Request, encode_answer, encode_beat, request_of,
 };
-use spinwell_protocol::{Catalogue, NodeLink};
+use spinwell_protocol::{Caller, Catalogue, NodeLink};
 use spinwell_runtime::health::{Health, Phase};
+use spinwell_runtime::options::is_id;
+use spinwell_runtime::tls::{Peer, Role};
 use spinwell_runtime::{clock, entropy};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -66,19 +68,28 @@ impl Exchange {
     }
 
     /// Answers what comes in, until it ends, or the node stops and all is answered. Works only while it is asked for the next
-    /// message: without a task of its own, an answer wakes the one that writes it.
-    pub fn answers<S>(self, requests: S) -> impl Stream<Item = Result<FromNode, Status>> + Send + 'static
+    /// message: without a task of its own, an answer wakes the one that writes it. `peer` is who is at the other end by its
+    /// certificate, where it has shown one.
+    pub fn answers<S>(
+        self,
+        peer: Option<Peer>,
+        requests: S,
+    ) -> impl Stream<Item = Result<FromNode, Status>> + Send + 'static
     where
         S: Stream<Item = Result<ToNode, Status>> + Unpin + Send + 'static,
     {
-        stream::unfold(Connection::new(self, requests), |mut connection| async move {
+        stream::unfold(Connection::new(self, peer, requests), |mut connection| async move {
             let message = connection.next().await?;
-            Some((Ok(FromNode { message: Some(message) }), connection))
+            Some((message.map(|message| FromNode { message: Some(message) }), connection))
         })
     }
 }
 
 struct Service(Exchange);
+
+/// Who is at the other end of a connection, by its certificate, where it has shown one.
+#[derive(Clone)]
+pub(crate) struct Shown(pub(crate) Option<Peer>);
 
 #[tonic::async_trait]
 impl NodeService for Service {
@@ -88,7 +99,8 @@ impl NodeService for Service {
         &self,
         request: tonic::Request<Streaming<ToNode>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
-        Ok(Response::new(Box::pin(self.0.clone().answers(request.into_inner()))))
+        let peer = request.extensions().get::<Shown>().and_then(|Shown(peer)| peer.clone());
+        Ok(Response::new(Box::pin(self.0.clone().answers(peer, request.into_inner()))))
     }
 }
 
@@ -96,6 +108,8 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 struct Connection<S> {
     node: Exchange,
+    /// Who is at the other end, by its certificate.
+    peer: Option<Peer>,
     requests: S,
     described: Describer,
     /// The catalogue that the gateway knows.
@@ -118,9 +132,9 @@ struct Connection<S> {
 
 /// The gateway at the other end.
 struct Gateway {
-    /// What it calls itself.
-    name: String,
-    /// The same with a number: a gateway that connects anew has not gone when the connection before ends.
+    /// What it calls itself, and its life.
+    caller: Caller,
+    /// Its name with a number: a gateway that connects anew has not gone when the connection before ends.
     connection: String,
     link: Arc<dyn NodeLink>,
     callers: Arc<Callers>,
@@ -129,7 +143,7 @@ struct Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.link.seen(&self.connection, None);
-        self.callers.gone(&self.name);
+        self.callers.gone(&self.caller);
     }
 }
 
@@ -145,7 +159,7 @@ impl<S> Connection<S>
 where
     S: Stream<Item = Result<ToNode, Status>> + Unpin,
 {
-    fn new(node: Exchange, requests: S) -> Self {
+    fn new(node: Exchange, peer: Option<Peer>, requests: S) -> Self {
         let mut beats = interval(node.beat.into());
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let greeting = Greeting {
@@ -160,6 +174,7 @@ where
         Self {
             phase: node.health.phase(),
             node,
+            peer,
             requests,
             described: Describer::default(),
             told: None,
@@ -176,15 +191,21 @@ where
     }
 
     /// The next message, when there is one; nothing where the exchange is over.
-    async fn next(&mut self) -> Option<Message> {
+    async fn next(&mut self) -> Option<Result<Message, Status>> {
         loop {
             if let Some(message) = self.unwritten.pop_front() {
-                return Some(message);
+                return Some(Ok(message));
             }
             if self.is_over {
                 return None;
             }
             match self.event().await {
+                Event::Asked(Some(Ok(ToNode { message: Some(to_node::Message::Hello(hello)) }))) => {
+                    if let Err(refusal) = self.greet(hello) {
+                        self.is_over = true;
+                        return Some(Err(refusal));
+                    }
+                }
                 Event::Asked(Some(Ok(ToNode { message }))) => {
                     let begun = message.and_then(|message| self.begin(message));
                     self.under_way.extend(begun);
@@ -235,7 +256,7 @@ where
     fn beat(&mut self) {
         self.tell_catalogue();
         let is_leaving = self.node.health.phase() != Phase::Ready;
-        let beat = encode_beat(self.node.link.load(), is_leaving, self.node.callers.names());
+        let beat = encode_beat(self.node.link.load(), is_leaving, self.node.callers.all());
         self.unwritten.push_back(Message::Beat(beat));
     }
 
@@ -252,10 +273,6 @@ where
         let message = match message {
             to_node::Message::Cancel(number) => {
                 self.handles.remove(&number).inspect(AbortHandle::abort);
-                return None;
-            }
-            to_node::Message::Hello(hello) => {
-                self.greet(hello);
                 return None;
             }
             to_node::Message::View(view) => {
@@ -280,14 +297,21 @@ where
     }
 
     /// Takes note of who is at the other end. Who only watches is no gateway.
-    fn greet(&mut self, hello: Hello) {
-        if hello.watches {
-            return;
+    ///
+    /// # Errors
+    /// Where that is no name, or its certificate is of somebody else.
+    fn greet(&mut self, hello: Hello) -> Result<(), Status> {
+        let Hello { gateway: name, watches, life } = hello;
+        known_as(&name, if watches { Role::Control } else { Role::Gateway }, self.peer.as_ref())?;
+        if watches {
+            return Ok(());
         }
         let (link, callers) = (self.node.link.clone(), self.node.callers.clone());
-        callers.came(&hello.gateway);
-        let connection = format!("{} {}", hello.gateway, entropy::seed());
-        self.gateway = Some(Gateway { name: hello.gateway, connection, link, callers });
+        let connection = format!("{name} {}", entropy::seed());
+        let caller = Caller { name, life: Some(life) };
+        callers.came(caller.clone());
+        self.gateway = Some(Gateway { caller, connection, link, callers });
+        Ok(())
     }
 
     fn hand_over(&self, request: Request) -> BoxFuture<Result<Answer, Fault>> {
@@ -344,6 +368,21 @@ where
         }
         self.unwritten.push_back(encode_answer(number, answer, model));
     }
+}
+
+/// Whether somebody may call itself so. Its name goes into beats, logs and the view of the region; by which it is certified, control
+/// tells who has found a node.
+fn known_as(name: &str, role: Role, peer: Option<&Peer>) -> Result<(), Status> {
+    if !is_id(name) {
+        return Err(Status::invalid_argument(
+            "who calls a node has a name of 1 to 128 letters, digits, '.', '_' or '-'",
+        ));
+    }
+    let other = peer.filter(|peer| peer.role != role || peer.id.as_str() != name);
+    other.map_or(Ok(()), |peer| {
+        let message = format!("it calls itself {role} {name}, and its certificate is of {peer}");
+        Err(Status::permission_denied(message))
+    })
 }
 
 /// Whether nothing was under way at two beats in a row.

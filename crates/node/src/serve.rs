@@ -1,8 +1,10 @@
 //! The listener for gateways.
 
 use crate::Exchange;
-use futures::Stream;
+use crate::exchange::Shown;
+use futures::{Stream, StreamExt};
 use spinwell_runtime::shutdown::Shutdown;
+use spinwell_runtime::tls::Peer;
 use spinwell_runtime::transport::{Door, Io};
 use std::io;
 use std::pin::Pin;
@@ -36,17 +38,26 @@ pub async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let (sender, receiver) = mpsc::channel(UNTAKEN_MAX);
     let accepting = tokio::spawn(accept(listener, door, sender));
-    let served = serve_connections(receiver, exchange, stop).await;
+    let served = serve_all(ReceiverStream::new(receiver), exchange, stop).await;
     accepting.abort();
     served
 }
 
-/// Answers gateways at connections that somebody else accepts, in the same way.
+/// Answers gateways at connections that somebody else accepts, in the same way; nobody there has shown a certificate.
 ///
 /// # Errors
 /// Where the protocol's library gives up.
 pub async fn serve_connections(
     connections: mpsc::Receiver<Box<dyn Io>>,
+    exchange: Exchange,
+    stop: Shutdown,
+) -> Result<(), tonic::transport::Error> {
+    let connections = ReceiverStream::new(connections).map(|connection| Accepted(connection, None));
+    serve_all(connections, exchange, stop).await
+}
+
+async fn serve_all(
+    connections: impl Stream<Item = Accepted>,
     exchange: Exchange,
     mut stop: Shutdown,
 ) -> Result<(), tonic::transport::Error> {
@@ -56,11 +67,11 @@ pub async fn serve_connections(
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .add_service(exchange.service())
-        .serve_with_incoming_shutdown(incoming(connections), async move { stop.wait().await })
+        .serve_with_incoming_shutdown(connections.map(io::Result::Ok), async move { stop.wait().await })
         .await
 }
 
-async fn accept(listener: TcpListener, door: Door, accepted: mpsc::Sender<Box<dyn Io>>) {
+async fn accept(listener: TcpListener, door: Door, accepted: mpsc::Sender<Accepted>) {
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -72,26 +83,23 @@ async fn accept(listener: TcpListener, door: Door, accepted: mpsc::Sender<Box<dy
         };
         let (door, accepted) = (door.clone(), accepted.clone());
         tokio::spawn(async move {
-            if let Some(stream) = door.accept(stream, from).await {
+            if let Some((stream, peer)) = door.accept(stream, from).await {
                 // The receiver is gone when the server stops.
-                let _ = accepted.send(stream).await;
+                let _ = accepted.send(Accepted(stream, peer)).await;
             }
         });
     }
 }
 
-fn incoming(connections: mpsc::Receiver<Box<dyn Io>>) -> impl Stream<Item = io::Result<Accepted>> {
-    use futures::StreamExt;
-    ReceiverStream::new(connections).map(|connection| Ok(Accepted(connection)))
-}
-
-/// A connection as the protocol's library wants it.
-struct Accepted(Box<dyn Io>);
+/// A connection as the protocol's library wants it, and who is at its other end by a certificate.
+struct Accepted(Box<dyn Io>, Option<Peer>);
 
 impl Connected for Accepted {
-    type ConnectInfo = ();
+    type ConnectInfo = Shown;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Shown {
+        Shown(self.1.clone())
+    }
 }
 
 impl AsyncRead for Accepted {

@@ -34,8 +34,8 @@ pub use files::{
     HeldFile, PART_BYTES_MAX,
 };
 pub use link::{
-    Attempts, GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
-    NodeStanding, NodeStatus, Order, RegionStatus, SequenceLoad, WaitingFor,
+    Attempts, Caller, GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink,
+    NodeLoad, NodeStanding, NodeStatus, Order, RegionStatus, SequenceLoad, WaitingFor,
 };
 pub use outputs::{OutputName, Outputs, Packing, RequestedOutput};
 pub use parameters::{ParameterValue, Parameters, RequestParameters};

@@ -262,7 +262,25 @@ pub struct NodeStatus {
     /// How busy it is, while it is connected.
     pub load: Option<NodeLoad>,
     /// The gateways that are connected to it, where it tells.
-    pub gateways: Option<Vec<String>>,
+    pub gateways: Option<Vec<Caller>>,
+}
+
+/// A gateway that is connected to a node, as the node knows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Caller {
+    /// What it calls itself.
+    pub name: String,
+    /// A number of its process's life; nothing where the node's release does not tell.
+    pub life: Option<u64>,
+}
+
+impl Caller {
+    /// Whether both may be one gateway: two of one name are two, as far as their lives are known.
+    #[must_use]
+    pub fn may_be(&self, other: &Self) -> bool {
+        let is_another = self.life.zip(other.life).is_some_and(|(own, other)| own != other);
+        self.name == other.name && !is_another
+    }
 }
 
 /// By what a node knows a plan's order that comes too late.

@@ -1,7 +1,7 @@
 //! Connections between our own processes: over TCP, in the clear or with certificates on both sides.
 
 use crate::options::Exposure;
-use crate::tls::{Acceptor, Connector, ServerName};
+use crate::tls::{Acceptor, Connector, Peer, ServerName};
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -34,18 +34,18 @@ pub enum Door {
 }
 
 impl Door {
-    /// Makes a connection of what was accepted. To be called in a task of its own. Nothing where the caller is none of ours;
-    /// the log says why.
-    pub async fn accept(&self, stream: TcpStream, from: SocketAddr) -> Option<Box<dyn Io>> {
+    /// Makes a connection of what was accepted, and says who is at its other end, where that has shown a certificate. To be called in
+    /// a task of its own. Nothing where the caller is none of ours; the log says why.
+    pub async fn accept(&self, stream: TcpStream, from: SocketAddr) -> Option<(Box<dyn Io>, Option<Peer>)> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%from, ?error, "a connection was gone before it began");
             return None;
         }
         match self {
-            Door::Clear => Some(Box::new(stream)),
+            Door::Clear => Some((Box::new(stream), None)),
             Door::Mutual(acceptor) => {
-                let (stream, _peer) = acceptor.accept(stream, from).await.ok()?;
-                Some(Box::new(stream))
+                let (stream, peer) = acceptor.accept(stream, from).await.ok()?;
+                Some((Box::new(stream), Some(peer)))
             }
         }
     }

@@ -11,7 +11,7 @@ mod document;
 pub use document::{InvalidPlan, from_json, to_json};
 
 use spinwell_core::{Millis, NodeId, UnixMillis};
-use spinwell_protocol::NodeStatus;
+use spinwell_protocol::{Caller, NodeStatus};
 use std::collections::BTreeSet;
 
 /// How long whoever goes on with a plan looks before it ends it, at most: connections to the nodes have to come about.
@@ -80,7 +80,7 @@ pub struct Seen {
     /// The life of its process, while it is connected.
     pub life: Option<u64>,
     /// The gateways that have found it, where it tells.
-    pub gateways: Option<Vec<String>>,
+    pub gateways: Option<Vec<Caller>>,
 }
 
 impl From<NodeStatus> for Seen {
@@ -210,10 +210,10 @@ fn others(own: &NodeId, seen: &[Seen]) -> Option<String> {
 /// A gateway that some node has heard of and one of those has not, of the nodes that tell.
 fn unfound(seen: &[Seen], of: impl Fn(&NodeId) -> bool) -> Option<String> {
     let told = || seen.iter().filter_map(|node| Some((&node.id, node.gateways.as_ref()?)));
-    let all: BTreeSet<&str> = told().flat_map(|(_, gateways)| gateways).map(String::as_str).collect();
+    let all: BTreeSet<&Caller> = told().flat_map(|(_, gateways)| gateways).collect();
     told().filter(|(node, _)| of(node)).find_map(|(node, gateways)| {
-        let missing = all.iter().find(|gateway| !gateways.iter().any(|known| known == *gateway));
-        missing.map(|gateway| format!("gateway {gateway} has not found {node}"))
+        let missing = all.iter().find(|gateway| !gateways.iter().any(|known| known.may_be(gateway)));
+        missing.map(|gateway| format!("gateway {} has not found {node}", gateway.name))
     })
 }
 

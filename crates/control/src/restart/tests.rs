@@ -10,8 +10,12 @@ fn id(text: &str) -> NodeId {
     NodeId(text.into())
 }
 
+fn gateway(name: &str) -> Caller {
+    Caller { name: name.to_owned(), life: Some(1) }
+}
+
 fn serves(name: &str, life: u64) -> Seen {
-    let gateways = Some(vec!["g1".to_owned(), "g2".to_owned()]);
+    let gateways = Some(vec![gateway("g1"), gateway("g2")]);
     Seen { id: id(name), is_serving: true, is_leaving: false, life: Some(life), gateways }
 }
 
@@ -67,7 +71,7 @@ fn one_node_after_the_other_is_told_to_stop_and_awaited() {
 #[test]
 fn nobody_is_stopped_while_another_is_away_or_a_gateway_misses_one() {
     let begun = plan(&[("a", WAITING), ("b", WAITING)]);
-    let missed = Seen { gateways: Some(vec!["g1".to_owned()]), ..serves("b", 2) };
+    let missed = Seen { gateways: Some(vec![gateway("g1")]), ..serves("b", 2) };
     let silent = Seen { gateways: None, ..serves("b", 2) };
     let check = |seen: &[Seen], wanted: Option<&str>| {
         assert_eq!(begun.obstacle(seen).as_deref(), wanted);
@@ -79,6 +83,16 @@ fn nobody_is_stopped_while_another_is_away_or_a_gateway_misses_one() {
     check(&[serves("a", 1)], Some("no other node serves in the place of a"));
     check(&[], Some("a is not in the region"));
     check(&[serves("a", 1), silent], None);
+    // Another one of the same name, which has found a alone.
+    let namesake = Caller { life: Some(2), ..gateway("g1") };
+    let both = |life| Caller { life, ..namesake.clone() };
+    let twice =
+        Seen { gateways: Some(vec![gateway("g1"), gateway("g2"), namesake.clone()]), ..serves("a", 1) };
+    check(&[twice.clone(), serves("b", 2)], Some("gateway g1 has not found b"));
+    // A node whose release tells names alone is believed.
+    let names =
+        Seen { gateways: Some(vec![both(None), Caller { life: None, ..gateway("g2") }]), ..serves("b", 2) };
+    check(&[twice, names], None);
     // One that is not in the plan, because it came later, matters as well.
     check(&[serves("a", 1), serves("b", 2), away("c")], Some("c does not serve"));
     // Who has just come back is awaited by every gateway before the plan goes on.
@@ -94,7 +108,7 @@ fn who_was_to_be_stopped_is_not_while_others_have_gone_meanwhile() {
         assert_eq!(draining.next(seen, START), Next::Wait, "{wanted}");
         assert_eq!(draining.obstacle(seen).as_deref(), Some(wanted));
     };
-    let missed = Seen { gateways: Some(vec!["g1".to_owned()]), ..serves("b", 2) };
+    let missed = Seen { gateways: Some(vec![gateway("g1")]), ..serves("b", 2) };
     check(&[serves("a", 1), away("b")], "b does not serve");
     check(&[serves("a", 1), missed], "gateway g2 has not found b");
     check(&[serves("a", 1)], "no other node serves in the place of a");
@@ -183,7 +197,8 @@ impl Node {
         }
         let is_anew = self.stops.is_some_and(|(_, back, _)| time >= back);
         let is_leaving = self.stops.is_some() && !is_anew;
-        let gateways = (0..2).filter(|gateway| self.has(*gateway, time)).map(|gateway| format!("g{gateway}"));
+        let gateways =
+            (0..2).filter(|gateway| self.has(*gateway, time)).map(|number| gateway(&format!("g{number}")));
         Seen {
             id: id(&format!("n{name}")),
             is_serving: !is_leaving,

@@ -89,7 +89,8 @@ pub struct Options {
     pub routes: Routes,
     /// Whether nodes are brought the files of models that others have.
     pub spread_models: bool,
-    /// Where the randomness begins: another number for each gateway, so that they do not choose alike.
+    /// Where the randomness begins: another number for each gateway, so that they do not choose alike. Nodes know this process's life
+    /// by it.
     pub seed: u64,
 }
 
@@ -129,6 +130,7 @@ impl Cluster {
         let changed = Arc::new(Notify::new());
         let terms = Terms {
             gateway: options.gateway.to_string(),
+            life: options.seed,
             purpose: options.purpose,
             dial: options.dial,
             silence: options.silence.into(),

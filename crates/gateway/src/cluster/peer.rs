@@ -14,9 +14,9 @@ use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::node_service_client::NodeServiceClient;
 use spinwell_protocol::node_service::wire::{self, FromNode, Hello, Seen, ToNode, to_node};
 use spinwell_protocol::node_service::{
-    Answer, Described, MESSAGE_BYTES_MAX, Request, answer_of, beat_of, encode_request,
+    Answer, Described, MESSAGE_BYTES_MAX, Request, answer_of, beat_of, callers_of, encode_request,
 };
-use spinwell_protocol::{Catalogue, NodeLoad};
+use spinwell_protocol::{Caller, Catalogue, NodeLoad};
 use spinwell_registry::ClusterName;
 use spinwell_runtime::clock;
 use spinwell_runtime::transport::Dial;
@@ -47,6 +47,8 @@ const WINDOWS: (u32, u32) = (4 * 1024 * 1024, 16 * 1024 * 1024);
 pub(crate) struct Terms {
     /// The name that this gateway gives itself.
     pub(crate) gateway: String,
+    /// A number of this process's life.
+    pub(crate) life: u64,
     /// What connections are for.
     pub(crate) purpose: Purpose,
     /// How connections come about.
@@ -88,7 +90,7 @@ pub(crate) struct State {
     /// A number of its process's life.
     pub(crate) life: u64,
     /// The gateways that are connected to it, where it tells.
-    pub(crate) gateways: Option<Vec<String>>,
+    pub(crate) gateways: Option<Vec<Caller>>,
 }
 
 /// What a node says of its place in the region. It stays known while the node is away.
@@ -333,7 +335,8 @@ impl Shared {
         let mut client = NodeServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let (messages, receiver) = mpsc::channel(UNWRITTEN_MAX);
         let watches = self.terms.purpose == Purpose::Orders;
-        let hello = to_node::Message::Hello(Hello { gateway: self.terms.gateway.clone(), watches });
+        let (gateway, life) = (self.terms.gateway.clone(), self.terms.life);
+        let hello = to_node::Message::Hello(Hello { gateway, watches, life });
         let _ = messages.try_send(ToNode { message: Some(hello) });
         let answers = client.exchange(ReceiverStream::new(receiver)).await.map_err(|error| words(&error))?;
         let state = State {
@@ -396,7 +399,7 @@ impl Shared {
                 self.terms.changed.notify_one();
             }
             Message::Beat(mut beat) => {
-                live.state.gateways = beat.callers.take().map(|callers| callers.gateways);
+                live.state.gateways = beat.callers.take().map(callers_of);
                 if live.state.is_leaving != beat.is_leaving {
                     self.terms.changed.notify_one();
                 }

@@ -4,7 +4,7 @@ use super::wire::answer::Answer as Kind;
 use super::wire::from_node::Message;
 use super::{Described, files, models, senseless, whole, wire};
 use crate::{
-    FileAnswer, GpuLoad, IndexEntry, InferReply, NodeLoad, OutputName, OutputTensor, Predictions,
+    Caller, FileAnswer, GpuLoad, IndexEntry, InferReply, NodeLoad, OutputName, OutputTensor, Predictions,
     SequenceLoad, SequenceReply, StateAnswer, Values, WaitingFor,
 };
 use spinwell_core::{BatchShare, Code, Fault, Micros, Millis, ModelVersion, NodeId, StateSource};
@@ -165,7 +165,7 @@ fn reply_of(told: wire::Predicted, node: &NodeId, described: &Described) -> Resu
 
 /// The sign of life of a node that is so busy, and that these gateways are connected to.
 #[must_use]
-pub fn encode_beat(load: NodeLoad, is_leaving: bool, gateways: Vec<String>) -> wire::Beat {
+pub fn encode_beat(load: NodeLoad, is_leaving: bool, gateways: Vec<Caller>) -> wire::Beat {
     let gpus = load.gpus.into_iter().map(|gpu| wire::Gpu {
         uuid: gpu.uuid,
         utilization: gpu.utilization,
@@ -196,8 +196,22 @@ pub fn encode_beat(load: NodeLoad, is_leaving: bool, gateways: Vec<String>) -> w
         is_leaving,
         cpu_free: load.cpu_free,
         memory_free: load.memory_free,
-        callers: Some(wire::Callers { gateways }),
+        callers: Some(callers(gateways)),
     }
+}
+
+fn callers(all: Vec<Caller>) -> wire::Callers {
+    let lives = all.iter().map(|caller| caller.life.unwrap_or_default()).collect();
+    wire::Callers { gateways: all.into_iter().map(|caller| caller.name).collect(), lives }
+}
+
+/// The gateways that a node says are connected to it.
+#[must_use]
+pub fn callers_of(told: wire::Callers) -> Vec<Caller> {
+    let wire::Callers { gateways, lives } = told;
+    let are_told = lives.len() == gateways.len();
+    let life = |place: usize| are_told.then(|| lives[place]);
+    gateways.into_iter().enumerate().map(|(place, name)| Caller { name, life: life(place) }).collect()
 }
 
 /// How busy a node says it is.

@@ -13,7 +13,7 @@ mod files;
 mod models;
 mod requests;
 
-pub use answers::{Answer, answer_of, beat_of, encode_answer, encode_beat};
+pub use answers::{Answer, answer_of, beat_of, callers_of, encode_answer, encode_beat};
 pub use models::{Described, Describer};
 pub use requests::{Request, encode_request, request_of};
 

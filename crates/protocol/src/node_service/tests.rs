@@ -330,8 +330,15 @@ fn beats_say_how_busy_a_node_is() {
         }],
         ..NodeLoad::default()
     };
-    let beat = encode_beat(load.clone(), true, vec!["g1".to_owned()]);
-    assert_eq!(beat.callers, Some(wire::Callers { gateways: vec!["g1".to_owned()] }));
+    let caller = |name: &str, life| Caller { name: name.to_owned(), life };
+    let callers = vec![caller("g1", Some(3)), caller("g1", Some(4)), caller("g2", Some(5))];
+    let beat = encode_beat(load.clone(), true, callers.clone());
+    assert_eq!(callers_of(beat.callers.clone().unwrap()), callers);
+    // Of a release that tells names alone.
+    let names = wire::Callers { lives: Vec::new(), ..beat.callers.clone().unwrap() };
+    let told = callers_of(names);
+    assert_eq!(told[0], caller("g1", None));
+    assert!(told[0].may_be(&callers[1]) && !told[0].may_be(&callers[2]) && !callers[0].may_be(&callers[1]));
     assert_eq!(beat_of(beat), load);
 }
 

@@ -426,7 +426,9 @@ fn id(layered: &Layered, key: &str) -> Result<NodeId, Error> {
     }
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether a process may be called so.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }

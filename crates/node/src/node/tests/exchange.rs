@@ -3,10 +3,12 @@
 use super::*;
 use crate::{Callers, Exchange, Fence};
 use futures::{Stream, StreamExt};
+use spinwell_protocol::Caller;
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::{FromNode, ToNode, to_node};
 use spinwell_protocol::node_service::{self, Answer as NodeAnswer, Described, answer_of, encode_request};
 use spinwell_runtime::health::{Health, Phase};
+use spinwell_runtime::tls::{Peer, Role};
 use std::pin::Pin;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,6 +25,11 @@ struct Gateway {
 impl Gateway {
     /// Connects to a node of one executor, and hears what it serves.
     async fn connected() -> Self {
+        Self::connected_as(None).await
+    }
+
+    /// The same with a certificate.
+    async fn connected_as(peer: Option<Peer>) -> Self {
         let bench = bench(1, 100);
         let (health, beat) = (Health::default(), Millis(20));
         health.advance(Phase::Ready);
@@ -40,7 +47,7 @@ impl Gateway {
             capacity_per_second: Some(2000.0),
         };
         let (sender, requests) = channel(100);
-        let receiver = Box::pin(exchange.answers(ReceiverStream::new(requests)));
+        let receiver = Box::pin(exchange.answers(peer, ReceiverStream::new(requests)));
         let mut gateway = Self { bench, health, sender, receiver, described: Described::default() };
         let Some(Message::Greeting(greeting)) = gateway.hear().await else { panic!("no greeting") };
         assert_eq!((&*greeting.node, &*greeting.processing_cluster), ("n", "gpu-1"));
@@ -150,16 +157,58 @@ async fn a_node_that_leaves_says_so_answers_what_it_has_and_ends_the_exchange() 
 
 #[tokio::test]
 async fn beats_name_the_gateways_that_are_connected_and_not_who_watches() {
-    use node_service::wire::Hello;
     let mut gateway = Gateway::connected().await;
-    let names = |message: Message| match message {
-        Message::Beat(beat) => beat.callers.map(|callers| callers.gateways),
+    let callers = |message: Message| match message {
+        Message::Beat(beat) => beat.callers.map(node_service::callers_of),
         _ => None,
     };
-    gateway.say(to_node::Message::Hello(Hello { gateway: "c1".to_owned(), watches: true })).await;
-    while gateway.hear().await.and_then(names) != Some(Vec::new()) {}
-    gateway.say(to_node::Message::Hello(Hello { gateway: "g1".to_owned(), watches: false })).await;
-    while gateway.hear().await.and_then(names) != Some(vec!["g1".to_owned()]) {}
+    gateway.say(hello("c1", true)).await;
+    while gateway.hear().await.and_then(callers) != Some(Vec::new()) {}
+    gateway.say(hello("g1", false)).await;
+    let known = vec![Caller { name: "g1".to_owned(), life: Some(5) }];
+    while gateway.hear().await.and_then(callers).as_ref() != Some(&known) {}
+}
+
+fn hello(name: &str, watches: bool) -> to_node::Message {
+    to_node::Message::Hello(node_service::wire::Hello { gateway: name.to_owned(), watches, life: 5 })
+}
+
+#[tokio::test]
+async fn who_is_called_by_no_name_or_by_another_than_its_certificate_is_refused() {
+    let of = |role| Some(Peer { role, id: "g1".parse().unwrap() });
+    let check = async |peer: Option<Peer>, name: &str, watches, wanted: Option<&str>| {
+        let mut gateway = Gateway::connected_as(peer).await;
+        gateway.say(hello(name, watches)).await;
+        // What was greeted goes on with beats; what was refused ends.
+        let mut beats = 0;
+        let refusal = loop {
+            match gateway.receiver.next().await.unwrap() {
+                Ok(_) if beats == 3 => break None,
+                Ok(_) => beats += 1,
+                Err(status) => break Some(status),
+            }
+        };
+        match (&refusal, wanted) {
+            (None, None) => {}
+            (Some(refusal), Some(wanted)) if refusal.message().contains(wanted) => {
+                assert!(gateway.receiver.next().await.is_none(), "it is over");
+            }
+            _ => panic!("{name}: {refusal:?} and not {wanted:?}"),
+        }
+    };
+    check(None, "g1", false, None).await;
+    check(None, &"g".repeat(128), false, None).await;
+    for wrong in ["", "g 1", "g1\n", "g\u{e9}", &"g".repeat(129)] {
+        check(None, wrong, false, Some("1 to 128 letters")).await;
+        check(None, wrong, true, Some("1 to 128 letters")).await;
+    }
+    check(of(Role::Gateway), "g1", false, None).await;
+    check(of(Role::Control), "g1", true, None).await;
+    let other = "it calls itself gateway g2, and its certificate is of gateway g1";
+    check(of(Role::Gateway), "g2", false, Some(other)).await;
+    // Gateways count, and control gives orders: neither is taken for the other.
+    check(of(Role::Gateway), "g1", true, Some("control g1, and its certificate is of gateway g1")).await;
+    check(of(Role::Control), "g1", false, Some("gateway g1, and its certificate is of control g1")).await;
 }
 
 #[tokio::test]
