@@ -1,5 +1,6 @@
 //! `spinwell control`: leads a region, and looks after node processes on this machine.
 
+use super::args::{Common, address};
 use super::process::{self, Given, Process};
 use super::region::{Known, Place, follow};
 use crate::output::say;
@@ -21,6 +22,7 @@ use tokio::process::Command;
 
 /// Options of `spinwell control`.
 #[derive(Debug, Clone, Args)]
+#[command(mut_arg("config", |config| config.help("Configuration file (TOML), also of the nodes that it starts")))]
 #[command(after_help = "\
 One control of a region leads, by a lease in the database of store.url; without one it keeps its plans in a file of \
 its own and is the only control. Nodes that it starts (--nodes) go on without it, and the next control with the same \
@@ -34,14 +36,13 @@ Examples:
 Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;
 --print-config shows all of them with their values and where those came from.")]
 pub(crate) struct ControlArgs {
-    /// Configuration file (TOML), also of the nodes that it starts.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
     /// The control's name, of its own in the region [default: control].
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
     /// Address for metrics, health and administration [default: 127.0.0.1:8002].
-    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     ops: Option<SocketAddr>,
     /// Where control keeps its own files and those of its nodes [default: ./spinwell-data].
     #[arg(long, value_name = "DIR")]
@@ -49,15 +50,6 @@ pub(crate) struct ControlArgs {
     /// Node processes on this machine to start and look after, named ID-1, ID-2, .. [default: 0].
     #[arg(long, value_name = "N")]
     nodes: Option<usize>,
-    /// Allow addresses that other machines can reach, without encryption and without identities.
-    #[arg(long)]
-    insecure: bool,
-    /// Print the effective configuration, with the source of each value, and exit.
-    #[arg(long)]
-    print_config: bool,
-    /// Print it as one JSON document: each key with `value` and `source`.
-    #[arg(long, requires = "print_config")]
-    json: bool,
 }
 
 /// Leads where nobody else does, until SIGTERM or SIGINT.
@@ -69,12 +61,9 @@ pub(crate) fn run(args: ControlArgs) -> Result<()> {
         .text("control.id", args.id, "--id")
         .text("ops.address", args.ops, "--ops")
         .path("data.dir", args.data, "--data")
-        .text("control.nodes", args.nodes, "--nodes")
-        .flag("insecure", args.insecure, "--insecure");
-    let config = args.config.clone();
-    process::run(args.config.as_deref(), given, args.print_config, args.json, |process| {
-        serve(process, config)
-    })
+        .text("control.nodes", args.nodes, "--nodes");
+    let config = args.common.config.clone();
+    process::run(&args.common, given, |process| serve(process, config))
 }
 
 async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {

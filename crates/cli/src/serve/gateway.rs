@@ -1,5 +1,6 @@
 //! `spinwell gateway`: answers callers with the nodes of its region.
 
+use super::args::{Common, PlaneArgs, address};
 use super::planes::{Front, Planes, Serving};
 use super::process::{self, Given, Process};
 use super::region::{Known, Place, follow};
@@ -15,7 +16,6 @@ use spinwell_runtime::options::Region;
 use spinwell_runtime::transport::Dial;
 use spinwell_runtime::{entropy, listen, shutdown, tls};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Options of `spinwell gateway`.
@@ -25,36 +25,19 @@ use std::sync::Arc;
 Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;\n\
 --print-config shows all of them with their values and where those came from.")]
 pub(crate) struct GatewayArgs {
-    /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
     /// The gateway's name, of its own in the region [default: gateway].
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
     /// A node with its name and its address, once for each; *W behind it for another weight than 100.
     #[arg(long = "node", value_name = "NAME=HOST:PORT[*W]")]
     nodes: Vec<String>,
-    /// Address for inference over HTTP; port 0 takes any free one [default: 127.0.0.1:8000].
-    #[arg(long, value_name = "ADDR", value_parser = super::address)]
-    http: Option<SocketAddr>,
-    /// Address for inference over gRPC [default: 127.0.0.1:8001].
-    #[arg(long, value_name = "ADDR", value_parser = super::address)]
-    grpc: Option<SocketAddr>,
-    /// Address for metrics and health [default: 127.0.0.1:8002].
-    #[arg(long, value_name = "ADDR", value_parser = super::address)]
-    ops: Option<SocketAddr>,
+    #[command(flatten)]
+    planes: PlaneArgs,
     /// Address for HAProxy's agent check [default: 127.0.0.1:8003].
-    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     agent: Option<SocketAddr>,
-    /// Allow addresses that other machines can reach, without encryption and without identities.
-    #[arg(long)]
-    insecure: bool,
-    /// Print the effective configuration, with the source of each value, and exit.
-    #[arg(long)]
-    print_config: bool,
-    /// Print it as one JSON document: each key with `value` and `source`.
-    #[arg(long, requires = "print_config")]
-    json: bool,
 }
 
 /// Answers callers until SIGTERM or SIGINT.
@@ -66,12 +49,9 @@ pub(crate) fn run(args: GatewayArgs) -> Result<()> {
     let given = Given::default()
         .text("gateway.id", args.id, "--id")
         .text("registry.nodes", (!args.nodes.is_empty()).then(|| args.nodes.join(",")), "--node")
-        .text("http.address", args.http, "--http")
-        .text("grpc.address", args.grpc, "--grpc")
-        .text("ops.address", args.ops, "--ops")
-        .text("gateway.agent_address", args.agent, "--agent")
-        .flag("insecure", args.insecure, "--insecure");
-    process::run(args.config.as_deref(), given, args.print_config, args.json, serve)
+        .text("gateway.agent_address", args.agent, "--agent");
+    let given = args.planes.given(given);
+    process::run(&args.common, given, serve)
 }
 
 /// A region of no nodes yet. Must be called within a tokio runtime.

@@ -1,5 +1,6 @@
 //! `spinwell node`: a processing node, for gateways elsewhere; and the node of `spinwell serve`.
 
+use super::args::{Common, address, device};
 use super::later::LaterNode;
 use super::planes::{Front, Serving};
 use super::process::{self, Given, Process};
@@ -29,17 +30,16 @@ Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in t
 --print-config shows all of them with their values and where those came from."
 )]
 pub(crate) struct NodeArgs {
-    /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
     /// The node's name, of its own in the region [default: local].
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
     /// Address for gateways; port 0 takes any free one [default: 127.0.0.1:8004].
-    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     address: Option<SocketAddr>,
     /// Address for metrics and health [default: 127.0.0.1:8002].
-    #[arg(long, value_name = "ADDR", value_parser = super::address)]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     ops: Option<SocketAddr>,
     /// Where the node keeps its own files [default: ./spinwell-data].
     #[arg(long, value_name = "DIR")]
@@ -49,7 +49,7 @@ pub(crate) struct NodeArgs {
     models: Option<PathBuf>,
     /// Where reservoirs step: on the CPU, on all graphics cards or one of them; auto takes cards for models that are
     /// faster there [default: auto].
-    #[arg(long, value_name = "auto|cpu|gpu[:I]", value_parser = super::device)]
+    #[arg(long, value_name = "auto|cpu|gpu[:I]", value_parser = device)]
     device: Option<Device>,
     /// Say in this folder what this process is, for control to find it.
     #[arg(long, hide = true, value_name = "DIR")]
@@ -57,15 +57,6 @@ pub(crate) struct NodeArgs {
     /// Stop when standard input ends: then whoever started the node is gone.
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
-    /// Allow addresses that other machines can reach, without encryption and without identities.
-    #[arg(long)]
-    insecure: bool,
-    /// Print the effective configuration, with the source of each value, and exit.
-    #[arg(long)]
-    print_config: bool,
-    /// Print it as one JSON document: each key with `value` and `source`.
-    #[arg(long, requires = "print_config")]
-    json: bool,
 }
 
 /// Answers gateways until SIGTERM or SIGINT.
@@ -80,10 +71,9 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
         .text("ops.address", args.ops, "--ops")
         .path("data.dir", args.data, "--data")
         .path("models.dir", args.models, "--models")
-        .text("node.device", args.device, "--device")
-        .flag("insecure", args.insecure, "--insecure");
+        .text("node.device", args.device, "--device");
     let (is_followed, claim) = (args.until_stdin_ends, args.claim);
-    process::run(args.config.as_deref(), given, args.print_config, args.json, |mut process| {
+    process::run(&args.common, given, |mut process| {
         if is_followed {
             process.stop_with_stdin();
         }

@@ -1,5 +1,6 @@
 //! What every process that answers does around its work: options, the log, the wish to stop.
 
+use super::args::Common;
 use crate::output::{self, remark, say};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use spinwell_runtime::health::Health;
 use spinwell_runtime::options::{Effective, Loaded, Options, Override, Sources, UnknownVariable};
 use spinwell_runtime::{shutdown, telemetry};
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tokio::sync::oneshot;
 
 /// What the command line says of the options.
@@ -113,20 +114,19 @@ impl Beginning {
 /// # Errors
 /// Where they are not valid, or what the process ended with.
 pub(super) fn run<F: Future<Output = Result<()>>>(
-    config: Option<&Path>,
+    common: &Common,
     given: Given,
-    is_printed: bool,
-    as_json: bool,
     work: impl FnOnce(Process) -> F,
 ) -> Result<()> {
-    let loaded = Sources::of_this_process(config, given.0)
+    let given = given.flag("insecure", common.insecure, "--insecure");
+    let loaded = Sources::of_this_process(common.config.as_deref(), given.0)
         .and_then(|sources| Options::load(&sources))
         .map_err(|error| error.fault())?;
-    if is_printed {
+    if common.print_config {
         for variable in loaded.unknown_variables() {
             remark(&format!("warning: {}", sets_nothing(variable)));
         }
-        match as_json {
+        match common.json {
             true => output::document(&config_json(&loaded)),
             false => say(&loaded.print()),
         }
