@@ -1,33 +1,28 @@
 //! One control of a region: it asks for the lease, and carries plans out while it holds it.
 //!
-//! Two loops. One asks for the lease twice a second, whether it leads or waits. The other, while it leads, looks at the plan that is under
-//! way and at the nodes, and does the one next thing. Whatever it decides is written into the store before it is done, under the
-//! revision and the generation of what it was decided from: another control goes on from there, and one that has lost the lease
-//! without knowing it writes nothing. Nobody is asked to wait for control: predictions go on without it.
+//! Three loops. One asks for the lease twice a second, whether it leads or waits. The [second](crate::plans), while it leads, carries plans
+//! out. The [third](crate::left_over) asks for a plan where nodes run on this machine that are not looked after. Nobody is asked to wait
+//! for control: predictions go on without it.
 
 use crate::leadership::{Answer, Leadership, Terms};
-use crate::restart::{self, InvalidPlan, Next, Restart, Seen};
+use crate::left_over::LeftOver;
+use crate::plans::{RESTART, RETIREMENT};
+use crate::rolling::{Rolling, Seen, Then};
 use crate::running::Nodes;
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Millis, NodeId};
-use spinwell_protocol::{NodeLink, Order};
+use spinwell_protocol::NodeLink;
 use spinwell_runtime::shutdown::Shutdown;
 use spinwell_runtime::{clock, telemetry};
-use spinwell_store::{ControlStore, DatabaseError, PlanChange, StoredPlan};
+use spinwell_store::{ControlStore, DatabaseError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// The lease that the leader holds.
-const LEASE: &str = "control";
-/// The kind of a plan by which all nodes start anew.
-const RESTART: &str = "restart";
-/// How often the leader looks at the plan and the nodes.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often to look whether a plan that cannot be carried out was set aside: for longer than it takes until another control leads.
-const ASIDE_LOOKS_MAX: usize = 20;
+pub(crate) const LEASE: &str = "control";
 /// How long giving the lease back may take. Where it does not get through, the others wait for no longer than the lease runs.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -45,6 +40,8 @@ pub struct Parts {
     pub nodes: watch::Receiver<Nodes>,
     /// How often it has started one.
     pub node_starts: Arc<AtomicU64>,
+    /// Where nodes may run that it does not look after any more.
+    pub left_over: LeftOver,
 }
 
 /// A control; a cheap handle.
@@ -53,8 +50,8 @@ pub struct Control {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    parts: Parts,
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
     /// By what the store knows this control: its name and its life, as the same name may come back soon.
     holder: String,
     leadership: Mutex<Leadership>,
@@ -78,6 +75,7 @@ pub(crate) struct Figures {
     pub(crate) lease_failures: u64,
     pub(crate) nodes: usize,
     pub(crate) node_starts: u64,
+    pub(crate) left_over: usize,
 }
 
 impl Control {
@@ -96,6 +94,7 @@ impl Control {
         let carrying_out = async {
             tokio::select! {
                 () = inner.carry_out() => {}
+                () = inner.send_left_over_away() => {}
                 () = ends.wait() => {}
             }
         };
@@ -118,14 +117,13 @@ impl Control {
             );
             return Err(Fault::new(Code::InsufficientNodes, message));
         }
-        let plan = restart::to_json(&Restart::new(nodes, patience, clock::unix())).to_string();
-        if inner.begin(&plan).await? {
+        if inner.begin(&Rolling::new(Then::Anew, nodes, patience, clock::unix())).await? {
             tracing::info!("all nodes are to start anew, one after the other");
         }
-        inner.plan().await
+        inner.plan(RESTART).await
     }
 
-    /// Who leads, what is looked after, and the newest plan.
+    /// Who leads, what is looked after and what no more, and the newest plans.
     ///
     /// # Errors
     /// Where the store fails.
@@ -133,6 +131,7 @@ impl Control {
         let inner = &self.inner;
         let (leads, seen) = (inner.leads(), inner.seen().clone());
         let nodes: Vec<Value> = inner.parts.nodes.borrow().iter().map(supervised).collect();
+        let left_over: Vec<_> = inner.parts.left_over.find().iter().map(|(id, _)| id.to_string()).collect();
         let holder = leads.map(|_| inner.parts.id.to_string()).or(seen.id);
         Ok(json!({
             "id": inner.parts.id.to_string(),
@@ -140,7 +139,9 @@ impl Control {
             "generation": leads.unwrap_or(seen.generation),
             "holder": holder,
             "nodes": nodes,
-            "plan": inner.plan().await?,
+            "left_over": left_over,
+            "plan": inner.plan(RESTART).await?,
+            "retirement": inner.plan(RETIREMENT).await?,
         }))
     }
 
@@ -153,6 +154,7 @@ impl Control {
             lease_failures: inner.lease_failures.load(Ordering::Relaxed),
             nodes: inner.parts.nodes.borrow().len(),
             node_starts: inner.parts.node_starts.load(Ordering::Relaxed),
+            left_over: inner.parts.left_over.find().len(),
         }
     }
 }
@@ -177,12 +179,12 @@ impl Inner {
     }
 
     /// The generation under which this control leads just now.
-    fn leads(&self) -> Option<u64> {
+    pub(crate) fn leads(&self) -> Option<u64> {
         self.leadership().generation(clock::now())
     }
 
     /// The nodes, as this control sees them.
-    fn look(&self) -> Vec<Seen> {
+    pub(crate) fn look(&self) -> Vec<Seen> {
         let region = self.parts.region.region();
         region.map(|region| region.nodes.into_iter().map(Seen::from).collect()).unwrap_or_default()
     }
@@ -253,132 +255,11 @@ impl Inner {
             Err(_) => tracing::warn!("the lease could not be given back: the store is silent"),
         }
     }
-
-    /// Carries out what is under way, while this control leads.
-    async fn carry_out(&self) {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut said = None;
-        loop {
-            looks.tick().await;
-            let Some(generation) = self.leads() else { continue };
-            let failed = self.advance(generation).await.err();
-            if let Some(fault) = failed.as_ref().filter(|fault| said.as_ref() != Some(*fault)) {
-                tracing::warn!(code = fault.code().as_str(), "a plan does not come on: {}", fault.message());
-            }
-            said = failed;
-        }
-    }
-
-    /// Does the one next thing.
-    async fn advance(&self, generation: u64) -> Result<(), Fault> {
-        let stored = self.parts.store.plan(RESTART).await.map_err(|error| error.fault())?;
-        let Some(stored) = stored.filter(|stored| !stored.is_over) else { return Ok(()) };
-        if stored.generation > generation {
-            // Another leads by now.
-            return Ok(());
-        }
-        let plan = match plan_of(&stored) {
-            Ok(plan) => plan,
-            Err(why) => return self.set_aside(&stored, generation, why).await,
-        };
-        let now = clock::unix();
-        if plan.is_over() {
-            return self.write(&stored, generation, &plan).await;
-        }
-        if stored.generation < generation {
-            return self.write(&stored, generation, &plan.taken_up(now)).await;
-        }
-        match plan.next(&self.look(), now) {
-            Next::Become(next) => self.write(&stored, generation, &next).await,
-            // The store may have taken its time.
-            Next::Drain(..) if self.leads() != Some(generation) => Ok(()),
-            Next::Drain(node, life) => self.parts.region.drain(node, Some(Order { generation, life })).await,
-            Next::Wait => Ok(()),
-        }
-    }
-
-    /// Writes what a plan has become. Where somebody else has written meanwhile, the next look sees it.
-    async fn write(&self, stored: &StoredPlan, generation: u64, plan: &Restart) -> Result<(), Fault> {
-        let (document, is_over) = (restart::to_json(plan).to_string(), plan.is_over());
-        let StoredPlan { id, revision, .. } = *stored;
-        let change = PlanChange { lease: LEASE, generation, id, revision, is_over, document: &document };
-        if !self.parts.store.change_plan(change).await.map_err(|error| error.fault())? {
-            return Ok(());
-        }
-        match &plan.stuck {
-            Some(why) => tracing::warn!(plan = id, why, "not all nodes have started anew"),
-            None if is_over => tracing::info!(plan = id, "all nodes have started anew"),
-            None => tracing::info!(plan = id, generation, steps = document, "a plan comes on"),
-        }
-        Ok(())
-    }
-
-    /// Ends a plan that cannot be carried out, so that another one can begin. What it says stays in the store.
-    async fn set_aside(&self, stored: &StoredPlan, generation: u64, why: InvalidPlan) -> Result<(), Fault> {
-        let StoredPlan { id, revision, ref document, .. } = *stored;
-        let change = PlanChange { lease: LEASE, generation, id, revision, is_over: true, document };
-        if self.parts.store.change_plan(change).await.map_err(|error| error.fault())? {
-            tracing::warn!(plan = id, why = why.to_string(), "a plan is set aside and stops no more nodes");
-        }
-        Ok(())
-    }
-
-    /// Begins a plan, unless one is under way. Whether it has.
-    async fn begin(&self, plan: &str) -> Result<bool, Fault> {
-        let store = &self.parts.store;
-        for _ in 0..ASIDE_LOOKS_MAX {
-            if store.begin_plan(RESTART, plan).await.map_err(|error| error.fault())? {
-                return Ok(true);
-            }
-            let under_way = store.plan(RESTART).await.map_err(|error| error.fault())?;
-            if under_way.is_some_and(|stored| !stored.is_over && plan_of(&stored).is_ok()) {
-                return Ok(false);
-            }
-            // It is over by now, or cannot be carried out: then whoever leads sets it aside at its next look.
-            sleep(LOOK_EVERY).await;
-        }
-        let message =
-            "a plan that cannot be carried out is under way, and no control leads that would set it aside";
-        Err(Fault::new(Code::DatabaseFailed, message))
-    }
-
-    /// The newest plan, for operators.
-    async fn plan(&self) -> Result<Value, Fault> {
-        let stored = self.parts.store.plan(RESTART).await.map_err(|error| error.fault())?;
-        let Some(stored) = stored else { return Ok(Value::Null) };
-        let plan = match plan_of(&stored) {
-            Ok(plan) => plan,
-            Err(why) => {
-                return Ok(json!({
-                    "id": stored.id,
-                    "kind": RESTART,
-                    "generation": stored.generation,
-                    "is_over": stored.is_over,
-                    "nodes": [],
-                    "stuck": why.to_string(),
-                    "waits_for": null,
-                }));
-            }
-        };
-        let mut document = restart::to_json(&plan);
-        document["id"] = stored.id.into();
-        document["kind"] = RESTART.into();
-        document["generation"] = stored.generation.into();
-        document["is_over"] = stored.is_over.into();
-        document["waits_for"] = plan.obstacle(&self.look()).into();
-        Ok(document)
-    }
 }
 
 /// The name in a holder of the lease.
 fn name_of(holder: &str) -> &str {
     holder.rsplit_once(' ').map_or(holder, |(name, _)| name)
-}
-
-fn plan_of(stored: &StoredPlan) -> Result<Restart, InvalidPlan> {
-    let document: Value = serde_json::from_str(&stored.document).unwrap_or_default();
-    restart::from_json(&document)
 }
 
 #[cfg(test)]

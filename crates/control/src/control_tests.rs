@@ -1,13 +1,14 @@
 //! Controls over a real store and a region that answers from memory.
 
 use super::*;
+use crate::rolling;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use spinwell_core::{ModelName, SequenceKey};
 use spinwell_protocol::{
     Caller, Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, NodeLoad, NodeStanding, NodeStatus,
-    RegionStatus, StateAnswer, StateRequest,
+    Order, RegionStatus, StateAnswer, StateRequest,
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::shutdown;
@@ -114,9 +115,15 @@ async fn store(folder: &std::path::Path) -> ControlStore {
 }
 
 fn control(id: &str, store: &ControlStore, region: &Arc<Region>) -> Control {
+    control_beside(id, store, region, LeftOver::default())
+}
+
+/// A control of a machine on which others have started nodes before.
+fn control_beside(id: &str, store: &ControlStore, region: &Arc<Region>, left_over: LeftOver) -> Control {
     let (_, nodes) = crate::running::Board::new();
     let (store, region) = (store.clone(), region.clone());
-    Control::new(Parts { id: NodeId(id.into()), life: 7, store, region, nodes, node_starts: Arc::default() })
+    let (id, node_starts) = (NodeId(id.into()), Arc::default());
+    Control::new(Parts { id, life: 7, store, region, nodes, node_starts, left_over })
 }
 
 /// Runs it; its trigger stops it in good order.
@@ -129,7 +136,7 @@ fn run(control: &Control) -> (shutdown::Trigger, JoinHandle<()>) {
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let comes = timeout(BOUND, async {
         while !is_so().await {
-            sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
     assert!(comes.await.is_ok(), "{what}: not so");
@@ -190,7 +197,7 @@ async fn a_plan_that_is_stuck_says_why_and_another_can_be_asked_for() {
 
 #[tokio::test]
 async fn a_plan_that_cannot_be_carried_out_is_set_aside_and_another_one_begins() {
-    let over = restart::to_json(&Restart::new(Vec::new(), Millis(1), clock::unix())).to_string();
+    let over = rolling::to_json(&Rolling::new(Then::Anew, Vec::new(), Millis(1), clock::unix())).to_string();
     let node = json!([{"id": "n0", "step": "left"}]);
     let done = json!({"begun_ms": 1, "since_ms": 1, "patience_ms": 1, "nodes": node}).to_string();
     for left in ["of another release", &over, &done] {
@@ -210,6 +217,55 @@ async fn a_plan_that_cannot_be_carried_out_is_set_aside_and_another_one_begins()
         stop.pull();
         running.await.unwrap();
     }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn nodes_that_are_not_looked_after_go_one_after_the_other() {
+    let (folder, homes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let start = |name: &str, life| {
+        let mut command = tokio::process::Command::new("sleep");
+        let child = command.arg("600").kill_on_drop(true).spawn().unwrap();
+        let process = spinwell_runtime::process::Process::of(child.id().unwrap()).unwrap();
+        let (address, ops) = ("127.0.0.1:5".parse().unwrap(), "127.0.0.1:6".parse().unwrap());
+        let home = crate::Home { data: homes.path().join(name) };
+        std::fs::create_dir_all(home.process()).unwrap();
+        crate::Record { process, address, ops, life }.write(&home.process()).unwrap();
+        child
+    };
+    // The region knows n1 and n2 by these lives; the last one is of a name that another process has by now.
+    let mut wanted = start("n0", 10);
+    let mut left = [start("n1", 10), start("n2", 10), start("n3", 9)];
+    let (store, region) = (store(folder.path()).await, Region::of(4));
+    *region.held.lock().unwrap() = Some(0);
+    region.lives.lock().unwrap()[0] = 1;
+    let left_over = LeftOver::in_folder(homes.path().to_owned(), vec![NodeId("n0".into())]);
+    let control = control_beside("c1", &store, &region, left_over);
+    let (stop, running) = run(&control);
+    until("it leads", async || control.inner.leads().is_some()).await;
+    let status = control.status().await.unwrap();
+    assert_eq!(status["left_over"], json!(["n1", "n2", "n3"]), "{status}");
+    let mut told = None;
+    control.inner.send_away(&mut told).await.unwrap();
+    assert_eq!((told, store.plan(RETIREMENT).await.unwrap()), (None, None), "n0 does not serve yet");
+    *region.held.lock().unwrap() = None;
+    for child in &mut left {
+        assert!(!timeout(BOUND, child.wait()).await.unwrap().unwrap().success());
+    }
+    until("all are gone", async || control.status().await.unwrap()["left_over"] == json!([])).await;
+    // By a plan those whom the region knew; these processes had to be told all the same.
+    let orders: Vec<_> = region.orders().into_iter().map(|(node, order)| (node, order.life)).collect();
+    assert_eq!(orders, [(1, 10), (2, 10)]);
+    let shown = control.status().await.unwrap();
+    let plan = &shown["retirement"];
+    assert_eq!(
+        (&plan["then"], &plan["is_over"], &plan["stuck"]),
+        (&json!("gone"), &json!(true), &Value::Null)
+    );
+    assert_eq!(shown["plan"], Value::Null);
+    assert!(wanted.try_wait().unwrap().is_none(), "who is looked after stays");
+    stop.pull();
+    running.await.unwrap();
 }
 
 #[tokio::test]

@@ -223,7 +223,7 @@ impl Ward {
         }
     }
 
-    fn come(&self, Record { process, address, ops }: Record, is_adopted: bool) {
+    fn come(&self, Record { process, address, ops, .. }: Record, is_adopted: bool) {
         self.board.come(Running { id: self.id.clone(), address, ops, pid: process.pid, is_adopted });
     }
 }

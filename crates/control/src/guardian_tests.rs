@@ -8,7 +8,7 @@ const BOUND: Duration = Duration::from_secs(60);
 /// A command that says what it is, as a node does, and stays.
 fn says_and_stays(_: &NodeId, home: &Home) -> Command {
     let script = r#"mkdir -p "$1"; set -- "$1" $(cut -d' ' -f22 /proc/$$/stat) $(cat /proc/sys/kernel/random/boot_id)
-        echo "{\"pid\":$$,\"started\":$2,\"boot\":\"$3\",\"address\":\"127.0.0.1:5\",\"ops\":\"127.0.0.1:6\"}" > "$1/new"
+        echo "{\"pid\":$$,\"started\":$2,\"boot\":\"$3\",\"address\":\"127.0.0.1:5\",\"ops\":\"127.0.0.1:6\",\"life\":\"7\"}" > "$1/new"
         mv "$1/new" "$1/process.json"; exec sleep 600"#;
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh"]).arg(home.process());

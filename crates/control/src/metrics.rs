@@ -17,6 +17,11 @@ pub(crate) fn page(figures: Figures) -> Result<String, fmt::Error> {
     gauge("spinwell_control_leads", "Whether this control leads", figures.leads.into());
     gauge("spinwell_control_generation", "The generation of the lease, as last seen", figures.generation);
     gauge("spinwell_control_nodes", "Node processes that run and are looked after", figures.nodes as u64);
+    gauge(
+        "spinwell_control_nodes_left_over",
+        "Node processes of an earlier control that run and are not looked after",
+        figures.left_over as u64,
+    );
     let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
     counter(
         "spinwell_control_lease_failures",
@@ -35,12 +40,14 @@ mod tests {
 
     #[test]
     fn metrics_have_units_and_kinds() {
-        let figures = Figures { leads: true, generation: 7, lease_failures: 2, nodes: 3, node_starts: 4 };
+        let figures =
+            Figures { leads: true, generation: 7, lease_failures: 2, nodes: 3, node_starts: 4, left_over: 5 };
         let text = page(figures).unwrap();
         for line in [
             "spinwell_control_leads 1",
             "spinwell_control_generation 7",
             "spinwell_control_nodes 3",
+            "spinwell_control_nodes_left_over 5",
             "spinwell_control_lease_failures_total 2",
             "spinwell_control_node_starts_total 4",
             "# EOF",

@@ -23,6 +23,8 @@ pub struct Record {
     pub address: SocketAddr,
     /// Where its metrics are.
     pub ops: SocketAddr,
+    /// A number of its life, by which the region knows it.
+    pub life: u64,
 }
 
 /// The folder of a running process, which no other process takes meanwhile.
@@ -36,13 +38,13 @@ impl Claim {
     ///
     /// # Errors
     /// Where another process has it, or it cannot be written.
-    pub fn take(folder: &Path, address: SocketAddr, ops: SocketAddr) -> Result<Self, Fault> {
+    pub fn take(folder: &Path, address: SocketAddr, ops: SocketAddr, life: u64) -> Result<Self, Fault> {
         let lock = Lock::take(folder).map_err(|error| error.fault())?;
         let failed = |error: std::io::Error| {
             Fault::new(Code::Io, format!("{} cannot be written: {error}", folder.join(FILE_NAME).display()))
         };
         let process = Process::own().map_err(failed)?;
-        Record { process, address, ops }.write(folder).map_err(failed)?;
+        Record { process, address, ops, life }.write(folder).map_err(failed)?;
         Ok(Self { _lock: lock })
     }
 }
@@ -55,10 +57,12 @@ impl Record {
         Self::of_json(&serde_json::from_str(&text).ok()?).filter(|record| record.process.is_alive())
     }
 
-    fn write(&self, folder: &Path) -> std::io::Result<()> {
-        let Self { process: Process { pid, started, boot }, address, ops } = self;
-        let (address, ops) = (address.to_string(), ops.to_string());
-        let document = json!({"pid": pid, "started": started, "boot": boot, "address": address, "ops": ops});
+    pub(crate) fn write(&self, folder: &Path) -> std::io::Result<()> {
+        let Self { process: Process { pid, started, boot }, address, ops, life } = self;
+        let (address, ops, life) = (address.to_string(), ops.to_string(), format!("{life:016x}"));
+        let document = json!({
+            "pid": pid, "started": started, "boot": boot, "address": address, "ops": ops, "life": life,
+        });
         write_atomically(&folder.join(FILE_NAME), document.to_string().as_bytes())
     }
 
@@ -69,7 +73,9 @@ impl Record {
             started: document["started"].as_u64()?,
             boot: document["boot"].as_str()?.to_owned(),
         };
-        Some(Self { process, address: address("address")?, ops: address("ops")? })
+        // A release before this one did not write it.
+        let life = document["life"].as_str().and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(0);
+        Some(Self { process, address: address("address")?, ops: address("ops")?, life })
     }
 }
 
@@ -86,10 +92,10 @@ mod tests {
         let folder = folder.path().join("process");
         assert_eq!(Record::of_living(&folder), None);
         let (address, ops) = ("127.0.0.1:5".parse().unwrap(), "[::1]:6".parse().unwrap());
-        let claim = Claim::take(&folder, address, ops).unwrap();
+        let claim = Claim::take(&folder, address, ops, 7).unwrap();
         let found = Record::of_living(&folder).unwrap();
-        assert_eq!(found, Record { process: Process::own().unwrap(), address, ops });
-        assert_eq!(Claim::take(&folder, address, ops).unwrap_err().code(), Code::DataInUse);
+        assert_eq!(found, Record { process: Process::own().unwrap(), address, ops, life: 7 });
+        assert_eq!(Claim::take(&folder, address, ops, 7).unwrap_err().code(), Code::DataInUse);
         drop(claim);
         // A number that was given again.
         let other = Process { started: found.process.started - 1, ..found.process.clone() };

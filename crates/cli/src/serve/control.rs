@@ -6,7 +6,7 @@ use super::region::{Known, Place, follow};
 use crate::output::say;
 use anyhow::{Context, Result};
 use clap::Args;
-use spinwell_control::{Control, Guardian, Home, Parts};
+use spinwell_control::{Control, Guardian, Home, LeftOver, Parts};
 use spinwell_core::{Code, Fault, NodeId};
 use spinwell_gateway::{Cluster, ClusterOptions, ConnectionCounts, Listening, Purpose, Routes, serve_http};
 use spinwell_runtime::health::Phase;
@@ -89,6 +89,7 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         region,
         nodes: guardian.nodes(),
         node_starts: guardian.starts(),
+        left_over: LeftOver::in_folder(options.data_dir.join("nodes"), node_ids(&options)),
     });
     let (stop, stops) = shutdown::channel();
     let (leading, leads) = (control.clone(), stops.clone());
@@ -153,15 +154,19 @@ fn region(options: &Options, dial: Dial) -> Arc<Cluster> {
 /// Finds the nodes of this control, and starts those that do not run.
 fn guard(options: &Options, config: Option<PathBuf>) -> Result<Guardian> {
     let program = std::env::current_exe().context("the program's own file cannot be found")?;
-    let own = &options.control;
-    let ids = (1..=own.nodes).map(|number| NodeId(format!("{}-{number}", own.id).into()));
-    let homes: Vec<_> =
-        ids.map(|id| (id.clone(), Home { data: options.data_dir.join("nodes").join(&*id.0) })).collect();
+    let home = |id: NodeId| (id.clone(), Home { data: options.data_dir.join("nodes").join(&*id.0) });
+    let homes: Vec<_> = node_ids(options).into_iter().map(home).collect();
     for (id, _) in &homes {
         node_address(options, id)?;
     }
     let options = options.clone();
     Ok(Guardian::start(homes, move |id, home| command(&program, id, home, &options, config.as_deref())))
+}
+
+/// The names of the nodes of this control.
+fn node_ids(options: &Options) -> Vec<NodeId> {
+    let own = &options.control;
+    (1..=own.nodes).map(|number| NodeId(format!("{}-{number}", own.id).into())).collect()
 }
 
 /// Where a node listens: where the configuration lists it, or anywhere on the host of `node.address`, where the registry is told.

@@ -94,7 +94,8 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
     let listener = bind("node", options.region.node_address, known.exposure(options.exposure))?;
     let ops = bind("ops", options.addresses.ops, options.exposure)?;
     let (address, ops_address) = (listener.local_addr()?, ops.local_addr()?);
-    let claim = claim.map(|folder| Claim::take(&folder, address, ops_address)).transpose()?;
+    let life = entropy::seed();
+    let claim = claim.map(|folder| Claim::take(&folder, address, ops_address, life)).transpose()?;
     let later = Arc::new(LaterNode::default());
     let exchange = Exchange {
         link: later.clone(),
@@ -102,7 +103,7 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
         health: process.health.clone(),
         beat: options.region.beat,
         drain: Arc::new(move || drained.notify_one()),
-        life: entropy::seed(),
+        life,
         callers: Arc::default(),
         fence: Arc::default(),
         processing_cluster: options.region.processing_cluster.clone(),

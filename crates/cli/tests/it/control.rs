@@ -111,9 +111,9 @@ fn is_spinwell(pid: u64) -> bool {
     program.is_ok_and(|program| program == Path::new(env!("CARGO_BIN_EXE_spinwell")))
 }
 
-/// Two addresses, and how the configuration lists the nodes of a control there.
-fn listed(control: &str) -> ([SocketAddr; 2], String) {
-    let addresses = [free_address(), free_address()];
+/// Addresses, and how the configuration lists the nodes of a control there.
+fn listed<const COUNT: usize>(control: &str) -> ([SocketAddr; COUNT], String) {
+    let addresses = std::array::from_fn(|_| free_address());
     let nodes = addresses.iter().enumerate();
     let nodes: Vec<_> =
         nodes.map(|(number, address)| format!("{control}-{}={address}", number + 1)).collect();
@@ -138,7 +138,7 @@ fn lives(gateway: &Server) -> Vec<Value> {
 fn another_control_finishes_what_one_has_begun_that_was_killed() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let url = runtime.block_on(spinwell_store::testing::Server::shared().database());
-    let (addresses, nodes) = listed("c2");
+    let (addresses, nodes) = listed::<2>("c2");
     let shared = [("SPINWELL_STORE_URL", url.as_str()), ("SPINWELL_REGISTRY_NODES", &nodes)];
     let mut first = Control::start("c1", &shared);
     first.until("c1 leads", |status| status["leads"] == true);
@@ -167,7 +167,7 @@ fn another_control_finishes_what_one_has_begun_that_was_killed() {
 
 #[test]
 fn nodes_survive_their_control_and_the_next_one_finds_them() {
-    let (addresses, nodes) = listed("c");
+    let (addresses, nodes) = listed::<2>("c");
     let mut control =
         Control::start("c", &[("SPINWELL_REGISTRY_NODES", &nodes), ("SPINWELL_CONTROL_NODES", "2")]);
     let gateway = gateway("c", &addresses);
@@ -211,6 +211,29 @@ fn nodes_survive_their_control_and_the_next_one_finds_them() {
     assert!(!now.iter().any(|(pid, _)| is_spinwell(*pid)));
 }
 
+#[test]
+fn a_node_beyond_what_is_wanted_stops_and_no_request_fails() {
+    let (addresses, nodes) = listed::<3>("c");
+    let mut control =
+        Control::start("c", &[("SPINWELL_REGISTRY_NODES", &nodes), ("SPINWELL_CONTROL_NODES", "3")]);
+    let gateway = gateway("c", &addresses);
+    let begun = control.nodes(3);
+    under_load(&gateway, || {
+        control.kill();
+        control.restart(&[("SPINWELL_CONTROL_NODES", "2")]);
+        control.until("the third stops", |status| status["retirement"]["is_over"] == true);
+        control.until("the third is gone", |status| status["left_over"] == json!([]));
+    });
+    let status = control.status();
+    let plan = &status["retirement"];
+    assert_eq!((&plan["stuck"], plan["nodes"].as_array().map(Vec::len)), (&Value::Null, Some(1)), "{status}");
+    assert_eq!((&plan["nodes"][0]["id"], &plan["nodes"][0]["step"]), (&json!("c-3"), &json!("gone")));
+    let pids = |nodes: &[(u64, bool)]| nodes.iter().map(|(pid, _)| *pid).collect::<Vec<_>>();
+    assert_eq!(pids(&control.nodes(2)), pids(&begun[..2]));
+    assert!(!is_spinwell(begun[2].0));
+    assert_eq!(gateway.metric("nv_inference_request_failure", &[]), 0.0);
+}
+
 fn cluster_restart(control: &Control) -> Output {
     let url = format!("http://{}", control.ops);
     spinwell().args(["cluster", "restart", "--timeout", "60", "--json", "--url", &url]).output().unwrap()
@@ -225,7 +248,7 @@ fn a_control_and_its_nodes_know_each_other_by_certificates() {
     for (role, id) in [("control", "c"), ("node", "c-1"), ("node", "c-2")] {
         pki(&["issue", role, id]);
     }
-    let (_, nodes) = listed("c");
+    let (_, nodes) = listed::<2>("c");
     let own = folder.path().join("control-c");
     let variables = [
         ("SPINWELL_REGISTRY_NODES", nodes.as_str()),

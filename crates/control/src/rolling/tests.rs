@@ -23,9 +23,9 @@ fn away(name: &str) -> Seen {
     Seen { is_serving: false, life: None, gateways: None, ..serves(name, 0) }
 }
 
-fn plan(steps: &[(&str, Step)]) -> Restart {
+fn plan(steps: &[(&str, Step)]) -> Rolling {
     let nodes = steps.iter().map(|(name, step)| Entry { id: id(name), step: *step }).collect();
-    Restart { nodes, ..Restart::new(Vec::new(), PATIENCE, START) }
+    Rolling { nodes, ..Rolling::new(Then::Anew, Vec::new(), PATIENCE, START) }
 }
 
 fn after(ms: u64) -> UnixMillis {
@@ -33,7 +33,7 @@ fn after(ms: u64) -> UnixMillis {
 }
 
 /// The steps after what is next was done, where the plan changes.
-fn becomes(plan: &Restart, seen: &[Seen], now: UnixMillis) -> Vec<Step> {
+fn becomes(plan: &Rolling, seen: &[Seen], now: UnixMillis) -> Vec<Step> {
     match plan.next(seen, now) {
         Next::Become(next) => {
             assert_eq!(next.since, now);
@@ -152,8 +152,29 @@ fn leaders_that_change_do_not_keep_a_plan_from_its_end_and_each_looks_before_it_
     assert_eq!(late.next(&missed, after(3 * PATIENCE.0 + LOOK.0 - 1)), Next::Wait);
     assert!(matches!(late.next(&missed, after(3 * PATIENCE.0 + LOOK.0)), Next::Become(_)));
     // The leader before had a clock that is ahead.
-    let ahead = Restart { since: after(9 * PATIENCE.0), ..late }.taken_up(START);
+    let ahead = Rolling { since: after(9 * PATIENCE.0), ..late }.taken_up(START);
     assert!(matches!(ahead.next(&missed, after(PATIENCE.0)), Next::Become(_)));
+}
+
+#[test]
+fn who_stops_for_good_is_awaited_until_it_is_gone_and_the_last_one_stays() {
+    let gone = |steps: &[(&str, Step)]| Rolling { then: Then::Gone, ..plan(steps) };
+    let begun = gone(&[("a", WAITING), ("b", WAITING)]);
+    let all = [serves("a", 1), serves("b", 2), serves("c", 3)];
+    assert_eq!(begun.obstacle(&[serves("a", 1), away("c")]).as_deref(), Some("c does not serve"));
+    assert_eq!(becomes(&begun, &all, START), [DRAINING, WAITING]);
+    let draining = gone(&[("a", DRAINING), ("b", WAITING)]);
+    assert!(draining.is_midway() && !begun.is_midway());
+    assert_eq!(draining.next(&all, START), Next::Drain(id("a"), 1));
+    let stopped = Step::Gone { took: Millis(5) };
+    // The registry may know it for a while yet, and its name may be another's by now.
+    for now in [vec![away("a"), serves("b", 2)], vec![serves("b", 2)], vec![serves("a", 9), serves("b", 2)]] {
+        assert_eq!(becomes(&draining, &now, after(5)), [stopped, WAITING], "{now:?}");
+    }
+    let half = gone(&[("a", stopped), ("b", WAITING)]);
+    let left = [away("a"), serves("b", 2), serves("c", 3)];
+    assert_eq!(becomes(&half, &left, after(5)), [stopped, Step::Draining { life: 2 }]);
+    assert_eq!(half.obstacle(&left[..2]).as_deref(), Some("no other node serves in the place of b"));
 }
 
 #[test]
@@ -218,7 +239,7 @@ proptest! {
     ) {
         let mut nodes = vec![Node { life: 10, stops: None, is_told: false }; delays.len()];
         let names = (0..nodes.len()).map(|name| id(&format!("n{name}"))).collect();
-        let mut plan = Restart::new(names, PATIENCE, START);
+        let mut plan = Rolling::new(Then::Anew, names, PATIENCE, START);
         for time in (0..60_000).step_by(50) {
             let now = after(time);
             if changes.range(time..time + 50).next().is_some() {

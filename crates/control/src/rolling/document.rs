@@ -1,6 +1,6 @@
-//! A restart as JSON: in the store, and for operators.
+//! A plan as JSON: in the store, and for operators.
 
-use super::{Entry, Restart, Step};
+use super::{Entry, Rolling, Step, Then};
 use serde_json::{Value, json};
 use spinwell_core::{Millis, NodeId, UnixMillis};
 
@@ -11,9 +11,14 @@ pub struct InvalidPlan(&'static str);
 
 /// A plan as JSON.
 #[must_use]
-pub fn to_json(plan: &Restart) -> Value {
+pub fn to_json(plan: &Rolling) -> Value {
     let nodes: Vec<Value> = plan.nodes.iter().map(entry).collect();
+    let then = match plan.then {
+        Then::Anew => "anew",
+        Then::Gone => "gone",
+    };
     json!({
+        "then": then,
         "begun_ms": plan.begun.0,
         "since_ms": plan.since.0,
         "looked_since_ms": plan.looked_since.0,
@@ -30,6 +35,7 @@ fn entry(Entry { id, step }: &Entry) -> Value {
         // As text: a number of 64 bits is more than many readers of JSON keep.
         Step::Draining { life } => json!({"id": id, "step": "draining", "life": format!("{life:016x}")}),
         Step::Back { took } => json!({"id": id, "step": "back", "took_ms": took.0}),
+        Step::Gone { took } => json!({"id": id, "step": "gone", "took_ms": took.0}),
         Step::Left => json!({"id": id, "step": "left"}),
     }
 }
@@ -38,12 +44,20 @@ fn entry(Entry { id, step }: &Entry) -> Value {
 ///
 /// # Errors
 /// Where it is none.
-pub fn from_json(document: &Value) -> Result<Restart, InvalidPlan> {
+pub fn from_json(document: &Value) -> Result<Rolling, InvalidPlan> {
     let number = |key: &'static str| document[key].as_u64().ok_or(InvalidPlan(key));
     // One of no nodes would be under way for ever.
     let nodes = document["nodes"].as_array().filter(|nodes| !nodes.is_empty()).ok_or(InvalidPlan("nodes"))?;
     let since = number("since_ms")?;
-    Ok(Restart {
+    let then = match document["then"].as_str() {
+        Some("anew") => Then::Anew,
+        Some("gone") => Then::Gone,
+        // A release before this one knew nothing else.
+        None if document["then"].is_null() => Then::Anew,
+        _ => return Err(InvalidPlan("then")),
+    };
+    Ok(Rolling {
+        then,
         begun: UnixMillis(number("begun_ms")?),
         since: UnixMillis(since),
         // A release before this one did not tell them apart.
@@ -56,13 +70,15 @@ pub fn from_json(document: &Value) -> Result<Restart, InvalidPlan> {
 
 fn entry_of(entry: &Value) -> Result<Entry, InvalidPlan> {
     let id = entry["id"].as_str().ok_or(InvalidPlan("id"))?;
+    let took = || entry["took_ms"].as_u64().map(Millis).ok_or(InvalidPlan("took_ms"));
     let step = match entry["step"].as_str() {
         Some("waiting") => Step::Waiting,
         Some("draining") => {
             let life = entry["life"].as_str().and_then(|text| u64::from_str_radix(text, 16).ok());
             Step::Draining { life: life.ok_or(InvalidPlan("life"))? }
         }
-        Some("back") => Step::Back { took: Millis(entry["took_ms"].as_u64().ok_or(InvalidPlan("took_ms"))?) },
+        Some("back") => Step::Back { took: took()? },
+        Some("gone") => Step::Gone { took: took()? },
         Some("left") => Step::Left,
         _ => return Err(InvalidPlan("step")),
     };
@@ -78,7 +94,8 @@ mod tests {
         let steps =
             [Step::Back { took: Millis(7) }, Step::Left, Step::Draining { life: u64::MAX }, Step::Waiting];
         let entry = |(number, step)| Entry { id: NodeId(format!("n{number}").into()), step };
-        let plan = Restart {
+        let plan = Rolling {
+            then: Then::Anew,
             begun: UnixMillis(1),
             since: UnixMillis(2),
             looked_since: UnixMillis(4),
@@ -87,13 +104,16 @@ mod tests {
             stuck: Some("why".to_owned()),
         };
         assert_eq!(from_json(&to_json(&plan)).unwrap(), plan);
-        let going = Restart { stuck: None, ..plan };
+        let gone = entry((0, Step::Gone { took: Millis(8) }));
+        let going = Rolling { stuck: None, then: Then::Gone, nodes: vec![gone], ..plan };
         assert_eq!(from_json(&to_json(&going)).unwrap(), going);
         let later =
             json!({"begun_ms": 1, "since_ms": 1, "patience_ms": 1, "nodes": [{"id": "n", "step": "later"}]});
         let nobody = json!({"begun_ms": 1, "since_ms": 1, "patience_ms": 1, "nodes": []});
-        for (wrong, what) in [(json!({}), "nodes"), (json!([]), "nodes"), (nobody, "nodes"), (later, "step")]
-        {
+        let mut then = later.clone();
+        then["then"] = "later".into();
+        let empty = [(json!({}), "nodes"), (json!([]), "nodes"), (nobody, "nodes")];
+        for (wrong, what) in empty.into_iter().chain([(later, "step"), (then, "then")]) {
             assert_eq!(from_json(&wrong), Err(InvalidPlan(what)), "{wrong}");
         }
     }

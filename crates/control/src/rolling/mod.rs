@@ -1,4 +1,4 @@
-//! All nodes start anew, one after the other, and no request fails.
+//! Nodes stop one after the other, to start anew or for good, and no request fails.
 //!
 //! What is decided here is pure: a plan, what is seen of the nodes and the time give the next thing to do. A node is told to stop only
 //! while all others serve **and every gateway has found each of them**: a node that came back a moment ago, and that a gateway has not
@@ -17,9 +17,11 @@ use std::collections::BTreeSet;
 /// How long whoever goes on with a plan looks before it ends it, at most: connections to the nodes have to come about.
 const LOOK: Millis = Millis(10_000);
 
-/// All nodes start anew, one after the other.
+/// Nodes stop one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restart {
+pub struct Rolling {
+    /// What becomes of each.
+    pub then: Then,
     /// When it was asked for.
     pub begun: UnixMillis,
     /// Since when what is waited for now is waited for.
@@ -28,10 +30,19 @@ pub struct Restart {
     pub looked_since: UnixMillis,
     /// How long anything may take before the plan ends.
     pub patience: Millis,
-    /// The nodes, in the order in which they start anew.
+    /// The nodes, in the order in which they stop.
     pub nodes: Vec<Entry>,
     /// Why it has ended before all nodes were done.
     pub stuck: Option<String>,
+}
+
+/// What becomes of a node that has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Whoever looks after it starts it again, and it serves.
+    Anew,
+    /// Nobody looks after it.
+    Gone,
 }
 
 /// A node of the plan.
@@ -58,13 +69,18 @@ pub enum Step {
         /// How long that took.
         took: Millis,
     },
+    /// It has stopped for good.
+    Gone {
+        /// How long that took.
+        took: Millis,
+    },
     /// It has left the region before its turn came.
     Left,
 }
 
 impl Step {
     const fn is_over(self) -> bool {
-        matches!(self, Step::Back { .. } | Step::Left)
+        matches!(self, Step::Back { .. } | Step::Gone { .. } | Step::Left)
     }
 }
 
@@ -100,25 +116,31 @@ impl From<NodeStatus> for Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// The plan is this one from now on; it has to be written before anything else is done for it.
-    Become(Restart),
+    Become(Rolling),
     /// A node is to be told to stop, in that life of its process.
     Drain(NodeId, u64),
     /// Nothing, for now or for good.
     Wait,
 }
 
-impl Restart {
+impl Rolling {
     /// A plan that nobody has begun to carry out.
     #[must_use]
-    pub fn new(nodes: Vec<NodeId>, patience: Millis, now: UnixMillis) -> Self {
+    pub fn new(then: Then, nodes: Vec<NodeId>, patience: Millis, now: UnixMillis) -> Self {
         let nodes = nodes.into_iter().map(|id| Entry { id, step: Step::Waiting }).collect();
-        Self { begun: now, since: now, looked_since: now, patience, nodes, stuck: None }
+        Self { then, begun: now, since: now, looked_since: now, patience, nodes, stuck: None }
     }
 
     /// Whether nothing more is done for it.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.stuck.is_some() || self.nodes.iter().all(|entry| entry.step.is_over())
+    }
+
+    /// Whether a node was told to stop and is awaited.
+    #[must_use]
+    pub fn is_midway(&self) -> bool {
+        self.current().is_some_and(|index| matches!(self.nodes[index].step, Step::Draining { .. }))
     }
 
     /// The same plan, as somebody else goes on with it. What was waited for is waited for since then, whoever leads: leaders that
@@ -138,7 +160,13 @@ impl Restart {
         let own = seen.iter().find(|node| node.id == *id);
         let Some(obstacle) = self.obstacle(seen) else {
             return match (step, own.and_then(|own| own.life)) {
-                (Step::Draining { .. }, _) => self.with(index, Step::Back { took: waited }, now),
+                (Step::Draining { .. }, _) => {
+                    let step = match self.then {
+                        Then::Anew => Step::Back { took: waited },
+                        Then::Gone => Step::Gone { took: waited },
+                    };
+                    self.with(index, step, now)
+                }
                 (_, Some(life)) => self.with(index, Step::Draining { life }, now),
                 // Who serves is connected, and has told its life.
                 (_, None) => Next::Wait,
@@ -153,7 +181,7 @@ impl Restart {
             // Others may be away by now that served when this was written.
             Step::Draining { life }
                 if own.is_some_and(|own| own.life == Some(*life) && !own.is_leaving)
-                    && others(id, seen).is_none() =>
+                    && self.others(id, seen).is_none() =>
             {
                 Next::Drain(id.clone(), *life)
             }
@@ -165,12 +193,16 @@ impl Restart {
     #[must_use]
     pub fn obstacle(&self, seen: &[Seen]) -> Option<String> {
         let Entry { id, step } = &self.nodes[self.current()?];
-        let Some(own) = seen.iter().find(|node| node.id == *id) else {
-            return Some(format!("{id} is not in the region"));
-        };
+        let own = seen.iter().find(|node| node.id == *id);
+        if let (Step::Draining { life }, Then::Gone) = (step, self.then)
+            && own.is_none_or(|own| own.life != Some(*life))
+        {
+            return None;
+        }
+        let Some(own) = own else { return Some(format!("{id} is not in the region")) };
         match step {
             Step::Draining { life } if own.life == Some(*life) => {
-                let others = others(id, seen).filter(|_| !own.is_leaving);
+                let others = self.others(id, seen).filter(|_| !own.is_leaving);
                 return Some(others.unwrap_or_else(|| format!("{id} has not stopped")));
             }
             Step::Draining { .. } if !own.is_serving => return Some(format!("{id} has not come back")),
@@ -179,7 +211,18 @@ impl Restart {
         if !own.is_serving {
             return Some(format!("{id} does not serve"));
         }
-        others(id, seen).or_else(|| unfound(seen, |_| true))
+        self.others(id, seen).or_else(|| unfound(seen, |_| true))
+    }
+
+    /// Why a node must not be stopped, as far as others are concerned. Those that have stopped for good are not missed: the registry may
+    /// have them for a while yet.
+    fn others(&self, own: &NodeId, seen: &[Seen]) -> Option<String> {
+        let is_gone = |node: &&Seen| {
+            let entry = self.nodes.iter().find(|entry| entry.id == node.id);
+            entry.is_some_and(|entry| matches!(entry.step, Step::Gone { .. }))
+        };
+        let seen: Vec<Seen> = seen.iter().filter(|node| !is_gone(node)).cloned().collect();
+        others(own, &seen)
     }
 
     /// The first node that is not done.
@@ -196,7 +239,7 @@ impl Restart {
 }
 
 /// Why a node must not be stopped, as far as others are concerned: they are to serve meanwhile, every gateway each of them.
-fn others(own: &NodeId, seen: &[Seen]) -> Option<String> {
+pub(crate) fn others(own: &NodeId, seen: &[Seen]) -> Option<String> {
     let mut others = seen.iter().filter(|node| node.id != *own);
     if let Some(away) = others.clone().find(|node| !node.is_serving) {
         return Some(format!("{} does not serve", away.id));
