@@ -5,6 +5,7 @@
 //! store, such as a [rolling](rolling) restart of all nodes. What an earlier one has left
 //! running and nobody looks after, it [sends away](LeftOver).
 
+mod api;
 mod control;
 mod guardian;
 mod leadership;

@@ -1,14 +1,14 @@
 //! The operations plane of a control: health, metrics, who leads, and what is to be done.
 
 use crate::Control;
+use crate::api::{Described, Route, document, named, object};
 use crate::metrics::page;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Millis};
 use spinwell_protocol::status;
@@ -23,16 +23,17 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 struct Operations {
     control: Control,
     health: Health,
+    /// The description of all routes.
+    document: Bytes,
 }
 
 /// The operations plane of a control, to be called as a function or served.
 pub fn router(control: Control, health: Health) -> Router {
-    Router::new()
-        .route("/livez", get(async || document(&json!({"live": true}))))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/v1/admin/control", get(show))
-        .route("/v1/admin/control/restart", post(restart))
+    let routes = routes();
+    let document = document(&routes).to_string().into();
+    let router =
+        routes.into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    router
         .fallback(async |uri: Uri| {
             let message = format!("there is nothing at {}", spinwell_protocol::quoted(uri.path()));
             fault(&Fault::new(Code::PathNotFound, message))
@@ -40,12 +41,75 @@ pub fn router(control: Control, health: Health) -> Router {
         .method_not_allowed_fallback(async || {
             fault(&Fault::new(Code::MethodNotAllowed, "this path is asked with another method"))
         })
-        .with_state(Operations { control, health })
+        .with_state(Operations { control, health, document })
+}
+
+/// Every route, with what callers may know of it.
+fn routes() -> Vec<Route<Operations>> {
+    let one = |id, summary, gives, fails| Described { id, summary, query: Vec::new(), gives, fails };
+    let json_of = |schema| ("application/json", schema);
+    let truth = |name: &str| json_of(object(&json!({name: {"const": true}})));
+    let timeout = json!({
+        "name": "timeout_s",
+        "in": "query",
+        "required": false,
+        "description": "How long each node may take.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": PATIENCE_S.1, "default": PATIENCE_S.0},
+    });
+    let restart_fails =
+        &[Code::RequestInvalid, Code::InsufficientNodes, Code::DatabaseFailed, Code::Stopping];
+    let restarts = one(
+        "restart",
+        "Have all nodes start anew, one after the other",
+        json_of(named("Plan")),
+        restart_fails,
+    );
+    let any_object = json!({"type": "object", "description": "An OpenAPI 3.1 document."});
+    vec![
+        Route::get(
+            "/livez",
+            async || answered(&json!({"live": true})),
+            one("livez", "Whether the process runs", truth("live"), &[]),
+        ),
+        Route::get(
+            "/readyz",
+            ready,
+            one("readyz", "Whether control has started", truth("ready"), &[Code::Starting, Code::Stopping]),
+        ),
+        Route::get(
+            "/metrics",
+            metrics,
+            one(
+                "metrics",
+                "Metrics for Prometheus",
+                (OPEN_METRICS, json!({"type": "string"})),
+                &[Code::Internal],
+            ),
+        ),
+        Route::get(
+            "/openapi.json",
+            async |State(Operations { document, .. }): State<Operations>| {
+                of_type("application/json", document)
+            },
+            one("openapi", "This document", json_of(any_object), &[]),
+        ),
+        Route::get(
+            "/v1/admin/control",
+            show,
+            one(
+                "control",
+                "Who leads, what is looked after, and the newest plans",
+                json_of(named("Control")),
+                &[Code::DatabaseFailed, Code::Stopping],
+            ),
+        ),
+        Route::post("/v1/admin/control/restart", restart, Described { query: vec![timeout], ..restarts }),
+    ]
 }
 
 async fn ready(State(Operations { health, .. }): State<Operations>) -> Response {
     match health.phase() {
-        Phase::Ready => document(&json!({"ready": true})),
+        Phase::Ready => answered(&json!({"ready": true})),
         Phase::Starting => fault(&Fault::new(Code::Starting, "control is starting")),
         Phase::Leaving | Phase::Stopping => fault(&stopping()),
     }
@@ -58,11 +122,11 @@ async fn metrics(State(Operations { control, .. }): State<Operations>) -> Respon
     }
 }
 
-async fn show(State(Operations { control, health }): State<Operations>) -> Response {
+async fn show(State(Operations { control, health, .. }): State<Operations>) -> Response {
     answer(&health, control.status()).await
 }
 
-async fn restart(State(Operations { control, health }): State<Operations>, uri: Uri) -> Response {
+async fn restart(State(Operations { control, health, .. }): State<Operations>, uri: Uri) -> Response {
     match patience(uri.query().unwrap_or_default()) {
         Ok(patience) => answer(&health, control.restart(patience)).await,
         Err(error) => fault(&error),
@@ -91,7 +155,7 @@ async fn answer(health: &Health, asked: impl Future<Output = Result<Value, Fault
         () = health.stopping() => Err(stopping()),
     };
     match result {
-        Ok(value) => document(&value),
+        Ok(value) => answered(&value),
         Err(error) => fault(&error),
     }
 }
@@ -100,7 +164,7 @@ fn stopping() -> Fault {
     Fault::new(Code::Stopping, "control is stopping")
 }
 
-fn document(value: &Value) -> Response {
+fn answered(value: &Value) -> Response {
     of_type("application/json", value.to_string())
 }
 
