@@ -5,6 +5,7 @@ use crate::support::{
     Answer, BOUND, Request, Server, address_in, end_of, launch, models, said, send, signal, spinwell, text,
 };
 use serde_json::{Value, json};
+use spinwell_store::testing::{Held, Server as Database};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output};
@@ -137,7 +138,7 @@ fn lives(gateway: &Server) -> Vec<Value> {
 #[test]
 fn another_control_finishes_what_one_has_begun_that_was_killed() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let url = runtime.block_on(spinwell_store::testing::Server::shared().database());
+    let url = runtime.block_on(Database::shared().database());
     let (addresses, nodes) = listed::<2>("c2");
     let shared = [("SPINWELL_STORE_URL", url.as_str()), ("SPINWELL_REGISTRY_NODES", &nodes)];
     let mut first = Control::start("c1", &shared);
@@ -232,6 +233,29 @@ fn a_node_beyond_what_is_wanted_stops_and_no_request_fails() {
     assert_eq!(pids(&control.nodes(2)), pids(&begun[..2]));
     assert!(!is_spinwell(begun[2].0));
     assert_eq!(gateway.metric("nv_inference_request_failure", &[]), 0.0);
+}
+
+#[test]
+fn a_stop_is_followed_also_where_the_store_is_silent() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let url = runtime.block_on(Database::shared().database());
+    let (_, nodes) = listed::<1>("c");
+    let variables = [
+        ("SPINWELL_STORE_URL", url.as_str()),
+        ("SPINWELL_REGISTRY_NODES", &nodes),
+        ("SPINWELL_CONTROL_NODES", "1"),
+        ("SPINWELL_CONTROL_STOP_NODES", "true"),
+    ];
+    let mut control = Control::start("c", &variables);
+    let begun = control.nodes(1);
+    control.until("it leads", |status| status["leads"] == true);
+    let _held = runtime.block_on(Held::leases_and_plans(&url));
+    let since = Instant::now();
+    signal(&control.child, "-TERM");
+    assert!(end_of(&mut control.child).success());
+    // Each time that it is asked the store would be waited for that long.
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    assert!(!is_spinwell(begun[0].0));
 }
 
 fn cluster_restart(control: &Control) -> Output {
