@@ -109,7 +109,7 @@ impl Control {
     /// Where there are fewer than two nodes, or the store fails.
     pub async fn restart(&self, patience: Millis) -> Result<Value, Fault> {
         let inner = &self.inner;
-        let nodes: Vec<_> = inner.look().into_iter().map(|node| node.id).collect();
+        let nodes = inner.to_start_anew();
         if nodes.len() < 2 {
             let message = format!(
                 "a node alone cannot start anew without a gap, and this control knows {} of them; add another one first",
@@ -187,6 +187,15 @@ impl Inner {
     pub(crate) fn look(&self) -> Vec<Seen> {
         let region = self.parts.region.region();
         region.map(|region| region.nodes.into_iter().map(Seen::from).collect()).unwrap_or_default()
+    }
+
+    /// The nodes that somebody starts again when they have stopped, as far as this control knows.
+    fn to_start_anew(&self) -> Vec<NodeId> {
+        let left_over = self.parts.left_over.find();
+        let is_left_over = |node: &Seen| {
+            left_over.iter().any(|(id, record)| *id == node.id && node.life == Some(record.life))
+        };
+        self.look().into_iter().filter(|node| !is_left_over(node)).map(|node| node.id).collect()
     }
 
     async fn ask_for_the_lease(&self, mut stop: Shutdown) {

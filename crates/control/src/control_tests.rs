@@ -257,6 +257,8 @@ async fn nodes_that_are_not_looked_after_go_one_after_the_other() {
     until("it leads", async || control.inner.leads().is_some()).await;
     let status = control.status().await.unwrap();
     assert_eq!(status["left_over"], json!(["n1", "n2", "n3"]), "{status}");
+    // Nobody would start them again.
+    assert_eq!(control.inner.to_start_anew(), ["n0", "n3"].map(|name| NodeId(name.into())));
     let mut told = None;
     control.inner.send_away(&mut told).await.unwrap();
     assert_eq!((told, store.plan(RETIREMENT).await.unwrap()), (None, None), "n0 does not serve yet");
