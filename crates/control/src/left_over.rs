@@ -3,7 +3,8 @@
 //!
 //! They are found by what they have left in their folders, and sent away: by a plan, so that they stop one after the other, never while
 //! others start anew, and only while the rest of the region serves. One that the region does not know gets a signal instead: no plan could
-//! reach it, and who still sends it requests hears from it that it leaves. Nobody is sent away before all that are looked after serve.
+//! reach it, and who still sends it requests hears from it that it leaves. Nobody is sent away before all that are looked after serve, or by a
+//! control that looks after none.
 
 use crate::control::Inner;
 use crate::plans::{RETIREMENT, plan_of};
@@ -53,9 +54,11 @@ impl LeftOver {
         found
     }
 
-    /// Whether all that are looked after serve.
+    /// Whether all that are looked after serve. Nobody replaces them where none is: who forgets to say how many nodes there are to be
+    /// does not want the region gone.
     fn are_replaced(&self, seen: &[Seen]) -> bool {
-        self.wanted.iter().all(|id| seen.iter().any(|node| node.id == *id && node.is_serving))
+        let serves = |id: &NodeId| seen.iter().any(|node| node.id == *id && node.is_serving);
+        !self.wanted.is_empty() && self.wanted.iter().all(serves)
     }
 }
 
@@ -157,5 +160,6 @@ mod tests {
         assert_eq!(left_over(&["c-1", "c-3"]), ["c-2"]);
         drop(claims);
         assert!(LeftOver::default().find().is_empty());
+        assert!(!LeftOver::default().are_replaced(&[]), "who looks after none sends none away");
     }
 }

@@ -39,12 +39,13 @@ struct FakeNode {
     id: &'static str,
     mood: Mood,
     models: Vec<&'static str>,
+    shares_sequences: bool,
     reached: Reached,
 }
 
 impl FakeNode {
     fn new(id: &'static str, mood: Mood, models: &[&'static str]) -> Self {
-        Self { id, mood, models: models.to_vec(), reached: Reached::default() }
+        Self { id, mood, models: models.to_vec(), shares_sequences: false, reached: Reached::default() }
     }
 
     fn reached(&self) -> Vec<usize> {
@@ -80,7 +81,9 @@ impl FakeNode {
     /// Talks to a gateway, until it goes or this one does.
     async fn talk(self, mut requests: Streaming<ToNode>, answers: Sender<Result<FromNode, Status>>) {
         let mut described = Describer::default();
-        let greeting = Greeting { node: self.id.to_owned(), life: 1, ..Greeting::default() };
+        let shares_sequences = self.shares_sequences;
+        let greeting =
+            Greeting { node: self.id.to_owned(), life: 1, shares_sequences, ..Greeting::default() };
         let say = async |message| drop(answers.send(Ok(FromNode { message: Some(message) })).await);
         say(Message::Greeting(greeting)).await;
         for message in described.catalogue(&self.catalogue()) {
@@ -290,6 +293,28 @@ async fn steps_go_to_the_keepers_of_their_sequences_and_stand_in_no_plan() {
     }
     let (_, none) = send(&cluster, vec![step(0)]).await;
     assert_eq!(none, None, "nothing was divided");
+}
+
+#[tokio::test]
+async fn steps_that_come_while_there_is_no_node_wait_for_one_in_their_order() {
+    let node = FakeNode { shares_sequences: true, ..FakeNode::new("n1", Mood::Answers, &["taxi"]) };
+    let cluster = cluster(std::slice::from_ref(&node), PATIENT).await;
+    let step = |number: usize, deadline: Duration| {
+        let id = SequenceId::of_number(7);
+        let step = Some(number as u64 + 1);
+        let starts = number == 0;
+        let sequence = SequenceCall { id, starts, ends: false, step, sent: None, names_version: false };
+        let deadline = clock::now() + deadline;
+        InferRequest { sequence: Some(sequence), deadline, ..request(&cluster, "taxi", number) }
+    };
+    let steps: Vec<InferRequest> = (0..9).map(|number| step(number, Duration::from_secs(60))).collect();
+    let late = step(9, Duration::from_millis(100));
+    cluster.set_members(Vec::new());
+    assert_eq!(cluster.infer(late).await.unwrap_err().code(), Code::NodeUnreachable);
+    let waiting = tokio::spawn(join_all(steps.into_iter().map(|step| cluster.infer(step))));
+    cluster.set_members(vec![node.start().await]);
+    assert_answered(&waiting.await.unwrap());
+    assert_eq!(*node.reached.lock().unwrap(), (0..9).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ impl World<'_> {
         if draw == 1 && is_mischievous && numbers {
             // Through another gateway, too.
             let asked = |(_, wish): &(&usize, &Wish)| wish.asking.is_some();
-            let last = self.callers[caller].open.iter().filter(asked).next_back().map(|(op, _)| *op);
+            let last = self.callers[caller].open.iter().rfind(asked).map(|(op, _)| *op);
             self.callers[caller].gateway += 1;
             last.into_iter().for_each(|op| self.ask(op));
             self.callers[caller].gateway -= 1;
