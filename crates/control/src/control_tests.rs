@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use spinwell_core::{ModelName, SequenceKey};
 use spinwell_protocol::{
     Caller, Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, NodeLoad, NodeStanding, NodeStatus,
-    Order, RegionStatus, StateAnswer, StateRequest,
+    Order, RegionStatus, StateAnswer, StateCall,
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::shutdown;
@@ -54,7 +54,7 @@ impl NodeLink for Region {
         nobody()
     }
 
-    fn sequence_state(&self, _: SequenceKey, _: StateRequest) -> LinkFuture<StateAnswer> {
+    fn sequence_state(&self, _: SequenceKey, _: StateCall) -> LinkFuture<StateAnswer> {
         nobody()
     }
 

@@ -14,7 +14,8 @@ use spinwell_core::{
 use spinwell_protocol::{
     Call, Catalogue, Entry, ForecastFacts, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
     ModelDescription, ModelFacts, NodeLink, NodeLoad, NodeStanding, NodeStatus, OutputName, OutputTensor,
-    Predictions, RegionStatus, RequestedOutput, SequenceReply, StateAnswer, StateRequest, Task, Values,
+    Predictions, RegionStatus, RequestedOutput, SequenceReply, StateAnswer, StateCall, StateRequest, Task,
+    Values,
 };
 use spinwell_registry::CapacityOptions;
 use spinwell_runtime::clock;
@@ -74,9 +75,9 @@ impl NodeLink for Link {
         (answers, plan)
     }
 
-    fn sequence_state(&self, _: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
+    fn sequence_state(&self, _: SequenceKey, call: StateCall) -> LinkFuture<StateAnswer> {
         Box::pin(async move {
-            match request {
+            match call.request {
                 StateRequest::Get => Ok(StateAnswer { step: 7, state: b"state".to_vec() }),
                 StateRequest::Put(state) if state == b"state" => {
                     Ok(StateAnswer { step: 7, state: Vec::new() })

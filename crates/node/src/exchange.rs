@@ -321,8 +321,8 @@ where
                 let answer = link.infer(request);
                 Box::pin(async move { answer.await.map(Answer::Predicted) })
             }
-            Request::State(key, request) => {
-                let answer = link.sequence_state(key, request);
+            Request::State(key, call) => {
+                let answer = link.sequence_state(key, call);
                 Box::pin(async move { answer.await.map(Answer::State) })
             }
             Request::Index => {

@@ -11,7 +11,7 @@ use spinwell_core::{Code, Fault, Millis, ModelName, NodeId, SequenceKey};
 use spinwell_policy::batch::{self, Cost, Limits, Request, Slot};
 use spinwell_protocol::{
     Catalogue, FileAnswer, FileRequest, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
-    NodeLink, NodeLoad, SequenceLoad, StateAnswer, StateRequest,
+    NodeLink, NodeLoad, SequenceLoad, StateAnswer, StateCall,
 };
 use spinwell_runtime::clock;
 use spinwell_runtime::machine::Machine;
@@ -425,10 +425,10 @@ impl NodeLink for Node {
         })
     }
 
-    fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
+    fn sequence_state(&self, key: SequenceKey, call: StateCall) -> LinkFuture<StateAnswer> {
         let inner = self.inner.clone();
         // To its end, whether or not the caller stays: a state that is half put is none.
-        let managed = tokio::spawn(async move { inner.sequences.manage(key, request, &inner.models).await });
+        let managed = tokio::spawn(async move { inner.sequences.manage(key, call, &inner.models).await });
         Box::pin(async move { managed.await.unwrap_or_else(|_| Err(lost())) })
     }
 

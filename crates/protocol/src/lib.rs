@@ -42,7 +42,7 @@ pub use parameters::{ParameterValue, Parameters, RequestParameters};
 pub use predictions::{OutputTensor, Predictions};
 pub use separated::split as split_names;
 pub use sequence::{
-    SequenceCall, SequenceReply, StateAnswer, StateRequest, checked_id as checked_sequence_id,
+    SequenceCall, SequenceReply, StateAnswer, StateCall, StateRequest, checked_id as checked_sequence_id,
 };
 pub use statistics::{Counts, Durations, ModelStatistics};
 pub use task::{ForecastFacts, OutputFacts, Task};

@@ -6,7 +6,7 @@
 use crate::{
     Catalogue, FileAnswer, FileRequest, ModelDescription, Outputs, Predictions, SequenceCall, SequenceReply,
 };
-use crate::{StateAnswer, StateRequest, quoted};
+use crate::{StateAnswer, StateCall, quoted};
 use spinwell_core::{
     BatchPlan, BatchShare, Code, Fault, Micros, ModelName, ModelVersion, NodeId, NumericProfile, Priority,
     SequenceKey, Series, TenantId,
@@ -41,7 +41,7 @@ pub trait NodeLink: Send + Sync + 'static {
     }
 
     /// Does something with the state of a sequence.
-    fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer>;
+    fn sequence_state(&self, key: SequenceKey, call: StateCall) -> LinkFuture<StateAnswer>;
 
     /// Every version of every model that could be served, whether it is or not.
     fn index(&self) -> LinkFuture<Vec<IndexEntry>>;

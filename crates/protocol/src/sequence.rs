@@ -49,6 +49,22 @@ pub enum StateRequest {
     },
 }
 
+/// The same on its way to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateCall {
+    /// What is wanted.
+    pub request: StateRequest,
+    /// When the gateway got it, where another node may have gone on with the sequence since.
+    pub sent: Option<UnixMillis>,
+}
+
+impl From<StateRequest> for StateCall {
+    /// By a way on which nobody can have overtaken it.
+    fn from(request: StateRequest) -> Self {
+        Self { request, sent: None }
+    }
+}
+
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateAnswer {

@@ -13,7 +13,7 @@ use spinwell_gateway::{
 };
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
-    StateAnswer, StateRequest,
+    StateAnswer, StateCall,
 };
 use spinwell_registry::{CapacityOptions, ClusterName};
 use spinwell_runtime::clock;
@@ -160,8 +160,8 @@ impl NodeLink for Planted {
         self.cluster.models()
     }
 
-    fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
-        self.cluster.sequence_state(key, request)
+    fn sequence_state(&self, key: SequenceKey, call: StateCall) -> LinkFuture<StateAnswer> {
+        self.cluster.sequence_state(key, call)
     }
 
     fn index(&self) -> LinkFuture<Vec<IndexEntry>> {

@@ -9,7 +9,7 @@ use spinwell_node::stepped::Work;
 use spinwell_node::{Exchange, Node, serve_connections};
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, NodeLink, NodeLoad, Predictions,
-    StateAnswer, StateRequest,
+    StateAnswer, StateCall,
 };
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::{Device, Options};
@@ -247,8 +247,8 @@ impl NodeLink for Watched {
         self.node.models()
     }
 
-    fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
-        self.node.sequence_state(key, request)
+    fn sequence_state(&self, key: SequenceKey, call: StateCall) -> LinkFuture<StateAnswer> {
+        self.node.sequence_state(key, call)
     }
 
     fn index(&self) -> LinkFuture<Vec<IndexEntry>> {

@@ -8,7 +8,7 @@ use spinwell_core::{Code, Fault, ModelName, NodeId, SequenceKey};
 use spinwell_node::Node;
 use spinwell_protocol::{
     Catalogue, FileAnswer, FileRequest, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture,
-    NodeLink, NodeLoad, StateAnswer, StateRequest,
+    NodeLink, NodeLoad, StateAnswer, StateCall,
 };
 use std::sync::{Arc, OnceLock};
 
@@ -51,8 +51,8 @@ impl NodeLink for LaterNode {
         self.ask::<InferReply>(|node| node.infer(request))
     }
 
-    fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
-        self.ask(|node| node.sequence_state(key, request))
+    fn sequence_state(&self, key: SequenceKey, call: StateCall) -> LinkFuture<StateAnswer> {
+        self.ask(|node| node.sequence_state(key, call))
     }
 
     fn index(&self) -> LinkFuture<Vec<IndexEntry>> {

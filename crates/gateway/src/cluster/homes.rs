@@ -1,7 +1,7 @@
 //! Where the steps of each shard go, where nodes share a log.
 
 use super::Node;
-use spinwell_core::{NodeId, UnixMillis};
+use spinwell_core::{NodeId, SequenceKey, UnixMillis};
 use spinwell_policy::{sequence, shards};
 use spinwell_runtime::clock;
 use std::collections::BTreeSet;
@@ -46,6 +46,12 @@ impl Homes {
     /// The time that a request is given which has just come.
     pub(super) fn stamp(&self, shard: u16, begins: bool) -> UnixMillis {
         self.lock().stamp(shard, begins, clock::unix())
+    }
+
+    /// The same for what is done with a sequence beside its steps; nothing where no other node could overtake it.
+    pub(super) fn stamped(&self, key: &SequenceKey, begins: bool) -> Option<UnixMillis> {
+        let shard = shards::shard([&key.tenant.0, key.model.as_str(), key.id.as_str()]);
+        self.keeping().map(|_| self.stamp(shard, begins))
     }
 
     /// Lets a step begin its way to the owner of its shard.

@@ -30,7 +30,7 @@ use spinwell_policy::shards;
 use spinwell_protocol::node_service::{Answer, Request};
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, ModelDescription, NodeLink, NodeLoad,
-    NodeStanding, NodeStatus, Order, RegionStatus, StateAnswer, StateRequest, WaitingFor,
+    NodeStanding, NodeStatus, Order, RegionStatus, StateAnswer, StateCall, StateRequest, WaitingFor,
 };
 use spinwell_registry::ClusterName;
 use spinwell_runtime::transport::Dial;
@@ -193,14 +193,14 @@ impl Cluster {
     fn fork(&self, from: SequenceKey, to: SequenceKey) -> LinkFuture<StateAnswer> {
         let own = self.clone();
         Box::pin(async move {
-            let StateAnswer { state, .. } = own.sequence_state(from, StateRequest::Get).await?;
-            match own.sequence_state(to.clone(), StateRequest::Get).await {
+            let StateAnswer { state, .. } = own.sequence_state(from, StateRequest::Get.into()).await?;
+            match own.sequence_state(to.clone(), StateRequest::Get.into()).await {
                 Ok(_) => {
                     let message = format!("sequence {:?} is there already; remove it first", to.id.as_str());
                     Err(Fault::new(Code::SequenceExists, message))
                 }
                 Err(fault) if matches!(fault.code(), Code::SequenceUnknown | Code::SequenceExpired) => {
-                    own.sequence_state(to, StateRequest::Put(state)).await
+                    own.sequence_state(to, StateRequest::Put(state).into()).await
                 }
                 Err(fault) => Err(fault),
             }
@@ -409,9 +409,9 @@ impl NodeLink for Cluster {
         batch::infer(&self.inner, requests)
     }
 
-    fn sequence_state(&self, key: SequenceKey, request: StateRequest) -> LinkFuture<StateAnswer> {
+    fn sequence_state(&self, key: SequenceKey, mut call: StateCall) -> LinkFuture<StateAnswer> {
         let lost = "look at the state before you try again";
-        if let StateRequest::Fork { to } = &request {
+        if let StateRequest::Fork { to } = &call.request {
             let to = SequenceKey { id: to.clone(), ..key.clone() };
             let homes = self.inner.keeper(&key).and_then(|own| Ok((own, self.inner.keeper(&to)?)));
             match homes {
@@ -420,8 +420,9 @@ impl NodeLink for Cluster {
                 Ok(_) => {}
             }
         }
+        call.sent = self.inner.homes.stamped(&key, matches!(call.request, StateRequest::Put(_)));
         let asked = self.inner.keeper(&key).map(|node| {
-            let asked = node.peer.ask(&Request::State(key, request));
+            let asked = node.peer.ask(&Request::State(key, call));
             (node, asked)
         });
         Box::pin(async move {

@@ -69,7 +69,7 @@ async fn manage(
     request: StateRequest,
 ) -> Result<(SequenceKey, StateAnswer), Fault> {
     let key = gateway.sequence(&target.model, checked_sequence_id(&target.sequence)?)?;
-    let answer = gateway.link()?.sequence_state(key.clone(), request).await?;
+    let answer = gateway.link()?.sequence_state(key.clone(), request.into()).await?;
     Ok((key, answer))
 }
 

@@ -10,7 +10,7 @@ use spinwell_core::{
     ModelVersion, NumericProfile, Priority, Samples, SequenceId, Series, StateSource, TenantId, UnixMillis,
 };
 use spinwell_engine::{AnyModel, Model, Scratch, StateError, Window};
-use spinwell_protocol::{ModelDescription, ModelFacts, Outputs, Packing, SequenceCall};
+use spinwell_protocol::{ModelDescription, ModelFacts, Outputs, Packing, SequenceCall, StateRequest};
 use std::time::Duration;
 
 /// A model that panics on rows of 13, after it has taken them in.
@@ -138,14 +138,15 @@ impl Bench {
     pub(super) async fn put(&self, state: Vec<u8>) -> Result<(), Code> {
         let id = SequenceId::of_text("s").unwrap();
         let key = SequenceKey { tenant: TenantId("t".into()), model: self.model.name.clone(), id };
-        let put = self.node.sequence_state(key, StateRequest::Put(state)).await;
+        let put = self.node.sequence_state(key, StateRequest::Put(state).into()).await;
         put.map(|_| ()).map_err(|fault| fault.code())
     }
 
     pub(super) async fn state(&self) -> Result<(u64, Vec<u8>), Code> {
         let id = SequenceId::of_text("s").unwrap();
         let key = SequenceKey { tenant: TenantId("t".into()), model: self.model.name.clone(), id };
-        let answer = self.node.sequence_state(key, StateRequest::Get).await.map_err(|fault| fault.code())?;
+        let answer =
+            self.node.sequence_state(key, StateRequest::Get.into()).await.map_err(|fault| fault.code())?;
         Ok((answer.step, answer.state))
     }
 
@@ -405,8 +406,8 @@ async fn a_sequence_that_cannot_be_made_again_holds_nobody_else_back() {
     let own = bench(Some(folder.path())).await;
     let id = SequenceId::of_text("lost").unwrap();
     let key = SequenceKey { tenant: TenantId("t".into()), model: own.model.name.clone(), id };
-    own.node.sequence_state(key.clone(), StateRequest::Delete).await.unwrap();
-    let again = own.node.sequence_state(key, StateRequest::Delete).await;
+    own.node.sequence_state(key.clone(), StateRequest::Delete.into()).await.unwrap();
+    let again = own.node.sequence_state(key, StateRequest::Delete.into()).await;
     assert_eq!(code(again), Code::SequenceUnknown, "it is gone");
     assert_eq!(code(own.step_of("lost", &[1.0], 8, false).await), Code::SequenceUnknown);
     own.stop().await;

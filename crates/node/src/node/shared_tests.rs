@@ -5,6 +5,7 @@ use super::tests::options;
 use super::*;
 use spinwell_core::{SequenceId, StateSource, TenantId, UnixMillis};
 use spinwell_policy::shards;
+use spinwell_protocol::StateRequest;
 use spinwell_store::testing::Server;
 use std::time::Duration;
 
@@ -227,6 +228,36 @@ async fn while_the_store_is_away_steps_wait_and_are_then_taken_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_put_or_removed_late_undoes_nothing() {
+    let pair = pair().await;
+    pair.one.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    let (_, state) = pair.one.state().await.unwrap();
+    let key = SequenceKey {
+        tenant: TenantId("t".into()),
+        model: pair.one.model.name.clone(),
+        id: SequenceId::of_text("s").unwrap(),
+    };
+    let sent = clock::unix();
+    let manage = |request: StateRequest, sent: UnixMillis| {
+        let managed = pair.one.node.sequence_state(key.clone(), StateCall { request, sent: Some(sent) });
+        async move { managed.await.map_err(|fault| fault.code()) }
+    };
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    // It lay in the first node, which stood still, while the other one went on.
+    pair.two.step(&[2.0], 2).await.unwrap();
+    assert_eq!(manage(StateRequest::Put(state.clone()), sent).await.unwrap_err(), Code::SequenceMoved);
+    assert_eq!(manage(StateRequest::Delete, sent).await.unwrap_err(), Code::SequenceMoved);
+    assert_eq!(taken(pair.two.step(&[3.0], 3).await).0, 3);
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    assert_eq!(manage(StateRequest::Put(state), clock::unix()).await.unwrap().step, 1);
+    assert_eq!(taken(pair.two.step(&[2.0], 2).await).0, 2);
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    manage(StateRequest::Delete, clock::unix()).await.unwrap();
+    assert_eq!(code(pair.two.step(&[3.0], 3).await), Code::SequenceUnknown);
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn states_are_managed_across_nodes() {
     let pair = pair().await;
     pair.one.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
@@ -241,9 +272,9 @@ async fn states_are_managed_across_nodes() {
         id: SequenceId::of_text("s").unwrap(),
     };
     let fork = StateRequest::Fork { to: SequenceId::of_text("fork").unwrap() };
-    pair.two.node.sequence_state(key.clone(), fork).await.unwrap();
+    pair.two.node.sequence_state(key.clone(), fork.into()).await.unwrap();
     assert_eq!(taken(pair.one.step_of("fork", &[5.0], 2, false).await).0, 2);
-    pair.two.node.sequence_state(key, StateRequest::Delete).await.unwrap();
+    pair.two.node.sequence_state(key, StateRequest::Delete.into()).await.unwrap();
     assert_eq!(code(pair.one.step(&[5.0], 2).await), Code::SequenceUnknown);
     pair.stop().await;
 }

@@ -6,8 +6,8 @@ use crate::models::Models;
 use crate::repository::Loaded;
 use spinwell_core::{Code, Fault, ModelHash, SequenceKey, StateSource, UnixMillis};
 use spinwell_engine::Scratch;
-use spinwell_policy::sequence::{Asked, Decision, Known, Phase, decide};
-use spinwell_protocol::{StateAnswer, StateRequest};
+use spinwell_policy::sequence::{Asked, Decision, Known, Phase, Refusal, decide};
+use spinwell_protocol::{StateAnswer, StateCall, StateRequest};
 use spinwell_runtime::clock;
 use spinwell_store::{Position, SequencePhase, SequenceRow};
 use std::borrow::Cow;
@@ -22,16 +22,20 @@ impl Sequences {
     pub(crate) async fn manage(
         &self,
         key: SequenceKey,
-        request: StateRequest,
+        call: StateCall,
         models: &Models,
     ) -> Result<StateAnswer, Fault> {
+        let StateCall { request, sent } = call;
         let puts = matches!(request, StateRequest::Put(_));
         // Also what cannot be had any more can be removed.
         let replaces = puts || request == StateRequest::Delete;
         let mut turn = self.arrive(self.table.enter(&key), replaces, models).await?;
-        if !puts {
-            self.refresh(&mut turn).await?;
+        match self.refresh(&mut turn).await {
+            // What is replaced need not be had any more.
+            Err(fault) if !puts => return Err(fault),
+            _ => {}
         }
+        self.is_in_time(&turn, replaces, sent)?;
         match request {
             StateRequest::Get => {
                 let (model, state, known) = self.live(&turn)?;
@@ -49,9 +53,9 @@ impl Sequences {
                     };
                     Fault::new(Code::RequestInvalid, message)
                 })?;
-                self.place(turn, &portable, models).await
+                self.place(turn, &portable, models, sent).await
             }
-            StateRequest::Delete => self.remove(turn).await,
+            StateRequest::Delete => self.remove(turn, sent).await,
             StateRequest::Fork { to } => {
                 let (model, state, known) = self.live(&turn)?;
                 let state = model.stateful.as_ref().map(|stateful| stateful.save(state)).unwrap_or_default();
@@ -72,8 +76,18 @@ impl Sequences {
                         format!("there is a sequence {:?} already; remove it first", target.id.as_str());
                     return Err(Fault::new(Code::SequenceExists, message));
                 }
-                self.place(other, &Portable::new(hash, step, digest, &state), models).await
+                self.place(other, &Portable::new(hash, step, digest, &state), models, sent).await
             }
+        }
+    }
+
+    /// Whether nobody has gone on with the sequence since this was sent: what lay in a node that stood still must not undo steps that
+    /// another one has acknowledged since.
+    fn is_in_time(&self, turn: &Turn, replaces: bool, sent: Option<UnixMillis>) -> Result<(), Fault> {
+        let is_late = sent.zip(turn.known()).is_some_and(|(sent, known)| known.used > sent);
+        match replaces && is_late {
+            true => Err(refused(&turn.key, None, Refusal::Overtaken, self.options.idle_expiry)),
+            false => Ok(()),
         }
     }
 
@@ -84,10 +98,10 @@ impl Sequences {
         let refusal = match (decided, turn.held()) {
             (Ok(Decision::Continue { .. }), Held::Here(resident)) => match &resident.state {
                 Some(state) => return Ok((&resident.model, state, resident.known)),
-                None => spinwell_policy::sequence::Refusal::Expired,
+                None => Refusal::Expired,
             },
             (Err(refusal), _) => refusal,
-            _ => spinwell_policy::sequence::Refusal::Unknown,
+            _ => Refusal::Unknown,
         };
         Err(refused(&turn.key, None, refusal, idle))
     }
@@ -98,6 +112,7 @@ impl Sequences {
         mut turn: Turn,
         portable: &Portable<'_>,
         models: &Models,
+        sent: Option<UnixMillis>,
     ) -> Result<StateAnswer, Fault> {
         let hash = ModelHash(portable.hash);
         let model = models.of_hash(&turn.key.model, &hash);
@@ -120,7 +135,7 @@ impl Sequences {
             let message = "the state cannot be used: what follows from its numbers does not fit 32 bits";
             return Err(Fault::new(Code::RequestInvalid, message));
         }
-        let (step, digest, used) = (portable.step, portable.digest, clock::unix());
+        let (step, digest, used) = (portable.step, portable.digest, used(&turn, sent));
         let change = Change::Put { hash: hash.0, step, digest, state: Cow::Borrowed(&portable.state) };
         let (was, saved) = match turn.held() {
             Held::Here(resident) => (resident.position, resident.saved),
@@ -143,12 +158,12 @@ impl Sequences {
     }
 
     /// Removes a sequence. What the database still holds of it is overwritten by the next copy.
-    async fn remove(&self, mut turn: Turn) -> Result<StateAnswer, Fault> {
+    async fn remove(&self, mut turn: Turn, sent: Option<UnixMillis>) -> Result<StateAnswer, Fault> {
         if matches!(turn.held(), Held::Unread | Held::Lost) {
-            return self.remove_lost(turn).await;
+            return self.remove_lost(turn, sent).await;
         }
         let (_, _, known) = self.live(&turn)?;
-        let used = clock::unix();
+        let used = used(&turn, sent);
         let before = turn.take();
         let position = match self.promise(&turn, used, Change::Remove).await {
             Ok(written) => written,
@@ -165,9 +180,9 @@ impl Sequences {
     }
 
     /// Removes a sequence that cannot be made again: there is nothing in memory that the next copy could overwrite its row with.
-    async fn remove_lost(&self, mut turn: Turn) -> Result<StateAnswer, Fault> {
+    async fn remove_lost(&self, mut turn: Turn, sent: Option<UnixMillis>) -> Result<StateAnswer, Fault> {
         let row = self.read(&turn.key).await?;
-        let (step, used) = (row.as_ref().map_or(0, |row| row.step), clock::unix());
+        let (step, used) = (row.as_ref().map_or(0, |row| row.step), used(&turn, sent));
         let position = self.promise(&turn, used, Change::Remove).await?;
         if let (Some(row), Some(Durable::Local(local))) = (row, &self.durable) {
             let position = position.unwrap_or_else(|| self.unlogged(row.position));
@@ -197,4 +212,9 @@ impl Sequences {
         let lost = || Fault::new(Code::Internal, "the step log has lost a change; the server goes on");
         written.await.map_err(|_| lost())?.map(Some)
     }
+}
+
+/// When a sequence counts as used by what is done with it: as for steps.
+fn used(turn: &Turn, sent: Option<UnixMillis>) -> UnixMillis {
+    Asked { sent, ..Asked::default() }.used(turn.known(), clock::unix())
 }

@@ -3,7 +3,8 @@
 use super::wire::to_node::Message;
 use super::{Described, Describer, files, models, senseless, whole, wire};
 use crate::{
-    FileRequest, InferRequest, Order, Outputs, Packing, SequenceCall, StateRequest, checked_sequence_id,
+    FileRequest, InferRequest, Order, Outputs, Packing, SequenceCall, StateCall, StateRequest,
+    checked_sequence_id,
 };
 use bytes::Bytes;
 use spinwell_core::{
@@ -17,7 +18,7 @@ pub enum Request {
     /// To predict.
     Infer(InferRequest),
     /// To do something with the state of a sequence.
-    State(SequenceKey, StateRequest),
+    State(SequenceKey, StateCall),
     /// To say what there is.
     Index,
     /// To serve a model's files as they are now.
@@ -42,12 +43,13 @@ pub fn encode_request(
 ) -> Result<Message, Fault> {
     Ok(match request {
         Request::Infer(request) => Message::Infer(encode_infer(number, request, described, now)?),
-        Request::State(key, request) => Message::State(wire::State {
+        Request::State(key, call) => Message::State(wire::State {
             number,
             tenant: key.tenant.0.to_string(),
             model: key.model.as_str().to_owned(),
             sequence: key.id.as_str().to_owned(),
-            request: Some(match request {
+            sent_ms: call.sent.map(|sent| sent.0),
+            request: Some(match &call.request {
                 StateRequest::Get => wire::state::Request::Get(wire::Nothing {}),
                 StateRequest::Put(state) => wire::state::Request::Put(state.clone().into()),
                 StateRequest::Delete => wire::state::Request::Delete(wire::Nothing {}),
@@ -197,5 +199,5 @@ fn state_of(state: wire::State) -> Result<Request, Fault> {
         wire::state::Request::Delete(_) => StateRequest::Delete,
         wire::state::Request::Fork(to) => StateRequest::Fork { to: id(&to)? },
     };
-    Ok(Request::State(key, request))
+    Ok(Request::State(key, StateCall { request, sent: state.sent_ms.map(UnixMillis) }))
 }

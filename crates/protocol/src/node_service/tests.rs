@@ -175,9 +175,14 @@ fn requests_arrive_as_they_are() {
     for wanted in
         [StateRequest::Get, StateRequest::Put(vec![1, 2, 3]), StateRequest::Delete, StateRequest::Fork { to }]
     {
-        let request = Request::State(key.clone(), wanted.clone());
-        let Ok(Request::State(got, what)) = over(&request, &node, &gateway).1 else { panic!("{wanted:?}") };
-        assert_eq!((got, what), (key.clone(), wanted));
+        for sent in [None, Some(UnixMillis(1_700_000_000_000))] {
+            let wanted = StateCall { request: wanted.clone(), sent };
+            let request = Request::State(key.clone(), wanted.clone());
+            let Ok(Request::State(got, what)) = over(&request, &node, &gateway).1 else {
+                panic!("{wanted:?}")
+            };
+            assert_eq!((got, what), (key.clone(), wanted));
+        }
     }
     for request in
         [Request::Index, Request::Load("m".parse().unwrap()), Request::Unload("m".parse().unwrap())]
