@@ -5,9 +5,12 @@ use crate::scenario::{Plant, Scenario};
 use spinwell_core::{ModelName, NodeId, Rng};
 use spinwell_policy::attempts::{Budget, BudgetOptions, End, Outlook, Patience, TimeoutOptions, Timeouts};
 use spinwell_policy::balance::{Ask, Balancer, Begun, Member, Options, Report, Strategy};
-use spinwell_policy::breaker::{self, Breakers, Candidates, Class, Permit};
+use spinwell_policy::breaker::{self, Breakers, Class, Permit};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+/// How often nodes say how busy they are.
+pub(crate) const REPORT_PERIOD: Duration = Duration::from_millis(200);
 
 /// A gateway.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl Gateway {
         let mut gateway = Self {
             strategy: scenario.strategy,
             plant: scenario.plant,
-            balancer: Balancer::new(Options::default()),
+            balancer: Balancer::new(Options { report_period: REPORT_PERIOD, ..Options::default() }),
             breakers: Breakers::new(breaker::Options::default()),
             budget: Budget::new(BudgetOptions::default(), now),
             timeouts: Timeouts::new(TimeoutOptions::default()),
@@ -61,19 +64,14 @@ impl Gateway {
         now: Instant,
     ) -> Option<Sent> {
         let may = |id: &NodeId| !course.untried(std::slice::from_ref(id)).is_empty();
-        let candidates = self.breakers.candidates(now).among(may);
-        let Candidates { serving, probing, .. } = &candidates;
-        // A request that can still be tried elsewhere is the probe that a half-open breaker waits for.
-        let can_probe = course.attempts() == 0 && !probing.is_empty() && !serving.is_empty();
-        let (node, fell_back) = if can_probe {
-            let place = self.rng.below(probing.len() as u64) as usize;
-            (probing[place].clone(), false)
-        } else if serving.is_empty() {
-            (probing.first()?.clone(), false)
-        } else {
-            let ask = Ask { rows, strategy: self.strategy };
-            let pick = self.balancer.pick(ask, serving, now, &mut self.rng)?;
-            (pick.node, pick.fell_back.is_some())
+        let candidates = self.breakers.candidates(&self.model, now).among(may);
+        let (node, fell_back) = match candidates.probe(course.is_fresh(), &mut self.rng) {
+            Some(probing) => (probing.clone(), false),
+            None => {
+                let ask = Ask { rows, strategy: self.strategy };
+                let pick = self.balancer.pick(ask, &candidates.serving, now, &mut self.rng)?;
+                (pick.node, pick.fell_back.is_some())
+            }
         };
         let permit = self.breakers.begin(&node, now)?;
         let begun = self.balancer.begin(&node, rows, now);
@@ -93,19 +91,23 @@ impl Gateway {
         let Sent { node, permit, begun, .. } = sent;
         match end {
             End::Refused => self.breakers.refuse(permit, now, &mut self.rng),
-            End::BackPressure => self.breakers.full(permit, now, &mut self.rng),
+            End::BackPressure => self.breakers.full(permit, &self.model, now, &mut self.rng),
             _ => self.breakers.end(permit, end.class(), now, &mut self.rng),
         }
         self.balancer.end(begun, end.class(), now);
         match end {
             End::Answered => self.timeouts.observe(&self.model, &node, took, true, now),
             End::TimedOut => self.timeouts.observe(&self.model, &node, took, false, now),
-            End::ClientError | End::BackPressure | End::Refused | End::Failed => {}
+            End::ClientError | End::BackPressure | End::Declined | End::Refused | End::Failed => {}
         }
     }
 
-    /// An attempt whose request has had its answer from another one.
-    pub(crate) fn dropped(&mut self, sent: Sent, now: Instant) {
+    /// An attempt whose request has had its answer from another one, after it `took` so long: where that one was asked because of it,
+    /// it is slow.
+    pub(crate) fn overtaken(&mut self, sent: Sent, took: Duration, now: Instant) {
+        if sent.patience.hedge.is_some_and(|hedge| hedge <= took) {
+            return self.end(sent, End::TimedOut, took, now);
+        }
         self.breakers.end(sent.permit, Class::Neutral, now, &mut self.rng);
         self.balancer.end(sent.begun, Class::Neutral, now);
     }

@@ -29,7 +29,7 @@ impl Trace {
 }
 
 /// All traces.
-pub const ALL: [Trace; 11] = [
+pub const ALL: [Trace; 12] = [
     Trace {
         name: "homogeneous",
         about: "6 equal nodes, 60 % load, 20 s",
@@ -49,6 +49,11 @@ pub const ALL: [Trace; 11] = [
         name: "one erring often",
         about: "the same; from 5 s on one node answers 40 % with an error, which opens no breaker for long",
         make: |seed| with(usual(seed, 6, 3, 20), &[(5, Fault::Errors(2, 0.4))]),
+    },
+    Trace {
+        name: "one grey",
+        about: "the same; from 5 s on one node, which says that it is well, never answers 30 % of its requests",
+        make: |seed| with(usual(seed, 6, 3, 20), &[(5, Fault::Hangs(2, 0.3))]),
     },
     Trace {
         name: "one crash",

@@ -1,7 +1,7 @@
 //! The cluster, and the loop that lets it happen.
 
 use crate::agenda::Agenda;
-use crate::gateway::{Gateway, Sent};
+use crate::gateway::{Gateway, REPORT_PERIOD, Sent};
 use crate::history::{History, Outcome, Word};
 use crate::node::{Node, Process};
 use crate::scenario::{Fault, Plant, Scenario};
@@ -11,7 +11,6 @@ use spinwell_policy::balance::Report;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-const REPORT_PERIOD: Duration = Duration::from_secs(1);
 const BEAT_PERIOD: Duration = Duration::from_millis(200);
 /// What a report takes beyond the network.
 const REPORT_DELAY: Duration = Duration::from_millis(20);
@@ -306,8 +305,9 @@ impl<'a> World<'a> {
     /// Its request has had its answer: the node need not go on.
     fn drop_attempt(&mut self, attempt: u64) {
         let Some(own) = self.attempts.remove(&attempt) else { return };
-        let Attempt { gateway, node, rows, sent, is_retry, .. } = own;
-        self.gateways[gateway].dropped(sent, self.now);
+        let Attempt { gateway, node, rows, sent, at, is_retry, .. } = own;
+        let took = self.now.saturating_duration_since(at);
+        self.gateways[gateway].overtaken(sent, took, self.now);
         if is_retry && self.scenario.plant != Some(Plant::UnboundedRetries) {
             self.gateways[gateway].budget.end_retry();
         }

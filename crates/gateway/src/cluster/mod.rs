@@ -43,9 +43,6 @@ use tokio::sync::Notify;
 /// When a caller should try again whose node is away: by then it is back, or given up.
 const RETRY_AFTER: Millis = Millis(1000);
 
-/// How long an attempt may take at least before another node is asked: what a busy machine makes threads wait now and then.
-const ATTEMPT_LEAST: Duration = Duration::from_millis(250);
-
 /// A node of the region, as the registry knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
@@ -124,7 +121,6 @@ impl Cluster {
             beat: options.beat.into(),
             silence: options.silence.into(),
             failover: options.failover.into(),
-            attempt_least: ATTEMPT_LEAST,
             seed: options.seed,
         }));
         let changed = Arc::new(Notify::new());

@@ -394,7 +394,7 @@ impl Shared {
                     Some(live.state.catalogue.clone());
                 if !std::mem::replace(&mut live.is_known, true) {
                     tracing::info!(node = %self.member.id, address = %self.member.address, "connected to a node");
-                    self.terms.router.came(&self.member);
+                    self.terms.router.came(&self.member, live.state.life);
                 }
                 self.terms.changed.notify_one();
             }

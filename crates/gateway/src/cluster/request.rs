@@ -99,7 +99,10 @@ impl Stateless {
         let mut told = None;
         loop {
             let end = match heard(&mut under_way, due).await {
-                Heard::Answer(reply) => return Ok(reply),
+                Heard::Answer(reply) => {
+                    under_way.into_iter().for_each(|other| other.under_way.overtaken());
+                    return Ok(reply);
+                }
                 Heard::Failure(end, fault) => {
                     told = Some(fault);
                     end
@@ -197,7 +200,7 @@ impl Attempt {
         let (end, fault) = match timeout_at(at.into(), self.asked.answer()).await {
             Ok(Ok(Answer::Predicted(reply))) => return (End::Answered, Heard::Answer(reply)),
             Ok(Ok(_)) => (End::Failed, senseless(id)),
-            Ok(Err(failure)) => (end_of(&failure), told(id, failure, "try again")),
+            Ok(Err(failure)) => (end_of(&failure, silent), told(id, failure, "try again")),
             Err(_) => (silent, unheard(id, silent)),
         };
         (end, Heard::Failure(end, fault))
@@ -244,6 +247,13 @@ impl UnderWay {
         self.leave.as_ref().and_then(Leave::hedge)
     }
 
+    /// Another node has answered the request. That it was asked because this one took long says that this one is slow.
+    fn overtaken(self) {
+        if self.hedge().is_some_and(|at| at <= clock::now()) {
+            self.end(End::TimedOut);
+        }
+    }
+
     fn end(mut self, end: End) {
         let Some(leave) = self.leave.take() else { return };
         match self.is_spare {
@@ -264,17 +274,18 @@ impl Drop for UnderWay {
     }
 }
 
-/// What a failure says about the node, and about another attempt.
-fn end_of(failure: &Failure) -> End {
+/// What a failure says about the node, and about another attempt. `silent` is what silence would have said.
+fn end_of(failure: &Failure, silent: End) -> End {
     let fault = match failure {
         Failure::Lost | Failure::Silent(_) => return End::Failed,
         Failure::NotSent(fault) if fault.code() == Code::NodeUnreachable => return End::Refused,
         Failure::NotSent(fault) | Failure::Refused(fault) => fault,
     };
     match fault.code() {
-        // A node that holds the model no more is as good as one that has no room for it.
-        // So is one that thinks itself too slow for the request, as one does that has just stood still.
-        Code::QueueFull | Code::Stopping | Code::ModelNotFound | Code::DeadlineExceeded => End::BackPressure,
+        Code::QueueFull => End::BackPressure,
+        // A node that has just stood still thinks itself too slow also for a request that has time enough, and for the next one.
+        Code::DeadlineExceeded if silent == End::TimedOut => End::BackPressure,
+        Code::Stopping | Code::ModelNotFound | Code::DeadlineExceeded => End::Declined,
         Code::Internal => End::Failed,
         _ => End::ClientError,
     }

@@ -30,8 +30,6 @@ pub(crate) struct RouterOptions {
     pub(crate) silence: Duration,
     /// By when a request must be somewhere else.
     pub(crate) failover: Duration,
-    /// How long an attempt may take at least. Shorter ones would be repeated for the noise of a busy machine.
-    pub(crate) attempt_least: Duration,
     /// Where the randomness begins.
     pub(crate) seed: u64,
 }
@@ -46,6 +44,8 @@ struct Inner {
     timeouts: Timeouts,
     routes: Routes,
     rng: Rng,
+    /// The life of each node's process.
+    lives: BTreeMap<NodeId, u64>,
     /// The newest sign of life of each node: when it came, and how long rows had been there in all.
     beats: BTreeMap<NodeId, (Instant, u64)>,
     attempts: Attempts,
@@ -94,9 +94,9 @@ impl Leave {
 
 impl Router {
     pub(crate) fn new(options: RouterOptions) -> Self {
-        let RouterOptions { routes, beat, silence, failover, attempt_least, seed } = options;
+        let RouterOptions { routes, beat, silence, failover, seed } = options;
         let of_balance = balance::Options { report_period: beat, ..balance::Options::default() };
-        let of_timeouts = TimeoutOptions { failover, least: attempt_least, ..TimeoutOptions::default() };
+        let of_timeouts = TimeoutOptions { failover, ..TimeoutOptions::default() };
         Self(Mutex::new(Inner {
             balancer: Balancer::new(of_balance),
             breakers: Breakers::new(breaker::Options { silence_max: silence }),
@@ -104,18 +104,23 @@ impl Router {
             timeouts: Timeouts::new(of_timeouts),
             routes,
             rng: Rng::seeded(seed),
+            lives: BTreeMap::new(),
             beats: BTreeMap::new(),
             attempts: Attempts::default(),
         }))
     }
 
-    /// A node has said what it serves, for the first time on a connection: it begins slowly.
-    pub(crate) fn came(&self, member: &Member) {
+    /// A node has said what it serves, for the first time on a connection. A new life of it begins slowly, and nothing counts that was
+    /// counted before; one whose connection broke is who it was.
+    pub(crate) fn came(&self, member: &Member, life: u64) {
         let (inner, now) = (&mut *self.lock(), clock::now());
-        inner.balancer.restart(&member.id, now);
         inner.breakers.join(member.id.clone(), now);
-        inner.breakers.restart(&member.id, now);
-        inner.beats.remove(&member.id);
+        inner.breakers.beat(&member.id, now);
+        if inner.lives.insert(member.id.clone(), life) != Some(life) {
+            inner.balancer.restart(&member.id, now);
+            inner.breakers.restart(&member.id, now);
+            inner.beats.remove(&member.id);
+        }
     }
 
     /// A node announces itself, perhaps with another weight.
@@ -129,6 +134,7 @@ impl Router {
         let inner = &mut *self.lock();
         inner.balancer.leave(id);
         inner.breakers.leave(id);
+        inner.lives.remove(id);
         inner.beats.remove(id);
     }
 
@@ -160,9 +166,8 @@ impl Router {
     /// Leave for an attempt at one of these nodes, at which it was not tried yet.
     pub(crate) fn leave(&self, able: &[NodeId], wanted: Wanted<'_>, model: &ModelName) -> Option<Leave> {
         let (inner, now) = (&mut *self.lock(), clock::now());
-        let candidates = inner.candidates(&wanted.course.untried(able), now);
-        // A probe that fails can be made good elsewhere.
-        let id = match candidates.probing.first() {
+        let candidates = inner.candidates(&wanted.course.untried(able), model, now);
+        let id = match candidates.probe(wanted.course.is_fresh(), &mut inner.rng) {
             Some(probing) => probing.clone(),
             None => {
                 let ask = Ask { rows: wanted.rows, strategy: inner.routes.of(model) };
@@ -181,7 +186,7 @@ impl Router {
         model: &ModelName,
     ) -> (Vec<Option<Leave>>, Option<Plan>) {
         let (inner, now) = (&mut *self.lock(), clock::now());
-        let candidates = inner.candidates(able, now);
+        let candidates = inner.candidates(able, model, now);
         let rows: Vec<usize> = wanted.iter().map(|wanted| wanted.rows).collect();
         let batch = Batch { rows: &rows, strategy: inner.routes.of(model) };
         let plan = split::plan(&mut inner.balancer, batch, &candidates, now, &mut inner.rng);
@@ -207,7 +212,7 @@ impl Router {
         inner.balancer.end(begun, end.class(), now);
         match end {
             End::Refused => inner.breakers.refuse(permit, now, &mut inner.rng),
-            End::BackPressure => inner.breakers.full(permit, now, &mut inner.rng),
+            End::BackPressure => inner.breakers.full(permit, model, now, &mut inner.rng),
             end => inner.breakers.end(permit, end.class(), now, &mut inner.rng),
         }
     }
@@ -254,8 +259,8 @@ impl Router {
 
 impl Inner {
     /// Who of these nodes may get a request.
-    fn candidates(&mut self, able: &[NodeId], now: Instant) -> Candidates {
-        self.breakers.candidates(now).among(|id| able.contains(id))
+    fn candidates(&mut self, able: &[NodeId], model: &ModelName, now: Instant) -> Candidates {
+        self.breakers.candidates(model, now).among(|id| able.contains(id))
     }
 
     /// Leave for an attempt at this node, which is one of these candidates.

@@ -239,9 +239,9 @@ async fn beside_a_node_that_takes_most_of_the_time_another_one_is_asked() {
     assert!(clock::now() < deadline);
     assert_eq!(nodes[1].reached().len(), 2, "it was asked first for its part");
     let attempts = cluster.load().attempts;
-    assert_eq!((attempts.all, attempts.retries, attempts.timeouts), (8, 2, 0));
+    assert_eq!((attempts.all, attempts.retries, attempts.timeouts), (8, 2, 2));
     let is_trusted = |standing: &NodeStanding| standing.is_trusted;
-    assert!(cluster.load().nodes.iter().all(is_trusted), "nobody knows whether the silent one is slow");
+    assert!(cluster.load().nodes.iter().all(is_trusted), "twice is not often");
 }
 
 #[tokio::test]

@@ -30,8 +30,10 @@ pub enum End {
     Answered,
     /// The request was wrong, or its caller went away.
     ClientError,
-    /// The node was full, or about to go, and said so.
+    /// The node had no room, and said so.
     BackPressure,
+    /// The node could not take it, and said so: it is about to go, holds the model no more, or has too little time for it.
+    Declined,
     /// No connection came about: the node has seen nothing of the request.
     Refused,
     /// The node failed, or the connection broke.
@@ -46,7 +48,7 @@ impl End {
     pub const fn class(self) -> Class {
         match self {
             End::Answered => Class::Success,
-            End::ClientError | End::BackPressure => Class::Neutral,
+            End::ClientError | End::BackPressure | End::Declined => Class::Neutral,
             End::Refused | End::Failed | End::TimedOut => Class::Failure,
         }
     }
@@ -78,7 +80,7 @@ pub enum GiveUp {
     Full,
 }
 
-/// The attempts of one request whose repetition does no harm: a stateless one, or a step that has a number.
+/// The attempts of one request that any node may answer.
 #[derive(Debug, Clone)]
 pub struct Course {
     options: CourseOptions,
@@ -112,6 +114,12 @@ impl Course {
         self.tried.len() + 1 >= self.options.attempts_max
     }
 
+    /// Whether it was not tried yet, and may be tried again.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.tried.is_empty() && !self.is_last()
+    }
+
     /// Until when it is worth anything.
     #[must_use]
     pub fn deadline(&self) -> Instant {
@@ -132,7 +140,7 @@ impl Course {
         match end {
             End::Answered => return Next::Done,
             End::ClientError => return Next::GiveUp(GiveUp::ClientError),
-            End::BackPressure => self.full += 1,
+            End::BackPressure | End::Declined => self.full += 1,
             End::Refused | End::Failed | End::TimedOut => {}
         }
         if self.full >= FULL_MAX {
@@ -146,7 +154,7 @@ impl Course {
         }
         match budget.begin_retry(now) {
             true => Next::Retry,
-            false if end == End::BackPressure => Next::GiveUp(GiveUp::Full),
+            false if matches!(end, End::BackPressure | End::Declined) => Next::GiveUp(GiveUp::Full),
             false => Next::Wait(self.options.wait),
         }
     }

@@ -23,6 +23,11 @@ const MS: Duration = Duration::from_millis(1);
 /// Time left that limits nothing.
 const LONG: Duration = Duration::from_secs(3_600);
 
+/// Timeouts of models that answer fast.
+fn timeouts() -> Timeouts {
+    Timeouts::new(TimeoutOptions { least: 50 * MS, ..TimeoutOptions::default() })
+}
+
 fn patience(timeouts: &Timeouts, name: &str, left: Duration) -> Patience {
     let (model, node) = (model(), node(name));
     let outlook = Outlook {
@@ -118,7 +123,7 @@ fn what_is_tried_again() {
     };
     check(End::Answered, 1, 100, Next::Done);
     check(End::ClientError, 1, 100, Next::GiveUp(GiveUp::ClientError));
-    for end in [End::BackPressure, End::Refused, End::Failed, End::TimedOut] {
+    for end in [End::BackPressure, End::Declined, End::Refused, End::Failed, End::TimedOut] {
         check(end, 1, 100, Next::Retry);
         check(end, 1, 20, Next::GiveUp(GiveUp::DeadlineNear));
         check(end, 4, 100, Next::GiveUp(GiveUp::AttemptsSpent));
@@ -149,16 +154,23 @@ fn where_it_was_tried_it_is_not_tried_again() {
 
 #[test]
 fn classes_of_ends() {
-    let classes =
-        [End::Answered, End::ClientError, End::BackPressure, End::Refused, End::Failed, End::TimedOut];
+    let classes = [
+        End::Answered,
+        End::ClientError,
+        End::BackPressure,
+        End::Declined,
+        End::Refused,
+        End::Failed,
+        End::TimedOut,
+    ];
     use Class::{Failure, Neutral, Success};
-    assert_eq!(classes.map(End::class), [Success, Neutral, Neutral, Failure, Failure, Failure]);
+    assert_eq!(classes.map(End::class), [Success, Neutral, Neutral, Neutral, Failure, Failure, Failure]);
 }
 
 #[test]
 fn timeouts_follow_what_answers_take() {
     let zero = zero();
-    let mut timeouts = Timeouts::new(TimeoutOptions::default());
+    let mut timeouts = timeouts();
     let most = Duration::from_millis(2_500);
     assert_eq!(limit(&timeouts, "a", LONG), most);
     (0..100).for_each(|_| timeouts.observe(&model(), &node("a"), 40 * MS, true, zero));
@@ -184,7 +196,7 @@ fn timeouts_follow_what_answers_take() {
 
 #[test]
 fn where_an_attempt_may_take_most_of_the_time_another_node_is_asked_beside_it_after_half() {
-    let (model, node, mut timeouts) = (model(), node("a"), Timeouts::new(TimeoutOptions::default()));
+    let (model, node, mut timeouts) = (model(), node("a"), timeouts());
     let usual = Outlook {
         model: &model,
         node: &node,
@@ -207,7 +219,7 @@ fn where_an_attempt_may_take_most_of_the_time_another_node_is_asked_beside_it_af
 
 #[test]
 fn a_deadline_that_ends_what_was_not_late_yet_is_not_the_nodes_fault() {
-    let mut timeouts = Timeouts::new(TimeoutOptions::default());
+    let mut timeouts = timeouts();
     assert!(!patience(&timeouts, "a", MS).blames);
     (0..100).for_each(|_| timeouts.observe(&model(), &node("a"), 40 * MS, true, zero()));
     assert_eq!(

@@ -2,12 +2,12 @@
 
 use super::Class;
 use super::circuit::{Circuit, State};
-use spinwell_core::{NodeId, Rng};
+use spinwell_core::{ModelName, NodeId, Rng};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// So long a node that had no room is passed over where others serve. Without it, one that refuses is the least busy one of all, and
-/// gets what the others would have answered.
+/// So long a node that had no room for a request is passed over for the model where others serve. Without it, one that refuses is the
+/// least busy one of all, and gets what the others would have answered.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
 
 /// What breakers are allowed.
@@ -30,8 +30,7 @@ pub struct Candidates {
     pub serving: Vec<NodeId>,
     /// Those of them that had no room a moment ago, by name: to be asked where no other serves.
     pub full: Vec<NodeId>,
-    /// Nodes that are there and want a probe, by name. Balancing would not choose them: who has a request that can be
-    /// tried elsewhere sends it there first.
+    /// Nodes that are there and want a probe, by name. Balancing would not choose them.
     pub probing: Vec<NodeId>,
 }
 
@@ -46,6 +45,17 @@ impl Candidates {
             self.serving = std::mem::take(&mut self.full);
         }
         self
+    }
+
+    /// The node that a request is to probe, if any. A probe may fail: it is made by a request that is at its first try and
+    /// `can_go_elsewhere` then, or by any where nobody serves.
+    pub fn probe(&self, can_go_elsewhere: bool, rng: &mut Rng) -> Option<&NodeId> {
+        match (self.probing.len(), self.serving.is_empty()) {
+            (0, _) => None,
+            (count, false) if can_go_elsewhere => self.probing.get(rng.below(count as u64) as usize),
+            (_, false) => None,
+            (_, true) => self.probing.first(),
+        }
     }
 
     /// How many they are.
@@ -100,8 +110,8 @@ struct Node {
     has_refused: bool,
     /// It has said that it goes.
     has_withdrawn: bool,
-    /// Until when it is taken to have no room.
-    full_until: Option<Instant>,
+    /// Until when it is taken to have no room, by model. What is over is forgotten when another is full.
+    full_until: BTreeMap<ModelName, Instant>,
 }
 
 impl Node {
@@ -141,7 +151,7 @@ impl Breakers {
             heard: now,
             has_refused: false,
             has_withdrawn: false,
-            full_until: None,
+            full_until: BTreeMap::new(),
         };
         match self.nodes.get_mut(&node) {
             Some(known) if !known.has_withdrawn => known.heard = known.heard.max(now),
@@ -155,7 +165,7 @@ impl Breakers {
     pub fn restart(&mut self, node: &NodeId, now: Instant) {
         if let Some(node) = self.nodes.get_mut(node) {
             (node.circuit, node.heard, node.has_refused) = (Circuit::new(now), now, false);
-            node.full_until = None;
+            node.full_until.clear();
         }
     }
 
@@ -188,21 +198,22 @@ impl Breakers {
         self.end(permit, Class::Neutral, now, rng);
     }
 
-    /// A node had no room for a request. Its breaker counts nothing.
-    pub fn full(&mut self, permit: Permit, now: Instant, rng: &mut Rng) {
+    /// A node had no room for a request for the model. Its breaker counts nothing.
+    pub fn full(&mut self, permit: Permit, model: &ModelName, now: Instant, rng: &mut Rng) {
         if let Some(node) = self.nodes.get_mut(&permit.node) {
-            node.full_until = Some(now + FULL_PAUSE);
+            node.full_until.retain(|_, until| *until > now);
+            node.full_until.insert(model.clone(), now + FULL_PAUSE);
         }
         self.end(permit, Class::Neutral, now, rng);
     }
 
-    /// Who may get a request.
-    pub fn candidates(&mut self, now: Instant) -> Candidates {
+    /// Who may get a request for the model.
+    pub fn candidates(&mut self, model: &ModelName, now: Instant) -> Candidates {
         self.settle(now);
         let mut candidates = Candidates::default();
         for (id, node) in self.nodes.iter().filter(|(_, node)| node.is_there(now, self.options.silence_max)) {
             if node.circuit.is_closed() {
-                let is_full = node.full_until.is_some_and(|until| until > now);
+                let is_full = node.full_until.get(model).is_some_and(|until| *until > now);
                 if is_full { &mut candidates.full } else { &mut candidates.serving }.push(id.clone());
             } else if node.circuit.has_probe() {
                 candidates.probing.push(id.clone());

@@ -13,14 +13,14 @@
 //!   protect nobody in a cluster of three.
 //! * *Nodes that are not there* need no statistics: who refuses connections, is silent for 1 s or has withdrawn is out at
 //!   once and without a cap.
-//! * *Nodes that had no room* are passed over for 50 ms where others serve: a node that refuses at once has nothing in flight, and
+//! * *Nodes that had no room* are passed over for that model for 50 ms where others serve: a node that refuses at once has nothing in flight, and
 //!   would be taken for the one that has the most room.
 //!
 //! Where nobody is left, nobody is chosen: the request is refused. Sending it to nodes that are known to be bad ("panic
 //! routing") delays its failure and theirs.
 //!
 //! ```
-//! use spinwell_core::{NodeId, Rng};
+//! use spinwell_core::{ModelName, NodeId, Rng};
 //! use spinwell_policy::breaker::{Breakers, Class, Options};
 //! # #[allow(clippy::disallowed_methods)]
 //! # let now = std::time::Instant::now();
@@ -31,7 +31,8 @@
 //!     let permit = breakers.begin(&nodes[0], now).unwrap();
 //!     breakers.end(permit, Class::Failure, now, &mut rng);
 //! }
-//! assert_eq!(breakers.candidates(now).serving, nodes[1..]);
+//! let model: ModelName = "demand".parse().unwrap();
+//! assert_eq!(breakers.candidates(&model, now).serving, nodes[1..]);
 //! ```
 
 mod breakers;

@@ -3,8 +3,12 @@
 use super::breakers::ejected_max;
 use super::*;
 use proptest::prelude::*;
-use spinwell_core::{NodeId, Rng};
+use spinwell_core::{ModelName, NodeId, Rng};
 use std::time::{Duration, Instant};
+
+fn model() -> ModelName {
+    "demand".parse().unwrap()
+}
 
 struct Story {
     zero: Instant,
@@ -188,7 +192,7 @@ proptest! {
                 },
             }
             let now = story.at(ms);
-            let candidates = story.breakers.candidates(now);
+            let candidates = story.breakers.candidates(&model(), now);
             let health = story.nodes.iter().map(|id| story.breakers.health(id, now).unwrap());
             let health: Vec<Health> = health.collect();
             let there = health.iter().filter(|&&health| health != Health::Out).count();
@@ -225,15 +229,15 @@ fn who_refuses_is_silent_or_withdraws_is_out_at_once_without_a_cap() {
         story.breakers.refuse(permit, now, &mut story.rng);
     }
     (2..4).for_each(|node| story.breakers.withdraw(&story.nodes[node].clone()));
-    assert_eq!(story.breakers.candidates(now).serving, story.nodes[4..]);
+    assert_eq!(story.breakers.candidates(&model(), now).serving, story.nodes[4..]);
     // A beat brings back who refused, joining who withdrew. Silence takes all.
     story.beats(900);
     let now = story.at(900);
-    assert_eq!(story.breakers.candidates(now).serving.len(), 4);
+    assert_eq!(story.breakers.candidates(&model(), now).serving.len(), 4);
     story.breakers.join(story.nodes[2].clone(), now);
-    assert_eq!(story.breakers.candidates(now).serving.len(), 5);
+    assert_eq!(story.breakers.candidates(&model(), now).serving.len(), 5);
     let now = story.at(1_901);
-    assert_eq!(story.breakers.candidates(now), Candidates::default());
+    assert_eq!(story.breakers.candidates(&model(), now), Candidates::default());
 }
 
 #[test]
@@ -241,12 +245,12 @@ fn who_had_no_room_is_passed_over_for_a_moment_where_others_serve() {
     let mut story = Story::with(3, 1);
     let full = |story: &mut Story, node: usize, ms: u64| {
         let (permit, now) = (story.begin(node, ms).unwrap(), story.at(ms));
-        story.breakers.full(permit, now, &mut story.rng);
+        story.breakers.full(permit, &model(), now, &mut story.rng);
     };
     let among = |story: &mut Story, ms: u64, may: &[usize]| {
         story.beats(ms);
         let may: Vec<NodeId> = may.iter().map(|&node| story.nodes[node].clone()).collect();
-        let candidates = story.breakers.candidates(story.at(ms)).among(|id| may.contains(id));
+        let candidates = story.breakers.candidates(&model(), story.at(ms)).among(|id| may.contains(id));
         let places = |nodes: &[NodeId]| -> Vec<usize> {
             let place = |id| story.nodes.iter().position(|other| other == id).unwrap();
             nodes.iter().map(place).collect()
@@ -257,6 +261,8 @@ fn who_had_no_room_is_passed_over_for_a_moment_where_others_serve() {
     assert_eq!(story.health(0, 0), Health::Serving, "it may be asked, and its breaker counts nothing");
     assert_eq!(among(&mut story, 10, &[0, 1, 2]), (vec![1, 2], vec![0], 3));
     assert_eq!(among(&mut story, 10, &[0]), (vec![0], vec![], 1), "nobody else can be asked");
+    let other = story.breakers.candidates(&"gait".parse().unwrap(), story.at(10));
+    assert_eq!((other.serving.len(), other.full.len()), (3, 0), "it may have room for another model");
     full(&mut story, 1, 20);
     full(&mut story, 2, 20);
     assert_eq!(among(&mut story, 30, &[0, 1, 2]), (vec![0, 1, 2], vec![], 3), "all are as full");
@@ -271,7 +277,7 @@ fn when_all_are_bad_nobody_is_chosen() {
     let mut story = Story::with(1, 1);
     story.fail(0, 5, 0);
     let now = story.at(0);
-    assert_eq!(story.breakers.candidates(now), Candidates::default());
+    assert_eq!(story.breakers.candidates(&model(), now), Candidates::default());
     assert!(story.begin(0, 0).is_none());
 }
 
@@ -283,9 +289,9 @@ fn a_probe_that_is_lost_or_says_nothing_does_not_keep_it_half_open() {
     let lost = story.begin(0, ms).unwrap();
     assert!(story.begin(0, ms + 29_000).is_none());
     let now = story.at(ms + 31_000);
-    assert_eq!(story.breakers.candidates(now).probing.len(), 0);
+    assert_eq!(story.breakers.candidates(&model(), now).probing.len(), 0);
     story.beats(ms + 31_000);
-    assert_eq!(story.breakers.candidates(now).probing.len(), 1);
+    assert_eq!(story.breakers.candidates(&model(), now).probing.len(), 1);
     let neutral = story.begin(0, ms + 31_000).unwrap();
     story.end(neutral, Class::Neutral, ms + 31_000);
     assert!(story.attempt(0, Class::Success, ms + 31_000));
