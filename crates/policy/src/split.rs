@@ -117,7 +117,11 @@ pub fn plan(
             parts.push(part(node, own));
         }
     }
-    let takes = parts.iter().map(|part| balancer.expected(&part.node, of(&part.requests), now));
+    let takes = parts.iter().map(|part| {
+        // Its last request, behind all others: what one request with all their rows would take was never seen.
+        let last = part.requests.last().map_or(0, |&last| rows[last]);
+        balancer.expected(&part.node, last, of(&part.requests) - last, now)
+    });
     let estimated_completion_time =
         takes.collect::<Option<Vec<Duration>>>().map(|takes| takes.into_iter().max().unwrap_or_default());
     (!parts.is_empty()).then_some(Plan { parts, strategy_used, estimated_completion_time })

@@ -314,6 +314,8 @@ pub struct Attempts {
     pub retries: u64,
     /// Those that were given up, because nothing was heard in time.
     pub timeouts: u64,
+    /// Choices of a node, or of several for a batch, by another strategy than the one that was asked for, which cannot say yet.
+    pub fell_back: u64,
 }
 
 /// Requests that wait for a version of a model.

@@ -79,7 +79,7 @@ impl Gateway {
             model: &self.model,
             node: &node,
             left: course.deadline().saturating_duration_since(now),
-            expected: self.balancer.expected(&node, rows, now).unwrap_or_default(),
+            expected: self.balancer.expected(&node, rows, 0, now).unwrap_or_default(),
             is_first: course.attempts() == 0,
             is_last: candidates.count() <= 1 || course.is_last(),
         });

@@ -171,7 +171,9 @@ impl Router {
             Some(probing) => probing.clone(),
             None => {
                 let ask = Ask { rows: wanted.rows, strategy: inner.routes.of(model) };
-                inner.balancer.pick(ask, &candidates.serving, now, &mut inner.rng)?.node
+                let pick = inner.balancer.pick(ask, &candidates.serving, now, &mut inner.rng)?;
+                inner.attempts.fell_back += u64::from(pick.fell_back.is_some());
+                pick.node
             }
         };
         inner.leave_at(id, wanted, &candidates, model, now)
@@ -190,6 +192,8 @@ impl Router {
         let rows: Vec<usize> = wanted.iter().map(|wanted| wanted.rows).collect();
         let batch = Batch { rows: &rows, strategy: inner.routes.of(model) };
         let plan = split::plan(&mut inner.balancer, batch, &candidates, now, &mut inner.rng);
+        let fell_back = plan.as_ref().is_some_and(|plan| plan.strategy_used != batch.strategy);
+        inner.attempts.fell_back += u64::from(fell_back);
         let mut nodes: Vec<Option<&NodeId>> = vec![None; rows.len()];
         for part in plan.iter().flat_map(|plan| &plan.parts) {
             part.requests.iter().for_each(|&request| nodes[request] = Some(&part.node));
@@ -282,7 +286,7 @@ impl Inner {
             model,
             node: &id,
             left: course.deadline().saturating_duration_since(now),
-            expected: self.balancer.expected(&id, rows, now).unwrap_or_default(),
+            expected: self.balancer.expected(&id, rows, 0, now).unwrap_or_default(),
             is_first: course.attempts() == 0,
             is_last,
         });

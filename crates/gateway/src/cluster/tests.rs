@@ -348,6 +348,10 @@ async fn a_model_may_have_a_strategy_of_its_own() {
     assert_eq!(cluster.choose_as_usual(&taxi).unwrap_err().code(), Code::RequestInvalid);
     assert_eq!(region(), ("resource_aware".to_owned(), String::new()));
     assert_eq!(strategy_used().await, Strategy::ResourceAware.as_str());
+    assert_eq!(cluster.load().attempts.fell_back, 0);
+    cluster.choose_by("predictive", None).unwrap();
+    assert_eq!(strategy_used().await, "weighted_least_connections", "it has seen too little");
+    assert_eq!(cluster.load().attempts.fell_back, 2, "once for each of two models");
 }
 
 #[tokio::test]

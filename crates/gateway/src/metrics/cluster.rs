@@ -29,6 +29,7 @@ pub(super) struct ClusterFigures {
     attempts: Counter,
     retries: Counter,
     timeouts: Counter,
+    fell_back: Counter,
 }
 
 impl ClusterFigures {
@@ -40,6 +41,7 @@ impl ClusterFigures {
             attempts: Counter::default(),
             retries: Counter::default(),
             timeouts: Counter::default(),
+            fell_back: Counter::default(),
         };
         registry.register(
             "spinwell_cluster_nodes",
@@ -65,6 +67,11 @@ impl ClusterFigures {
             "spinwell_cluster_attempt_timeouts",
             "Attempts that were given up because nothing was heard in time",
             figures.timeouts.clone(),
+        );
+        registry.register(
+            "spinwell_cluster_strategy_fallbacks",
+            "Choices of nodes by another strategy than the one that is set, which cannot say yet, or errs too much",
+            figures.fell_back.clone(),
         );
         figures
     }
@@ -95,5 +102,6 @@ impl ClusterFigures {
         set(&self.attempts, load.attempts.all);
         set(&self.retries, load.attempts.retries);
         set(&self.timeouts, load.attempts.timeouts);
+        set(&self.fell_back, load.attempts.fell_back);
     }
 }

@@ -216,11 +216,12 @@ impl Balancer {
         (strategy, known.iter().zip(scored).map(|((id, _), scored)| ((*id).clone(), scored.score)).collect())
     }
 
-    /// How long so many rows, sent to a node now, are expected to take; `None` while nobody can say.
+    /// How long a request of so many rows, sent to a node now, is expected to take, where `ahead` rows more are sent there before it;
+    /// `None` while nobody can say.
     #[must_use]
-    pub fn expected(&self, node: &NodeId, rows: usize, now: Instant) -> Option<Duration> {
+    pub fn expected(&self, node: &NodeId, rows: usize, ahead: usize, now: Instant) -> Option<Duration> {
         let node = self.nodes.get(node)?;
-        let load = plain_load(node, self.oldest(now));
+        let load = plain_load(node, self.oldest(now)) + ahead as f64;
         Duration::try_from_secs_f64(predict(node, self.sight(rows, now), load)?).ok()
     }
 

@@ -125,13 +125,16 @@ fn a_plan_says_how_long_it_will_take_once_that_was_measured() {
     let (rows, mut rng) = (vec![10; 100], Rng::seeded(1));
     let first = plan(&mut balancer, batch(&rows), &candidates, now, &mut rng).unwrap();
     assert_eq!(first.estimated_completion_time, None);
-    for count in 0..400usize {
-        let rows = 10 + 90 * (count % 7);
-        let begun = balancer.begin(&candidates.serving[count % 2], rows, now);
-        balancer.end(begun, Class::Success, now + Duration::from_micros(1_000 + 100 * rows as u64));
+    // Requests are alike, as they are in practice, and as many as eight come together.
+    for count in 0..200usize {
+        let node = &candidates.serving[count % 2];
+        let begun: Vec<_> = (0..=count % 8).map(|_| balancer.begin(node, 10, now)).collect();
+        for (before, begun) in (1..).zip(begun) {
+            balancer.end(begun, Class::Success, now + Duration::from_micros(1_000 + 1_000 * before));
+        }
     }
     let later = plan(&mut balancer, batch(&rows), &candidates, now, &mut rng).unwrap();
-    // Half of the batch at each node: 1 ms and 500 rows of 0.1 ms.
+    // Half of the batch at each node: 1 ms and fifty requests of 10 rows, 0.1 ms each.
     let takes = later.estimated_completion_time.unwrap().as_secs_f64();
     assert!((takes - 0.051).abs() < 0.003, "{takes}");
 }
