@@ -23,7 +23,7 @@ help:
 	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
 	@echo "make cluster-faults  a real region under load while parts of it are killed, frozen, drained, cut off, as docs/results/faults.md (8 minutes)"
 	@echo "make bench-hop    what a gateway in a process of its own adds to a request, as docs/results/hop.md (2 minutes)"
-	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences across nodes too, and SEEDS/10 of the real services"
+	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences across nodes, SEEDS/10 of the real services, planted bugs, as docs/results/simulation.md"
 	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
@@ -126,10 +126,10 @@ fuzz:
 	@scripts/fuzz.sh
 
 sim:
-	@scripts/need.sh build
-	cargo run --release --quiet --package spinwell-sim -- run --seeds $${SEEDS:-1000} --faults all
-	cargo run --release --quiet --package spinwell-sim -- sequences --seeds $${SEEDS:-1000}
-	seeds=$${SEEDS:-1000}; cargo run --release --quiet --package spinwell-ring -- --seeds $$(( seeds < 10 ? 1 : seeds / 10 ))
+	@scripts/need.sh build python
+	cargo build --release --quiet --package spinwell-sim --package spinwell-ring
+	@python3 scripts/sim.py --seeds $${SEEDS:-1000} --out $${OUT:-docs/results/simulation.md} \
+	  --written "$$(date +%F), commit $$(git describe --always --dirty)"
 
 sim-compare:
 	@scripts/need.sh build
