@@ -4,14 +4,14 @@
 //! out. The [third](crate::left_over) asks for a plan where nodes run on this machine that are not looked after. Nobody is asked to wait
 //! for control: predictions go on without it.
 
-use crate::leadership::{Answer, Leadership, Terms};
 use crate::left_over::LeftOver;
 use crate::plans::{RESTART, RETIREMENT};
-use crate::rolling::{Rolling, Seen, Then};
 use crate::running::Nodes;
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Millis, NodeId};
-use spinwell_protocol::NodeLink;
+use spinwell_policy::leadership::{Answer, Leadership, Terms};
+use spinwell_policy::rolling::{Rolling, Seen, Then};
+use spinwell_protocol::{NodeLink, NodeStatus};
 use spinwell_runtime::shutdown::Shutdown;
 use spinwell_runtime::{clock, telemetry};
 use spinwell_store::{ControlStore, DatabaseError};
@@ -159,6 +159,18 @@ impl Control {
     }
 }
 
+/// What plans want to know of a node.
+fn seen(node: NodeStatus) -> Seen {
+    let standing = node.standing;
+    Seen {
+        is_serving: standing.is_connected && !standing.is_leaving && standing.is_trusted,
+        is_leaving: standing.is_leaving,
+        id: standing.id,
+        life: node.life,
+        gateways: node.gateways,
+    }
+}
+
 fn supervised(node: &crate::Running) -> Value {
     json!({
         "id": node.id.to_string(),
@@ -186,7 +198,7 @@ impl Inner {
     /// The nodes, as this control sees them.
     pub(crate) fn look(&self) -> Vec<Seen> {
         let region = self.parts.region.region();
-        region.map(|region| region.nodes.into_iter().map(Seen::from).collect()).unwrap_or_default()
+        region.map(|region| region.nodes.into_iter().map(seen).collect()).unwrap_or_default()
     }
 
     /// The nodes that somebody starts again when they have stopped, as far as this control knows.

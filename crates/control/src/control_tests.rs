@@ -1,7 +1,7 @@
 //! Controls over a real store and a region that answers from memory.
 
 use super::*;
-use crate::rolling;
+use crate::document;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
@@ -209,7 +209,7 @@ async fn a_plan_that_is_stuck_says_why_and_another_can_be_asked_for() {
 
 #[tokio::test]
 async fn a_plan_that_cannot_be_carried_out_is_set_aside_and_another_one_begins() {
-    let over = rolling::to_json(&Rolling::new(Then::Anew, Vec::new(), Millis(1), clock::unix())).to_string();
+    let over = document::to_json(&Rolling::new(Then::Anew, Vec::new(), Millis(1), clock::unix())).to_string();
     let node = json!([{"id": "n0", "step": "left"}]);
     let done = json!({"begun_ms": 1, "since_ms": 1, "patience_ms": 1, "nodes": node}).to_string();
     for left in ["of another release", &over, &done] {

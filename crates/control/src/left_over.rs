@@ -8,9 +8,9 @@
 
 use crate::control::Inner;
 use crate::plans::{RETIREMENT, plan_of};
-use crate::rolling::{Rolling, Seen, Then, others};
 use crate::{Home, Record};
 use spinwell_core::{Fault, Millis, NodeId};
+use spinwell_policy::rolling::{Rolling, Seen, Then, others};
 use spinwell_runtime::clock;
 use spinwell_runtime::process::Process;
 use std::path::PathBuf;

@@ -5,9 +5,10 @@
 //! the lease without knowing it writes nothing. Plans of two kinds may be under way; nodes are stopped for one of them at a time.
 
 use crate::control::{Inner, LEASE};
-use crate::rolling::{self, InvalidPlan, Next, Rolling, Then};
+use crate::document::{self, InvalidPlan};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
+use spinwell_policy::rolling::{self, Kept, Next, Rolling, Then};
 use spinwell_protocol::Order;
 use spinwell_runtime::clock;
 use spinwell_store::{PlanChange, StoredPlan};
@@ -51,14 +52,8 @@ impl Inner {
             Ok(plan) => plan,
             Err(why) => return self.set_aside(&stored, generation, why).await,
         };
-        let now = clock::unix();
-        if plan.is_over() {
-            return self.write(&stored, generation, &plan).await;
-        }
-        if stored.generation < generation {
-            return self.write(&stored, generation, &plan.taken_up(now)).await;
-        }
-        match plan.next(&self.look(), now) {
+        let kept = Kept { generation: stored.generation, plan };
+        match kept.next(generation, &self.look(), clock::unix()) {
             Next::Become(next) => self.write(&stored, generation, &next).await,
             // The store may have taken its time.
             Next::Drain(..) if self.leads() != Some(generation) => Ok(()),
@@ -67,13 +62,11 @@ impl Inner {
         }
     }
 
-    /// The plan whose turn it is: where two are under way, the one that waits for a node that it has stopped. Never are nodes stopped for
-    /// both.
+    /// The plan whose turn it is.
     async fn due(&self) -> Result<Option<StoredPlan>, Fault> {
         let under_way = self.under_way().await?;
-        let is_midway = |stored: &&StoredPlan| plan_of(stored).is_ok_and(|plan| plan.is_midway());
-        let midway = under_way.iter().find(is_midway).cloned();
-        Ok(midway.or_else(|| under_way.into_iter().next()))
+        let is_midway = |stored: &StoredPlan| plan_of(stored).is_ok_and(|plan| plan.is_midway());
+        Ok(rolling::due(&under_way, is_midway).cloned())
     }
 
     /// The plans that are not over.
@@ -92,7 +85,7 @@ impl Inner {
 
     /// Writes what a plan has become. Where somebody else has written meanwhile, the next look sees it.
     async fn write(&self, stored: &StoredPlan, generation: u64, plan: &Rolling) -> Result<(), Fault> {
-        let (document, is_over) = (rolling::to_json(plan).to_string(), plan.is_over());
+        let (document, is_over) = (document::to_json(plan).to_string(), plan.is_over());
         let StoredPlan { id, revision, .. } = *stored;
         let change = PlanChange { lease: LEASE, generation, id, revision, is_over, document: &document };
         if !self.parts.store.change_plan(change).await.map_err(|error| error.fault())? {
@@ -126,7 +119,7 @@ impl Inner {
             Then::Anew => RESTART,
             Then::Gone => RETIREMENT,
         };
-        let document = rolling::to_json(plan).to_string();
+        let document = document::to_json(plan).to_string();
         for _ in 0..ASIDE_LOOKS_MAX {
             let begun = self.parts.store.begin_plan(kind, &document).await;
             if begun.map_err(|error| error.fault())? {
@@ -160,7 +153,7 @@ impl Inner {
                 }));
             }
         };
-        let mut document = rolling::to_json(&plan);
+        let mut document = document::to_json(&plan);
         document["id"] = stored.id.into();
         document["kind"] = kind.into();
         document["generation"] = stored.generation.into();
@@ -173,5 +166,5 @@ impl Inner {
 /// What is in a plan as it is kept.
 pub(crate) fn plan_of(stored: &StoredPlan) -> Result<Rolling, InvalidPlan> {
     let document: Value = serde_json::from_str(&stored.document).unwrap_or_default();
-    rolling::from_json(&document)
+    document::from_json(&document)
 }

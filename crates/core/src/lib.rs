@@ -15,6 +15,7 @@ mod fnv;
 mod ids;
 mod outcome;
 mod priority;
+mod region;
 mod rng;
 mod sequence;
 mod series;
@@ -29,6 +30,7 @@ pub use outcome::{
     SequenceStep, Timings,
 };
 pub use priority::{Priority, TenantId};
+pub use region::{Caller, Order};
 pub use rng::{Rng, split_mix_64};
 pub use sequence::{SequenceId, SequenceKey, StateSource};
 pub use series::{NumericProfile, Samples, Series};

@@ -34,8 +34,8 @@ pub use files::{
     HeldFile, PART_BYTES_MAX,
 };
 pub use link::{
-    Attempts, Caller, GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink,
-    NodeLoad, NodeStanding, NodeStatus, Order, RegionStatus, SequenceLoad, WaitingFor,
+    Attempts, GpuLoad, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
+    NodeStanding, NodeStatus, RegionStatus, SequenceLoad, WaitingFor,
 };
 pub use outputs::{OutputName, Outputs, Packing, RequestedOutput};
 pub use parameters::{ParameterValue, Parameters, RequestParameters};
@@ -44,6 +44,7 @@ pub use separated::split as split_names;
 pub use sequence::{
     SequenceCall, SequenceReply, StateAnswer, StateCall, StateRequest, checked_id as checked_sequence_id,
 };
+pub use spinwell_core::{Caller, Order};
 pub use statistics::{Counts, Durations, ModelStatistics};
 pub use task::{ForecastFacts, OutputFacts, Task};
 pub use tensor::Datatype;

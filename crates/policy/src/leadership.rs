@@ -1,4 +1,4 @@
-//! Whether this control leads.
+//! Whether a control leads.
 //!
 //! One control of a region decides and gives orders, and which one a lease in the store says. A clock that is read after the answer
 //! would be wrong: the answer may have been on its way for long. So a lease counts **from before it was asked for**, by this machine's
@@ -7,7 +7,7 @@
 //! generation is for, which whoever gets orders compares.
 //!
 //! ```
-//! use spinwell_control::{Answer, Leadership, Terms};
+//! use spinwell_policy::leadership::{Answer, Leadership, Terms};
 //! # #[allow(clippy::disallowed_methods, reason = "any instant will do")]
 //! # let now = std::time::Instant::now();
 //! let mut leadership = Leadership::new(Terms::default());
@@ -59,7 +59,7 @@ pub enum Answer {
     Denied,
 }
 
-/// Whether this control leads, by what it was answered.
+/// Whether a control leads, by what it was answered.
 #[derive(Debug)]
 pub struct Leadership {
     terms: Terms,

@@ -5,13 +5,18 @@
 //! found yet, is no replacement for the next one. The life of a node's process is written down before it is told to stop, so whoever goes
 //! on with the plan knows whether the node has started anew since, and a word that is said twice stops nobody twice. Where something does
 //! not come about in time, the plan ends and says why; nothing more is stopped then.
+//!
+//! ```
+//! use spinwell_core::{Millis, NodeId, UnixMillis};
+//! use spinwell_policy::rolling::{Next, Rolling, Seen, Then};
+//! let node = |name: &str| NodeId(name.into());
+//! let serves = |name, life| Seen { id: node(name), is_serving: true, is_leaving: false, life: Some(life), gateways: None };
+//! let plan = Rolling::new(Then::Anew, vec![node("a"), node("b")], Millis(60_000), UnixMillis(0));
+//! let Next::Become(plan) = plan.next(&[serves("a", 1), serves("b", 2)], UnixMillis(5)) else { panic!() };
+//! assert_eq!(plan.next(&[serves("a", 1), serves("b", 2)], UnixMillis(9)), Next::Drain(node("a"), 1));
+//! ```
 
-mod document;
-
-pub use document::{InvalidPlan, from_json, to_json};
-
-use spinwell_core::{Millis, NodeId, UnixMillis};
-use spinwell_protocol::{Caller, NodeStatus};
+use spinwell_core::{Caller, Millis, NodeId, UnixMillis};
 use std::collections::BTreeSet;
 
 /// How long whoever goes on with a plan looks before it ends it, at most: connections to the nodes have to come about.
@@ -99,19 +104,6 @@ pub struct Seen {
     pub gateways: Option<Vec<Caller>>,
 }
 
-impl From<NodeStatus> for Seen {
-    fn from(node: NodeStatus) -> Self {
-        let standing = node.standing;
-        Self {
-            is_serving: standing.is_connected && !standing.is_leaving && standing.is_trusted,
-            is_leaving: standing.is_leaving,
-            id: standing.id,
-            life: node.life,
-            gateways: node.gateways,
-        }
-    }
-}
-
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
@@ -121,6 +113,40 @@ pub enum Next {
     Drain(NodeId, u64),
     /// Nothing, for now or for good.
     Wait,
+}
+
+/// A plan as it is kept where all controls find it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Of the leader that wrote last; 0 where none has taken it up.
+    pub generation: u64,
+    /// What it says.
+    pub plan: Rolling,
+}
+
+impl Kept {
+    /// What the leader of a generation does for it next: it writes down that it goes on with it before it does anything else.
+    #[must_use]
+    pub fn next(&self, generation: u64, seen: &[Seen], now: UnixMillis) -> Next {
+        if self.generation > generation {
+            // Another leads by now.
+            return Next::Wait;
+        }
+        if self.plan.is_over() {
+            return Next::Become(self.plan.clone());
+        }
+        if self.generation < generation {
+            return Next::Become(self.plan.clone().taken_up(now));
+        }
+        self.plan.next(seen, now)
+    }
+}
+
+/// The plan whose turn it is: where several are under way, the one that waits for a node that it has stopped. Never are nodes stopped
+/// for two.
+#[must_use]
+pub fn due<P>(under_way: &[P], is_midway: impl Fn(&P) -> bool) -> Option<&P> {
+    under_way.iter().find(|plan| is_midway(plan)).or_else(|| under_way.first())
 }
 
 impl Rolling {
@@ -239,7 +265,8 @@ impl Rolling {
 }
 
 /// Why a node must not be stopped, as far as others are concerned: they are to serve meanwhile, every gateway each of them.
-pub(crate) fn others(own: &NodeId, seen: &[Seen]) -> Option<String> {
+#[must_use]
+pub fn others(own: &NodeId, seen: &[Seen]) -> Option<String> {
     let mut others = seen.iter().filter(|node| node.id != *own);
     if let Some(away) = others.clone().find(|node| !node.is_serving) {
         return Some(format!("{} does not serve", away.id));

@@ -1,17 +1,16 @@
 //! A plan as JSON: in the store, and for operators.
 
-use super::{Entry, Rolling, Step, Then};
 use serde_json::{Value, json};
 use spinwell_core::{Millis, NodeId, UnixMillis};
+use spinwell_policy::rolling::{Entry, Rolling, Step, Then};
 
 /// The document is no plan that this release knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the plan in the store is none that this release can carry out: {0} is missing or unknown")]
-pub struct InvalidPlan(&'static str);
+pub(crate) struct InvalidPlan(&'static str);
 
 /// A plan as JSON.
-#[must_use]
-pub fn to_json(plan: &Rolling) -> Value {
+pub(crate) fn to_json(plan: &Rolling) -> Value {
     let nodes: Vec<Value> = plan.nodes.iter().map(entry).collect();
     let then = match plan.then {
         Then::Anew => "anew",
@@ -44,7 +43,7 @@ fn entry(Entry { id, step }: &Entry) -> Value {
 ///
 /// # Errors
 /// Where it is none.
-pub fn from_json(document: &Value) -> Result<Rolling, InvalidPlan> {
+pub(crate) fn from_json(document: &Value) -> Result<Rolling, InvalidPlan> {
     let number = |key: &'static str| document[key].as_u64().ok_or(InvalidPlan(key));
     // One of no nodes would be under way for ever.
     let nodes = document["nodes"].as_array().filter(|nodes| !nodes.is_empty()).ok_or(InvalidPlan("nodes"))?;
