@@ -168,6 +168,7 @@ fn seen(node: NodeStatus) -> Seen {
         id: standing.id,
         life: node.life,
         gateways: node.gateways,
+        away: Millis(0),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::control::{Inner, LEASE};
 use crate::document::{self, InvalidPlan};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
-use spinwell_policy::rolling::{self, Kept, Next, Rolling, Then};
+use spinwell_policy::rolling::{self, Absences, Kept, Next, Rolling, Then};
 use spinwell_protocol::Order;
 use spinwell_runtime::clock;
 use spinwell_store::{PlanChange, StoredPlan};
@@ -29,11 +29,11 @@ impl Inner {
     pub(crate) async fn carry_out(&self) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut said = None;
+        let (mut said, mut absences) = (None, Absences::default());
         loop {
             looks.tick().await;
             let Some(generation) = self.leads() else { continue };
-            let failed = self.advance(generation).await.err();
+            let failed = self.advance(generation, &mut absences).await.err();
             if let Some(fault) = failed.as_ref().filter(|fault| said.as_ref() != Some(*fault)) {
                 tracing::warn!(code = fault.code().as_str(), "a plan does not come on: {}", fault.message());
             }
@@ -42,7 +42,7 @@ impl Inner {
     }
 
     /// Does the one next thing.
-    async fn advance(&self, generation: u64) -> Result<(), Fault> {
+    async fn advance(&self, generation: u64, absences: &mut Absences) -> Result<(), Fault> {
         let Some(stored) = self.due().await? else { return Ok(()) };
         if stored.generation > generation {
             // Another leads by now.
@@ -52,8 +52,10 @@ impl Inner {
             Ok(plan) => plan,
             Err(why) => return self.set_aside(&stored, generation, why).await,
         };
+        let (mut seen, now) = (self.look(), clock::unix());
+        absences.note(&mut seen, now);
         let kept = Kept { generation: stored.generation, plan };
-        match kept.next(generation, &self.look(), clock::unix()) {
+        match kept.next(generation, &seen, now) {
             Next::Become(next) => self.write(&stored, generation, &next).await,
             // The store may have taken its time.
             Next::Drain(..) if self.leads() != Some(generation) => Ok(()),

@@ -10,17 +10,21 @@
 //! use spinwell_core::{Millis, NodeId, UnixMillis};
 //! use spinwell_policy::rolling::{Next, Rolling, Seen, Then};
 //! let node = |name: &str| NodeId(name.into());
-//! let serves = |name, life| Seen { id: node(name), is_serving: true, is_leaving: false, life: Some(life), gateways: None };
+//! let serves = |name, life| Seen { id: node(name), is_serving: true, is_leaving: false, life: Some(life), gateways: None, away: Millis(0) };
 //! let plan = Rolling::new(Then::Anew, vec![node("a"), node("b")], Millis(60_000), UnixMillis(0));
 //! let Next::Become(plan) = plan.next(&[serves("a", 1), serves("b", 2)], UnixMillis(5)) else { panic!() };
 //! assert_eq!(plan.next(&[serves("a", 1), serves("b", 2)], UnixMillis(9)), Next::Drain(node("a"), 1));
 //! ```
 
 use spinwell_core::{Caller, Millis, NodeId, UnixMillis};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// How long whoever goes on with a plan looks before it ends it, at most: connections to the nodes have to come about.
+/// How long whoever goes on with a plan looks before it ends it, at most: connections to the nodes have to come about. For as long a node
+/// must not have been connected before it is taken to have stopped for good.
 const LOOK: Millis = Millis(10_000);
+
+/// Between looks that are further apart than this nobody knows what has happened.
+const APART: Millis = Millis(2_000);
 
 /// Nodes stop one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +106,30 @@ pub struct Seen {
     pub life: Option<u64>,
     /// The gateways that have found it, where it tells.
     pub gateways: Option<Vec<Caller>>,
+    /// How long it has not been connected, as far as [`Absences`] tell.
+    pub away: Millis,
+}
+
+/// Since when a control misses nodes, whenever it looked. Who has just begun to look misses nobody for long: it may be its own connection
+/// that is not there.
+#[derive(Debug, Clone, Default)]
+pub struct Absences {
+    since: BTreeMap<NodeId, UnixMillis>,
+    /// The look before.
+    looked: UnixMillis,
+}
+
+impl Absences {
+    /// Takes note of a look, and adds to it how long nodes have been away.
+    pub fn note(&mut self, seen: &mut [Seen], now: UnixMillis) {
+        let is_new = now.0.abs_diff(self.looked.0) > APART.0;
+        self.since.retain(|id, _| !is_new && seen.iter().any(|node| node.id == *id && node.life.is_none()));
+        self.looked = now;
+        for node in seen.iter_mut().filter(|node| node.life.is_none()) {
+            let since = *self.since.entry(node.id.clone()).or_insert(now);
+            node.away = Millis(now.0.saturating_sub(since.0));
+        }
+    }
 }
 
 /// What is to be done next.
@@ -221,7 +249,7 @@ impl Rolling {
         let Entry { id, step } = &self.nodes[self.current()?];
         let own = seen.iter().find(|node| node.id == *id);
         if let (Step::Draining { life }, Then::Gone) = (step, self.then)
-            && own.is_none_or(|own| own.life != Some(*life))
+            && own.is_none_or(|own| own.life.map_or(own.away >= LOOK, |other| other != *life))
         {
             return None;
         }
@@ -230,6 +258,9 @@ impl Rolling {
             Step::Draining { life } if own.life == Some(*life) => {
                 let others = self.others(id, seen).filter(|_| !own.is_leaving);
                 return Some(others.unwrap_or_else(|| format!("{id} has not stopped")));
+            }
+            Step::Draining { .. } if self.then == Then::Gone => {
+                return Some(format!("{id} is not connected, and may still run"));
             }
             Step::Draining { .. } if !own.is_serving => return Some(format!("{id} has not come back")),
             _ => {}

@@ -16,7 +16,7 @@ fn gateway(name: &str) -> Caller {
 
 fn serves(name: &str, life: u64) -> Seen {
     let gateways = Some(vec![gateway("g1"), gateway("g2")]);
-    Seen { id: id(name), is_serving: true, is_leaving: false, life: Some(life), gateways }
+    Seen { id: id(name), is_serving: true, is_leaving: false, life: Some(life), gateways, away: Millis(0) }
 }
 
 fn away(name: &str) -> Seen {
@@ -167,14 +167,38 @@ fn who_stops_for_good_is_awaited_until_it_is_gone_and_the_last_one_stays() {
     assert!(draining.is_midway() && !begun.is_midway());
     assert_eq!(draining.next(&all, START), Next::Drain(id("a"), 1));
     let stopped = Step::Gone { took: Millis(5) };
+    // Nobody knows whether it has stopped or the connection is not there: a leader that has just begun sees nobody.
+    let lost = |ms| Seen { away: Millis(ms), ..away("a") };
+    assert_eq!(draining.next(&[lost(LOOK.0 - 1), serves("b", 2)], after(5)), Next::Wait);
+    let unknown = draining.obstacle(&[lost(0), serves("b", 2)]);
+    assert_eq!(unknown.as_deref(), Some("a is not connected, and may still run"));
     // The registry may know it for a while yet, and its name may be another's by now.
-    for now in [vec![away("a"), serves("b", 2)], vec![serves("b", 2)], vec![serves("a", 9), serves("b", 2)]] {
+    for now in
+        [vec![lost(LOOK.0), serves("b", 2)], vec![serves("b", 2)], vec![serves("a", 9), serves("b", 2)]]
+    {
         assert_eq!(becomes(&draining, &now, after(5)), [stopped, WAITING], "{now:?}");
     }
     let half = gone(&[("a", stopped), ("b", WAITING)]);
     let left = [away("a"), serves("b", 2), serves("c", 3)];
     assert_eq!(becomes(&half, &left, after(5)), [stopped, Step::Draining { life: 2 }]);
     assert_eq!(half.obstacle(&left[..2]).as_deref(), Some("no other node serves in the place of b"));
+}
+
+#[test]
+fn absences_count_from_the_first_look_that_misses_a_node() {
+    let mut absences = Absences::default();
+    let mut check = |mut seen: Vec<Seen>, now: u64, wanted: &[u64]| {
+        absences.note(&mut seen, after(now));
+        assert_eq!(seen.iter().map(|node| node.away.0).collect::<Vec<_>>(), wanted, "{now}");
+    };
+    check(vec![away("a"), serves("b", 2)], 0, &[0, 0]);
+    check(vec![away("a"), away("b")], 300, &[300, 0]);
+    check(vec![serves("a", 1), away("b")], 500, &[0, 200]);
+    check(vec![away("a")], 700, &[0]);
+    check(vec![away("a"), away("b")], 900, &[200, 0]);
+    check(vec![away("a"), away("b")], 900 + APART.0, &[200 + APART.0, APART.0]);
+    // Nobody looked for long, or the clock was put right.
+    check(vec![away("a"), away("b")], 901 + 2 * APART.0, &[0, 0]);
 }
 
 #[test]
@@ -226,6 +250,7 @@ impl Node {
             is_leaving,
             life: Some(self.life + u64::from(is_anew)),
             gateways: Some(gateways.collect()),
+            away: Millis(0),
         }
     }
 }
