@@ -18,6 +18,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
 PARTS = [
     ("spinwell-sim run --faults all", 1.0, 125, 20),
     ("spinwell-sim sequences", 1.0, 250, 1000),
+    ("spinwell-sim control", 1.0, 1000, 1000),
     ("spinwell-ring", 0.1, 25, 40),
 ]
 # Bugs that random seeds hardly meet; tests/sequences.rs has a scenario that is made for each.

@@ -5,7 +5,8 @@
 //! is modelled is the rest: a network that delays, executors that take time, and faults. A run is fixed by its scenario,
 //! the seed among it, so that what went wrong once goes wrong again.
 //!
-//! Sequences across nodes are another model, with a log and callers in it: [`sequences`].
+//! Sequences across nodes are another model, with a log and callers in it: [`sequences`]. Controls that lead, and that stop nodes one after
+//! the other, are a third, with a store in it: [`control`].
 //!
 //! After each run invariants are checked ([`invariants`]): promises that must hold whatever happens. That the harness finds
 //! what breaks them is shown by planted bugs ([`scenario::Plant`]).
@@ -19,6 +20,7 @@
 
 mod agenda;
 pub mod compare;
+pub mod control;
 pub mod faults;
 mod figures;
 mod gateway;

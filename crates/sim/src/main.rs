@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use spinwell_policy::balance::Strategy;
 use spinwell_sim::faults::{Kind, Size};
 use spinwell_sim::scenario::Plant;
-use spinwell_sim::{compare, faults, invariants, sequences, traces, world};
+use spinwell_sim::{compare, control, faults, invariants, sequences, traces, world};
 use std::fs::File;
 use std::io::Write as _;
 use std::ops::Range;
@@ -67,6 +67,19 @@ enum Command {
         #[arg(long)]
         plant: Option<String>,
     },
+    /// Runs controls that lead a region and stop its nodes one after the other under a scenario of each seed and checks all their
+    /// invariants after it.
+    Control {
+        /// How many seeds.
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// The first of them.
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+        /// A bug to run with, which should be found.
+        #[arg(long)]
+        plant: Option<String>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -80,6 +93,9 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Sequences { seeds, first, plant } => {
             run_sequences(first..first + seeds, planted(&sequences::Plant::ALL, plant.as_deref())?)
+        }
+        Command::Control { seeds, first, plant } => {
+            run_control(first..first + seeds, planted(&control::Plant::ALL, plant.as_deref())?)
         }
     }
 }
@@ -145,6 +161,26 @@ fn run_sequences(seeds: Range<u64>, plant: Option<sequences::Plant>) -> anyhow::
         }
     }
     let checked = invariants::names_of_sequences().join(", ");
+    println!("{count} seeds, {totals}; checked: {checked}; broken: {broken}");
+    if broken > 0 {
+        bail!("{broken} invariants were broken");
+    }
+    Ok(())
+}
+
+fn run_control(seeds: Range<u64>, plant: Option<control::Plant>) -> anyhow::Result<()> {
+    let (mut totals, mut broken) = (control::Totals::default(), 0);
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
+        let scenario = control::Scenario { plant, ..control::scenario(seed) };
+        let history = control::run(&scenario);
+        totals.add(&history);
+        for invariants::Broken { invariant, how } in invariants::check_control(&scenario, &history) {
+            broken += 1;
+            println!("seed {seed}: {invariant} is broken: {how}");
+        }
+    }
+    let checked = invariants::names_of_control().join(", ");
     println!("{count} seeds, {totals}; checked: {checked}; broken: {broken}");
     if broken > 0 {
         bail!("{broken} invariants were broken");

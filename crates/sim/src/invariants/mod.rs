@@ -2,13 +2,18 @@
 
 mod copies_never_go_back;
 mod everybody_answered;
+mod generation_monotone;
 mod hand_over_refuses_nobody;
 mod lives_do_not_mix;
 mod no_late_beginning;
 mod no_route_to_drained;
+mod nobody_stopped_twice;
 mod nothing_left;
+mod one_at_a_time;
+mod one_leader;
 mod one_outcome;
 mod order_is_kept;
+mod plans_end;
 mod queues_bounded;
 mod refusals_are_true;
 mod retries_bounded;
@@ -17,7 +22,7 @@ mod sequence_exactly_once;
 
 use crate::history::History;
 use crate::scenario::Scenario;
-use crate::sequences;
+use crate::{control, sequences};
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,4 +85,29 @@ pub fn check_sequences(scenario: &sequences::Scenario, history: &sequences::Hist
         check(scenario, history).map(|how| Broken { invariant, how })
     };
     OF_SEQUENCES.iter().filter_map(broken).collect()
+}
+
+/// All invariants of runs with controls, by name.
+type ControlCheck = fn(&control::Scenario, &control::History) -> Option<String>;
+const OF_CONTROL: [(&str, ControlCheck); 5] = [
+    ("generation_monotone", generation_monotone::check),
+    ("one_leader", one_leader::check),
+    ("one_at_a_time", one_at_a_time::check),
+    ("plans_end", plans_end::check),
+    ("nobody_stopped_twice", nobody_stopped_twice::check),
+];
+
+/// The names of all invariants of runs with controls.
+#[must_use]
+pub fn names_of_control() -> Vec<&'static str> {
+    OF_CONTROL.iter().map(|&(name, _)| name).collect()
+}
+
+/// What was broken in a run with controls.
+#[must_use]
+pub fn check_control(scenario: &control::Scenario, history: &control::History) -> Vec<Broken> {
+    let broken = |&(invariant, check): &(&'static str, ControlCheck)| {
+        check(scenario, history).map(|how| Broken { invariant, how })
+    };
+    OF_CONTROL.iter().filter_map(broken).collect()
 }
