@@ -417,3 +417,34 @@ async fn a_sequence_that_cannot_be_made_again_holds_nobody_else_back() {
     own.step_of("lost", &[1.0, 2.0, 3.0], 1, false).await.unwrap();
     own.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_in_memory_are_counted_as_they_come_and_go() {
+    let bench = bench(None).await;
+    let table = &bench.node.inner.sequences.table;
+    for name in ["a", "b", "c"] {
+        bench.step_of(name, &[1.0, 2.0, 3.0], 1, false).await.unwrap();
+    }
+    let key = |name: &str| SequenceKey {
+        tenant: TenantId("t".into()),
+        model: bench.model.name.clone(),
+        id: SequenceId::of_text(name).unwrap(),
+    };
+    let turn = |name: &str| match table.enter(&key(name)) {
+        Entering::Now(turn) => turn,
+        _ => panic!("it is nobody's turn"),
+    };
+    assert_eq!(table.count(), 3);
+    let (mut known, unknown) = (turn("a"), turn("x"));
+    assert_eq!(table.count(), 4, "what is in hand counts");
+    known.take();
+    drop((known, unknown));
+    assert_eq!(table.count(), 2, "one was lost, and one never was");
+    drop(turn("a"));
+    assert_eq!(table.count(), 2);
+    assert!(table.let_go(|own| *own == key("b")).is_empty());
+    assert_eq!(table.count(), 1);
+    (0..table.shards()).for_each(|shard| table.evict(shard, UnixMillis(u64::MAX), |_, _| true));
+    assert_eq!((table.count(), table.bytes()), (0, 0));
+    bench.stop().await;
+}

@@ -85,6 +85,11 @@ impl Held {
             Held::Unread | Held::Lost | Held::Absent => 0,
         }
     }
+
+    /// Whether the sequence is in memory.
+    fn is_here(&self) -> bool {
+        matches!(self, Held::Here(_))
+    }
 }
 
 struct Entry {
@@ -109,6 +114,10 @@ pub(crate) struct Table {
     hasher: RandomState,
     /// What those take that rest.
     bytes: AtomicUsize,
+    /// Sequences in memory that rest.
+    resting: AtomicUsize,
+    /// Sequences in somebody's hand.
+    in_hand: AtomicUsize,
 }
 
 /// Somebody's turn with a sequence.
@@ -142,7 +151,8 @@ pub(crate) enum Entering {
 impl Table {
     pub(crate) fn new() -> Arc<Self> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Arc::new(Self { shards, hasher: RandomState::new(), bytes: AtomicUsize::new(0) })
+        let (bytes, resting, in_hand) = <(AtomicUsize, AtomicUsize, AtomicUsize)>::default();
+        Arc::new(Self { shards, hasher: RandomState::new(), bytes, resting, in_hand })
     }
 
     /// Asks for a turn. The order of calls is the order of turns.
@@ -150,10 +160,7 @@ impl Table {
         let mut shard = self.shard(key);
         let entry = shard.entry(key.clone()).or_insert_with(|| Entry::resting(Held::Unread));
         match entry.held.take() {
-            Some(held) => {
-                self.bytes.fetch_sub(held.bytes(), Ordering::Relaxed);
-                Entering::Now(Turn { table: self.clone(), key: key.clone(), held: Some(held) })
-            }
+            Some(held) => Entering::Now(self.hand(key, held)),
             None => {
                 // Those who have left take nobody's place.
                 if entry.waiting.len() >= WAITING_MAX {
@@ -171,7 +178,7 @@ impl Table {
 
     /// Puts a sequence into the table before anybody can ask for it.
     pub(crate) fn insert(&self, key: SequenceKey, held: Held) {
-        self.bytes.fetch_add(held.bytes(), Ordering::Relaxed);
+        self.rests(&held);
         self.shard(&key).insert(key, Entry::resting(held));
     }
 
@@ -183,8 +190,7 @@ impl Table {
             entry.is_overtaken = true;
             return Found::InHand;
         };
-        self.bytes.fetch_sub(held.bytes(), Ordering::Relaxed);
-        Found::Resting(Turn { table: self.clone(), key: key.clone(), held: Some(held) })
+        Found::Resting(self.hand(key, held))
     }
 
     /// Whether another node has changed the sequence while it was in hand.
@@ -214,16 +220,17 @@ impl Table {
                 entry.held.is_some()
             };
             let gone: Vec<_> = self.lock(shard).extract_if(&mut goes).collect();
-            let bytes = gone.iter().filter_map(|(_, entry)| entry.held.as_ref()).map(Held::bytes).sum();
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            gone.iter()
+                .filter_map(|(_, entry)| entry.held.as_ref())
+                .for_each(|held| self.rests_no_more(held));
         }
         in_hand
     }
 
-    /// Sequences in memory.
+    /// Sequences in memory, those in somebody's hand among them. Counted as they come and go: every beat asks, and there may be
+    /// millions.
     pub(crate) fn count(&self) -> usize {
-        let is_here = |entry: &&Entry| matches!(entry.held, Some(Held::Here(_)) | None);
-        (0..self.shards.len()).map(|shard| self.lock(shard).values().filter(is_here).count()).sum()
+        self.resting.load(Ordering::Relaxed) + self.in_hand.load(Ordering::Relaxed)
     }
 
     /// About how many bytes those take that rest in memory.
@@ -285,8 +292,7 @@ impl Table {
             entries.shrink_to(room);
         }
         drop(entries);
-        let bytes = gone.iter().filter_map(|(_, entry)| entry.held.as_ref()).map(Held::bytes).sum();
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        gone.iter().filter_map(|(_, entry)| entry.held.as_ref()).for_each(|held| self.rests_no_more(held));
         // Dropped after the lock is released: models may go with them, which take another lock.
         drop(gone);
     }
@@ -324,15 +330,33 @@ impl Table {
                 },
             }
         }
+        self.in_hand.fetch_sub(1, Ordering::Relaxed);
         match held {
             Held::Unread | Held::Absent => {
                 shard.remove(key);
             }
             held => {
-                self.bytes.fetch_add(held.bytes(), Ordering::Relaxed);
+                self.rests(&held);
                 entry.held = Some(held);
             }
         }
+    }
+
+    /// Gives what rested into somebody's hand.
+    fn hand(self: &Arc<Self>, key: &SequenceKey, held: Held) -> Turn {
+        self.rests_no_more(&held);
+        self.in_hand.fetch_add(1, Ordering::Relaxed);
+        Turn { table: self.clone(), key: key.clone(), held: Some(held) }
+    }
+
+    fn rests(&self, held: &Held) {
+        self.bytes.fetch_add(held.bytes(), Ordering::Relaxed);
+        self.resting.fetch_add(usize::from(held.is_here()), Ordering::Relaxed);
+    }
+
+    fn rests_no_more(&self, held: &Held) {
+        self.bytes.fetch_sub(held.bytes(), Ordering::Relaxed);
+        self.resting.fetch_sub(usize::from(held.is_here()), Ordering::Relaxed);
     }
 }
 
@@ -455,6 +479,17 @@ mod tests {
         );
         assert!(table.let_go(|_| true).is_empty());
         assert!(matches!(table.overtake(&key("a")), Found::Nowhere));
+    }
+
+    #[test]
+    fn counting_looks_at_no_sequence() {
+        let table = Table::new();
+        let turn = now(table.enter(&key("a")));
+        let shards: Vec<_> = (0..SHARDS).map(|shard| table.lock(shard)).collect();
+        assert_eq!(table.count(), 1, "whoever looked would wait for ever");
+        drop(shards);
+        drop(turn);
+        assert_eq!(table.count(), 0);
     }
 
     #[test]
