@@ -122,8 +122,10 @@ codes! {
     DatabaseFailed = "SPW-DATABASE-FAILED", Service, retryable: true;
     /// The server could not be reached or did not answer as the protocol says.
     Unreachable = "SPW-UNREACHABLE", Service, retryable: true;
-    /// Another node has written to the sequence's shard at the same time, or the request came late.
+    /// Another node has written to the sequence's shard at the same time.
     SequenceMoved = "SPW-SEQUENCE-MOVED", Service, retryable: true;
+    /// The sequence was used or begun anew after this request had come, which reached its node late.
+    SequenceOvertaken = "SPW-SEQUENCE-OVERTAKEN", Service, retryable: true;
     /// The region has no node of that name.
     NodeUnknown = "SPW-NODE-UNKNOWN", Client, retryable: false;
     /// An order of a plan came too late: another leader has given later ones, or the node has started anew since.

@@ -32,6 +32,7 @@ pub const fn http(code: Code) -> u16 {
         Code::SequenceStep
         | Code::SequenceExists
         | Code::SequenceModel
+        | Code::SequenceOvertaken
         | Code::ObservationContradicts
         | Code::OrderOld => 409,
         Code::SequenceExpired => 410,
@@ -68,6 +69,8 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::ForecastUnknown
         | Code::NodeUnknown => tonic::Code::NotFound,
         Code::SequenceExists => tonic::Code::AlreadyExists,
+        // gRPC's word for what may be tried again as a whole, and not by whoever passed it on.
+        Code::SequenceOvertaken => tonic::Code::Aborted,
         Code::SequenceStep | Code::SequenceModel | Code::ObservationContradicts | Code::OrderOld => {
             tonic::Code::FailedPrecondition
         }

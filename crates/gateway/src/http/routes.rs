@@ -49,6 +49,8 @@ const OF_SEQUENCES: &[Code] = &[
     Code::SequenceUnknown,
     Code::SequenceStep,
     Code::SequenceModel,
+    Code::SequenceMoved,
+    Code::SequenceOvertaken,
     Code::SequenceExpired,
     Code::LogFailed,
     Code::DatabaseFailed,

@@ -173,7 +173,7 @@ async fn a_beginning_that_comes_late_undoes_nothing() {
     tokio::time::sleep(Duration::from_millis(3)).await;
     pair.two.step(&[2.0], 2).await.unwrap();
     assert_eq!(code(begin(&pair.one, sent).await), Code::SequenceStep, "it was taken");
-    assert_eq!(code(begin_with(&pair.one, sent, None).await), Code::SequenceMoved);
+    assert_eq!(code(begin_with(&pair.one, sent, None).await), Code::SequenceOvertaken);
     assert_eq!(taken(pair.one.step(&[3.0], 3).await).0, 3);
     // Whoever means it sends it now.
     tokio::time::sleep(Duration::from_millis(3)).await;
@@ -197,7 +197,7 @@ async fn a_late_step_of_a_former_life_is_not_taken_by_who_knows_the_new_one_from
     for bench in [&two, &again] {
         let mut late = bench.request("s", &[2.0], 2, false);
         late.sequence.as_mut().unwrap().sent = Some(sent);
-        assert_eq!(code(bench.node.infer(late).await), Code::SequenceMoved);
+        assert_eq!(code(bench.node.infer(late).await), Code::SequenceOvertaken);
     }
     assert_eq!(taken(again.step(&[8.0], 2).await).0, 2);
     again.stop().await;
@@ -245,8 +245,8 @@ async fn a_state_that_is_put_or_removed_late_undoes_nothing() {
     tokio::time::sleep(Duration::from_millis(3)).await;
     // It lay in the first node, which stood still, while the other one went on.
     pair.two.step(&[2.0], 2).await.unwrap();
-    assert_eq!(manage(StateRequest::Put(state.clone()), sent).await.unwrap_err(), Code::SequenceMoved);
-    assert_eq!(manage(StateRequest::Delete, sent).await.unwrap_err(), Code::SequenceMoved);
+    assert_eq!(manage(StateRequest::Put(state.clone()), sent).await.unwrap_err(), Code::SequenceOvertaken);
+    assert_eq!(manage(StateRequest::Delete, sent).await.unwrap_err(), Code::SequenceOvertaken);
     assert_eq!(taken(pair.two.step(&[3.0], 3).await).0, 3);
     tokio::time::sleep(Duration::from_millis(3)).await;
     assert_eq!(manage(StateRequest::Put(state), clock::unix()).await.unwrap().step, 1);

@@ -399,7 +399,7 @@ pub(crate) fn refused(key: &SequenceKey, asked: Option<u64>, refusal: Refusal, i
             let message = format!(
                 "{name} was used or begun anew after this request was sent, which comes late; send it again if you still want it"
             );
-            Fault::new(Code::SequenceMoved, message).retry_after(Millis(10))
+            Fault::new(Code::SequenceOvertaken, message)
         }
         Refusal::StartsAtOne => {
             let message = format!("{name} begins with step 1, not {step}; leave sequence_step out or send 1");
