@@ -76,6 +76,9 @@ impl NodeLink for Link {
     }
 
     fn sequence_state(&self, _: SequenceKey, call: StateCall) -> LinkFuture<StateAnswer> {
+        if self.mood == Mood::NeverAnswers {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(async move {
             match call.request {
                 StateRequest::Get => Ok(StateAnswer { step: 7, state: b"state".to_vec() }),

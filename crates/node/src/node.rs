@@ -426,10 +426,12 @@ impl NodeLink for Node {
     }
 
     fn sequence_state(&self, key: SequenceKey, call: StateCall) -> LinkFuture<StateAnswer> {
-        let inner = self.inner.clone();
-        // To its end, whether or not the caller stays: a state that is half put is none.
-        let managed = tokio::spawn(async move { inner.sequences.manage(key, call, &inner.models).await });
-        Box::pin(async move { managed.await.unwrap_or_else(|_| Err(lost())) })
+        let (sequences, models) = (self.inner.sequences.clone(), self.inner.models.clone());
+        // As for steps: it takes its turn in the order in which it came, and ends with the future.
+        let entering = sequences.table.enter(&key);
+        let mut task = JoinSet::new();
+        task.spawn(sequences.manage(entering, key, call, models));
+        Box::pin(async move { task.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(lost())) })
     }
 
     fn index(&self) -> LinkFuture<Vec<IndexEntry>> {

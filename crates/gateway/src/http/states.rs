@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 use spinwell_core::{Code, Fault, SequenceKey};
 use spinwell_protocol::{StateAnswer, StateRequest, checked_sequence_id, reason};
+use tokio::time::timeout;
 
 /// `GET /v1/models/{model}/sequences/{sequence}/state`.
 pub(super) async fn get(State(gateway): State<Gateway>, target: Target) -> Response {
@@ -69,8 +70,16 @@ async fn manage(
     request: StateRequest,
 ) -> Result<(SequenceKey, StateAnswer), Fault> {
     let key = gateway.sequence(&target.model, checked_sequence_id(&target.sequence)?)?;
-    let answer = gateway.link()?.sequence_state(key.clone(), request.into()).await?;
-    Ok((key, answer))
+    let limit = gateway.limits().deadline;
+    let asked = gateway.link()?.sequence_state(key.clone(), request.into());
+    let answer = timeout(limit.into(), asked).await.unwrap_or_else(|_| {
+        let message = format!(
+            "there was no answer within {} ms; a change may have been made all the same: look at the state before you try again",
+            limit.0
+        );
+        Err(Fault::new(Code::DeadlineExceeded, message))
+    });
+    Ok((key, answer?))
 }
 
 fn told(result: Result<(SequenceKey, StateAnswer), Fault>, has_unknown_coding: bool) -> Response {

@@ -73,6 +73,19 @@ async fn a_prediction_is_answered_and_recorded() {
 }
 
 #[tokio::test]
+async fn states_have_a_deadline_as_predictions_do() {
+    let (gateway, _) =
+        example::gateway_with(Mood::NeverAnswers, |limits| limits.deadline = spinwell_core::Millis(20));
+    let router = http_router(gateway);
+    let state = "/v1/models/taxi/sequences/a/state";
+    let fork = ("POST", "/v1/models/taxi/sequences/a/fork", r#"{"to":"b"}"#);
+    for (method, path, body) in [("GET", state, ""), ("PUT", state, "state"), ("DELETE", state, ""), fork] {
+        let answer = send(&router, request(method, path, body)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (504, "SPW-DEADLINE-EXCEEDED"), "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_starts_says_so_whatever_it_is_asked() {
     let (gateway, outcomes) = example::starting_gateway(Mood::Answers, |_| {});
     let router = http_router(gateway.clone());

@@ -1,7 +1,7 @@
 //! What callers may do with a sequence's state beside stepping it: take it away, put it back, remove it, fork it.
 
 use super::record::{Change, NoState, Portable};
-use super::{Durable, Held, Resident, Sequences, Turn, Unwritten, refused};
+use super::{Durable, Entering, Held, Resident, Sequences, Turn, Unwritten, refused};
 use crate::models::Models;
 use crate::repository::Loaded;
 use spinwell_core::{Code, Fault, ModelHash, SequenceKey, StateSource, UnixMillis};
@@ -15,21 +15,23 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 impl Sequences {
-    /// Does what a caller asks with the state of a sequence.
+    /// Does what a caller asks with the state of a sequence, in the turn that he has asked for. Whoever drops this gives up his
+    /// turn, or his place in line; what changes a state goes on to its end.
     ///
     /// # Errors
     /// Where there is none, it is of another model, or it cannot be promised.
     pub(crate) async fn manage(
-        &self,
+        self: Arc<Self>,
+        entering: Entering,
         key: SequenceKey,
         call: StateCall,
-        models: &Models,
+        models: Models,
     ) -> Result<StateAnswer, Fault> {
         let StateCall { request, sent } = call;
         let puts = matches!(request, StateRequest::Put(_));
         // Also what cannot be had any more can be removed.
         let replaces = puts || request == StateRequest::Delete;
-        let mut turn = self.arrive(self.table.enter(&key), replaces, models).await?;
+        let mut turn = self.arrive(entering, replaces, &models).await?;
         match self.refresh(&mut turn).await {
             // What is replaced need not be had any more.
             Err(fault) if !puts => return Err(fault),
@@ -44,18 +46,9 @@ impl Sequences {
                 Ok(StateAnswer { step, state: Portable::new(hash, step, known.digest, &state).to_bytes() })
             }
             StateRequest::Put(bytes) => {
-                let portable = Portable::read(&bytes).map_err(|why| {
-                    let message = match why {
-                        NoState::Foreign => "the body is no state of a sequence; send one as GET gave it",
-                        NoState::Damaged => {
-                            "the state is damaged: it does not match its checksum; send one as GET gave it"
-                        }
-                    };
-                    Fault::new(Code::RequestInvalid, message)
-                })?;
-                self.place(turn, &portable, models, sent).await
+                to_its_end(async move { self.put(turn, &bytes, &models, sent).await }).await
             }
-            StateRequest::Delete => self.remove(turn, sent).await,
+            StateRequest::Delete => to_its_end(async move { self.remove(turn, sent).await }).await,
             StateRequest::Fork { to } => {
                 let (model, state, known) = self.live(&turn)?;
                 let state = model.stateful.as_ref().map(|stateful| stateful.save(state)).unwrap_or_default();
@@ -69,16 +62,39 @@ impl Sequences {
                 }
                 // Given back before the other is asked for: two who fork crosswise would wait for each other.
                 drop(turn);
-                let mut other = self.arrive(self.table.enter(&target), true, models).await?;
+                let mut other = self.arrive(self.table.enter(&target), true, &models).await?;
                 self.refresh(&mut other).await?;
                 if self.live(&other).is_ok() {
                     let message =
                         format!("there is a sequence {:?} already; remove it first", target.id.as_str());
                     return Err(Fault::new(Code::SequenceExists, message));
                 }
-                self.place(other, &Portable::new(hash, step, digest, &state), models, sent).await
+                let place = async move {
+                    self.place(other, &Portable::new(hash, step, digest, &state), &models, sent).await
+                };
+                to_its_end(place).await
             }
         }
+    }
+
+    /// Puts the state that somebody has sent where the turn is.
+    async fn put(
+        &self,
+        turn: Turn,
+        bytes: &[u8],
+        models: &Models,
+        sent: Option<UnixMillis>,
+    ) -> Result<StateAnswer, Fault> {
+        let portable = Portable::read(bytes).map_err(|why| {
+            let message = match why {
+                NoState::Foreign => "the body is no state of a sequence; send one as GET gave it",
+                NoState::Damaged => {
+                    "the state is damaged: it does not match its checksum; send one as GET gave it"
+                }
+            };
+            Fault::new(Code::RequestInvalid, message)
+        })?;
+        self.place(turn, &portable, models, sent).await
     }
 
     /// Whether nobody has gone on with the sequence since this was sent: what lay in a node that stood still must not undo steps that
@@ -212,6 +228,14 @@ impl Sequences {
         let lost = || Fault::new(Code::Internal, "the step log has lost a change; the server goes on");
         written.await.map_err(|_| lost())?.map(Some)
     }
+}
+
+/// Does what changes a state, whether or not the caller stays: one that is half put is none.
+async fn to_its_end(
+    change: impl Future<Output = Result<StateAnswer, Fault>> + Send + 'static,
+) -> Result<StateAnswer, Fault> {
+    let lost = |_| Err(Fault::new(Code::Internal, "the change was lost; the server goes on"));
+    tokio::spawn(change).await.unwrap_or_else(lost)
 }
 
 /// When a sequence counts as used by what is done with it: as for steps.
