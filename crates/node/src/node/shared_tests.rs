@@ -3,6 +3,8 @@
 use super::sequence_tests::{Bench, bench_with, code};
 use super::tests::options;
 use super::*;
+use crate::sequences::{Entering, WAITING_MAX};
+use futures::FutureExt;
 use spinwell_core::{SequenceId, StateSource, TenantId, UnixMillis};
 use spinwell_policy::shards;
 use spinwell_protocol::StateRequest;
@@ -232,11 +234,7 @@ async fn a_state_that_is_put_or_removed_late_undoes_nothing() {
     let pair = pair().await;
     pair.one.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
     let (_, state) = pair.one.state().await.unwrap();
-    let key = SequenceKey {
-        tenant: TenantId("t".into()),
-        model: pair.one.model.name.clone(),
-        id: SequenceId::of_text("s").unwrap(),
-    };
+    let key = key(&pair.one, "s");
     let sent = clock::unix();
     let manage = |request: StateRequest, sent: UnixMillis| {
         let managed = pair.one.node.sequence_state(key.clone(), StateCall { request, sent: Some(sent) });
@@ -266,15 +264,69 @@ async fn states_are_managed_across_nodes() {
     assert_eq!(pair.one.state().await.unwrap().0, 2);
     pair.one.put(state.clone()).await.unwrap();
     assert_eq!(pair.two.state().await.unwrap(), (1, state));
-    let key = SequenceKey {
-        tenant: TenantId("t".into()),
-        model: pair.two.model.name.clone(),
-        id: SequenceId::of_text("s").unwrap(),
-    };
+    let key = key(&pair.two, "s");
     let fork = StateRequest::Fork { to: SequenceId::of_text("fork").unwrap() };
     pair.two.node.sequence_state(key.clone(), fork.into()).await.unwrap();
     assert_eq!(taken(pair.one.step_of("fork", &[5.0], 2, false).await).0, 2);
     pair.two.node.sequence_state(key, StateRequest::Delete.into()).await.unwrap();
     assert_eq!(code(pair.one.step(&[5.0], 2).await), Code::SequenceUnknown);
+    pair.stop().await;
+}
+
+fn key(bench: &Bench, id: &str) -> SequenceKey {
+    let id = SequenceId::of_text(id).unwrap();
+    SequenceKey { tenant: TenantId("t".into()), model: bench.model.name.clone(), id }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_in_vain_while_the_store_is_away_holds_up_nobody_for_long() {
+    let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
+    let url = server.database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let own = node("n1", &url, folder.path()).await;
+    own.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    let (_, state) = own.state().await.unwrap();
+    server.kill();
+    // More callers than may wait for a sequence ask for its state, and go.
+    let asks = || own.node.sequence_state(key(&own, "s"), StateRequest::Get.into());
+    for _ in 0..3 * WAITING_MAX {
+        assert!(asks().now_or_never().is_none());
+    }
+    let table = &own.node.inner.sequences.table;
+    until("they give up their places", || !matches!(table.enter(&key(&own, "s")), Entering::Full)).await;
+    let waits = tokio::spawn(own.step(&[2.0], 2));
+    // Each is told to read a sequence that is not here; those that have asked go, and their commands stay.
+    let shared = own.node.inner.sequences.shared().unwrap();
+    let ask = |number: usize| {
+        let key = key(&own, &format!("other-{number}"));
+        async move { shared.load(&key, false).await }.now_or_never()
+    };
+    let refused = (0..100_000).find_map(ask).expect("there is a bound").unwrap_err();
+    assert_eq!((refused.code(), refused.code().retryable()), (Code::QueueFull, true));
+    let server = tokio::task::spawn_blocking(move || {
+        server.begin();
+        server
+    });
+    let _server = server.await.unwrap();
+    assert_eq!(taken(waits.await.unwrap()).0, 2, "its turn came");
+    assert_ne!(own.state().await.unwrap().1, state);
+    assert_eq!(taken(own.step_of("other-0", &[1.0, 2.0, 3.0], 1, false).await).0, 1);
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_is_put_to_its_end_whether_or_not_its_caller_stays() {
+    let pair = pair().await;
+    pair.one.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    let (_, state) = pair.one.state().await.unwrap();
+    pair.one.step(&[2.0], 2).await.unwrap();
+    // Whenever its caller leaves: either nothing has happened, or all of it, and the next one has his turn.
+    for patience in 0..30u64 {
+        let put = pair.one.node.sequence_state(key(&pair.one, "s"), StateRequest::Put(state.clone()).into());
+        let _ = tokio::time::timeout(Duration::from_micros(100 * patience), put).await;
+        let (step, found) = pair.two.state().await.unwrap();
+        assert!(step == 2 || step == 1 && found == state, "{step}");
+        assert!(pair.one.state().await.unwrap().0 <= 2);
+    }
     pair.stop().await;
 }

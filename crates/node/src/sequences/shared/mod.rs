@@ -12,14 +12,14 @@ use super::table::Table;
 use super::{Resident, Unwritten};
 use crate::models::Models;
 use follower::Follower;
-use spinwell_core::{Code, Fault, ModelHash, NodeId, SequenceKey};
+use spinwell_core::{Code, Fault, Millis, ModelHash, NodeId, SequenceKey};
 use spinwell_policy::sequence::{Role, Roles, Tails};
 use spinwell_policy::shards;
 use spinwell_runtime::entropy;
 use spinwell_store::Position;
 use spinwell_store::postgres::Postgres;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use tokio::runtime::Handle;
@@ -28,6 +28,28 @@ use tokio::sync::{Notify, oneshot};
 /// The shard of a sequence.
 pub(crate) fn shard(key: &SequenceKey) -> u16 {
     shards::shard([&key.tenant.0, key.model.as_str(), key.id.as_str()])
+}
+
+/// Changes and readings that may wait for the follower. While the store is away those that nobody waits for any more lie there,
+/// too: each step of a sequence that is not in memory brings one, whatever becomes of the step. More are refused for now.
+const COMMANDS_MAX: usize = 16_384;
+
+/// A command's place among those that wait for the follower; given back when the follower has dealt with it.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// A place, where there is one.
+    fn take(taken: &Arc<AtomicUsize>) -> Option<Self> {
+        // Before anything is compared, so that no two get the last one.
+        let place = Self(taken.clone());
+        (taken.fetch_add(1, Ordering::Relaxed) < COMMANDS_MAX).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What the follower is told to do.
@@ -49,6 +71,7 @@ struct Append {
     begins: Option<ModelHash>,
     entry: Vec<u8>,
     done: Box<dyn FnOnce(Result<Position, Unwritten>) + Send>,
+    _place: Place,
 }
 
 /// What a sequence is by the log, for somebody who has it in hand.
@@ -57,6 +80,7 @@ struct Load {
     /// Whether he has its state, and needs another only where that is behind.
     has_it: bool,
     answer: oneshot::Sender<Result<Loaded, Fault>>,
+    _place: Place,
 }
 
 /// What the log says of a sequence.
@@ -88,6 +112,8 @@ pub(crate) struct Shared {
     pub(crate) store: Postgres,
     counts: Arc<Counts>,
     commands: mpsc::Sender<Command>,
+    /// How many places among the commands that wait are taken.
+    taken: Arc<AtomicUsize>,
     roles: Arc<Mutex<Roles>>,
     /// Set when the node stops: what the store does not take soon is given up.
     is_ending: Arc<AtomicBool>,
@@ -139,7 +165,8 @@ impl Shared {
             follower.run(&received);
         };
         let thread = thread::Builder::new().name("shared-log".to_owned()).spawn(follow)?;
-        Ok(Self { store, counts, commands, roles, is_ending, thread: Mutex::new(Some(thread)), died })
+        let (taken, thread) = (Arc::default(), Mutex::new(Some(thread)));
+        Ok(Self { store, counts, commands, taken, roles, is_ending, thread, died })
     }
 
     /// Comes when the thread has died: then no step is taken here any more. For one who waits.
@@ -155,7 +182,8 @@ impl Shared {
         entry: Vec<u8>,
         done: impl FnOnce(Result<Position, Unwritten>) + Send + 'static,
     ) {
-        let append = Append { key, begins, entry, done: Box::new(done) };
+        let Some(place) = Place::take(&self.taken) else { return done(Err(Unwritten::Failed(full()))) };
+        let append = Append { key, begins, entry, done: Box::new(done), _place: place };
         if let Err(mpsc::SendError(Command::Append(append))) = self.commands.send(Command::Append(append)) {
             (append.done)(Err(Unwritten::Failed(ended())));
         }
@@ -164,7 +192,9 @@ impl Shared {
     /// What the log says now of a sequence that the caller has in hand.
     pub(crate) async fn load(&self, key: &SequenceKey, has_it: bool) -> Result<Loaded, Fault> {
         let (answer, loaded) = oneshot::channel();
-        let sent = self.commands.send(Command::Load(Load { key: key.clone(), has_it, answer }));
+        let place = Place::take(&self.taken).ok_or_else(full)?;
+        let sent =
+            self.commands.send(Command::Load(Load { key: key.clone(), has_it, answer, _place: place }));
         sent.map_err(|_| ended())?;
         loaded.await.unwrap_or_else(|_| Err(ended()))
     }
@@ -216,6 +246,11 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn full() -> Fault {
+    let message = format!("{COMMANDS_MAX} steps wait for the store already; try again");
+    Fault::new(Code::QueueFull, message).retry_after(Millis(1000))
 }
 
 fn ended() -> Fault {
