@@ -451,8 +451,8 @@ impl NodeLink for Node {
         let machine =
             self.inner.machine.as_ref().map(|machine| machine.load(clock::now())).unwrap_or_default();
         let (copied, expired, lost) = self.keeper.as_ref().map(Keeper::counts).unwrap_or_default();
-        let (fenced, followed) =
-            self.inner.sequences.shared().map(|shared| shared.counts()).unwrap_or_default();
+        let shared = self.inner.sequences.shared();
+        let (fenced, followed) = shared.map(|shared| shared.counts()).unwrap_or_default();
         NodeLoad {
             queue_len: self.inner.queue.len(),
             queue_len_max: self.inner.queue.len_max(),
@@ -469,6 +469,7 @@ impl NodeLink for Node {
                 lost,
                 fenced,
                 followed,
+                store_silent: shared.and_then(|shared| shared.store_silent()),
             },
             #[cfg(feature = "gpu")]
             gpus: self.inner.nvidia.as_ref().map(crate::nvidia::Nvidia::load).unwrap_or_default(),

@@ -8,8 +8,8 @@ use crate::{
 };
 use crate::{StateAnswer, StateCall, quoted};
 use spinwell_core::{
-    BatchPlan, BatchShare, Caller, Code, Fault, Micros, ModelName, ModelVersion, NodeId, NumericProfile,
-    Order, Priority, SequenceKey, Series, TenantId,
+    BatchPlan, BatchShare, Caller, Code, Fault, Micros, Millis, ModelName, ModelVersion, NodeId,
+    NumericProfile, Order, Priority, SequenceKey, Series, TenantId,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -317,6 +317,8 @@ pub struct SequenceLoad {
     pub fenced: u64,
     /// Changes by other nodes that were read along, since the start.
     pub followed: u64,
+    /// For how long a shared log has not answered what it was asked; nothing where it has.
+    pub store_silent: Option<Millis>,
 }
 
 /// How busy a graphics card is, with all that runs on it.

@@ -219,6 +219,9 @@ async fn while_the_store_is_away_steps_wait_and_are_then_taken_once() {
         tokio::time::timeout(Duration::from_millis(300), &mut waits).await.is_err(),
         "nothing is promised"
     );
+    let store_silent = || own.node.load().sequences.store_silent;
+    let before = store_silent().expect("it says so");
+    until("it says for how long", || store_silent() > Some(before)).await;
     let server = tokio::task::spawn_blocking(move || {
         server.begin();
         server
@@ -226,6 +229,7 @@ async fn while_the_store_is_away_steps_wait_and_are_then_taken_once() {
     let _server = server.await.unwrap();
     assert_eq!(taken(waits.await).0, 2);
     assert_eq!(taken(own.step(&[3.0], 3).await).0, 3);
+    until("it says that the store answers", || store_silent().is_none()).await;
     own.stop().await;
 }
 

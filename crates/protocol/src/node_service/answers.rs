@@ -192,6 +192,7 @@ pub fn encode_beat(load: NodeLoad, is_leaving: bool, gateways: Vec<Caller>) -> w
         sequences_lost: load.sequences.lost,
         sequences_fenced: load.sequences.fenced,
         sequences_followed: load.sequences.followed,
+        store_silent_ms: load.sequences.store_silent.map(|silent| silent.0),
         gpus: gpus.collect(),
         is_leaving,
         cpu_free: load.cpu_free,
@@ -248,6 +249,7 @@ pub fn beat_of(beat: wire::Beat) -> NodeLoad {
             lost: beat.sequences_lost,
             fenced: beat.sequences_fenced,
             followed: beat.sequences_followed,
+            store_silent: beat.store_silent_ms.map(Millis),
         },
         gpus: gpus.collect(),
         ..NodeLoad::default()

@@ -325,7 +325,15 @@ fn beats_say_how_busy_a_node_is() {
         row_micros: 8,
         cpu_free: Some(0.25),
         memory_free: None,
-        sequences: SequenceLoad { in_memory: 5, copied: 6, expired: 7, lost: 10, fenced: 8, followed: 9 },
+        sequences: SequenceLoad {
+            in_memory: 5,
+            copied: 6,
+            expired: 7,
+            lost: 10,
+            fenced: 8,
+            followed: 9,
+            store_silent: Some(Millis(1_200)),
+        },
         gpus: vec![GpuLoad {
             uuid: "g".to_owned(),
             utilization: Some(0.5),

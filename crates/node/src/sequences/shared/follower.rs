@@ -1,6 +1,6 @@
 //! The thread that reads and writes the shared log.
 
-use super::{Append, Command, Counts, Load, Loaded, ended, shard};
+use super::{Append, Command, Counts, Load, Loaded, Silence, ended, shard};
 use crate::models::Models;
 use crate::sequences::Unwritten;
 use crate::sequences::table::Table;
@@ -38,6 +38,7 @@ pub(super) struct Follower {
     pub(super) models: Models,
     pub(super) roles: Arc<Mutex<Roles>>,
     pub(super) counts: Arc<Counts>,
+    pub(super) silence: Arc<Silence>,
     pub(super) is_ending: Arc<AtomicBool>,
     pub(super) tails: Tails,
     /// Models whose files the store is known to hold.
@@ -225,9 +226,11 @@ impl Follower {
         F: Future<Output = Result<T, DatabaseError>>,
     {
         let (mut pause, mut ends) = (PAUSE.0, None::<Instant>);
+        self.silence.asks();
         loop {
             match self.runtime.block_on(ask()) {
                 Ok(answer) => {
+                    self.silence.ends();
                     if std::mem::take(&mut self.is_failing) {
                         tracing::info!("the store answers again; steps go on");
                     }

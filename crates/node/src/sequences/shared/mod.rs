@@ -15,13 +15,14 @@ use follower::Follower;
 use spinwell_core::{Code, Fault, Millis, ModelHash, NodeId, SequenceKey};
 use spinwell_policy::sequence::{Role, Roles, Tails};
 use spinwell_policy::shards;
-use spinwell_runtime::entropy;
+use spinwell_runtime::{clock, entropy};
 use spinwell_store::Position;
 use spinwell_store::postgres::Postgres;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
@@ -107,10 +108,36 @@ struct Counts {
     followed: AtomicU64,
 }
 
+/// Since when the store owes an answer.
+#[derive(Debug, Default)]
+struct Silence(Mutex<Option<Instant>>);
+
+impl Silence {
+    /// The store is asked something, perhaps once more.
+    fn asks(&self) {
+        self.lock().get_or_insert_with(clock::now);
+    }
+
+    /// It has answered.
+    fn ends(&self) {
+        *self.lock() = None;
+    }
+
+    fn lasts(&self) -> Option<Millis> {
+        let millis = |since| clock::now().saturating_duration_since(since).as_millis();
+        self.lock().map(|since| Millis(u64::try_from(millis(since)).unwrap_or(u64::MAX)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The way to the shared log.
 pub(crate) struct Shared {
     pub(crate) store: Postgres,
     counts: Arc<Counts>,
+    silence: Arc<Silence>,
     commands: mpsc::Sender<Command>,
     /// How many places among the commands that wait are taken.
     taken: Arc<AtomicUsize>,
@@ -145,6 +172,7 @@ impl Shared {
         let (commands, received) = mpsc::channel();
         let roles = Arc::new(Mutex::new(Roles::new(own)));
         let (counts, is_ending) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
+        let silence = Arc::<Silence>::default();
         let follower = Follower {
             store: store.clone(),
             runtime,
@@ -153,6 +181,7 @@ impl Shared {
             models,
             roles: roles.clone(),
             counts: counts.clone(),
+            silence: silence.clone(),
             is_ending: is_ending.clone(),
             tails: Tails::default(),
             kept: HashSet::new(),
@@ -166,7 +195,7 @@ impl Shared {
         };
         let thread = thread::Builder::new().name("shared-log".to_owned()).spawn(follow)?;
         let (taken, thread) = (Arc::default(), Mutex::new(Some(thread)));
-        Ok(Self { store, counts, commands, taken, roles, is_ending, thread, died })
+        Ok(Self { store, counts, silence, commands, taken, roles, is_ending, thread, died })
     }
 
     /// Comes when the thread has died: then no step is taken here any more. For one who waits.
@@ -210,6 +239,11 @@ impl Shared {
     pub(crate) fn counts(&self) -> (u64, u64) {
         let Counts { fenced, followed } = &*self.counts;
         (fenced.load(Ordering::Relaxed), followed.load(Ordering::Relaxed))
+    }
+
+    /// For how long the store has not answered what it was asked.
+    pub(crate) fn store_silent(&self) -> Option<Millis> {
+        self.silence.lasts()
     }
 
     /// What this node is to the shard of a sequence.
