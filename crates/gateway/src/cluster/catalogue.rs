@@ -2,7 +2,7 @@
 
 use spinwell_core::{Code, ModelName, ModelVersion, NodeId};
 use spinwell_policy::spread;
-use spinwell_protocol::{Catalogue, Entry, IndexEntry, ModelDescription, Part, Traffic};
+use spinwell_protocol::{Catalogue, Entry, IndexEntry, InferRequest, ModelDescription, Part, Traffic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -77,6 +77,27 @@ fn here(traffic: &Traffic, all: &Catalogue) -> Option<Traffic> {
     Some(Traffic { default: traffic.default, canary: part(&traffic.canary)?, shadow: part(&traffic.shadow)? })
 }
 
+/// Whether these are a model's very bytes.
+pub(super) fn holds(catalogue: &Catalogue, model: &ModelDescription) -> bool {
+    let held = catalogue.find(model.name.as_str(), Some(model.version_text()));
+    held.is_ok_and(|held| held.hash == model.hash)
+}
+
+/// The version that stands in for a step's at a node that does not have that one yet, or any more. It must be one that the caller could
+/// have been given: he names none, and this one takes the same channels and has the outputs that he wants. A sequence that goes
+/// on is taken with the version that it was begun with in any case, and one that begins does so with what its node serves, as if the
+/// step had come before the newer version.
+pub(super) fn stand_in(own: &Catalogue, step: &InferRequest) -> Option<Arc<ModelDescription>> {
+    let wanted = &step.model;
+    if holds(own, wanted) {
+        return None;
+    }
+    let other = own.find(wanted.name.as_str(), None).ok()?;
+    let has = |name| other.outputs().iter().any(|output| output.name == name);
+    let fits = other.channels == wanted.channels && step.outputs.iter().all(|output| has(output.name));
+    fits.then(|| other.clone())
+}
+
 /// What nodes say of one version: whether one has it ready, and what is wrong with it elsewhere.
 #[derive(Default)]
 struct Said {
@@ -115,10 +136,15 @@ pub(super) fn merged_index(indices: Vec<(NodeId, Vec<IndexEntry>)>) -> Vec<Index
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use spinwell_core::{ModelHash, NumericProfile, Ratio};
-    use spinwell_protocol::{ForecastFacts, ModelFacts, Task};
+    use spinwell_core::{ModelHash, NumericProfile, Priority, Ratio, Samples, Series, TenantId};
+    use spinwell_protocol::{ForecastFacts, ModelFacts, Outputs, Packing, Task};
+    use spinwell_runtime::clock;
 
     fn model(version: u32, hash: u8) -> Arc<ModelDescription> {
+        Arc::new(ModelDescription::new(facts(version, hash)))
+    }
+
+    fn facts(version: u32, hash: u8) -> ModelFacts {
         let facts = ForecastFacts {
             horizon: 1,
             season: 1,
@@ -126,7 +152,7 @@ pub(super) mod tests {
             coverage: 0.95,
             is_spiking: false,
         };
-        Arc::new(ModelDescription::new(ModelFacts {
+        ModelFacts {
             name: "m".parse().unwrap(),
             version: ModelVersion(version),
             hash: ModelHash([hash; 32]),
@@ -141,7 +167,7 @@ pub(super) mod tests {
             device: "cpu".to_owned(),
             max_batch_size: 8,
             request_rows_max: 80,
-        }))
+        }
     }
 
     /// A node's catalogue: versions with the first byte of their hashes, 0 for one that is broken.
@@ -215,5 +241,35 @@ pub(super) mod tests {
         ];
         let merged = merged_index(indices);
         assert_eq!(merged, [entry(1, true, ""), entry(2, true, "corrupt (on a)"), entry(3, false, "old")]);
+    }
+
+    #[test]
+    fn a_version_stands_in_where_the_caller_could_have_been_given_it() {
+        let [one, two] = [model(1, 1), model(2, 1)];
+        let step = |model: &Arc<ModelDescription>| InferRequest {
+            series: Series::new(1, 1, 1, Samples::F32(vec![0.0])).unwrap(),
+            outputs: Outputs::usual(model, Packing::Json),
+            model: model.clone(),
+            deadline: clock::now(),
+            priority: Priority::Normal,
+            is_spare: false,
+            tenant: TenantId("t".into()),
+            sequence: None,
+        };
+        let check = |own: &Catalogue, wanted: &Arc<ModelDescription>, other: Option<u32>| {
+            let found = stand_in(own, &step(wanted)).map(|model| model.version.0);
+            assert_eq!(found, other, "{wanted:?}");
+        };
+        check(&node(&[(1, 1)], None), &two, Some(1));
+        check(&node(&[(2, 1)], None), &one, Some(2));
+        check(&node(&[(2, 7)], None), &two, Some(2));
+        check(&node(&[(1, 1), (2, 1)], None), &two, None);
+        check(&node(&[], None), &two, None);
+        check(&node(&[(1, 0)], None), &two, None);
+        let mut other = Catalogue::default();
+        let wide = ModelFacts { channels: vec!["c".into(), "d".into()], ..facts(1, 1) };
+        let name = "m".parse().unwrap();
+        other.insert(&name, ModelVersion(1), Entry::Ready(Arc::new(ModelDescription::new(wide))));
+        check(&other, &two, None);
     }
 }

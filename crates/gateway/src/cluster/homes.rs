@@ -12,8 +12,10 @@ use tokio::sync::Notify;
 pub(super) struct Keeping {
     /// Those that get steps.
     pub(super) nodes: Vec<Arc<Node>>,
-    /// Those that may still answer: they and nodes that are about to stop.
+    /// Those that may still answer: they, nodes that are about to stop, and such as lack something.
     pub(super) reachable: BTreeSet<NodeId>,
+    /// Those that have lost the store, while others have it: what is under way at them is given up.
+    pub(super) deaf: BTreeSet<NodeId>,
 }
 
 /// The nodes that keep sequences, and the steps on their way to them.
@@ -23,6 +25,8 @@ pub(super) struct Homes {
     homes: Mutex<sequence::Homes>,
     /// Told when steps that wait should look again.
     moved: Notify,
+    /// Told when other nodes keep sequences than before, or may.
+    set: Notify,
 }
 
 /// A step on its way, to this node.
@@ -36,6 +40,7 @@ impl Homes {
     pub(super) fn set(&self, keeping: Option<Keeping>) {
         *self.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping.map(Arc::new);
         self.moved.notify_waiters();
+        self.set.notify_waiters();
     }
 
     /// The nodes that keep sequences, if each can go on with those of the others.
@@ -85,6 +90,20 @@ impl Homes {
                 }
             }
             moved.await;
+        }
+    }
+
+    /// Comes when steps under way at a node are to be given up, because the store does not hear of them.
+    pub(super) async fn gives_up(&self, node: &NodeId) {
+        loop {
+            let set = self.set.notified();
+            tokio::pin!(set);
+            // Before it looks: what changes from here on wakes it.
+            set.as_mut().enable();
+            if self.keeping().is_some_and(|keeping| keeping.deaf.contains(node)) {
+                return;
+            }
+            set.await;
         }
     }
 

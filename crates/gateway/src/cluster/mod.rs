@@ -9,6 +9,7 @@ mod batch;
 mod catalogue;
 mod dial;
 mod homes;
+mod keepers;
 mod peer;
 mod request;
 mod router;
@@ -22,6 +23,7 @@ pub use routes::Routes;
 
 use catalogue::merged;
 use homes::{Homes, Keeping};
+use keepers::{Candidate, StoreAt, Verdict};
 use peer::{Failure, Peer, State, Terms};
 use router::{Router, RouterOptions};
 use spinwell_core::{BatchPlan, Code, Fault, Millis, ModelName, ModelVersion, NodeId, SequenceKey};
@@ -35,7 +37,7 @@ use spinwell_protocol::{
 use spinwell_registry::ClusterName;
 use spinwell_runtime::transport::Dial;
 use spread::{Occasion, Spreading};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -267,20 +269,33 @@ impl Inner {
         self.homes.set(self.keeping());
     }
 
-    /// The nodes that can keep sequences, if another can go on with each one's: who can be reached. Told to them as well. While nobody
-    /// can be, steps wait for those that come, if those before shared a log.
+    /// The nodes that can keep sequences, if another can go on with each one's: of those that can be reached the ones that have what
+    /// steps need. Told to all of them as well. While nobody can be reached, steps wait for those that come, if those before shared a
+    /// log.
     fn keeping(&self) -> Option<Keeping> {
         let reachable = self.reachable();
         let is_shared = !reachable.is_empty() || self.homes.keeping().is_some();
         if !is_shared || !reachable.iter().all(|(_, state)| state.shares_sequences) {
             return None;
         }
-        let stays = |(node, state): &(Arc<Node>, State)| (!state.is_leaving).then(|| node.clone());
-        let nodes: Vec<_> = reachable.iter().filter_map(stays).collect();
+        let staying: Vec<_> = reachable.iter().filter(|(_, state)| !state.is_leaving).collect();
+        let candidate = |(_, State { catalogue, load, .. }): &&(Arc<Node>, State)| Candidate {
+            catalogue: catalogue.clone(),
+            store: StoreAt::of(load.sequences.store_silent),
+        };
+        let verdicts = Verdict::of_all(&staying.iter().map(candidate).collect::<Vec<_>>());
+        let (mut nodes, mut deaf) = (Vec::new(), BTreeSet::new());
+        for ((node, _), verdict) in staying.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Keeps => nodes.push(node.clone()),
+                Verdict::Lacks => {}
+                Verdict::IsDeaf => drop(deaf.insert(node.member.id.clone())),
+            }
+        }
         let view = nodes.iter().map(|node| (node.member.id.clone(), node.member.weight)).collect();
         reachable.iter().for_each(|(node, _)| node.peer.tell(&view));
         let reachable = reachable.iter().map(|(node, _)| node.member.id.clone()).collect();
-        Some(Keeping { nodes, reachable })
+        Some(Keeping { nodes, reachable, deaf })
     }
 
     /// The node that keeps a sequence: among those that can be reached, where each can go on with the sequences of the others, or
@@ -313,10 +328,13 @@ impl Inner {
     fn able(&self, model: &ModelDescription) -> Vec<NodeId> {
         let states: Vec<_> =
             self.reachable().into_iter().map(|(node, state)| (node.member.id.clone(), state)).collect();
-        router::able(&states, |state| {
-            let held = state.catalogue.find(model.name.as_str(), Some(model.version_text()));
-            held.is_ok_and(|held| held.hash == model.hash)
-        })
+        router::able(&states, |state| catalogue::holds(&state.catalogue, model))
+    }
+
+    /// Whether the region serves a model's very bytes.
+    fn serves(&self, model: &ModelDescription) -> bool {
+        let catalogue = self.catalogue.read().unwrap_or_else(PoisonError::into_inner);
+        catalogue::holds(&catalogue, model)
     }
 
     fn node(&self, id: &NodeId) -> Option<Arc<Node>> {

@@ -6,6 +6,7 @@
 //! lost: only then may it be asked of another.
 
 use super::dial::Connector;
+use super::keepers::StoreAt;
 use super::router::Router;
 use super::{Member, Purpose, RETRY_AFTER};
 use prost::Message as _;
@@ -400,11 +401,12 @@ impl Shared {
             }
             Message::Beat(mut beat) => {
                 live.state.gateways = beat.callers.take().map(callers_of);
-                if live.state.is_leaving != beat.is_leaving {
+                let (is_leaving, load) = (beat.is_leaving, beat_of(beat));
+                let store = |load: &NodeLoad| StoreAt::of(load.sequences.store_silent);
+                if live.state.is_leaving != is_leaving || store(&live.state.load) != store(&load) {
                     self.terms.changed.notify_one();
                 }
-                live.state.is_leaving = beat.is_leaving;
-                live.state.load = beat_of(beat);
+                (live.state.is_leaving, live.state.load) = (is_leaving, load);
                 self.terms.router.beat(&self.member.id, &live.state.load);
             }
             Message::Answer(answer) => {

@@ -4,13 +4,14 @@
 //! its shard; where that is lost before it has answered, a step with a number goes to the next owner, which takes it or repeats its
 //! answer, and one without a number to nobody.
 
+use super::catalogue::stand_in;
 use super::homes::Stay;
 use super::peer::{Asked, Failure};
-use super::{Inner, Node, nobody, senseless, told};
-use spinwell_core::{Code, Fault, SequenceKey};
+use super::{Inner, Node, RETRY_AFTER, keepers, nobody, senseless, told};
+use spinwell_core::{Code, Fault, NodeId, SequenceKey};
 use spinwell_policy::{sequence, shards};
 use spinwell_protocol::node_service::{Answer, Request};
-use spinwell_protocol::{InferFuture, InferReply, InferRequest};
+use spinwell_protocol::{InferFuture, InferReply, InferRequest, ModelDescription};
 use spinwell_runtime::clock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ pub(super) fn infer(inner: &Arc<Inner>, mut request: InferRequest) -> InferFutur
         shard,
         deadline: request.deadline,
         is_numbered: number.is_some(),
+        model: request.model.clone(),
         request: Request::Infer(request),
     };
     let first = course.begin();
@@ -72,6 +74,8 @@ struct Course {
     shard: u16,
     deadline: Instant,
     is_numbered: bool,
+    /// The model that its caller was given.
+    model: Arc<ModelDescription>,
     request: Request,
 }
 
@@ -92,9 +96,20 @@ impl Course {
     }
 
     fn ask(&self, stay: Stay) -> Begun {
-        let asked = stay.node.peer.ask(&self.request);
+        let other = self.stood_in_for(&stay.node);
+        let asked = stay.node.peer.ask(other.as_ref().unwrap_or(&self.request));
         let node = stay.node.clone();
         Begun::Asked(UnderWay { inner: self.inner.clone(), stay: Some(stay), node }, asked)
+    }
+
+    /// The request with another version, where this node has that one and not the request's.
+    fn stood_in_for(&self, node: &Node) -> Option<Request> {
+        let Request::Infer(step) = &self.request else { return None };
+        if step.sequence.as_ref().is_none_or(|call| call.names_version) {
+            return None;
+        }
+        let model = stand_in(&*node.peer.catalogue()?, step)?;
+        Some(Request::Infer(InferRequest { model, ..step.clone() }))
     }
 
     async fn run(self, mut begun: Begun) -> Result<InferReply, Fault> {
@@ -110,13 +125,20 @@ impl Course {
                 }
             };
             let id = under_way.node().member.id.clone();
-            let failure = match asked.answer().await {
+            let answer = tokio::select! {
+                biased;
+                answer = asked.answer() => answer,
+                () = self.inner.homes.gives_up(&id) => Err(Failure::Silent(keepers::SILENT.into())),
+            };
+            let failure = match answer {
                 Ok(Answer::Predicted(reply)) => return Ok(reply),
                 Ok(_) => return Err(senseless(&id)),
                 Err(failure) => failure,
             };
+            // Before it stands in line again: so the node learns of it before it is asked once more.
+            drop(asked);
             let goes_on = self.goes_on(&failure) && clock::now() + pause < self.deadline;
-            let fault = told(&id, failure, unknown_fate(self.is_numbered));
+            let fault = self.told(&id, failure);
             if !goes_on {
                 return Err(fault);
             }
@@ -139,12 +161,34 @@ impl Course {
         }
     }
 
-    /// Whether another attempt may be made: where nothing was taken, or what was taken is not taken twice.
+    /// Whether another attempt may be made: where nothing was taken, or what was taken is not taken twice, and where the answer may
+    /// be another one then. Who is overtaken stays so.
     fn goes_on(&self, failure: &Failure) -> bool {
         match failure {
             Failure::Lost | Failure::Silent(_) => self.is_numbered,
-            Failure::NotSent(fault) => fault.code() == Code::NodeUnreachable,
-            Failure::Refused(fault) => matches!(fault.code(), Code::Stopping | Code::SequenceMoved),
+            Failure::NotSent(fault) => fault.code() == Code::NodeUnreachable || self.is_lacking(fault),
+            Failure::Refused(fault) => {
+                matches!(fault.code(), Code::Stopping | Code::SequenceMoved) || self.is_lacking(fault)
+            }
+        }
+    }
+
+    /// Whether the node lacks the model, which others serve: it loads it soon, or another one keeps the shard.
+    fn is_lacking(&self, fault: &Fault) -> bool {
+        matches!(fault.code(), Code::ModelNotFound | Code::VersionNotFound) && self.inner.serves(&self.model)
+    }
+
+    /// A failure as the caller learns of it.
+    fn told(&self, id: &NodeId, failure: Failure) -> Fault {
+        match failure {
+            Failure::NotSent(fault) | Failure::Refused(fault) if self.is_lacking(&fault) => {
+                let (name, version) = (&self.model.name, self.model.version);
+                let message = format!(
+                    "node {id}, which keeps the sequence, does not have version {version} of model {name} yet; try again"
+                );
+                Fault::new(Code::NodeUnreachable, message).retry_after(RETRY_AFTER)
+            }
+            failure => told(id, failure, unknown_fate(self.is_numbered)),
         }
     }
 }

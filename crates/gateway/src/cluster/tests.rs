@@ -7,7 +7,7 @@ use spinwell_core::{BatchPart, Priority, Samples, SequenceId, Series, TenantId};
 use spinwell_policy::balance::Strategy;
 use spinwell_protocol::node_service::wire::from_node::Message;
 use spinwell_protocol::node_service::wire::node_service_server::{NodeService, NodeServiceServer};
-use spinwell_protocol::node_service::wire::{FromNode, Greeting, ToNode};
+use spinwell_protocol::node_service::wire::{Beat, FromNode, Greeting, ToNode};
 use spinwell_protocol::node_service::{Describer, encode_answer, request_of};
 use spinwell_protocol::{Entry, InferReply, Outputs, Packing, SequenceCall};
 use spinwell_runtime::clock;
@@ -28,6 +28,12 @@ enum Mood {
     IsSilent,
     /// Its connection ends with the first of them.
     IsLost,
+    /// It refuses them.
+    Refuses(Code),
+    /// It refuses the first ones: it is about to load the model.
+    Loads(usize),
+    /// It answers none, and says with the first of them that the store has been silent to it.
+    IsDeaf,
 }
 
 /// The requests that reached a node, by the first value of their windows.
@@ -98,6 +104,15 @@ impl FakeNode {
             let answer = match self.mood {
                 Mood::Answers => Ok(Answer::Predicted(predict(&request))),
                 Mood::IsFull => Err(Fault::new(Code::QueueFull, "the queue is full")),
+                Mood::Refuses(code) => Err(Fault::new(code, "it does not like it")),
+                Mood::Loads(first) if self.reached().len() <= first => {
+                    Err(Fault::new(Code::ModelNotFound, "it is not here yet"))
+                }
+                Mood::Loads(_) => Ok(Answer::Predicted(predict(&request))),
+                Mood::IsDeaf => {
+                    say(Message::Beat(Beat { store_silent_ms: Some(1_000), ..Beat::default() })).await;
+                    continue;
+                }
                 Mood::IsSilent => continue,
                 Mood::IsLost => return,
             };
@@ -315,6 +330,74 @@ async fn steps_that_come_while_there_is_no_node_wait_for_one_in_their_order() {
     cluster.set_members(vec![node.start().await]);
     assert_answered(&waiting.await.unwrap());
     assert_eq!(*node.reached.lock().unwrap(), (0..9).collect::<Vec<_>>());
+}
+
+/// A step of a sequence, whose window begins with the sequence's number.
+fn step(cluster: &Cluster, sequence: usize, step: Option<u64>) -> InferRequest {
+    let id = SequenceId::of_number(sequence as u64 + 1);
+    let starts = step.is_none_or(|step| step == 1);
+    let call = SequenceCall { id, starts, ends: false, step, sent: None, names_version: false };
+    InferRequest { sequence: Some(call), ..request(cluster, "taxi", sequence) }
+}
+
+/// A node that shares its sequences with others.
+fn sharing(id: &'static str, mood: Mood, models: &[&'static str]) -> FakeNode {
+    FakeNode { shares_sequences: true, ..FakeNode::new(id, mood, models) }
+}
+
+#[tokio::test]
+async fn a_node_that_lacks_the_models_gets_no_steps_while_another_has_them() {
+    let nodes = [sharing("n1", Mood::Answers, &["taxi"]), sharing("n2", Mood::Answers, &[])];
+    let cluster = cluster(&nodes, PATIENT).await;
+    let (answers, _) = send(&cluster, (0..32).map(|number| step(&cluster, number, Some(1))).collect()).await;
+    assert_answered(&answers);
+    assert_eq!((nodes[0].reached().len(), nodes[1].reached().len()), (32, 0));
+}
+
+#[tokio::test]
+async fn a_step_waits_for_a_node_that_is_about_to_load_the_model() {
+    let node = sharing("n1", Mood::Loads(3), &["taxi"]);
+    let cluster = cluster(std::slice::from_ref(&node), PATIENT).await;
+    cluster.infer(step(&cluster, 0, Some(1))).await.unwrap();
+    assert_eq!(node.reached().len(), 4);
+    // One that never does is no reason to believe that the model is unknown.
+    let node = sharing("n1", Mood::Refuses(Code::ModelNotFound), &["taxi"]);
+    let cluster = self::cluster(std::slice::from_ref(&node), PATIENT).await;
+    let deadline = clock::now() + Duration::from_millis(50);
+    let refused = cluster.infer(InferRequest { deadline, ..step(&cluster, 0, Some(1)) }).await.unwrap_err();
+    assert_eq!((refused.code(), refused.code().retryable()), (Code::NodeUnreachable, true));
+}
+
+#[tokio::test]
+async fn what_was_overtaken_is_not_sent_again() {
+    let node = sharing("n1", Mood::Refuses(Code::SequenceOvertaken), &["taxi"]);
+    let cluster = cluster(std::slice::from_ref(&node), PATIENT).await;
+    let refused = cluster.infer(step(&cluster, 0, Some(1))).await.unwrap_err();
+    assert_eq!((refused.code(), node.reached().len()), (Code::SequenceOvertaken, 1));
+}
+
+#[tokio::test]
+async fn steps_at_a_node_that_alone_has_lost_the_store_go_on_at_another_one() {
+    let nodes = [sharing("n1", Mood::Answers, &["taxi"]), sharing("n2", Mood::IsDeaf, &["taxi"])];
+    let cluster = cluster(&nodes, PATIENT).await;
+    let (answers, _) = send(&cluster, (0..32).map(|number| step(&cluster, number, Some(1))).collect()).await;
+    assert_answered(&answers);
+    assert!(!nodes[1].reached().is_empty(), "some were under way there");
+    assert_eq!(nodes[0].reached().len(), 32);
+    let reached = nodes[1].reached().len();
+    let (answers, _) = send(&cluster, (0..32).map(|number| step(&cluster, number, Some(1))).collect()).await;
+    assert_answered(&answers);
+    assert_eq!(nodes[1].reached().len(), reached, "it gets no more");
+}
+
+#[tokio::test]
+async fn a_step_without_a_number_at_a_node_that_has_lost_the_store_may_have_been_taken() {
+    let nodes = [sharing("n1", Mood::Answers, &["taxi"]), sharing("n2", Mood::IsDeaf, &["taxi"])];
+    let cluster = cluster(&nodes, PATIENT).await;
+    let (answers, _) = send(&cluster, (0..32).map(|number| step(&cluster, number, None)).collect()).await;
+    let lost: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert_eq!(lost.len(), nodes[1].reached().len());
+    assert!(!lost.is_empty() && lost.iter().all(|fault| fault.code() == Code::NodeUnreachable));
 }
 
 #[tokio::test]
