@@ -5,6 +5,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start programs and look at the machine they run on")]
 
+mod way;
+
+pub use way::Way;
+
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

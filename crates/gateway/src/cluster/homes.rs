@@ -1,10 +1,11 @@
 //! Where the steps of each shard go, where nodes share a log.
 
 use super::Node;
+use super::keepers::Verdict;
 use spinwell_core::{NodeId, SequenceKey, UnixMillis};
 use spinwell_policy::{sequence, shards};
 use spinwell_runtime::clock;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::Notify;
 
@@ -14,8 +15,8 @@ pub(super) struct Keeping {
     pub(super) nodes: Vec<Arc<Node>>,
     /// Those that may still answer: they, nodes that are about to stop, and such as lack something.
     pub(super) reachable: BTreeSet<NodeId>,
-    /// Those that have lost the store, while others have it: what is under way at them is given up.
-    pub(super) deaf: BTreeSet<NodeId>,
+    /// Those that could be among them and are not, and why.
+    pub(super) left_out: BTreeMap<NodeId, Verdict>,
 }
 
 /// The nodes that keep sequences, and the steps on their way to them.
@@ -38,6 +39,14 @@ pub(super) struct Stay {
 impl Homes {
     /// These nodes keep sequences from now on; nothing where each keeps its own.
     pub(super) fn set(&self, keeping: Option<Keeping>) {
+        let before = self.keeping();
+        let left_out =
+            |keeping: Option<&Keeping>, node| keeping.and_then(|own| own.left_out.get(node).copied());
+        for (node, verdict) in keeping.iter().flat_map(|keeping| &keeping.left_out) {
+            if left_out(before.as_deref(), node) != Some(*verdict) {
+                tracing::warn!(%node, why = verdict.as_str(), "a node gets no steps of sequences just now");
+            }
+        }
         *self.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping.map(Arc::new);
         self.moved.notify_waiters();
         self.set.notify_waiters();
@@ -100,7 +109,8 @@ impl Homes {
             tokio::pin!(set);
             // Before it looks: what changes from here on wakes it.
             set.as_mut().enable();
-            if self.keeping().is_some_and(|keeping| keeping.deaf.contains(node)) {
+            let keeping = self.keeping();
+            if keeping.is_some_and(|keeping| keeping.left_out.get(node) == Some(&Verdict::IsDeaf)) {
                 return;
             }
             set.await;

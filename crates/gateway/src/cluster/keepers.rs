@@ -60,6 +60,15 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    /// What is told of it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keeps => "nothing is wrong with it",
+            Self::Lacks => "it does not serve what most nodes do",
+            Self::IsDeaf => "the store does not answer it, and answers others",
+        }
+    }
+
     /// What becomes of each of these nodes; one of them keeps shards at least, where there are any.
     ///
     /// A node keeps shards while it serves everything that is spread in the region, which is each version that at least half of

@@ -37,7 +37,7 @@ use spinwell_protocol::{
 use spinwell_registry::ClusterName;
 use spinwell_runtime::transport::Dial;
 use spread::{Occasion, Spreading};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -284,18 +284,17 @@ impl Inner {
             store: StoreAt::of(load.sequences.store_silent),
         };
         let verdicts = Verdict::of_all(&staying.iter().map(candidate).collect::<Vec<_>>());
-        let (mut nodes, mut deaf) = (Vec::new(), BTreeSet::new());
+        let (mut nodes, mut left_out) = (Vec::new(), BTreeMap::new());
         for ((node, _), verdict) in staying.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Keeps => nodes.push(node.clone()),
-                Verdict::Lacks => {}
-                Verdict::IsDeaf => drop(deaf.insert(node.member.id.clone())),
+                verdict => drop(left_out.insert(node.member.id.clone(), verdict)),
             }
         }
         let view = nodes.iter().map(|node| (node.member.id.clone(), node.member.weight)).collect();
         reachable.iter().for_each(|(node, _)| node.peer.tell(&view));
         let reachable = reachable.iter().map(|(node, _)| node.member.id.clone()).collect();
-        Some(Keeping { nodes, reachable, deaf })
+        Some(Keeping { nodes, reachable, left_out })
     }
 
     /// The node that keeps a sequence: among those that can be reached, where each can go on with the sequences of the others, or

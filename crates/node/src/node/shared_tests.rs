@@ -8,7 +8,7 @@ use futures::FutureExt;
 use spinwell_core::{SequenceId, StateSource, TenantId, UnixMillis};
 use spinwell_policy::shards;
 use spinwell_protocol::StateRequest;
-use spinwell_store::testing::Server;
+use spinwell_store::testing::{Server, Way};
 use std::time::Duration;
 
 /// A node of that name on that database, with a folder of its own.
@@ -333,4 +333,27 @@ async fn a_state_is_put_to_its_end_whether_or_not_its_caller_stays() {
         assert!(pair.one.state().await.unwrap().0 <= 2);
     }
     pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_alone_has_lost_the_store_says_so_and_undoes_nothing_when_it_is_back() {
+    let url = Server::shared().database().await;
+    let way = Way::to(&url);
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (node("n1", &url, folder.path()).await, node("n2", way.url(), folder.path()).await);
+    two.step(&[1.0, 2.0, 3.0], 1).await.unwrap();
+    way.cut();
+    let waits = tokio::spawn(two.step(&[2.0], 2));
+    let silent = |own: &Bench| own.node.load().sequences.store_silent;
+    until("it says so", || silent(&two) > Some(Millis(1_000))).await;
+    // What a gateway does then: the next step goes to the other one, with the one that was not answered before it.
+    assert_eq!(taken(one.step(&[2.0], 2).await).0, 2);
+    assert_eq!(taken(one.step(&[3.0], 3).await).0, 3);
+    assert_eq!(silent(&one), None);
+    way.mend();
+    assert_eq!(code(waits.await.unwrap()), Code::SequenceStep, "it is older than the newest by now");
+    until("it hears from the store again", || silent(&two).is_none()).await;
+    assert_eq!(taken(two.step(&[4.0], 4).await).0, 4);
+    one.stop().await;
+    two.stop().await;
 }
