@@ -1,7 +1,7 @@
 //! A Consul agent on free loopback ports, which is also the whole of its Consul.
 
 use anyhow::{Context, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -144,6 +144,26 @@ impl Agent {
     pub(crate) async fn register(&self, service: &Value) {
         let url = format!("{}/v1/agent/service/register", self.url());
         self.http.put(url).json(service).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Makes a policy of these rules and a token that may do what it says, and nothing else.
+    pub(crate) async fn token_with(&self, rules: &str) -> String {
+        self.put("/v1/acl/policy", &json!({"Name": "spinwell", "Rules": rules})).await;
+        let token = self.put("/v1/acl/token", &json!({"Policies": [{"Name": "spinwell"}]})).await;
+        token["SecretID"].as_str().expect("a secret").to_owned()
+    }
+
+    /// The status with which it answers somebody who registers a service and shows a token.
+    pub(crate) async fn register_with(&self, service: &Value, token: &str) -> u16 {
+        let url = format!("{}/v1/agent/service/register", self.url());
+        let request = self.http.put(url).json(service).header("X-Consul-Token", token);
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn put(&self, path: &str, document: &Value) -> Value {
+        let request = self.http.put(format!("{}{path}", self.url())).json(document);
+        let answer = request.header("X-Consul-Token", TOKEN).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
     }
 
     /// Lets it forget all services, as a restart without its data folder does.

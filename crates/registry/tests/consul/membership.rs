@@ -1,10 +1,10 @@
 //! Members come, beat, change and go, and everybody sees it.
 
-use crate::agent::{Agent, TOKEN, until};
+use crate::agent::{Agent, until};
 use crate::region::{Process, TTL, health, listed, node, nodes, options};
 use serde_json::json;
 use spinwell_core::{Millis, NodeId};
-use spinwell_registry::{Health, Member, Role, consul};
+use spinwell_registry::{Health, Member, Role, View, consul};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -126,10 +126,39 @@ async fn a_gateways_grpc_is_a_service_as_healthy_as_the_gateway() {
     assert_eq!(agent.services().await, Vec::<String>::new());
 }
 
+/// What is delivered as the policy of Spinwell's token.
+const POLICY: &str = include_str!("../../../../deploy/consul/spinwell.policy.hcl");
+
+#[tokio::test]
+async fn the_delivered_policy_is_enough_for_gateways_and_nodes_and_for_nothing_else() {
+    let agent = Agent::start_with_acl().await;
+    let token = agent.token_with(POLICY).await;
+    let (gateway, node_of_it) = (Process::with_token(&agent, &token), Process::with_token(&agent, &token));
+    let grpc = Some("127.0.0.1:8001".parse().unwrap());
+    let member = Member { grpc, ..Member::new(Role::Gateway, "g1", "127.0.0.1:8000".parse().unwrap()) };
+    gateway.registry.announce(member).unwrap();
+    node_of_it.registry.announce(node("n1")).unwrap();
+    let is_there = |view: &View| view.get(Role::Gateway, &NodeId("g1".into())).is_some();
+    for process in [&gateway, &node_of_it] {
+        process.sees_nodes(&["n1"]).await;
+        process.sees("the gateway", is_there).await;
+    }
+    let mut services = agent.services().await;
+    services.sort();
+    assert_eq!(services, ["spinwell-gateway-grpc:g1", "spinwell-gateway:g1", "spinwell-node:n1"]);
+    // Beats, and the end.
+    node_of_it.registry.set_health(Health::Critical);
+    gateway.sees("critical", |view| health(view, "n1") == Some(Health::Critical)).await;
+    node_of_it.registry.withdraw().await.unwrap();
+    gateway.sees("withdrawn", |view| view.get(Role::Node, &NodeId("n1".into())).is_none()).await;
+    let foreign = json!({"ID": "db", "Name": "database", "Port": 1});
+    assert_eq!(agent.register_with(&foreign, &token).await, 403, "what is not Spinwell's");
+}
+
 #[tokio::test]
 async fn without_the_right_token_nothing_is_told_and_nothing_known() {
     let agent = Agent::start_with_acl().await;
-    let trusted = Process::with_token(&agent, TOKEN);
+    let trusted = Process::with_token(&agent, &agent.token_with(POLICY).await);
     let stranger = Process::with_token(&agent, "00000000-1111-2222-3333-444444444444");
     stranger.registry.announce(node("stranger")).unwrap();
     trusted.registry.announce(node("n1")).unwrap();
