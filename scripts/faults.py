@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What callers see when parts of a whole region fail: PostgreSQL, Consul, HAProxy, 3 gateways, 4 nodes, 2 controls, all for real on this machine.
 
-`make cluster-faults` runs it (10 minutes). Under RATE stateless requests a second (1,000) and SEQUENCES sequences (2,000) at one step
+`make cluster-faults` runs it (11 minutes). Under RATE stateless requests a second (1,000) and SEQUENCES sequences (2,000) at one step
 a second each, one fault follows the other, each in a window of its own, and every request is looked at. KEEP=1 keeps the logs;
 ONLY="drain a node,roll all nodes" takes some of the faults.
 """
@@ -82,6 +82,10 @@ class Window:
 
     def after(self, load):
         return [line for line in load[1] if int(line["ended_us"]) >= self.fault_us]
+
+    def failing_s(self, load):
+        """From the fault until the last request became due that failed."""
+        return max(((int(line["due_us"]) - self.fault_us) / 1e6 for line in self.after(load) if line["code"]), default=0.0)
 
     def worst_ms(self, load):
         return max(((int(line["ended_us"]) - int(line["due_us"])) / 1e3 for line in self.after(load)), default=0.0)
@@ -196,26 +200,37 @@ def roll_nodes(region):
 
 def cut_node(region):
     begun = now_us()
-    region.machine.plug("down")
+    region.machines.plug(NODES[-1], "down")
     time.sleep(8)
-    region.machine.plug("up")
+    region.machines.plug(NODES[-1], "up")
     return begun, f"{NODES[-1]} lives in a network namespace; its cable pulled for 8 s, from everybody"
+
+
+def cut_gateway(region):
+    begun = now_us()
+    region.machines.part(GATEWAYS[-1], True)
+    time.sleep(8)
+    region.machines.part(GATEWAYS[-1], False)
+    return begun, f"{GATEWAYS[-1]} lives in a network namespace; for 8 s all that it sends to nodes and they to it is dropped, callers and Consul reach it"
 
 
 FAULTS = {"kill -9 a node": kill_node, "SIGSTOP a node for 5 s": freeze_node, "kill -9 a gateway": kill_gateway, "kill -9 control": kill_control,
           "restart Consul": restart_consul, "restart PostgreSQL": restart_postgres, "drain a node": drain_node, "roll all nodes": roll_nodes,
-          "cut a node off": cut_node}
+          "cut a node off": cut_node, "cut a gateway off": cut_gateway}
 # Rolling takes longer.
 LONGER = {"roll all nodes": 14}
 # Where nothing may fail that can be tried again.
 LOSES_NOTHING = ("kill -9 a node", "kill -9 control", "SIGSTOP a node for 5 s", "drain a node", "roll all nodes", "cut a node off")
+# By when no request fails any more that goes to a gateway without nodes: a node's silence is noticed after 1 s, the gateway is not ready 1 s
+# later, HAProxy asks each second.
+LEFT_ALONE_S = 3.5
 # By when all is as before, for both loads: where the loss is seen at once, and where it is silent.
 RECOVERS_MS = {"kill -9 a node": 1000, "kill -9 a gateway": 1000, "SIGSTOP a node for 5 s": 2000, "cut a node off": 2000}
 
 
 def why_not(region, name):
-    if name == "cut a node off":
-        return region.machine.why_not
+    if name in ("cut a node off", "cut a gateway off"):
+        return region.machines.why_not
     return None
 
 
@@ -288,6 +303,10 @@ def report(page, windows, left_out, rate, sequences):
     lossless = [one for one in windows if one.name in LOSES_NOTHING]
     failed = {one.name: one.bad(one.stateless) for one in lossless if one.bad(one.stateless)}
     page.check("loss of control, and loss, drain and roll of nodes fail no stateless request", "; ".join(f"{name}: {in_words(codes)}" for name, codes in failed.items()) or "0", not failed)
+    for one in windows:
+        if one.name == "cut a gateway off":
+            last = one.failing_s(one.stateless)
+            page.check(f"no stateless request goes to a gateway without nodes after {LEFT_ALONE_S} s", f"the last that failed was due after {last:.2f} s", last <= LEFT_ALONE_S)
     page.add(f"HAProxy (deploy/haproxy, gateways found by DNS), Consul (deploy/consul, one agent, no ACL), PostgreSQL with fsync, {len(GATEWAYS)} gateways,",
              f"{len(NODES)} nodes and {len(CONTROLS)} controls with certificates between them. Stateless: {rate:,} requests a second, windows of 64 rows as binary tensors over HTTP/1.1.",
              f"Steps: {sequences:,} sequences, one step a second each, numbered, over {STREAMS} gRPC streams. Both open loop (Poisson arrivals), through HAProxy",

@@ -1,7 +1,8 @@
 """A whole region of real processes on this machine: PostgreSQL, Consul, HAProxy, gateways, nodes and controls, each of which can be ended in
 every way and started again as it was. All are gone at the end of a `with`.
 
-Where the machine lets us make a network namespace, the last node lives in one, on the other end of a cable that can be pulled.
+Where the machine lets us make network namespaces, the last node and the last gateway live in one each, on the other end of a cable that can be
+pulled, or cut off from the nodes alone.
 """
 
 import contextlib
@@ -117,40 +118,64 @@ class Daemon:
                 self.kill()
 
 
-class Machine:
-    """A machine for one node: a network namespace with one cable to here. `why_not` says why there is none."""
+class Machines:
+    """Machines of their own for the last node and the last gateway: a network namespace each, with one cable to a switch here. `why_not` says
+    why there are none."""
 
     def __init__(self):
-        self.name, self.cable, self.why_not = f"spinwell-faults-{os.getpid()}", f"sw{os.getpid()}", None
-        self.here, self.there = (f"10.213.{os.getpid() % 250}.{number}" for number in (1, 2))
+        self.switch, self.why_not = f"sw{os.getpid()}", None
+        # Where the others are found from there: what serves everybody, and the nodes of this machine.
+        self.net = f"10.213.{os.getpid() % 250}"
+        self.here, self.nodes_here = f"{self.net}.1", f"{self.net}.2"
+        self.addresses = {NODES[-1]: f"{self.net}.3", GATEWAYS[-1]: f"{self.net}.4"}
 
     def __enter__(self):
         try:
-            self.ip(f"netns add {self.name}")
-            self.ip(f"link add {self.cable} type veth peer name cable netns {self.name}")
-            self.ip(f"addr add {self.here}/30 dev {self.cable}")
-            self.ip(f"link set {self.cable} up")
-            self.inside("addr add", f"{self.there}/30 dev cable")
-            self.inside("link set", "cable up")
-            self.inside("link set", "lo up")
+            self.ip(f"link add {self.switch} type bridge")
+            for address in (self.here, self.nodes_here):
+                self.ip(f"addr add {address}/24 dev {self.switch}")
+            self.ip(f"link set {self.switch} up")
+            for id, address in self.addresses.items():
+                cable = f"{self.switch}{id}"
+                self.ip(f"netns add {self.name(id)}")
+                self.ip(f"link add {cable} type veth peer name cable netns {self.name(id)}")
+                self.ip(f"link set {cable} master {self.switch} up")
+                self.inside(id, f"addr add {address}/24 dev cable")
+                self.inside(id, "link set cable up")
+                self.inside(id, "link set lo up")
+                # What comes from where nothing can be sent to is dropped as well.
+                self.ip(f"netns exec {self.name(id)} tee /proc/sys/net/ipv4/conf/all/rp_filter", said="1")
         except (OSError, subprocess.CalledProcessError) as error:
             said = getattr(error, "stderr", None) or str(error)
             self.__exit__()
             self.why_not = f"this machine lets us make no network namespace: {said.strip()}"
         return self
 
-    def ip(self, command):
-        subprocess.run(["ip", *command.split()], check=True, capture_output=True, text=True)
+    def name(self, id):
+        return f"spinwell-faults-{os.getpid()}-{id}"
 
-    def inside(self, what, rest):
-        self.ip(f"-n {self.name} {what} {rest}")
+    def has(self, id):
+        return id in self.addresses and not self.why_not
 
-    def plug(self, state):
-        self.inside("link set", f"cable {state}")
+    def ip(self, command, said=None):
+        subprocess.run(["ip", *command.split()], check=True, capture_output=True, text=True, input=said)
+
+    def inside(self, id, command):
+        self.ip(f"-n {self.name(id)} {command}")
+
+    def plug(self, id, state):
+        """Pulls the cable of a machine (`down`), or puts it back (`up`)."""
+        self.inside(id, f"link set cable {state}")
+
+    def part(self, id, is_parted):
+        """Drops whatever goes from this machine to nodes and from nodes to it, or no more."""
+        for nodes in (self.nodes_here, self.addresses[NODES[-1]]):
+            self.inside(id, f"route {'add' if is_parted else 'del'} blackhole {nodes}/32")
 
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
-            subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
+            for command in (*(f"netns del {self.name(id)}" for id in self.addresses), f"link del {self.switch}"):
+                subprocess.run(["ip", *command.split()], capture_output=True)
 
 
 class Region:
@@ -161,14 +186,14 @@ class Region:
         # Seconds until others had taken the place of what was killed.
         self.took = {}
         self.logs.mkdir()
-        self.machine = open_.enter_context(Machine())
+        self.machines = open_.enter_context(Machines())
         claims.train(spinwell, work / "models", "sparse", "--family", "echo", "--trials", "1", "--set", "units=300,density=0.1,skip=off")
         self.pki("init")
         self.postgres = open_.enter_context(self.new_postgres())
         subprocess.run([self.programs / "createdb", *self.postgres_at(), "spinwell"], check=True)
         self.consul = open_.enter_context(self.new_consul())
         self.nodes = [open_.enter_context(self.new_node(id)) for id in NODES]
-        self.agent_port = free_port(*map(self.host_of, GATEWAYS))
+        self.agent_port = free_port(*(self.host_of(id) for id in GATEWAYS if not self.machines.has(id)))
         self.gateways = [open_.enter_context(self.new_gateway(id)) for id in GATEWAYS]
         self.haproxy = open_.enter_context(self.new_haproxy())
         self.controls = [open_.enter_context(self.new_control(id)) for id in CONTROLS]
@@ -179,11 +204,22 @@ class Region:
 
     def host_of(self, gateway):
         """Gateways have a host each, because HAProxy asks all agents on one port."""
-        return f"127.0.0.1{gateway[1:]}"
+        return self.machines.addresses[gateway] if self.machines.has(gateway) else f"127.0.0.1{gateway[1:]}"
+
+    def host_of_node(self, node):
+        if self.machines.why_not:
+            return "127.0.0.1"
+        return self.machines.addresses.get(node, self.machines.nodes_here)
 
     def hosts(self):
-        """Where programs of this machine listen that the other machine calls too."""
-        return ["127.0.0.1"] if self.machine.why_not else ["127.0.0.1", self.machine.here]
+        """Where programs of this machine listen that the other machines call too."""
+        return ["127.0.0.1"] if self.machines.why_not else ["127.0.0.1", self.machines.here]
+
+    def seen_from(self, id):
+        """On which machine a process runs: how a command is begun there, and where programs of this machine are found from there."""
+        if self.machines.has(id):
+            return ["ip", "netns", "exec", self.machines.name(id)], self.machines.here
+        return [], "127.0.0.1"
 
     def postgres_at(self):
         return ["-h", "127.0.0.1", "-p", str(self.postgres_port), "-U", "spinwell"]
@@ -202,7 +238,7 @@ class Region:
         initdb = [*other, self.programs / "initdb", "-D", data, "-U", "spinwell", "-A", "trust"]
         subprocess.run(initdb, check=True, capture_output=True, cwd=data)
         with open(data / "pg_hba.conf", "a") as rules:
-            rules.write(f"host all all {self.machine.here}/30 trust\n")
+            rules.write(f"host all all {self.machines.net}.0/24 trust\n")
         self.postgres_port = free_port(*self.hosts())
         command = [*other, self.programs / "postgres", "-D", data, "-p", self.postgres_port, "-h", ",".join(self.hosts()), "-k", data, "-c", "fsync=on"]
         return Daemon("postgres", command, self.logs, lambda: not subprocess.run([self.programs / "pg_isready", *self.postgres_at()], capture_output=True).returncode)
@@ -221,25 +257,25 @@ class Region:
                    "-hcl", "performance { raft_multiplier = 1 }", *(part for name, port in ports.items() for part in (f"-{name}-port", port))]
         return Daemon("consul", command, self.logs, lambda: '"Node"' in get(f"http://127.0.0.1:{self.consul_http}/v1/health/service/consul"))
 
-    def settings(self, id, role, host):
+    def settings(self, id, role, host, own="127.0.0.1"):
         folder = self.work / f"of-{id}"
-        self.pki("issue", role, id, "--san", self.machine.there, "--out", folder)
+        self.pki("issue", role, id, "--san", own, "--out", folder)
         return {"spinwell_registry_kind": "consul", "spinwell_registry_consul_url": f"http://{host}:{self.consul_http}", "spinwell_tls_dir": folder}
 
     def new_node(self, id):
-        far = id == NODES[-1] and not self.machine.why_not
-        prefix, own, here = (["ip", "netns", "exec", self.machine.name], self.machine.there, self.machine.here) if far else ([], "127.0.0.1", "127.0.0.1")
-        ports = [free_port() for _ in range(2)]
+        (prefix, here), own = self.seen_from(id), self.host_of_node(id)
+        ports = [free_port(*([] if prefix else [own])), free_port()]
         command = [*prefix, self.spinwell, "node", "--id", id, "--address", f"{own}:{ports[0]}", "--ops", f"127.0.0.1:{ports[1]}",
                    "--data", self.work / id, "--models", self.work / "models"]
-        return Daemon(id, command, self.logs, **self.settings(id, "node", here), spinwell_node_executors=1,
+        return Daemon(id, command, self.logs, **self.settings(id, "node", here, own), spinwell_node_executors=1,
                       spinwell_store_url=f"postgres://spinwell@{here}:{self.postgres_port}/spinwell")
 
     def new_gateway(self, id):
-        host = self.host_of(id)
-        ports = {plane: free_port(host) for plane in ("http", "grpc", "ops")} | {"agent": self.agent_port}
-        command = [self.spinwell, "gateway", "--id", id, *(part for plane, port in ports.items() for part in (f"--{plane}", f"{host}:{port}"))]
-        gateway = Daemon(id, command, self.logs, **self.settings(id, "gateway", "127.0.0.1"), spinwell_cluster_min_nodes=len(NODES))
+        (prefix, here), host = self.seen_from(id), self.host_of(id)
+        ports = {plane: free_port(*([] if prefix else [host])) for plane in ("http", "grpc", "ops")} | {"agent": self.agent_port}
+        # Only this machine can reach the others.
+        command = [*prefix, self.spinwell, "gateway", "--id", id, *(["--insecure"] if prefix else []), *(part for plane, port in ports.items() for part in (f"--{plane}", f"{host}:{port}"))]
+        gateway = Daemon(id, command, self.logs, **self.settings(id, "gateway", here, host), spinwell_cluster_min_nodes=len(NODES))
         gateway.ops = f"http://{host}:{ports['ops']}"
         return gateway
 
