@@ -22,7 +22,7 @@ use spinwell_protocol::{
 };
 use spinwell_registry::CapacityOptions;
 use spinwell_runtime::clock;
-use spinwell_runtime::health::{Health, Phase};
+use spinwell_runtime::health::{Health, Readiness};
 use spinwell_runtime::options::{Limits, LoadReporting};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,9 @@ use tokio::time::{Instant, timeout_at};
 /// When a caller should try again who came while the process started: a few models are loaded by then, and of thousands one is
 /// not asked much too often.
 const STARTING_RETRY: Millis = Millis(1000);
+
+/// When whoever asks a gateway without nodes should ask again: nodes that were lost for a moment are back by then.
+const CUT_OFF_RETRY: Millis = Millis(1000);
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -269,13 +272,17 @@ impl Gateway {
 
     /// Whether this process should be sent requests, or why not.
     pub(crate) fn ready(&self) -> Result<(), Fault> {
-        match self.parts.health.phase() {
-            Phase::Ready => Ok(()),
-            Phase::Starting => {
+        match self.parts.health.readiness() {
+            Readiness::Ready => Ok(()),
+            Readiness::Starting => {
                 let message = "the server is starting and takes no requests yet";
                 Err(Fault::new(Code::Starting, message).retry_after(STARTING_RETRY))
             }
-            Phase::Leaving | Phase::Stopping => {
+            Readiness::CutOff => {
+                let message = "no node can be reached; send requests to another gateway until one can be";
+                Err(Fault::new(Code::NodeUnreachable, message).retry_after(CUT_OFF_RETRY))
+            }
+            Readiness::Leaving | Readiness::Stopping => {
                 Err(Fault::new(Code::Stopping, "the server is stopping and takes no new requests"))
             }
         }

@@ -11,6 +11,7 @@ mod api;
 mod budget;
 mod capacity;
 mod cluster;
+mod cut_off;
 #[cfg(test)]
 mod example;
 mod gateway;
@@ -31,6 +32,7 @@ pub use accuracy::LiveAccuracy;
 pub use agent::serve as serve_agent;
 pub use api::Addresses;
 pub use cluster::{Cluster, Member, Options as ClusterOptions, Purpose, Routes};
+pub use cut_off::watch_nodes;
 pub use gateway::{Gateway, Parts};
 pub use grpc::{GrpcEdge, service as grpc_service};
 pub use http::router as http_router;

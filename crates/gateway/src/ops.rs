@@ -47,7 +47,7 @@ pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Operations>> {
         .gives(Content::json(Schema::named("Live"), json!({"live": true})));
     let ready_operation = Operation::new("readyz", "Whether the server takes requests")
         .gives(Content::json(Schema::named("Ready"), json!({"ready": true})))
-        .fails(&[Code::Starting, Code::Stopping]);
+        .fails(&[Code::Starting, Code::Stopping, Code::NodeUnreachable]);
     let metrics_operation = Operation::new("metrics", "Metrics for Prometheus")
         .about("`spinwell_*` with units in the names, and Triton's `nv_inference_*` names as aliases.")
         .gives(Content::text(OPEN_METRICS, "OpenMetrics."))

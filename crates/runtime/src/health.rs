@@ -1,7 +1,8 @@
 //! Whether this process should be sent requests.
 //!
-//! One word, not a set of flags: a process that is stopping cannot at the same time be ready, whatever its
-//! parts say. Writers move it forward, readers ask at any time or wait for the end. Those who wait learn of it in the order in
+//! Readers get one word, not a set of flags: a process that is stopping cannot at the same time be ready, whatever its
+//! parts say. Behind it stand a phase, which writers only move forward, and whether the process is cut off from those without whom it can
+//! answer nothing, which comes and goes. Readers ask at any time or wait for another word. Those who wait learn of it in the order in
 //! which they began to: of a `watch` channel they would learn in an order that is drawn by lot, and a simulation would not be the
 //! same twice.
 
@@ -34,7 +35,22 @@ impl Phase {
     }
 }
 
-/// A cloneable view of the process's phase.
+/// Whether a process should be sent requests, or why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not yet.
+    Starting,
+    /// Yes.
+    Ready,
+    /// Not for now: it can reach nobody who could answer, and would refuse them.
+    CutOff,
+    /// No more; those that come all the same are answered.
+    Leaving,
+    /// No more, and none is taken.
+    Stopping,
+}
+
+/// A cloneable view of how the process is.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Life>);
 
@@ -42,7 +58,9 @@ pub struct Health(Arc<Life>);
 struct Life {
     /// The phase as a number.
     phase: AtomicU8,
-    /// Told when there is another one.
+    /// Whether those cannot be reached without whom it can answer nothing.
+    is_cut_off: AtomicBool,
+    /// Told when either is another one.
     moved: Notify,
     /// Whether the process was ready, now or before. One that stops before has nothing to answer with.
     was_ready: AtomicBool,
@@ -67,6 +85,25 @@ impl Health {
         self.0.was_ready.load(Ordering::Acquire)
     }
 
+    /// Those without whom the process can answer nothing cannot be reached, or can be again.
+    pub fn set_cut_off(&self, is_cut_off: bool) {
+        if self.0.is_cut_off.swap(is_cut_off, Ordering::AcqRel) != is_cut_off {
+            self.0.moved.notify_waiters();
+        }
+    }
+
+    /// Whether the process should be sent requests now.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        match self.phase() {
+            Phase::Starting => Readiness::Starting,
+            Phase::Ready if self.0.is_cut_off.load(Ordering::Acquire) => Readiness::CutOff,
+            Phase::Ready => Readiness::Ready,
+            Phase::Leaving => Readiness::Leaving,
+            Phase::Stopping => Readiness::Stopping,
+        }
+    }
+
     /// The phase now.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -75,11 +112,20 @@ impl Health {
 
     /// The phase, as soon as it is another than `before`.
     pub async fn after(&self, before: Option<Phase>) -> Phase {
+        self.other_than(before, Self::phase).await
+    }
+
+    /// Whether the process should be sent requests, as soon as that is another word than `before`.
+    pub async fn readiness_after(&self, before: Option<Readiness>) -> Readiness {
+        self.other_than(before, Self::readiness).await
+    }
+
+    async fn other_than<T: PartialEq>(&self, before: Option<T>, look: impl Fn(&Self) -> T) -> T {
         loop {
             // Before it looks: it learns of what changes from here on.
             let moved = self.0.moved.notified();
-            let now = self.phase();
-            if Some(now) != before {
+            let now = look(self);
+            if Some(&now) != before.as_ref() {
                 return now;
             }
             moved.await;
@@ -114,6 +160,41 @@ mod tests {
         ] {
             health.clone().advance(next);
             assert_eq!(health.phase(), wanted);
+        }
+    }
+
+    #[test]
+    fn who_is_cut_off_is_ready_again_later_and_neither_before_nor_after_its_life() {
+        let health = Health::default();
+        let check = |phase, wanted: [Readiness; 3]| {
+            health.advance(phase);
+            let got = [false, true, false].map(|is_cut_off| {
+                health.set_cut_off(is_cut_off);
+                health.readiness()
+            });
+            assert_eq!(got, wanted, "{phase:?}");
+        };
+        check(Phase::Starting, [Readiness::Starting; 3]);
+        check(Phase::Ready, [Readiness::Ready, Readiness::CutOff, Readiness::Ready]);
+        check(Phase::Leaving, [Readiness::Leaving; 3]);
+        check(Phase::Stopping, [Readiness::Stopping; 3]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_learns_that_the_process_is_cut_off_and_that_it_is_no_more() {
+        let health = Health::default();
+        health.advance(Phase::Ready);
+        for (is_cut_off, before, wanted) in
+            [(true, Readiness::Ready, Readiness::CutOff), (false, Readiness::CutOff, Readiness::Ready)]
+        {
+            let (own, (begun, begins)) = (health.clone(), tokio::sync::oneshot::channel());
+            let waiting = tokio::spawn(async move {
+                begun.send(()).unwrap();
+                own.readiness_after(Some(before)).await
+            });
+            begins.await.unwrap();
+            health.set_cut_off(is_cut_off);
+            assert_eq!(waiting.await.unwrap(), wanted);
         }
     }
 

@@ -8,10 +8,10 @@ use crate::output::say;
 use anyhow::Result;
 use clap::Args;
 use spinwell_core::Fault;
-use spinwell_gateway::{Cluster, ClusterOptions, Purpose, Routes, Strategy, serve_agent};
+use spinwell_gateway::{Cluster, ClusterOptions, Purpose, Routes, Strategy, serve_agent, watch_nodes};
 use spinwell_protocol::NodeLink;
-use spinwell_registry::{Health as RegistryHealth, Sufficiency};
-use spinwell_runtime::health::{Health, Phase};
+use spinwell_registry::{Health as RegistryHealth, Registry, Sufficiency};
+use spinwell_runtime::health::{Health, Phase, Readiness};
 use spinwell_runtime::options::Region;
 use spinwell_runtime::transport::Dial;
 use spinwell_runtime::{entropy, listen, shutdown, tls};
@@ -94,16 +94,31 @@ async fn serve(mut process: Process) -> Result<()> {
     let addresses = (planes.http.local_addr()?, planes.grpc.local_addr()?);
     let begins = begin(cluster, region, place.clone(), addresses, process.health.clone());
     let beginning = process.begin(begins);
-    let registry = place.registry();
+    tokio::spawn(tell(place.registry(), process.health.clone()));
     let mut serving = Serving::new(process, front);
     serving.inference(planes.http, planes.grpc);
-    // Whoever finds gateways in the registry is to find others from then on.
-    serving.on_leaving(move || registry.set_health(RegistryHealth::Critical));
     let stopped = serving.until_stopped(planes.ops, || ()).await;
     place.close().await;
     end_agent.pull();
     answering.await?;
     beginning.ended(stopped).await
+}
+
+/// Tells the registry how this gateway is, until it stops: whoever finds gateways there is to find those that can answer.
+async fn tell(registry: Registry, health: Health) {
+    let mut told = None;
+    while told != Some(Readiness::Stopping) {
+        let now = health.readiness_after(told).await;
+        match now {
+            // Nobody can find it yet.
+            Readiness::Starting => {}
+            Readiness::Ready => registry.set_health(RegistryHealth::Passing),
+            Readiness::CutOff | Readiness::Leaving | Readiness::Stopping => {
+                registry.set_health(RegistryHealth::Critical);
+            }
+        }
+        told = Some(now);
+    }
 }
 
 /// Makes the gateway known when there are nodes, and says so.
@@ -120,6 +135,7 @@ async fn begin(
     wait_for_nodes(&cluster, &region).await?;
     place.announce_gateway(&region, http, grpc)?;
     health.advance(Phase::Ready);
+    tokio::spawn(watch_nodes(Cluster::clone(&cluster), health));
     models(&cluster).iter().for_each(|line| say(line));
     say(&format!("ready   gateway {}, stop with Ctrl-C or SIGTERM", region.gateway_id));
     Ok(())

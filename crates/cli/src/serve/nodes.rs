@@ -7,7 +7,7 @@ use crate::output::say;
 use anyhow::{Context, Result};
 use spinwell_control::{Nodes, Running, Supervisor};
 use spinwell_core::NodeId;
-use spinwell_gateway::{Cluster, Member};
+use spinwell_gateway::{Cluster, Member, watch_nodes};
 use spinwell_registry::ClusterName;
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::{Exposure, Options};
@@ -34,6 +34,7 @@ pub(super) async fn serve(process: Process, count: usize, config: Option<PathBuf
     tokio::spawn(async move {
         cluster.has_nodes(count).await;
         health.advance(Phase::Ready);
+        tokio::spawn(watch_nodes(Cluster::clone(&cluster), health));
         let known: Vec<String> = nodes.borrow().iter().map(line).collect();
         known.iter().chain(&models(&cluster)).for_each(|line| say(line));
         say("ready   stop with Ctrl-C or SIGTERM");

@@ -111,8 +111,6 @@ pub(super) struct Serving {
     front: Front,
     /// Where requests come in: each ends when it was told to stop and has answered.
     planes: Vec<JoinHandle<()>>,
-    /// To be done as soon as it is to stop.
-    on_leaving: Vec<Box<dyn FnOnce() + Send>>,
     stop: Trigger,
     stops: Shutdown,
 }
@@ -120,7 +118,7 @@ pub(super) struct Serving {
 impl Serving {
     pub(super) fn new(process: Process, front: Front) -> Self {
         let (stop, stops) = shutdown::channel();
-        Self { process, front, planes: Vec::new(), on_leaving: Vec::new(), stop, stops }
+        Self { process, front, planes: Vec::new(), stop, stops }
     }
 
     /// Answers callers at these listeners.
@@ -135,11 +133,6 @@ impl Serving {
     fn listening(&self, name: &'static str, listener: TcpListener) -> Listening {
         let limits = self.process.options.limits.clone();
         Listening { listener, limits, counts: self.front.metrics.connections(name) }
-    }
-
-    /// Does this as soon as the process is to stop.
-    pub(super) fn on_leaving(&mut self, work: impl FnOnce() + Send + 'static) {
-        self.on_leaving.push(Box::new(work));
     }
 
     /// Runs something else that answers requests, until it is told to stop and has answered.
@@ -157,7 +150,7 @@ impl Serving {
         last: impl FnOnce() + Send + 'static,
     ) -> Result<()> {
         let ops = self.listening("ops", ops);
-        let Self { process, front, planes, on_leaving, stop, .. } = self;
+        let Self { process, front, planes, stop, .. } = self;
         let Process { options, health, mut asked_to_stop } = process;
         let (stop_operations, operations_stop) = shutdown::channel();
         let router = ops_router(front.gateway, front.metrics);
@@ -170,7 +163,6 @@ impl Serving {
             _ => options.drain_notice.min(options.drain_timeout),
         };
         health.advance(Phase::Leaving);
-        on_leaving.into_iter().for_each(|work| work());
         tokio::time::sleep(notice.into()).await;
         health.advance(Phase::Stopping);
         stop.pull();

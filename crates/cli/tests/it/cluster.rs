@@ -78,7 +78,7 @@ impl Node {
     }
 
     /// Starts it again where it was, with what it had on its disk.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.child = Self::launch(self.id, self.address, self.data.path(), &self.variables);
     }
 }

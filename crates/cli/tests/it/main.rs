@@ -15,6 +15,7 @@ mod control;
 mod devices;
 mod evaluate;
 mod forged_states;
+mod gateways;
 mod live_accuracy;
 mod load_reports;
 mod model;

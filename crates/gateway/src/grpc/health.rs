@@ -1,12 +1,12 @@
 //! Health in gRPC's own protocol (`grpc.health.v1`), for probes and channels that ask for it there.
 //!
 //! Known services are the server as a whole, which has the empty name, and the inference service; both serve while the process
-//! is ready.
+//! is ready, which one that has lost all its nodes is not until it finds one again.
 
 use crate::Gateway;
 use futures::future::Either;
 use futures::stream::{self, BoxStream, StreamExt};
-use spinwell_runtime::health::Phase;
+use spinwell_runtime::health::Readiness;
 use std::task::{Context, Poll};
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -22,8 +22,11 @@ const KNOWN: [&str; 2] = ["", "inference.GRPCInferenceService"];
 /// The health service of a process.
 pub(super) struct Healthy(pub(super) Gateway);
 
-fn answer(phase: Phase) -> HealthCheckResponse {
-    let status = if phase == Phase::Ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+fn answer(readiness: Readiness) -> HealthCheckResponse {
+    let status = match readiness {
+        Readiness::Ready => ServingStatus::Serving,
+        _ => ServingStatus::NotServing,
+    };
     HealthCheckResponse { status: status.into() }
 }
 
@@ -38,7 +41,7 @@ impl Health for Healthy {
             let [_, known] = KNOWN;
             return Err(Status::not_found(format!("known here are the empty name and {known}")));
         }
-        Ok(Response::new(answer(self.0.health().phase())))
+        Ok(Response::new(answer(self.0.health().readiness())))
     }
 
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
@@ -53,11 +56,11 @@ impl Health for Healthy {
             return Ok(Response::new(stream::iter([Ok(unknown)]).boxed()));
         }
         let health = self.0.health().clone();
-        let phases = stream::unfold((health, None), |(health, before)| async move {
-            let phase = health.after(before).await;
-            (phase < Phase::Stopping).then(|| (Ok(answer(phase)), (health, Some(phase))))
+        let answers = stream::unfold((health, None), |(health, before)| async move {
+            let now = health.readiness_after(before).await;
+            (now != Readiness::Stopping).then(|| (Ok(answer(now)), (health, Some(now))))
         });
-        Ok(Response::new(phases.boxed()))
+        Ok(Response::new(answers.boxed()))
     }
 }
 

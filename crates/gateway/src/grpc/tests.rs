@@ -379,6 +379,7 @@ async fn a_message_over_the_budget_of_all_bodies_is_refused_with_our_code() {
 async fn health_is_told_in_grpc_s_own_protocol_too() {
     let (gateway, outcomes) = example::gateway(Mood::Answers);
     let health = gateway.health().clone();
+    let mut inference = GrpcInferenceServiceClient::new(service(gateway.clone()));
     let mut client = HealthClient::new(service(gateway));
     let of = |service: &str| HealthCheckRequest { service: service.to_owned() };
     let (serving, not_serving) = (ServingStatus::Serving as i32, ServingStatus::NotServing as i32);
@@ -391,6 +392,13 @@ async fn health_is_told_in_grpc_s_own_protocol_too() {
     assert_eq!(unknown, ServingStatus::ServiceUnknown as i32);
     let mut watched = client.watch(of("")).await.unwrap().into_inner();
     assert_eq!(watched.message().await.unwrap().unwrap().status, serving);
+    for (is_cut_off, wanted) in [(true, not_serving), (false, serving)] {
+        health.set_cut_off(is_cut_off);
+        assert_eq!(watched.message().await.unwrap().unwrap().status, wanted);
+        assert_eq!(client.check(of("")).await.unwrap().into_inner().status, wanted);
+        let ready = inference.server_ready(ServerReadyRequest {}).await.unwrap().into_inner().ready;
+        assert_eq!(ready, !is_cut_off);
+    }
     health.advance(Phase::Leaving);
     assert_eq!(watched.message().await.unwrap().unwrap().status, not_serving);
     assert_eq!(client.check(of("")).await.unwrap().into_inner().status, not_serving);

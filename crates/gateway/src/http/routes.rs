@@ -112,7 +112,7 @@ fn live_operation() -> Operation {
 fn ready_operation() -> Operation {
     Operation::new("serverReady", "Whether the server takes requests")
         .gives(Content::json(Schema::named("Ready"), json!({"ready": true, "live": true})))
-        .fails(&[Code::Starting, Code::Stopping])
+        .fails(&[Code::Starting, Code::Stopping, Code::NodeUnreachable])
 }
 
 fn metadata_operation() -> Operation {

@@ -18,6 +18,7 @@ mod coding;
 mod load_reports;
 mod observations;
 mod plans;
+mod readiness;
 
 const INFER: &str = "/v2/models/taxi/infer";
 
