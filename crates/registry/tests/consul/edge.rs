@@ -2,7 +2,7 @@
 
 use crate::agent::{Agent, client, until};
 use crate::region::Process;
-use spinwell_registry::{Address, Member, Role};
+use spinwell_registry::{Address, Health, Member, Role};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 /// The configuration that is delivered.
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/haproxy/haproxy.cfg");
@@ -43,12 +44,12 @@ struct Edge {
     _folder: TempDir,
 }
 
-/// Three loopback addresses with the same free port for the agent.
-async fn places() -> (u16, Vec<Place>) {
+/// These loopback addresses with the same free port for the agent.
+async fn places(hosts: [&str; 3]) -> (u16, Vec<Place>) {
     for _ in 0..100 {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let mut places = Vec::new();
-        for host in ["127.0.0.11", "127.0.0.12", "127.0.0.13"] {
+        for host in hosts {
             let Ok(agent) = TcpListener::bind((host, port)).await else { break };
             places.push(Place { http: TcpListener::bind((host, 0)).await.unwrap(), agent });
         }
@@ -141,6 +142,11 @@ impl Edge {
 
     /// What HAProxy says of the servers that are at an address, by address.
     async fn states(&self) -> Vec<(String, String)> {
+        self.says("status").await
+    }
+
+    /// What stands in a column of HAProxy's statistics for each server that is at an address, by address.
+    async fn says(&self, title: &str) -> Vec<(String, String)> {
         let Ok(answer) = self.http.get(format!("http://{}/;csv", self.operations)).send().await else {
             return Vec::new();
         };
@@ -148,10 +154,32 @@ impl Edge {
         let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
         let head = lines.next().unwrap();
         let column = |name| head.iter().position(|title| *title == name).unwrap();
-        let (backend, server, status, address) =
-            (column("# pxname"), column("svname"), column("status"), column("addr"));
+        let (backend, server, wanted, address) =
+            (column("# pxname"), column("svname"), column(title), column("addr"));
         let gateways = lines.filter(|line| line[backend] == "gateways_http" && line[server] != "BACKEND");
-        gateways.map(|line| (line[address].to_owned(), line[status].to_owned())).collect()
+        gateways.map(|line| (line[address].to_owned(), line[wanted].to_owned())).collect()
+    }
+
+    /// Whether it knows so many gateways, and each gets its whole share.
+    async fn gives_whole_shares(&self, count: usize) -> bool {
+        let throttled = self.says("throttle").await;
+        let known = throttled.iter().filter(|(address, percent)| address.contains(':') && percent.is_empty());
+        known.count() == count
+            && self.states().await.iter().filter(|(_, status)| status == "UP").count() == count
+    }
+
+    /// How many gateways it knows.
+    async fn known(&self) -> usize {
+        self.states().await.iter().filter(|(address, _)| address.contains(':')).count()
+    }
+
+    /// How many of so many requests a gateway answers; all are answered.
+    async fn share_of(&self, name: &str, requests: usize) -> usize {
+        let mut count = 0;
+        for _ in 0..requests {
+            count += usize::from(self.ask().await.expect("an answer") == name);
+        }
+        count
     }
 
     async fn is_in_state(&self, host: &str, wanted: &str) -> bool {
@@ -202,7 +230,7 @@ fn names<const N: usize>(names: [&str; N]) -> BTreeSet<Result<String, String>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_edge_finds_gateways_and_loses_no_request_when_they_go() {
     let agent = Agent::start().await;
-    let (agent_port, places) = places().await;
+    let (agent_port, places) = places(["127.0.0.11", "127.0.0.12", "127.0.0.13"]).await;
     let mut places = places.into_iter();
     let mut begin = |name| Gateway::begin(&agent, name, places.next().unwrap());
     let [g1, g2, g3] = [begin("g1"), begin("g2"), begin("g3")];
@@ -234,6 +262,59 @@ async fn the_edge_finds_gateways_and_loses_no_request_when_they_go() {
     assert!(over_http1.contains("HTTP/1.1 200 OK") && over_http1.contains("\r\n\r\ng1"), "{over_http1}");
     let over_http2 = edge.through_tls("h2");
     assert!(over_http2.contains("ALPN protocol: h2"), "{over_http2}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_edge_gives_little_to_who_has_just_come_and_nothing_to_who_is_cut_off() {
+    let agent = Agent::start().await;
+    let (agent_port, places) = places(["127.0.0.21", "127.0.0.22", "127.0.0.23"]).await;
+    let mut places = places.into_iter();
+    let mut begin = |name| Gateway::begin(&agent, name, places.next().unwrap());
+    let [_g1, _g2] = [begin("g1"), begin("g2")];
+    let edge = Edge::start(&agent, agent_port).await;
+    until("whole shares", || edge.gives_whole_shares(2)).await;
+
+    let g3 = begin("g3");
+    until("up", || edge.is_in_state("127.0.0.23", "UP")).await;
+    let at_first = edge.share_of("g3", 90).await;
+    assert!(at_first < 15, "{at_first} of 90 requests to who has just come, where each would get 30");
+    until("whole shares", || edge.gives_whole_shares(3)).await;
+    let later = edge.share_of("g3", 300).await;
+    assert!(later > 50, "{later} of 300 requests to who has been there for a while");
+
+    // It has lost its nodes, and finds them again.
+    *g3.says.lock().unwrap() = "down #no node can be reached\n";
+    until("down", || edge.is_in_state("127.0.0.23", "DOWN")).await;
+    assert_eq!(edge.answers_of(60).await, names(["g1", "g2"]));
+    *g3.says.lock().unwrap() = "up ready\n";
+    until("up again", || edge.is_in_state("127.0.0.23", "UP")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_that_are_all_critical_are_held_for_longer_than_one_that_is_alone() {
+    let agent = Agent::start().await;
+    let (agent_port, places) = places(["127.0.0.31", "127.0.0.32", "127.0.0.33"]).await;
+    let gateways: Vec<_> = ["g1", "g2", "g3"]
+        .into_iter()
+        .zip(places)
+        .map(|(name, place)| Gateway::begin(&agent, name, place))
+        .collect();
+    let edge = Edge::start(&agent, agent_port).await;
+    for host in ["127.0.0.31", "127.0.0.32", "127.0.0.33"] {
+        until("up", || edge.is_in_state(host, "UP")).await;
+    }
+    let mut held = Vec::new();
+    for (critical, left) in [(&gateways[..1], 2), (&gateways[1..], 0)] {
+        let since = Instant::now();
+        critical.iter().for_each(|gateway| gateway.process.registry.set_health(Health::Critical));
+        until("gone", || async { edge.known().await == left }).await;
+        held.push(since.elapsed());
+        assert_eq!(edge.ask().await.is_ok(), left > 0);
+    }
+    // `hold obsolete` and `hold nx` of the configuration; a busy machine makes the first longer, and neither shorter.
+    assert!(held[1] > held[0], "{held:?}");
+    gateways.iter().for_each(|gateway| gateway.process.registry.set_health(Health::Passing));
+    until("back", || async { edge.known().await == 3 }).await;
 }
 
 /// Also where an operator sets nothing: what is missing then is the certificate alone.
