@@ -5,7 +5,9 @@ use crate::output::{self, remark, say};
 use crate::progress::wait_for;
 use clap::Subcommand;
 use serde_json::json;
-use spinwell_core::{Code, Fault};
+use spinwell_control::rolling::{Next, Rolling, Seen, Step, Then};
+use spinwell_core::{Code, Fault, Millis, NodeId};
+use spinwell_runtime::clock;
 use std::time::Duration;
 
 /// How long another control may take to go on with what one has begun.
@@ -229,31 +231,73 @@ fn told(asked: &Asked, node: &str, took: Duration) {
     }
 }
 
-/// Does it from here, with a gateway's eyes.
+/// Does it from here as control would: by what a gateway sees, and by what the nodes tell it of the other gateways.
 fn by_gateway(client: &Client, asked: &Asked, timeout: Duration) -> anyhow::Result<Restarted> {
-    let before = client.region()?;
-    if before.nodes.len() < 2 {
+    let nodes: Vec<_> = client.region()?.nodes.iter().map(id).collect();
+    if nodes.len() < 2 {
         let message = "one node alone cannot be started anew without a gap; add another one first";
         return Err(Fault::new(Code::OptionInvalid, message).into());
     }
+    let patience = Millis(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+    let plan = Rolling::new(Then::Anew, nodes.clone(), patience, clock::unix());
+    let mut rolled = Rolled { client, plan, drained: None };
     let mut restarted = Vec::new();
-    for node in &before.nodes {
-        wait_for(&format!("{}: until all others serve", node.id), timeout, || {
-            Ok(client.region()?.nodes.iter().all(|other| other.is_serving() || other.id == node.id))
+    for (number, id) in nodes.iter().enumerate() {
+        wait_for(&format!("{id}: until it has started anew"), 2 * timeout + CONTROL_CHANGES, || {
+            rolled.go_on()?;
+            Ok(rolled.plan.stuck.is_some() || rolled.plan.nodes[number].step.is_over())
         })?;
-        let life = client.region()?.node(&node.id).and_then(|node| node.life.clone());
-        client.drain(&node.id)?;
-        let took = wait_for(&format!("{}: until it is back", node.id), timeout, || {
-            Ok(client.region()?.node(&node.id).is_some_and(|now| now.is_serving() && now.life != life))
-        })?;
-        told(asked, &node.id, took);
-        restarted.push((node.id.clone(), took));
+        match (&rolled.plan.stuck, rolled.plan.nodes[number].step) {
+            (Some(why), _) => {
+                let message = format!("{why}; no more nodes are stopped");
+                return Err(Fault::new(Code::NodeUnreachable, message).into());
+            }
+            (None, Step::Back { took }) => {
+                told(asked, &id.0, took.into());
+                restarted.push((id.to_string(), took.into()));
+            }
+            (None, _) => remark(&format!("{id} has left the region")),
+        }
     }
     Ok(restarted)
 }
 
-impl Region {
-    fn node(&self, id: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.id == id)
+/// A plan that is carried out from here.
+struct Rolled<'a> {
+    client: &'a Client,
+    plan: Rolling,
+    /// The node that was told to stop last, and in which life of its process. It is told once: what a gateway sees of it may be older than
+    /// what it does.
+    drained: Option<(NodeId, u64)>,
+}
+
+impl Rolled<'_> {
+    /// Looks at the region, and does what is to be done next.
+    fn go_on(&mut self) -> Result<(), Fault> {
+        let seen: Vec<Seen> = self.client.region()?.nodes.iter().map(seen).collect();
+        loop {
+            match self.plan.next(&seen, clock::unix()) {
+                Next::Become(plan) => self.plan = plan,
+                Next::Drain(id, life) if self.drained != Some((id.clone(), life)) => {
+                    self.client.drain(&id.0)?;
+                    self.drained = Some((id, life));
+                }
+                Next::Drain(..) | Next::Wait => return Ok(()),
+            }
+        }
+    }
+}
+
+fn id(node: &Node) -> NodeId {
+    NodeId(node.id.as_str().into())
+}
+
+fn seen(node: &Node) -> Seen {
+    Seen {
+        id: id(node),
+        is_serving: node.is_serving(),
+        is_leaving: node.is_leaving(),
+        life: node.life,
+        gateways: node.gateways.clone(),
     }
 }

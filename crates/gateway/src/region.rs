@@ -8,7 +8,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault, ModelName, NodeId};
-use spinwell_protocol::{NodeStatus, RegionStatus, quoted};
+use spinwell_protocol::{Caller, NodeStatus, RegionStatus, quoted};
 
 /// The routes.
 pub(crate) fn routes() -> Vec<Route<Operations>> {
@@ -176,17 +176,27 @@ fn node(node: &NodeStatus) -> Value {
         "processing_cluster": node.cluster,
         "weight": node.weight,
         "capacity_per_second": node.capacity_per_second,
-        // As text: a number of 64 bits is more than many readers of JSON keep.
-        "life": node.life.map(|life| format!("{life:016x}")),
+        "life": node.life.map(life),
         "shares_sequences": node.shares_sequences,
+        "gateways": node.gateways.as_ref().map(|all| all.iter().map(caller).collect::<Vec<_>>()),
         "load": load,
     })
+}
+
+fn caller(caller: &Caller) -> Value {
+    json!({"name": caller.name, "life": caller.life.map(life)})
+}
+
+/// As text: a number of 64 bits is more than many readers of JSON keep.
+fn life(life: u64) -> String {
+    format!("{life:016x}")
 }
 
 fn example() -> Value {
     json!({"strategy": "weighted_least_connections", "routes": {"taxi": "predictive"}, "nodes": [{
         "id": "n1", "state": "serving", "address": "127.0.0.1:8104", "processing_cluster": "gpu-1", "weight": 1.0,
         "capacity_per_second": null, "life": "00c0ffee00c0ffee", "shares_sequences": true,
+        "gateways": [{"name": "g1", "life": "0ddba11000000001"}],
         "load": {"queue_len": 0, "batches_executing": 1, "executors": 2, "cpu_free": 0.5, "memory_free": 0.8,
             "sequences_in_memory": 17}}],
         "processing_clusters": [{"name": "gpu-1", "total_per_second": 500.0, "effective_per_second": 330.0,

@@ -3,6 +3,7 @@
 use super::{Client, not_the_protocol};
 use serde_json::Value;
 use spinwell_core::Fault;
+use spinwell_protocol::Caller;
 
 /// A region as a gateway sees it.
 pub(crate) struct Region {
@@ -33,7 +34,9 @@ pub(crate) struct Node {
     /// How much work it takes in relation to the others.
     pub(crate) weight: f64,
     /// Which life of its process this is, while it is connected.
-    pub(crate) life: Option<String>,
+    pub(crate) life: Option<u64>,
+    /// The gateways that have found it, where it tells.
+    pub(crate) gateways: Option<Vec<Caller>>,
     /// Whether another node can go on with its sequences.
     pub(crate) shares_sequences: bool,
     /// Requests waiting, while it is connected.
@@ -72,6 +75,19 @@ impl Node {
     pub(crate) fn is_serving(&self) -> bool {
         self.state == "serving"
     }
+
+    /// Whether it is about to stop.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.state == "leaving"
+    }
+}
+
+fn life(told: &Value) -> Option<u64> {
+    told.as_str().and_then(|digits| u64::from_str_radix(digits, 16).ok())
+}
+
+fn caller(told: &Value) -> Caller {
+    Caller { name: told["name"].as_str().unwrap_or_default().to_owned(), life: life(&told["life"]) }
 }
 
 fn cluster(told: &Value) -> ProcessingCluster {
@@ -101,7 +117,9 @@ impl Client {
             address: text(&node["address"]),
             cluster: text(&node["processing_cluster"]),
             weight: node["weight"].as_f64().unwrap_or_default(),
-            life: node["life"].as_str().map(str::to_owned),
+            life: life(&node["life"]),
+            // A gateway of a release before this one says nothing of them.
+            gateways: node["gateways"].as_array().map(|all| all.iter().map(caller).collect()),
             shares_sequences: node["shares_sequences"].as_bool().unwrap_or_default(),
             queue_len: node["load"]["queue_len"].as_u64(),
             cpu_free: node["load"]["cpu_free"].as_f64(),

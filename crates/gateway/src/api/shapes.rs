@@ -111,6 +111,10 @@ fn region_node() -> Schema {
         .field("cpu_free", share("The share of the processors that nobody uses."))
         .field("memory_free", share("The share of the memory that is not in use."))
         .field("sequences_in_memory", Schema::whole(0, "Sequences whose state is in memory."));
+    let life = or_null(Schema::text("Sixteen hexadecimal digits."), "Another one is another process.");
+    let gateway = Schema::object("A gateway.")
+        .field("name", Schema::text("What it calls itself."))
+        .field("life", life.clone());
     Schema::object("A node.")
         .field("id", Schema::text("Its name."))
         .field("state", Schema::one_of_texts(STATES, "Whether it gets requests."))
@@ -121,11 +125,15 @@ fn region_node() -> Schema {
             "capacity_per_second",
             or_null(Schema::number("Above 0."), "Predictions a second that it says it can carry."),
         )
-        .field(
-            "life",
-            or_null(Schema::text("Sixteen hexadecimal digits."), "Another one is another process."),
-        )
+        .field("life", life)
         .field("shares_sequences", Schema::truth("Whether another node can go on with its sequences."))
+        .field(
+            "gateways",
+            or_null(
+                Schema::list(gateway, ""),
+                "The gateways that have found it, this one among them, where it tells.",
+            ),
+        )
         .field("load", or_null(load, "Nothing while it is not connected."))
 }
 

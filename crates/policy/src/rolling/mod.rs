@@ -88,7 +88,9 @@ pub enum Step {
 }
 
 impl Step {
-    const fn is_over(self) -> bool {
+    /// Whether nothing more is done for the node.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
         matches!(self, Step::Back { .. } | Step::Gone { .. } | Step::Left)
     }
 }
