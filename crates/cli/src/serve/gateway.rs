@@ -174,3 +174,34 @@ pub(super) fn models(cluster: &Cluster) -> Vec<String> {
     let models = cluster.models();
     models.ready().iter().map(|model| format!("model   {}:{}", model.name, model.version)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spinwell_registry::{Member, Options, Role};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn the_registry_is_told_that_the_gateway_is_cut_off_is_back_and_leaves() {
+        let (registry, _service) = Registry::new(Options::Local, 1).unwrap();
+        registry.announce(Member::new(Role::Gateway, "g1", "127.0.0.1:8000".parse().unwrap())).unwrap();
+        let health = Health::default();
+        health.advance(Phase::Ready);
+        let telling = tokio::spawn(tell(registry.clone(), health.clone()));
+        let mut view = registry.watch();
+        let mut is_listed_as = async |wanted: RegistryHealth| {
+            let listed = view.wait_for(|view| view.listed().iter().map(|listed| listed.health).eq([wanted]));
+            let seen = tokio::time::timeout(Duration::from_secs(60), listed).await;
+            assert!(seen.is_ok_and(|seen| seen.is_ok()), "{wanted}");
+        };
+        is_listed_as(RegistryHealth::Passing).await;
+        health.set_cut_off(true);
+        is_listed_as(RegistryHealth::Critical).await;
+        health.set_cut_off(false);
+        is_listed_as(RegistryHealth::Passing).await;
+        health.advance(Phase::Leaving);
+        is_listed_as(RegistryHealth::Critical).await;
+        health.advance(Phase::Stopping);
+        telling.await.unwrap();
+    }
+}
