@@ -5,8 +5,8 @@ use crate::output::{self, remark, say};
 use crate::progress::wait_for;
 use clap::Subcommand;
 use serde_json::json;
-use spinwell_control::rolling::{Next, Rolling, Seen, Step, Then};
 use spinwell_core::{Code, Fault, Millis, NodeId};
+use spinwell_policy::rolling::{Next, Rolling, Seen, Step, Then};
 use spinwell_runtime::clock;
 use std::time::Duration;
 
@@ -299,5 +299,7 @@ fn seen(node: &Node) -> Seen {
         is_leaving: node.is_leaving(),
         life: node.life,
         gateways: node.gateways.clone(),
+        // What counts only of nodes that go for good.
+        away: Millis(0),
     }
 }

@@ -19,6 +19,7 @@ mod load_reports;
 mod observations;
 mod plans;
 mod readiness;
+mod states;
 
 const INFER: &str = "/v2/models/taxi/infer";
 
@@ -71,19 +72,6 @@ async fn a_prediction_is_answered_and_recorded() {
     assert_eq!((outcome.result, outcome.windows), (ResultClass::Answered, 1));
     assert_eq!(outcome.protocol, Protocol::HttpJson);
     assert_eq!((outcome.timings.queue.0, outcome.timings.compute.0), (5, 7));
-}
-
-#[tokio::test]
-async fn states_have_a_deadline_as_predictions_do() {
-    let (gateway, _) =
-        example::gateway_with(Mood::NeverAnswers, |limits| limits.deadline = spinwell_core::Millis(20));
-    let router = http_router(gateway);
-    let state = "/v1/models/taxi/sequences/a/state";
-    let fork = ("POST", "/v1/models/taxi/sequences/a/fork", r#"{"to":"b"}"#);
-    for (method, path, body) in [("GET", state, ""), ("PUT", state, "state"), ("DELETE", state, ""), fork] {
-        let answer = send(&router, request(method, path, body)).await;
-        assert_eq!((answer.status, answer.code().as_str()), (504, "SPW-DEADLINE-EXCEEDED"), "{method}");
-    }
 }
 
 #[tokio::test]
