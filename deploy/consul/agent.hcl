@@ -14,7 +14,7 @@ bind_addr   = "{{ GetPrivateIP }}"
 client_addr = "127.0.0.1"
 
 ports {
-  # The registry (`registry.consul.url`) and HAProxy (`SPINWELL_EDGE_DNS`) look here.
+  # The registry (`registry.consul_url`) and HAProxy (`SPINWELL_EDGE_DNS`) look here.
   http = 8500
   dns  = 8600
 }

@@ -170,6 +170,8 @@ codes! {
     ConfigInvalid = "SPW-CONFIG-INVALID", Operator, retryable: false;
     /// Another process uses the data folder.
     DataInUse = "SPW-DATA-IN-USE", Operator, retryable: false;
+    /// Another process of the region lives under the same role and id.
+    IdInUse = "SPW-ID-IN-USE", Operator, retryable: true;
     /// Fewer nodes can be used than a region needs that is to survive the loss of one.
     InsufficientNodes = "SPW-INSUFFICIENT-NODES", Operator, retryable: true;
     /// A certificate, key or authority is not what it should be, or a peer would refuse it.

@@ -4,7 +4,7 @@ use crate::board::Board;
 use crate::clock;
 use crate::consul::{self, Client, Wanted, Wish};
 use crate::local::Supervisor;
-use crate::{Health, InvalidMember, Listed, Member, Role, View};
+use crate::{Address, Health, InvalidMember, Listed, Member, Role, View};
 use spinwell_core::{Millis, NodeId};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -55,7 +55,14 @@ enum Us {
     /// The configuration has us, or not.
     Static,
     /// By a wish that the service carries out.
-    Consul { wanted: Arc<watch::Sender<Wanted>>, settled: watch::Receiver<u64>, patience: Duration },
+    Consul {
+        wanted: Arc<watch::Sender<Wanted>>,
+        settled: watch::Receiver<u64>,
+        replaced: watch::Receiver<Option<Address>>,
+        patience: Duration,
+        /// How long a member stays passing that has died without a word.
+        ttl: Duration,
+    },
 }
 
 /// What runs behind a handle. The handle works while this runs.
@@ -84,8 +91,10 @@ impl Registry {
                 let client = Client::new(&options)?;
                 let (wanted, seen) = watch::channel(Wanted::default());
                 let (told, settled) = watch::channel(0);
+                let (lost, replaced) = watch::channel(None);
                 // A step that is under way, and the one that takes us off.
                 let patience = 2 * Duration::from(options.timeout);
+                let ttl = Duration::from(options.ttl);
                 let service = consul::Service {
                     client,
                     seed,
@@ -95,8 +104,9 @@ impl Registry {
                     board: board.clone(),
                     wanted: seen,
                     settled: told,
+                    replaced: lost,
                 };
-                (Us::Consul { wanted: Arc::new(wanted), settled, patience }, Some(service))
+                (Us::Consul { wanted: Arc::new(wanted), settled, replaced, patience, ttl }, Some(service))
             }
         };
         Ok((Self { board, us }, Service(service)))
@@ -161,7 +171,7 @@ impl Registry {
                 Ok(())
             }
             Us::Static => Ok(()),
-            Us::Consul { wanted, settled, patience } => {
+            Us::Consul { wanted, settled, patience, .. } => {
                 let mut number = 0;
                 wanted.send_modify(|wanted| {
                     wanted.next(Wish::Absent);
@@ -176,6 +186,38 @@ impl Registry {
                 }
             }
         }
+    }
+
+    /// Where another process lives that has this member's role and id: it is passing, takes connections, and has done so for as
+    /// long as one that is gone can seem to. Who has the id of one that lives must not announce itself. Nothing where the list is
+    /// not Consul's, or Consul does not answer: then who is replaced learns of it by [`Registry::replaced`].
+    pub async fn rival(&self, member: &Member) -> Option<Address> {
+        let Us::Consul { patience, ttl, .. } = &self.us else { return None };
+        let mut view = self.watch();
+        let known = tokio::time::timeout(*patience, view.wait_for(|view| view.version() > 0)).await;
+        known.ok()?.ok()?;
+        let going = async {
+            loop {
+                let Some(other) = other(&view.borrow_and_update(), member) else { return };
+                if !consul::takes_connections(&other, *patience).await || view.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let is_free = tokio::time::timeout(*ttl + *patience, going).await.is_ok();
+        if is_free { None } else { other(&view.borrow(), member) }
+    }
+
+    /// Comes when another process has registered under our id at our agent and takes connections, with where that is. From then on
+    /// nothing is said for this process any more. Where the other one is gone, our place is taken again instead.
+    pub async fn replaced(&self) -> Address {
+        if let Us::Consul { replaced, .. } = &self.us
+            && let Ok(address) = replaced.clone().wait_for(Option::is_some).await
+            && let Some(address) = address.clone()
+        {
+            return address;
+        }
+        std::future::pending().await
     }
 
     /// The members, now and as they change. Whoever watches is woken when members come, go or change, and when the
@@ -204,6 +246,12 @@ impl Service {
             None => shutdown.await,
         }
     }
+}
+
+/// Where a member of the same role and id is that may be sent work, if it is another one.
+fn other(view: &View, member: &Member) -> Option<Address> {
+    let listed = view.get(member.role, &member.id).filter(|listed| listed.health.is_usable())?;
+    Some(listed.member.address.clone()).filter(|address| *address != member.address)
 }
 
 /// The members of the configuration, passing.

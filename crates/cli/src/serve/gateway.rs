@@ -121,10 +121,10 @@ async fn tell(registry: Registry, health: Health) {
     }
 }
 
-/// Makes the gateway known when there are nodes, and says so.
+/// Makes the gateway known when there are nodes, and says so. Does not come back without an error.
 ///
 /// # Errors
-/// Where there are too few.
+/// Where there are too few, or another gateway lives under the same id.
 async fn begin(
     cluster: Arc<Cluster>,
     region: Region,
@@ -133,12 +133,12 @@ async fn begin(
     health: Health,
 ) -> Result<(), Fault> {
     wait_for_nodes(&cluster, &region).await?;
-    place.announce_gateway(&region, http, grpc)?;
+    place.announce_gateway(&region, http, grpc).await?;
     health.advance(Phase::Ready);
     tokio::spawn(watch_nodes(Cluster::clone(&cluster), health));
     models(&cluster).iter().for_each(|line| say(line));
     say(&format!("ready   gateway {}, stop with Ctrl-C or SIGTERM", region.gateway_id));
-    Ok(())
+    Err(place.replaced().await)
 }
 
 /// Waits for as many nodes as the options want to begin with.

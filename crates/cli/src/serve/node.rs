@@ -119,11 +119,14 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
         let node = start(&options).await?;
         metrics.show(&node.models());
         own.set(node.clone());
-        listed.announce_node(&options, address, ops_address)?;
+        listed.announce_node(&options, address, ops_address).await?;
         health.advance(Phase::Ready);
         served(&node).iter().for_each(|line| say(line));
         say(&format!("ready   node {}, stop with Ctrl-C or SIGTERM", options.node_id));
-        Err(node.failed().await)
+        tokio::select! {
+            fault = node.failed() => Err(fault),
+            fault = listed.replaced() => Err(fault),
+        }
     });
     let (health, door) = (process.health.clone(), known.door());
     let mut serving = Serving::new(process, front);

@@ -99,7 +99,10 @@ impl Place {
     }
 
     /// Puts a node on the list.
-    pub(super) fn announce_node(
+    ///
+    /// # Errors
+    /// Where what it says of itself is not valid, or another one lives under its id.
+    pub(super) async fn announce_node(
         &self,
         options: &Options,
         address: SocketAddr,
@@ -112,11 +115,14 @@ impl Place {
         member.processing_cluster =
             region.processing_cluster.parse().map_err(|error| config_invalid(&error))?;
         member.capacity_per_second = region.node_capacity_per_second;
-        self.registry.announce(member).map_err(|error| config_invalid(&error))
+        self.announce(member, "node.id").await
     }
 
     /// Puts a gateway on the list.
-    pub(super) fn announce_gateway(
+    ///
+    /// # Errors
+    /// Where what it says of itself is not valid, or another one lives under its id.
+    pub(super) async fn announce_gateway(
         &self,
         region: &Region,
         http: SocketAddr,
@@ -124,7 +130,27 @@ impl Place {
     ) -> Result<(), Fault> {
         let mut member = self.member(region, Role::Gateway, &region.gateway_id, http)?;
         member.grpc = Some(advertised(region, grpc)?);
+        self.announce(member, "gateway.id").await
+    }
+
+    async fn announce(&self, member: spinwell_registry::Member, key: &str) -> Result<(), Fault> {
+        if let Some(other) = self.registry.rival(&member).await {
+            let message = format!(
+                "{} {} serves at {other} already; give this one an id of its own ({key})",
+                member.role, member.id
+            );
+            return Err(Fault::new(Code::IdInUse, message));
+        }
         self.registry.announce(member).map_err(|error| config_invalid(&error))
+    }
+
+    /// Comes when another process has registered under this one's id, and lives.
+    pub(super) async fn replaced(&self) -> Fault {
+        let other = self.registry.replaced().await;
+        let message = format!(
+            "a process at {other} has registered under the id of this one, and is found in its place; give each an id of its own"
+        );
+        Fault::new(Code::IdInUse, message)
     }
 
     fn member(

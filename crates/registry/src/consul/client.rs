@@ -4,10 +4,10 @@ use super::listing::{Entry, Patience, Registration, grpc_registration, registrat
 use super::names::Names;
 use super::options::{InvalidOptions, Options};
 use super::watch::Query;
-use crate::{Health, Member, Role};
+use crate::{Address, Health, Member, Role};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The largest answer that is read: some ten thousand members.
@@ -38,6 +38,16 @@ pub(crate) enum CallError {
     /// It is larger than is read.
     #[error("the answer of the Consul agent at {url} has more than {ANSWER_BYTES_MAX} bytes")]
     TooLarge { url: Url },
+}
+
+/// Where a service is, as the agent has it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Place {
+    #[serde(default)]
+    address: String,
+    #[serde(default)]
+    port: u16,
 }
 
 /// A client of one agent.
@@ -74,6 +84,11 @@ impl Client {
         })
     }
 
+    /// How long a call may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Registers a member, or overwrites what is registered for it.
     pub(super) async fn register(&self, member: &Member, health: Health) -> Result<(), CallError> {
         self.put_service(&registration(&self.names, member, health, self.patience)).await?;
@@ -101,6 +116,17 @@ impl Client {
         // No note: one that changes would be written into Consul's own log with every beat.
         let url = self.url(&format!("v1/agent/check/{word}/{}", self.names.check(member)));
         self.answer(Method::PUT, url, self.timeout, None::<&()>).await.map(drop)
+    }
+
+    /// Where the agent believes a member to be: whoever registers under its id takes its place, and its beats count for that one.
+    /// Nothing where the agent does not say.
+    pub(super) async fn registered(&self, member: &Member) -> Result<Option<Address>, CallError> {
+        let url = self.url(&format!("v1/agent/service/{}", self.names.id(member)));
+        let response = self.answer(Method::GET, url.clone(), self.timeout, None::<&()>).await?;
+        let body = read(response, &url).await?;
+        let place: Place =
+            serde_json::from_slice(&body).map_err(|source| CallError::Foreign { url, source })?;
+        Ok(Address::new(&place.address, place.port).ok())
     }
 
     /// Who has a role, as soon as it is something newer than the query's index; with the answer's own index.

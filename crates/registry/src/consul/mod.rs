@@ -25,4 +25,4 @@ pub use options::{InvalidOptions, Options, Token};
 
 pub(crate) use announce::Wish;
 pub(crate) use client::Client;
-pub(crate) use service::{Service, Wanted};
+pub(crate) use service::{Service, Wanted, takes_connections};

@@ -5,11 +5,12 @@ use super::client::{CallError, Client};
 use super::listing::{self, Listing};
 use super::watch::{Timing, Watch};
 use crate::board::Board;
-use crate::{Listed, Role, clock};
+use crate::{Address, Listed, Member, Role, clock};
 use spinwell_core::Rng;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 
 /// A wish with a number, so that who had it can wait until it is fulfilled.
@@ -44,6 +45,8 @@ pub(crate) struct Service {
     pub(crate) wanted: watch::Receiver<Wanted>,
     /// Number of the last wish that the agent knows of.
     pub(crate) settled: watch::Sender<u64>,
+    /// Where the other process is that has taken our place, once there is one.
+    pub(crate) replaced: watch::Sender<Option<Address>>,
 }
 
 impl Service {
@@ -69,6 +72,7 @@ impl Service {
             rng: rng.fork(Role::ALL.len() as u64),
             wanted: self.wanted.clone(),
             settled: &self.settled,
+            replaced: &self.replaced,
             is_failing: false,
         };
         tokio::join!(watched, announcement.run(stopped, self.leave_patience));
@@ -171,6 +175,7 @@ struct Announcement<'s> {
     rng: Rng,
     wanted: watch::Receiver<Wanted>,
     settled: &'s watch::Sender<u64>,
+    replaced: &'s watch::Sender<Option<Address>>,
     is_failing: bool,
 }
 
@@ -187,7 +192,8 @@ impl Announcement<'_> {
         let mut number = 0;
         let mut give_up_at: Option<Instant> = None;
         let mut has_handles = true;
-        loop {
+        // Whose place another one has taken, has nothing to say any more: its beats would count for that one.
+        while self.replaced.borrow().is_none() {
             if self.announcer.is_settled() {
                 self.settled.send_if_modified(|settled| std::mem::replace(settled, number) != number);
                 if give_up_at.is_some() {
@@ -264,7 +270,36 @@ impl Announcement<'_> {
             _ => {}
         }
         self.is_failing = self.announcer.is_failing();
+        if let (Step::Beat(member, _), Answer::Done) = (&step, answer) {
+            self.look_for_another(member, &step).await;
+        }
     }
+
+    /// Takes our place again where another process has registered under our id and is gone, and leaves it to one that lives.
+    async fn look_for_another(&mut self, member: &Member, beat: &Step) {
+        let address = match self.client.registered(member).await {
+            Ok(Some(address)) if address != member.address => address,
+            // Where the agent cannot be asked, the next beat says so.
+            _ => return,
+        };
+        let (id, role, own) = (&member.id, member.role, &member.address);
+        if takes_connections(&address, self.client.timeout()).await {
+            tracing::warn!(%id, %role, %own, other = %address, "another process has registered under this id, and lives");
+            self.replaced.send_replace(Some(address));
+        } else {
+            tracing::warn!(
+                %id, %role, %own, other = %address,
+                "another process has registered under this id and is gone; this one is announced again"
+            );
+            self.announcer.answered(beat, Answer::Refused, clock::now(), &mut self.rng);
+        }
+    }
+}
+
+/// Whether anything takes connections at an address, within that time.
+pub(crate) async fn takes_connections(address: &Address, within: Duration) -> bool {
+    let connecting = TcpStream::connect((address.host(), address.port()));
+    tokio::time::timeout(within, connecting).await.is_ok_and(|connected| connected.is_ok())
 }
 
 /// Comes then, or never.

@@ -9,3 +9,4 @@ mod edge;
 mod membership;
 mod outages;
 mod region;
+mod rivals;
