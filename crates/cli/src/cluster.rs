@@ -103,6 +103,11 @@ fn status(asked: &Asked) -> anyhow::Result<()> {
     let rows: Vec<_> =
         std::iter::once(heads.map(str::to_owned).to_vec()).chain(region.nodes.iter().map(row)).collect();
     say(&output::aligned(&rows));
+    for node in &region.nodes {
+        if let Some(why) = &node.unreachable {
+            say(&format!("{} cannot be reached: {why}", node.id));
+        }
+    }
     if !region.clusters.is_empty() {
         say(&format!("\n{}\n", capacity_table(&region)));
     }

@@ -90,6 +90,7 @@ impl NodeLink for Region {
             life: Some(*life),
             shares_sequences: false,
             load: None,
+            unreachable: None,
             gateways: Some(vec![Caller { name: "g1".to_owned(), life: Some(1) }]),
         };
         Some(RegionStatus {

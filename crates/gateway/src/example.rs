@@ -146,6 +146,7 @@ pub(crate) fn brief_region() -> RegionStatus {
         life: Some(number as u64),
         shares_sequences: true,
         gateways: None,
+        unreachable: None,
         load: Some(NodeLoad::default()),
     };
     let nodes = (0..12).map(node).collect();

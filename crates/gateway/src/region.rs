@@ -179,6 +179,7 @@ fn node(node: &NodeStatus) -> Value {
         "life": node.life.map(life),
         "shares_sequences": node.shares_sequences,
         "gateways": node.gateways.as_ref().map(|all| all.iter().map(caller).collect::<Vec<_>>()),
+        "unreachable": node.unreachable,
         "load": load,
     })
 }
@@ -197,6 +198,7 @@ fn example() -> Value {
         "id": "n1", "state": "serving", "address": "127.0.0.1:8104", "processing_cluster": "gpu-1", "weight": 1.0,
         "capacity_per_second": null, "life": "00c0ffee00c0ffee", "shares_sequences": true,
         "gateways": [{"name": "g1", "life": "0ddba11000000001"}],
+        "unreachable": null,
         "load": {"queue_len": 0, "batches_executing": 1, "executors": 2, "cpu_free": 0.5, "memory_free": 0.8,
             "sequences_in_memory": 17}}],
         "processing_clusters": [{"name": "gpu-1", "total_per_second": 500.0, "effective_per_second": 330.0,

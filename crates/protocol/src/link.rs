@@ -259,6 +259,8 @@ pub struct NodeStatus {
     pub life: Option<u64>,
     /// Whether another node can go on with its sequences.
     pub shares_sequences: bool,
+    /// Why it cannot be reached, while that is so and known.
+    pub unreachable: Option<String>,
     /// How busy it is, while it is connected.
     pub load: Option<NodeLoad>,
     /// The gateways that are connected to it, where it tells.

@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) id: String,
     /// Whether it gets requests, in a word.
     pub(crate) state: String,
+    /// Why it cannot be reached, while that is so.
+    pub(crate) unreachable: Option<String>,
     /// Where it is reached.
     pub(crate) address: String,
     /// The processing cluster that it is part of.
@@ -114,6 +116,7 @@ impl Client {
         let node = |node: &Value| Node {
             id: text(&node["id"]),
             state: text(&node["state"]),
+            unreachable: node["unreachable"].as_str().map(str::to_owned),
             address: text(&node["address"]),
             cluster: text(&node["processing_cluster"]),
             weight: node["weight"].as_f64().unwrap_or_default(),

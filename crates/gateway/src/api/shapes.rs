@@ -134,6 +134,7 @@ fn region_node() -> Schema {
                 "The gateways that have found it, this one among them, where it tells.",
             ),
         )
+        .field("unreachable", or_null(Schema::text("Why."), "Why it cannot be reached, while that is so."))
         .field("load", or_null(load, "Nothing while it is not connected."))
 }
 

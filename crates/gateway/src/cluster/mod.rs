@@ -5,6 +5,7 @@
 //! allow it; those of one batch call are divided over them at once. A step of a sequence goes to the node that keeps its shard and to no other: where that is away, it waits for it,
 //! unless the nodes share a log; then the next node keeps the shard.
 
+mod absence;
 mod batch;
 mod catalogue;
 mod dial;
@@ -256,6 +257,7 @@ impl Inner {
             life: state.as_ref().map(|state| state.life),
             shares_sequences: state.as_ref().is_some_and(|state| state.shares_sequences),
             gateways: state.as_ref().and_then(|state| state.gateways.clone()),
+            unreachable: if state.is_none() { node.peer.why_not() } else { None },
             load: state.map(|state| state.load),
         }
     }

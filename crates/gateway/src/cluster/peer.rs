@@ -5,7 +5,8 @@
 //! machine that stands still closes no connection. Everything that waits for an answer learns whether the node answered or was
 //! lost: only then may it be asked of another.
 
-use super::dial::Connector;
+use super::absence::{Absence, Remark};
+use super::dial::{Connector, broken, unanswered, words};
 use super::keepers::StoreAt;
 use super::router::Router;
 use super::{Member, Purpose, RETRY_AFTER};
@@ -120,6 +121,8 @@ struct Shared {
     last: Mutex<Option<Arc<Catalogue>>>,
     /// What it said last of its place in the region.
     said: Mutex<Said>,
+    /// Why it cannot be reached, while that is so.
+    why: Mutex<Option<String>>,
     next: AtomicU64,
 }
 
@@ -144,6 +147,7 @@ impl Peer {
             live: Mutex::default(),
             last: Mutex::new(before),
             said: Mutex::default(),
+            why: Mutex::default(),
             next: AtomicU64::new(1),
         });
         let task = tokio::spawn(shared.clone().run()).abort_handle();
@@ -164,6 +168,11 @@ impl Peer {
     /// What it says, or said when it was there, of its place in the region.
     pub(crate) fn said(&self) -> Said {
         self.shared.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why it cannot be reached, while that is so and known.
+    pub(crate) fn why_not(&self) -> Option<String> {
+        self.shared.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tells a node that shares its sequences which nodes there are, unless it knows.
@@ -280,10 +289,11 @@ impl Shared {
         Fault::new(Code::NodeUnreachable, message).retry_after(RETRY_AFTER)
     }
 
-    /// Gives the connection up. Everybody who waits learns of it. Whether the node had said what it serves.
-    fn lose(&self) -> bool {
+    /// Gives the connection up. Everybody who waits learns of it. Comes with whether the node was about to stop, where it had said
+    /// what it serves.
+    fn lose(&self) -> Option<bool> {
         let lost = self.live().take();
-        let was_known = lost.as_ref().is_some_and(|live| live.is_known);
+        let was_leaving = lost.as_ref().filter(|live| live.is_known).map(|live| live.state.is_leaving);
         if let Some(live) = lost {
             // In the order in which they were asked: so they are asked of others.
             let mut waiting: Vec<_> = live.waiting.into_iter().collect();
@@ -293,33 +303,39 @@ impl Shared {
             });
             self.terms.changed.notify_one();
         }
-        was_known
+        was_leaving
     }
 
     /// Connects, listens, and begins again.
     async fn run(self: Arc<Self>) {
         let mut pause = PAUSE.0;
-        // Of a node that stays away the log speaks once.
-        let mut is_missed = false;
+        let mut absence = Absence::default();
         loop {
             let why = match timeout(CONNECT, self.connect()).await {
                 Ok(Ok(answers)) => {
                     let why = self.listen(answers).await;
                     // Who only says what cannot be used was not there.
-                    if self.lose() {
-                        (pause, is_missed) = (PAUSE.0, false);
+                    if let Some(was_leaving) = self.lose() {
+                        (pause, absence) = (PAUSE.0, Absence::after(was_leaving, clock::now()));
                     }
                     why
                 }
                 Ok(Err(why)) => why,
                 Err(_) => format!("no connection came about within {} ms", CONNECT.as_millis()),
             };
-            if !is_missed {
-                tracing::warn!(node = %self.member.id, address = %self.member.address, why, "a node cannot be reached");
-                is_missed = true;
-            }
+            self.say(absence.remark(&why, clock::now()), &why);
+            *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    fn say(&self, remark: Option<Remark>, why: &str) {
+        let Member { id: node, address, .. } = &self.member;
+        match remark {
+            Some(Remark::Missed) => tracing::warn!(%node, %address, why, "a node cannot be reached"),
+            Some(Remark::Left) => tracing::info!(%node, %address, "a node has stopped, as it had said"),
+            None => tracing::debug!(%node, %address, why, "a node still cannot be reached"),
         }
     }
 
@@ -339,7 +355,8 @@ impl Shared {
         let (gateway, life) = (self.terms.gateway.clone(), self.terms.life);
         let hello = to_node::Message::Hello(Hello { gateway, watches, life });
         let _ = messages.try_send(ToNode { message: Some(hello) });
-        let answers = client.exchange(ReceiverStream::new(receiver)).await.map_err(|error| words(&error))?;
+        let answers = client.exchange(ReceiverStream::new(receiver)).await;
+        let answers = answers.map_err(|status| unanswered(&status, &self.terms.dial))?;
         let state = State {
             catalogue: Arc::default(),
             load: NodeLoad::default(),
@@ -359,7 +376,7 @@ impl Shared {
         loop {
             let message = match timeout(self.terms.silence, answers.message()).await {
                 Err(_) => return format!("it was silent for {} ms", self.terms.silence.as_millis()),
-                Ok(Err(status)) => return words(&status),
+                Ok(Err(status)) => return broken(&status),
                 Ok(Ok(None)) => return "it closed the connection".to_owned(),
                 Ok(Ok(Some(message))) => message,
             };
@@ -395,6 +412,7 @@ impl Shared {
                     Some(live.state.catalogue.clone());
                 if !std::mem::replace(&mut live.is_known, true) {
                     tracing::info!(node = %self.member.id, address = %self.member.address, "connected to a node");
+                    *self.why.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     self.terms.router.came(&self.member, live.state.life);
                 }
                 self.terms.changed.notify_one();
@@ -418,18 +436,4 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-/// An error and what is behind it, in one line.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    text
 }
