@@ -33,12 +33,15 @@ pub(crate) struct Args {
 enum Command {
     /// Show the nodes: whether they get requests, where they are, how busy they are; and what the processing clusters can carry.
     Status(Asked),
-    /// Have a node stop in good order: it answers what it has and ends; no request fails. Whoever looks after it may start it
-    /// again.
+    /// Have a node stop in good order: it answers what it has and ends; no request fails, and the last node that serves is refused.
+    /// Whoever looks after it may start it again.
     #[command(after_help = "Example:\n  spinwell cluster drain n1")]
     Drain {
         /// The node's name.
         node: String,
+        /// Also where it is the last one that serves: requests are refused then.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         asked: Asked,
     },
@@ -74,7 +77,7 @@ struct Asked {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Status(asked) => status(asked),
-        Command::Drain { node, asked } => drain(node, asked),
+        Command::Drain { node, force, asked } => drain(node, *force, asked),
         Command::Restart { asked, timeout } => restart(asked, Duration::from_secs(*timeout)),
     }
 }
@@ -85,7 +88,7 @@ fn status(asked: &Asked) -> anyhow::Result<()> {
         output::document(&region.document);
         return Ok(());
     }
-    let heads = ["node", "state", "address", "cluster", "weight", "waiting", "cpu free", "sequences"];
+    let heads = ["node", "state", "address", "cluster", "weight", "waiting", "cpu free", "states held"];
     let share = |share: Option<f64>| share.map_or("-".to_owned(), output::percent);
     let row = |node: &Node| {
         let whole = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
@@ -100,6 +103,12 @@ fn status(asked: &Asked) -> anyhow::Result<()> {
             whole(node.sequences),
         ]
     };
+    if region.nodes.is_empty() {
+        say(
+            "this gateway knows no nodes: name them (registry.nodes, --node), or see to it that they register",
+        );
+        return Ok(());
+    }
     let rows: Vec<_> =
         std::iter::once(heads.map(str::to_owned).to_vec()).chain(region.nodes.iter().map(row)).collect();
     say(&output::aligned(&rows));
@@ -152,9 +161,13 @@ fn capacity_table(region: &Region) -> String {
     output::aligned(&rows)
 }
 
-fn drain(node: &str, asked: &Asked) -> anyhow::Result<()> {
+fn drain(node: &str, is_forced: bool, asked: &Asked) -> anyhow::Result<()> {
     let client = Client::new(&asked.url)?;
-    client.drain(node)?;
+    if is_forced {
+        client.drain_anyway(node)?
+    } else {
+        client.drain(node)?
+    }
     if asked.json {
         output::document(&json!({"draining": node}));
         return Ok(());

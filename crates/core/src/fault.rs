@@ -130,6 +130,8 @@ codes! {
     NodeUnknown = "SPW-NODE-UNKNOWN", Client, retryable: false;
     /// An order of a plan came too late: another leader has given later ones, or the node has started anew since.
     OrderOld = "SPW-ORDER-OLD", Client, retryable: false;
+    /// The node is the last one that serves, and nobody said that it may stop all the same.
+    LastNode = "SPW-LAST-NODE", Client, retryable: true;
     /// No node that could answer can be reached, or the one that was asked was lost.
     NodeUnreachable = "SPW-NODE-UNREACHABLE", Service, retryable: true;
     /// The file is not a Spinwell model.

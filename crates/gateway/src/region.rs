@@ -18,9 +18,23 @@ pub(crate) fn routes() -> Vec<Route<Operations>> {
         .gives(Content::json(Schema::named("Region"), example()))
         .fails(&[Code::NotOffered]);
     let drain = Operation::new("drainNode", "Has a node stop in good order")
-        .about("It takes nothing new, answers what it has, copies its sequences and ends. Whoever looks after it may start it again.")
+        .about("It takes nothing new, answers what it has, copies its sequences and ends. Whoever looks after it may start it again. \
+            The last node that serves is refused.")
+        .query(Parameter {
+            name: "force",
+            about: "`true` where the last node that serves may stop as well.",
+            is_required: false,
+            example: "true",
+        })
         .gives(Content::json(Schema::map(Schema::any(""), "Which node."), json!({"draining": "n1"})))
-        .fails(&[Code::NotOffered, Code::NodeUnknown, Code::NodeUnreachable, Code::QueueFull]);
+        .fails(&[
+            Code::NotOffered,
+            Code::RequestInvalid,
+            Code::NodeUnknown,
+            Code::LastNode,
+            Code::NodeUnreachable,
+            Code::QueueFull,
+        ]);
     let choose = Operation::new("chooseStrategy", "Chooses nodes by another strategy from now on")
         .about(
             "At this gateway, until it ends, for the requests of one model or of all that have no strategy of their own: \
@@ -52,19 +66,56 @@ async fn region(State(operations): State<Operations>) -> Response {
         Some(region) => json_response(&document(&region, &operations.gateway().capacity_of(&region))),
         None => fault_response(&Fault::new(
             Code::NotOffered,
-            "this server is one process and has no nodes of their own",
+            "this is a node, or a server that is one process, and has no nodes of its own; ask a gateway",
         )),
     }
 }
 
-async fn drain_node(State(operations): State<Operations>, Path(node): Path<String>) -> Response {
-    match operations.gateway().nodes().drain(NodeId(node.as_str().into()), None).await {
+async fn drain_node(
+    State(operations): State<Operations>,
+    Path(node): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let nodes = operations.gateway().nodes();
+    let region = nodes.region();
+    let may_stop = match is_forced(query.as_deref()) {
+        Ok(true) => Ok(()),
+        Ok(false) => region.as_ref().map_or(Ok(()), |region| is_spare(region, &node)),
+        Err(fault) => Err(fault),
+    };
+    if let Err(fault) = may_stop {
+        return fault_response(&fault);
+    }
+    match nodes.drain(NodeId(node.as_str().into()), None).await {
         Ok(()) => {
             tracing::info!(node, "a node was asked to stop in good order");
             json_response(&json!({"draining": node}))
         }
         Err(fault) => fault_response(&fault),
     }
+}
+
+/// Whether a query says so.
+fn is_forced(query: Option<&str>) -> Result<bool, Fault> {
+    match query.unwrap_or_default() {
+        "" | "force=false" => Ok(false),
+        "force=true" => Ok(true),
+        other => {
+            let message = format!("the query is {}; say ?force=true, or nothing", quoted(other));
+            Err(Fault::new(Code::RequestInvalid, message))
+        }
+    }
+}
+
+/// Whether requests are served when a node stops. One that does not serve is not missed.
+fn is_spare(region: &RegionStatus, id: &str) -> Result<(), Fault> {
+    let serving = || region.nodes.iter().filter(|node| state(node) == "serving");
+    let is_own = |node: &NodeStatus| *node.standing.id.0 == *id;
+    if serving().any(|node| is_own(node)) && serving().all(is_own) {
+        let message = format!("{id} is the last node that serves; have another one serve first, or force it");
+        return Err(Fault::new(Code::LastNode, message));
+    }
+    Ok(())
 }
 
 async fn choose_strategy(
@@ -209,6 +260,34 @@ fn example() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_node_that_serves_is_not_spare() {
+        let check = |leaving: &[usize], node: &str, wanted: Result<(), Code>| {
+            let mut region = crate::example::brief_region();
+            region.nodes.truncate(3);
+            leaving.iter().for_each(|number| region.nodes[*number].standing.is_leaving = true);
+            assert_eq!(is_spare(&region, node).map_err(|fault| fault.code()), wanted, "{leaving:?} {node}");
+        };
+        check(&[], "n00", Ok(()));
+        check(&[0], "n01", Ok(()));
+        check(&[0, 1], "n02", Err(Code::LastNode));
+        // It stops already.
+        check(&[0, 1], "n01", Ok(()));
+        check(&[0, 1], "n7", Ok(()));
+    }
+
+    #[test]
+    fn only_a_plain_word_forces() {
+        let check = |query: Option<&str>, wanted: Result<bool, Code>| {
+            assert_eq!(is_forced(query).map_err(|fault| fault.code()), wanted, "{query:?}");
+        };
+        check(None, Ok(false));
+        check(Some("force=false"), Ok(false));
+        check(Some("force=true"), Ok(true));
+        check(Some("force"), Err(Code::RequestInvalid));
+        check(Some("forced=true"), Err(Code::RequestInvalid));
+    }
 
     #[test]
     fn a_query_names_a_model_or_nothing() {

@@ -34,7 +34,8 @@ pub const fn http(code: Code) -> u16 {
         | Code::SequenceModel
         | Code::SequenceOvertaken
         | Code::ObservationContradicts
-        | Code::OrderOld => 409,
+        | Code::OrderOld
+        | Code::LastNode => 409,
         Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
@@ -71,9 +72,11 @@ pub const fn grpc(code: Code) -> tonic::Code {
         Code::SequenceExists => tonic::Code::AlreadyExists,
         // gRPC's word for what may be tried again as a whole, and not by whoever passed it on.
         Code::SequenceOvertaken => tonic::Code::Aborted,
-        Code::SequenceStep | Code::SequenceModel | Code::ObservationContradicts | Code::OrderOld => {
-            tonic::Code::FailedPrecondition
-        }
+        Code::SequenceStep
+        | Code::SequenceModel
+        | Code::ObservationContradicts
+        | Code::OrderOld
+        | Code::LastNode => tonic::Code::FailedPrecondition,
         Code::PathNotFound | Code::MethodNotAllowed | Code::NotOffered => tonic::Code::Unimplemented,
         // As the gRPC library itself refuses a message over the limit.
         Code::BodyTooLarge => tonic::Code::OutOfRange,

@@ -2,7 +2,7 @@
 
 use super::{Client, not_the_protocol};
 use serde_json::Value;
-use spinwell_core::Fault;
+use spinwell_core::{Code, Fault};
 use spinwell_protocol::Caller;
 
 /// A region as a gateway sees it.
@@ -109,7 +109,8 @@ impl Client {
     /// # Errors
     /// The server's own fault, or unreachable.
     pub(crate) fn region(&self) -> Result<Region, Fault> {
-        let document = self.document(self.http.get(format!("{}/v1/admin/cluster", self.base)))?;
+        let asked = self.document(self.http.get(format!("{}/v1/admin/cluster", self.base)));
+        let document = asked.map_err(|fault| self.is_no_gateway(fault))?;
         let nodes =
             document["nodes"].as_array().ok_or_else(|| not_the_protocol("its region has no nodes"))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -143,12 +144,39 @@ impl Client {
         Ok(Region { strategy: text(&document["strategy"]), routes, nodes, clusters, capacity, document })
     }
 
-    /// Has a node stop in good order.
+    /// Has a node stop in good order, unless it is the last one that serves.
     ///
     /// # Errors
     /// The server's own fault, or unreachable.
     pub(crate) fn drain(&self, node: &str) -> Result<(), Fault> {
-        let url = format!("{}/v1/admin/cluster/nodes/{node}/drain", self.base);
-        self.runtime.block_on(self.send(self.http.post(url))).map(drop)
+        self.drained(&format!("{node}/drain"))
+    }
+
+    /// Has a node stop in good order, also where it is the last one that serves.
+    ///
+    /// # Errors
+    /// The server's own fault, or unreachable.
+    pub(crate) fn drain_anyway(&self, node: &str) -> Result<(), Fault> {
+        self.drained(&format!("{node}/drain?force=true"))
+    }
+
+    fn drained(&self, what: &str) -> Result<(), Fault> {
+        let url = format!("{}/v1/admin/cluster/nodes/{what}", self.base);
+        let asked = self.runtime.block_on(self.send(self.http.post(url)));
+        asked.map(drop).map_err(|fault| self.is_no_gateway(fault))
+    }
+
+    /// What is said of a plane that knows nothing of a region.
+    fn is_no_gateway(&self, fault: Fault) -> Fault {
+        if fault.code() != Code::PathNotFound {
+            return fault;
+        }
+        let what = match self.is_control() {
+            Ok(true) => "is a control, which can be asked for a restart alone",
+            _ => "is no operations plane of a gateway, perhaps the one for inference requests",
+        };
+        let message =
+            format!("{} {what}; ask a gateway's operations plane (ops.address, port 8002)", self.base);
+        Fault::new(Code::PathNotFound, message)
     }
 }

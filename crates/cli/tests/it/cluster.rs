@@ -554,6 +554,10 @@ fn nodes_are_shown_drained_and_started_anew_one_after_the_other_and_no_request_f
     assert_eq!(unknown.status.code(), Some(1));
     let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(told.contains("SPW-NODE-UNKNOWN") && told.contains("node-2"), "{told}");
+    let plane = format!("http://{}", server.http);
+    let wrong = spinwell().args(["cluster", "status", "--url", &plane]).output().unwrap();
+    let told = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(told.contains("ask a gateway's operations plane"), "{told}");
     let choose = |strategy: &str| {
         let request = crate::support::Request::new("PUT", &format!("/v1/admin/cluster/strategy/{strategy}"));
         crate::support::send(server.ops, &request)
