@@ -13,9 +13,9 @@ pub use models::StoredModel;
 
 use crate::DatabaseError;
 use spinwell_core::Millis;
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use std::future::Future;
 use std::str::FromStr;
 use std::time::Duration;
@@ -26,6 +26,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 const CONNECTIONS: u32 = 4;
 /// How long an answer may take. A server that stands still closes no connection.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How often a server is tried that cannot be reached yet when a process begins, and the pause before the next try.
+const TRIES: (u32, Duration) = (10, Duration::from_millis(500));
+/// What a server says that is not ready yet.
+const STARTING_UP: &str = "57P03";
 /// The oldest server: from here on snapshots and statements mean what this crate needs.
 const SERVER_MIN: u32 = 130_000;
 
@@ -47,6 +51,7 @@ impl Postgres {
         // server usually does.
         let settings = [("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")];
         let options = options.application_name("spinwell").options(settings);
+        reach(&options, &name).await?;
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ANSWER / 2);
         // An append is one way there and back. A connection that has gone bad is noticed by whoever uses it, who asks again.
         let pool = pool.test_before_acquire(false);
@@ -71,6 +76,42 @@ impl Postgres {
     /// Closes all connections.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// Comes when the server can be reached, which is tried for a while. A pool would only say that no connection became free.
+///
+/// # Errors
+/// Why it cannot be.
+async fn reach(options: &PgConnectOptions, database: &str) -> Result<(), DatabaseError> {
+    let (tries, pause) = TRIES;
+    for left in (0..tries).rev() {
+        let error = match bounded(options.connect()).await {
+            Ok(connection) => {
+                // Whether the server hears of it does not matter.
+                let _ = connection.close().await;
+                return Ok(());
+            }
+            Err(DatabaseError::Statement(source)) => source,
+            Err(silent) => return Err(silent),
+        };
+        if left == 0 || !may_pass(&error) {
+            return Err(failed(database, error));
+        }
+        if left + 1 == tries {
+            tracing::warn!(database, %error, "the database cannot be reached yet and is tried again");
+        }
+        tokio::time::sleep(pause).await;
+    }
+    Ok(())
+}
+
+/// Whether a server that could not be connected to may be there in a moment.
+fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(said) => said.code().as_deref() == Some(STARTING_UP),
+        _ => false,
     }
 }
 

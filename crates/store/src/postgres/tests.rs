@@ -229,6 +229,7 @@ async fn what_cannot_be_opened_is_told_without_its_password() {
         let fault = Postgres::open(url).await.unwrap_err().fault();
         assert_eq!(fault.code(), Code::DatabaseFailed);
         assert!(!fault.message().contains("secret"), "{fault}");
+        assert!(fault.message().contains("refused"), "it says why: {fault}");
     };
     check("postgres://own:secret@127.0.0.1:1/spinwell").await;
     let newer = Server::shared().database().await;
