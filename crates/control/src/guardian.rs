@@ -10,8 +10,8 @@ use crate::supervisor::{PAUSE, next_pause};
 use spinwell_core::NodeId;
 use spinwell_runtime::process::Process;
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +25,10 @@ use tokio::time::{Instant, sleep};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A log that is longer when its node starts is put aside, in the place of the one before.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How much of the end of a log is looked through for what a process ended with, and how many lines: a hint may follow, and
+/// errors of lives before do not count.
+const LAST_BYTES: u64 = 4096;
+const LAST_LINES: usize = 3;
 
 /// Where a node has its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,13 @@ impl Home {
     #[must_use]
     pub fn process(&self) -> PathBuf {
         self.data.join("process")
+    }
+
+    /// What a process that has failed said last, and where the rest is.
+    fn last_words(&self) -> String {
+        let path = self.data.join("log");
+        let said = last_error(&path).map(|said| format!(": {said}")).unwrap_or_default();
+        format!("{said}; its log is {}", path.display())
     }
 
     fn log(&self) -> io::Result<File> {
@@ -130,6 +141,8 @@ impl Guardian {
 enum End {
     /// By itself, so.
     Over(String),
+    /// In good order, as it was asked to by somebody else.
+    Stopped,
     /// For us: it was left alone, or stopped as it was to.
     Left,
 }
@@ -144,8 +157,15 @@ impl Ward {
                 None => self.run(command(&self.id, &self.home)).await,
             };
             self.board.gone(&self.id);
-            let End::Over(how) = end else { return };
-            tracing::warn!(node = %self.id, how, "a node has ended and is started again");
+            match end {
+                End::Left => return,
+                End::Stopped => {
+                    tracing::info!(node = %self.id, "a node has stopped in good order and is started again");
+                }
+                End::Over(how) => {
+                    tracing::warn!(node = %self.id, how, "a node has ended and is started again")
+                }
+            }
             pause = next_pause(pause, began.elapsed());
             tokio::select! {
                 () = sleep(pause) => {}
@@ -184,7 +204,7 @@ impl Ward {
         let ended = tokio::select! {
             ended = child.wait() => Some(ended),
             record = claimed(&self.home, pid) => {
-                tracing::info!(node = %self.id, address = %record.address, pid, "a node has started");
+                tracing::info!(node = %self.id, address = %record.address, pid, "a node is starting");
                 self.come(record, false);
                 tokio::select! {
                     ended = child.wait() => Some(ended),
@@ -194,9 +214,8 @@ impl Ward {
             _ = wished(&mut self.wish) => None,
         };
         match ended {
-            Some(Ok(status)) => {
-                End::Over(format!("{status}; its log is {}", self.home.data.join("log").display()))
-            }
+            Some(Ok(status)) if status.success() => End::Stopped,
+            Some(Ok(status)) => End::Over(format!("{status}{}", self.home.last_words())),
             Some(Err(error)) => End::Over(error.to_string()),
             None => {
                 if let Some(process) = process.filter(|_| *self.wish.borrow() == Wish::Stop) {
@@ -226,6 +245,17 @@ impl Ward {
     fn come(&self, Record { process, address, ops, .. }: Record, is_adopted: bool) {
         self.board.come(Running { id: self.id.clone(), address, ops, pid: process.pid, is_adopted });
     }
+}
+
+/// The last line of a log that says what a process ended with, where it is among the last lines.
+fn last_error(log: &Path) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let length = file.seek(SeekFrom::End(0)).ok()?;
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES))).ok()?;
+    let mut end = Vec::new();
+    file.take(LAST_BYTES).read_to_end(&mut end).ok()?;
+    let end = String::from_utf8_lossy(&end);
+    end.lines().rev().take(LAST_LINES).find(|line| line.starts_with("error")).map(str::to_owned)
 }
 
 /// Comes when something else is wished than to keep the nodes. Nobody left who could wish leaves them alone.

@@ -74,3 +74,18 @@ async fn what_does_not_start_is_tried_again_until_it_is_given_up() {
     timeout(BOUND, guardian.stop()).await.unwrap();
     assert!(std::fs::read_to_string(folder.path().join("a/log")).unwrap().starts_with("why\n"));
 }
+
+#[test]
+fn what_a_process_ended_with_is_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home { data: folder.path().to_owned() };
+    let check = |log: &str, wanted: &str| {
+        std::fs::write(folder.path().join("log"), log).unwrap();
+        let said = home.last_words();
+        assert!(said.starts_with(wanted), "{said}");
+    };
+    check("serving\nerror[SPW-IO]: the disk\nhint: look\n", ": error[SPW-IO]: the disk; its log is ");
+    check(&format!("error: old\n{}error: new\n", "line\n".repeat(10_000)), ": error: new; its log is ");
+    check("error: of a life before\nserving\nserving\nready\n", "; its log is ");
+    check("", "; its log is ");
+}

@@ -91,6 +91,9 @@ impl Shared {
             self.board.gone(&id);
             match end {
                 End::Stopped => return,
+                End::Exited(status) if status.success() => {
+                    tracing::info!(node = %id, "a node has stopped in good order and is started again");
+                }
                 End::Exited(status) => {
                     tracing::warn!(node = %id, %status, "a node has ended and is started again");
                 }
