@@ -88,7 +88,7 @@ fn hint(code: Code) -> Option<&'static str> {
         }
         Code::VersionExists => "leave --version out to take the next number",
         Code::FileExists => "choose another folder, or say --force to replace it",
-        Code::ListenRefused => "choose another address with --http, --grpc and --ops",
+        Code::ListenRefused => "choose another address; --help shows the options for each",
         Code::Unreachable => "is `spinwell serve` running, and is the address right?",
         _ => return None,
     })

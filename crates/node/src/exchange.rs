@@ -126,7 +126,9 @@ struct Connection<S> {
     is_over: bool,
     /// Which of the things that it waits for it looks at first.
     first: usize,
-    /// What the gateway calls itself; when the connection goes, it has gone.
+    /// What the other end calls itself, once it has said so.
+    name: String,
+    /// The gateway at the other end, if it is one; when the connection goes, it has gone.
     gateway: Option<Gateway>,
 }
 
@@ -186,6 +188,7 @@ where
             unwritten: VecDeque::from([Message::Greeting(greeting)]),
             is_over: false,
             first: 0,
+            name: String::new(),
             gateway: None,
         }
     }
@@ -303,6 +306,7 @@ where
     fn greet(&mut self, hello: Hello) -> Result<(), Status> {
         let Hello { gateway: name, watches, life } = hello;
         known_as(&name, if watches { Role::Control } else { Role::Gateway }, self.peer.as_ref())?;
+        self.name.clone_from(&name);
         if watches {
             return Ok(());
         }
@@ -340,6 +344,7 @@ where
             Request::Drain(order) => {
                 let admitted = order.map_or(Ok(()), |order| self.node.fence.admit(order, self.node.life));
                 if admitted.is_ok() {
+                    tracing::info!(by = self.name, "this node was asked to stop in good order");
                     (self.node.drain)();
                 }
                 Box::pin(async { admitted.map(|()| Answer::Done) })

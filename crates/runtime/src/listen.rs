@@ -20,10 +20,21 @@ const BACKLOG: i32 = 4096;
 pub enum Error {
     /// The address may be reached from elsewhere and nobody said that it may.
     #[error(
-        "{name} address {address} can be reached from other machines, and callers have no identities yet; use a \
+        "{name} address {address} can be reached from other machines, and nothing on this plane says who calls; use a \
          loopback address, or say --insecure"
     )]
     Exposed {
+        /// Which listener.
+        name: &'static str,
+        /// Where it should have listened.
+        address: SocketAddr,
+    },
+    /// The same on a plane that is for our own processes.
+    #[error(
+        "{name} address {address} can be reached from other machines; let tls.dir name the folder with this process's \
+         certificate (`spinwell pki issue` makes it), or use a loopback address"
+    )]
+    Uncertified {
         /// Which listener.
         name: &'static str,
         /// Where it should have listened.
@@ -47,10 +58,23 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Error::Exposed { .. } => Fault::new(Code::ListenRefused, self.to_string()),
+            Error::Exposed { .. } | Error::Uncertified { .. } => {
+                Fault::new(Code::ListenRefused, self.to_string())
+            }
             Error::Bind { source, .. } => Fault::new(Code::ListenRefused, format!("{self}: {source}")),
         }
     }
+}
+
+/// The same as [`bind`], for a plane on which our own processes know each other by certificates.
+///
+/// # Errors
+/// As [`bind`]; where the address is not loopback it says that certificates are missing.
+pub fn bind_own(name: &'static str, address: SocketAddr, exposure: Exposure) -> Result<TcpListener, Error> {
+    bind(name, address, exposure).map_err(|error| match error {
+        Error::Exposed { name, address } => Error::Uncertified { name, address },
+        other => other,
+    })
 }
 
 /// Opens the listener `name` at `address`, port 0 for any. Must be called within a tokio runtime.
@@ -100,6 +124,16 @@ mod tests {
         check("0.0.0.0:0", Exposure::LoopbackOnly, Err(Code::ListenRefused));
         check("[::]:0", Exposure::LoopbackOnly, Err(Code::ListenRefused));
         check("0.0.0.0:0", Exposure::Insecure, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_named_by_who_is_to_call() {
+        let address = "0.0.0.0:0".parse().unwrap();
+        let own = bind_own("node", address, Exposure::LoopbackOnly).unwrap_err().fault();
+        assert!(own.message().contains("tls.dir") && !own.message().contains("--insecure"), "{own}");
+        let others = bind("http", address, Exposure::LoopbackOnly).unwrap_err().fault();
+        assert!(others.message().contains("--insecure") && !others.message().contains("tls.dir"), "{others}");
+        assert!(bind_own("node", address, Exposure::Certified).is_ok());
     }
 
     #[tokio::test]

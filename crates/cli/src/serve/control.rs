@@ -63,7 +63,8 @@ pub(crate) fn run(args: ControlArgs) -> Result<()> {
         .path("data.dir", args.data, "--data")
         .text("control.nodes", args.nodes, "--nodes");
     let config = args.common.config.clone();
-    process::run(&args.common, given, |process| serve(process, config))
+    let called = |options: &Options| Some(format!("control {}", options.control.id));
+    process::run(&args.common, given, called, |process| serve(process, config))
 }
 
 async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {

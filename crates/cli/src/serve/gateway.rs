@@ -3,7 +3,7 @@
 use super::args::{Common, PlaneArgs, address};
 use super::planes::{Front, Planes, Serving};
 use super::process::{self, Given, Process};
-use super::region::{Known, Place, follow};
+use super::region::{GatewayPlanes, Known, Place, follow};
 use crate::output::say;
 use anyhow::Result;
 use clap::Args;
@@ -12,11 +12,16 @@ use spinwell_gateway::{Cluster, ClusterOptions, Purpose, Routes, Strategy, serve
 use spinwell_protocol::NodeLink;
 use spinwell_registry::{Health as RegistryHealth, Registry, Sufficiency};
 use spinwell_runtime::health::{Health, Phase, Readiness};
-use spinwell_runtime::options::Region;
+use spinwell_runtime::options::{Nodes, Options, Region};
 use spinwell_runtime::transport::Dial;
 use spinwell_runtime::{entropy, listen, shutdown, tls};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A wait for nodes that is no longer is not worth a line. The next line comes after twice that, and so on.
+const WAITS_QUIETLY: Duration = Duration::from_secs(2);
 
 /// Options of `spinwell gateway`.
 #[derive(Debug, Clone, Args)]
@@ -51,7 +56,8 @@ pub(crate) fn run(args: GatewayArgs) -> Result<()> {
         .text("registry.nodes", (!args.nodes.is_empty()).then(|| args.nodes.join(",")), "--node")
         .text("gateway.agent_address", args.agent, "--agent");
     let given = args.planes.given(given);
-    process::run(&args.common, given, serve)
+    let called = |options: &Options| Some(format!("gateway {}", options.region.gateway_id));
+    process::run(&args.common, given, called, serve)
 }
 
 /// A region of no nodes yet. Must be called within a tokio runtime.
@@ -91,7 +97,11 @@ async fn serve(mut process: Process) -> Result<()> {
     let (end_agent, agent_ends) = shutdown::channel();
     let answering = tokio::spawn(serve_agent(agent, process.health.clone(), agent_ends));
     // Callers that come before are refused for now.
-    let addresses = (planes.http.local_addr()?, planes.grpc.local_addr()?);
+    let addresses = GatewayPlanes {
+        http: planes.http.local_addr()?,
+        grpc: planes.grpc.local_addr()?,
+        ops: planes.ops.local_addr()?,
+    };
     let begins = begin(cluster, region, place.clone(), addresses, process.health.clone());
     let beginning = process.begin(begins);
     tokio::spawn(tell(place.registry(), process.health.clone()));
@@ -129,11 +139,11 @@ async fn begin(
     cluster: Arc<Cluster>,
     region: Region,
     place: Arc<Place>,
-    (http, grpc): (SocketAddr, SocketAddr),
+    addresses: GatewayPlanes,
     health: Health,
 ) -> Result<(), Fault> {
     wait_for_nodes(&cluster, &region).await?;
-    place.announce_gateway(&region, http, grpc).await?;
+    place.announce_gateway(&region, addresses).await?;
     health.advance(Phase::Ready);
     tokio::spawn(watch_nodes(Cluster::clone(&cluster), health));
     models(&cluster).iter().for_each(|line| say(line));
@@ -147,7 +157,13 @@ async fn begin(
 /// Where there are too few when the time is over.
 async fn wait_for_nodes(cluster: &Cluster, region: &Region) -> Result<(), Fault> {
     let wanted = region.min_nodes;
-    if tokio::time::timeout(region.start_timeout.into(), cluster.has_nodes(wanted)).await.is_ok() {
+    if matches!(&region.nodes, Nodes::Static(nodes) if nodes.is_empty()) {
+        tracing::warn!(
+            "no nodes are named, so that none will ever answer: set registry.nodes (--node), or registry.kind to consul"
+        );
+    }
+    let coming = told_of(cluster, wanted);
+    if tokio::time::timeout(region.start_timeout.into(), coming).await.is_ok() {
         return Ok(());
     }
     let usable = cluster.reachable_nodes();
@@ -167,6 +183,21 @@ async fn wait_for_nodes(cluster: &Cluster, region: &Region) -> Result<(), Fault>
         Sufficiency::Enough => {}
     }
     Ok(())
+}
+
+/// Comes when there are so many nodes. Until then the log says at times what is waited for.
+async fn told_of(cluster: &Cluster, wanted: usize) {
+    let mut coming = pin!(cluster.has_nodes(wanted));
+    let mut patience = WAITS_QUIETLY;
+    while tokio::time::timeout(patience, &mut coming).await.is_err() {
+        let connected = cluster.reachable_nodes();
+        tracing::info!(
+            connected,
+            wanted,
+            "waiting for nodes (cluster.min_nodes); requests are refused until they come"
+        );
+        patience *= 2;
+    }
 }
 
 /// What the nodes serve together, a line each.

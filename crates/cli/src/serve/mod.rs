@@ -71,12 +71,18 @@ pub(crate) fn run(args: ServeArgs) -> Result<()> {
         .text("node.device", args.device, "--device");
     let given = args.planes.given(given);
     let config = args.common.config.clone();
-    process::run(&args.common, given, |process| async {
-        match process.options.region.own_nodes {
-            0 => serve(process).await,
-            count => nodes::serve(process, count, config).await,
-        }
-    })
+    // The one process of its kind, and the parent of nodes that say who they are.
+    process::run(
+        &args.common,
+        given,
+        |_| None,
+        |process| async {
+            match process.options.region.own_nodes {
+                0 => serve(process).await,
+                count => nodes::serve(process, count, config).await,
+            }
+        },
+    )
 }
 
 async fn serve(mut process: Process) -> Result<()> {

@@ -73,7 +73,8 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
         .path("models.dir", args.models, "--models")
         .text("node.device", args.device, "--device");
     let (is_followed, claim) = (args.until_stdin_ends, args.claim);
-    process::run(&args.common, given, |mut process| {
+    let called = |options: &Options| Some(format!("node {}", options.node_id));
+    process::run(&args.common, given, called, |mut process| {
         if is_followed {
             process.stop_with_stdin();
         }
@@ -86,13 +87,13 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
     let asked = drained.clone();
     process.stop_also_when(async move {
         asked.notified().await;
-        tracing::info!("stopping, as a gateway was told to have this node drained");
     });
     let options = process.options.clone();
     let known = Known::of(&options.region, tls::Role::Node, &options.node_id)?;
-    let bind = |name, address, exposure| listen::bind(name, address, exposure).map_err(|error| error.fault());
-    let listener = bind("node", options.region.node_address, known.exposure(options.exposure))?;
-    let ops = bind("ops", options.addresses.ops, options.exposure)?;
+    let exposure = known.exposure(options.exposure);
+    let listener = listen::bind_own("node", options.region.node_address, exposure);
+    let listener = listener.map_err(|error| error.fault())?;
+    let ops = listen::bind("ops", options.addresses.ops, options.exposure).map_err(|error| error.fault())?;
     let (address, ops_address) = (listener.local_addr()?, ops.local_addr()?);
     let life = entropy::seed();
     let claim = claim.map(|folder| Claim::take(&folder, address, ops_address, life)).transpose()?;

@@ -109,13 +109,15 @@ impl Beginning {
     }
 }
 
-/// Prints the options, or does what a process does with them.
+/// Prints the options, or does what a process does with them. `called` is what its lines in the log begin with, where several may be
+/// read together.
 ///
 /// # Errors
 /// Where they are not valid, or what the process ended with.
 pub(super) fn run<F: Future<Output = Result<()>>>(
     common: &Common,
     given: Given,
+    called: impl FnOnce(&Options) -> Option<String>,
     work: impl FnOnce(Process) -> F,
 ) -> Result<()> {
     let given = given.flag("insecure", common.insecure, "--insecure");
@@ -138,7 +140,9 @@ pub(super) fn run<F: Future<Output = Result<()>>>(
         .build()
         .context("the runtime cannot be started")?;
     let ended = runtime.block_on(async {
-        telemetry::start(&loaded.options.log).map_err(|message| Fault::new(Code::ConfigInvalid, message))?;
+        let name = called(&loaded.options);
+        telemetry::start(&loaded.options.log, name.as_deref())
+            .map_err(|message| Fault::new(Code::ConfigInvalid, message))?;
         for variable in loaded.unknown_variables() {
             tracing::warn!("{}", sets_nothing(variable));
         }

@@ -75,6 +75,14 @@ impl Known {
     }
 }
 
+/// Where a gateway listens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GatewayPlanes {
+    pub(super) http: SocketAddr,
+    pub(super) grpc: SocketAddr,
+    pub(super) ops: SocketAddr,
+}
+
 /// The place in the region's registry.
 pub(super) struct Place {
     registry: Registry,
@@ -125,11 +133,11 @@ impl Place {
     pub(super) async fn announce_gateway(
         &self,
         region: &Region,
-        http: SocketAddr,
-        grpc: SocketAddr,
+        GatewayPlanes { http, grpc, ops }: GatewayPlanes,
     ) -> Result<(), Fault> {
         let mut member = self.member(region, Role::Gateway, &region.gateway_id, http)?;
         member.grpc = Some(advertised(region, grpc)?);
+        member.ops = Some(advertised(region, ops)?);
         self.announce(member, "gateway.id").await
     }
 

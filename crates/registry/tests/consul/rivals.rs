@@ -2,7 +2,7 @@
 
 use crate::agent::{Agent, BOUND, until};
 use crate::region::{Process, listed, node};
-use spinwell_registry::{Address, Member};
+use spinwell_registry::Member;
 use tokio::net::TcpListener;
 
 /// A node that takes connections, at an address of its own.
@@ -12,9 +12,9 @@ async fn living(id: &str) -> (TcpListener, Member) {
     (listener, Member { address, ..node(id) })
 }
 
-async fn is_registered_at(agent: &Agent, wanted: &Address) -> bool {
+async fn is_registered_at(agent: &Agent, wanted: &Member) -> bool {
     let service = agent.get("/v1/agent/service/spinwell-node:n1").await;
-    service.is_ok_and(|service| service["Port"] == wanted.port())
+    service.is_ok_and(|service| service["Port"] == wanted.address.port())
 }
 
 #[tokio::test]
