@@ -14,6 +14,7 @@ use spinwell_node::{Exchange, Node};
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::{Device, Options};
+use spinwell_runtime::transport::Door;
 use spinwell_runtime::{entropy, listen, tls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -130,6 +131,9 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
         }
     });
     let (health, door) = (process.health.clone(), known.door());
+    if let Door::Mutual(acceptor) = &door {
+        front.metrics().show_handshakes("node", acceptor.handshakes());
+    }
     let mut serving = Serving::new(process, front);
     serving.plane(|stop| async move {
         // To a gateway that came before, this would be a node without models.

@@ -1,6 +1,8 @@
 //! `spinwell pki`: what it makes, who else accepts it, and what it refuses.
 
-use crate::support::{BOUND, address_in, end_of, json, launch_with, models, run, said, spinwell, text};
+use crate::support::{
+    BOUND, Request, address_in, end_of, json, launch_with, models, run, said, send, spinwell, text,
+};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use spinwell_runtime::tls::{Acceptor, Connector, Files, Mutual, Role};
 use std::fs;
@@ -254,6 +256,9 @@ fn an_expired_certificate_is_refused_by_a_node_and_no_process_of_ours_begins_wit
         assert!(since.elapsed() < BOUND, "{}", fs::read_to_string(&log).unwrap());
         std::thread::sleep(Duration::from_millis(5));
     }
+    let page = send(address_in(&lines, "metrics and health"), &Request::new("GET", "/metrics")).text();
+    let counted = r#"spinwell_tls_handshakes_total{listener="node",result="expired"} 1"#;
+    assert!(page.lines().any(|line| line == counted), "{page}");
     drop(node.stdin.take());
     end_of(&mut node);
 }

@@ -8,6 +8,7 @@
 mod cluster;
 mod connections;
 mod gpu;
+mod handshakes;
 mod live;
 mod model;
 mod readers;
@@ -27,6 +28,7 @@ use crate::traffic::SplitAnswer;
 use cluster::ClusterFigures;
 use connections::ConnectionFamilies;
 use gpu::GpuFigures;
+use handshakes::HandshakeFigures;
 use live::LiveFigures;
 use model::{Boundaries, ModelSeries, REFUSAL_SECONDS, RequestLabels};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -41,6 +43,7 @@ use readers::ReaderFamilies;
 use region::RegionFigures;
 use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad, WaitingFor};
+use spinwell_runtime::tls::Handshakes;
 use split::SplitFigures;
 use std::collections::HashMap;
 use std::fmt;
@@ -78,6 +81,7 @@ pub struct Metrics {
     families: model::Families,
     readers: ReaderFamilies,
     connections: ConnectionFamilies,
+    handshakes: HandshakeFigures,
     models: RwLock<HashMap<ModelName, Arc<ModelSeries>>>,
     statistics: Arc<Statistics>,
     loaded: Gauge,
@@ -185,6 +189,7 @@ impl Metrics {
             queue_len_max: gauge(&mut registry, "spinwell_queue_len_max", "Requests that may wait at most"),
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
             gpus: GpuFigures::register(&mut registry),
+            handshakes: HandshakeFigures::register(&mut registry),
             cluster: ClusterFigures::register(&mut registry),
             region: RegionFigures::register(&mut registry),
             live: LiveFigures::register(&mut registry),
@@ -225,6 +230,11 @@ impl Metrics {
         self.connections.of(listener)
     }
 
+    /// Shows from now on what was counted at a listener of that name which asks for certificates.
+    pub fn show_handshakes(&self, listener: &'static str, handshakes: Handshakes) {
+        self.handshakes.show(listener, handshakes);
+    }
+
     /// Where a reader that is not on the request's path counts.
     pub(crate) fn reader(&self, name: &'static str) -> ReaderCounts {
         self.readers.of(name)
@@ -259,6 +269,7 @@ impl Metrics {
             let labels = VersionLabels { model: model.to_string(), version: version.0 };
             self.pending.get_or_create(&labels).set(whole(*requests));
         }
+        self.handshakes.update();
         self.gpus.set(&load.gpus);
         self.cluster.set(load);
         self.region.set(capacity);
