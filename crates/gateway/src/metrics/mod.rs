@@ -47,7 +47,9 @@ use spinwell_runtime::tls::Handshakes;
 use split::SplitFigures;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 use triton::TritonAliases;
 
 /// Which version.
@@ -95,6 +97,7 @@ pub struct Metrics {
     sequences_lost: Gauge,
     sequences_fenced: Counter,
     sequences_followed: Counter,
+    store_silent: Gauge<f64, AtomicU64>,
     gpus: GpuFigures,
     cluster: ClusterFigures,
     region: RegionFigures,
@@ -148,6 +151,12 @@ impl Metrics {
             registry.register(name, help, counter.clone());
             counter
         };
+        let store_silent = Gauge::<f64, AtomicU64>::default();
+        registry.register(
+            "spinwell_store_silent_seconds",
+            "For how long the store that nodes share has not answered this node; 0 while it does",
+            store_silent.clone(),
+        );
         registry.register(
             "spinwell_build",
             "What is running",
@@ -185,6 +194,7 @@ impl Metrics {
                 "spinwell_sequence_changes_followed",
                 "Changes of sequences by other nodes that standbys have read along",
             ),
+            store_silent,
             queue_len: gauge(&mut registry, "spinwell_queue_len", "Requests waiting for an executor"),
             queue_len_max: gauge(&mut registry, "spinwell_queue_len_max", "Requests that may wait at most"),
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
@@ -260,6 +270,8 @@ impl Metrics {
         self.sequences_lost.set(i64::try_from(load.sequences.lost).unwrap_or(i64::MAX));
         set(&self.sequences_fenced, load.sequences.fenced);
         set(&self.sequences_followed, load.sequences.followed);
+        let silent = Duration::from(load.sequences.store_silent.unwrap_or_default());
+        self.store_silent.set(silent.as_secs_f64());
         self.queue_len.set(whole(load.queue_len));
         self.queue_len_max.set(whole(load.queue_len_max));
         self.batches_executing.set(whole(load.batches_executing));

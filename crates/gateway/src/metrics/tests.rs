@@ -8,7 +8,7 @@ use crate::ops_router;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use spinwell_core::{BatchShare, Code, ModelVersion};
+use spinwell_core::{BatchShare, Code, Millis, ModelVersion};
 use spinwell_protocol::{GpuLoad, RegionStatus};
 use tower::ServiceExt;
 
@@ -43,6 +43,18 @@ fn an_answer_shows_under_our_names_and_triton_s() {
         "spinwell_models_loaded 3",
     ] {
         assert!(lines.iter().any(|line| line == wanted), "{wanted} is missing in\n{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn the_silence_of_the_store_shows_in_seconds() {
+    let metrics = Metrics::new(&catalogue());
+    for (store_silent, wanted) in [(None, "0.0"), (Some(Millis(2500)), "2.5"), (None, "0.0")] {
+        let mut load = NodeLoad::default();
+        load.sequences.store_silent = store_silent;
+        let page = metrics.encode(&load, &catalogue(), &[], None).unwrap();
+        let line = format!("spinwell_store_silent_seconds {wanted}");
+        assert!(page.lines().any(|shown| shown == line), "{line} is missing in\n{page}");
     }
 }
 
