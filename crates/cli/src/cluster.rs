@@ -164,9 +164,9 @@ fn capacity_table(region: &Region) -> String {
 fn drain(node: &str, is_forced: bool, asked: &Asked) -> anyhow::Result<()> {
     let client = Client::new(&asked.url)?;
     if is_forced {
-        client.drain_anyway(node)?
+        client.drain_anyway(node)?;
     } else {
-        client.drain(node)?
+        client.drain(node)?;
     }
     if asked.json {
         output::document(&json!({"draining": node}));

@@ -163,7 +163,7 @@ impl Ward {
                     tracing::info!(node = %self.id, "a node has stopped in good order and is started again");
                 }
                 End::Over(how) => {
-                    tracing::warn!(node = %self.id, how, "a node has ended and is started again")
+                    tracing::warn!(node = %self.id, how, "a node has ended and is started again");
                 }
             }
             pause = next_pause(pause, began.elapsed());

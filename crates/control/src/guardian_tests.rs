@@ -1,6 +1,8 @@
 //! Shells that leave the record of a node, started, found again and stopped.
 
 use super::*;
+use spinwell_runtime::files::write_atomically;
+use std::path::Path;
 use tokio::time::timeout;
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -15,7 +17,7 @@ fn says_and_stays(_: &NodeId, home: &Home) -> Command {
     command
 }
 
-fn guardian(folder: &std::path::Path) -> Guardian {
+fn guardian(folder: &Path) -> Guardian {
     let home = |name: &str| (NodeId(name.into()), Home { data: folder.join(name) });
     Guardian::start(vec![home("a"), home("b")], says_and_stays)
 }
@@ -80,7 +82,7 @@ fn what_a_process_ended_with_is_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home { data: folder.path().to_owned() };
     let check = |log: &str, wanted: &str| {
-        std::fs::write(folder.path().join("log"), log).unwrap();
+        write_atomically(&folder.path().join("log"), log.as_bytes()).unwrap();
         let said = home.last_words();
         assert!(said.starts_with(wanted), "{said}");
     };

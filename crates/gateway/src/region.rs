@@ -107,11 +107,12 @@ fn is_forced(query: Option<&str>) -> Result<bool, Fault> {
     }
 }
 
-/// Whether requests are served when a node stops. One that does not serve is not missed.
+/// Whether requests are served when a node stops. One that does not serve is not missed, and where it is the only node there is, whoever
+/// has it stop means the region.
 fn is_spare(region: &RegionStatus, id: &str) -> Result<(), Fault> {
     let serving = || region.nodes.iter().filter(|node| state(node) == "serving");
     let is_own = |node: &NodeStatus| *node.standing.id.0 == *id;
-    if serving().any(|node| is_own(node)) && serving().all(is_own) {
+    if region.nodes.len() > 1 && serving().any(is_own) && serving().all(is_own) {
         let message = format!("{id} is the last node that serves; have another one serve first, or force it");
         return Err(Fault::new(Code::LastNode, message));
     }
@@ -275,6 +276,9 @@ mod tests {
         // It stops already.
         check(&[0, 1], "n01", Ok(()));
         check(&[0, 1], "n7", Ok(()));
+        let mut alone = crate::example::brief_region();
+        alone.nodes.truncate(1);
+        assert_eq!(is_spare(&alone, "n00"), Ok(()));
     }
 
     #[test]

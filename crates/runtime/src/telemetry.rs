@@ -20,7 +20,7 @@ pub fn start(options: &LogOptions, name: Option<&str>) -> Result<(), String> {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(to_stderr);
     // An error here only says that logging was started before.
     let _ = match options.format {
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
     Ok(())
