@@ -164,9 +164,14 @@ pub(crate) fn brief_terms() -> CapacityOptions {
 
 /// A gateway of the region of the brief, ready.
 pub(crate) fn gateway_of(region: RegionStatus) -> Gateway {
-    let gateway = made(Mood::Answers, Some(region), |_| {}).0;
+    let gateway = starting_gateway_of(region);
     gateway.health().advance(Phase::Ready);
     gateway
+}
+
+/// The same, not ready yet.
+pub(crate) fn starting_gateway_of(region: RegionStatus) -> Gateway {
+    made(Mood::Answers, Some(region), |_| {}).0
 }
 
 /// What `model` answers to a call.

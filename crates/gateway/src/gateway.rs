@@ -24,6 +24,7 @@ use spinwell_registry::CapacityOptions;
 use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Readiness};
 use spinwell_runtime::options::{Limits, LoadReporting};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -275,7 +276,15 @@ impl Gateway {
         match self.parts.health.readiness() {
             Readiness::Ready => Ok(()),
             Readiness::Starting => {
-                let message = "the server is starting and takes no requests yet";
+                let mut message = "the server is starting and takes no requests yet".to_owned();
+                if let Some(RegionStatus { nodes, .. }) = self.parts.link.region() {
+                    let connected = nodes.iter().filter(|node| node.standing.is_connected).count();
+                    let _ = write!(
+                        message,
+                        "; it has reached {connected} of the {} nodes that it knows",
+                        nodes.len()
+                    );
+                }
                 Err(Fault::new(Code::Starting, message).retry_after(STARTING_RETRY))
             }
             Readiness::CutOff => {

@@ -281,6 +281,16 @@ mod tests {
         assert_eq!(is_spare(&alone, "n00"), Ok(()));
     }
 
+    #[tokio::test]
+    async fn a_gateway_that_starts_says_how_many_nodes_it_has_reached() {
+        let mut region = crate::example::brief_region();
+        region.nodes.truncate(3);
+        region.nodes[1].standing.is_connected = false;
+        let fault = crate::example::starting_gateway_of(region).ready().unwrap_err();
+        assert_eq!(fault.code(), Code::Starting);
+        assert!(fault.message().contains("2 of the 3 nodes"), "{fault}");
+    }
+
     #[test]
     fn only_a_plain_word_forces() {
         let check = |query: Option<&str>, wanted: Result<bool, Code>| {
