@@ -125,13 +125,13 @@ codes! {
     /// Another node has written to the sequence's shard at the same time.
     SequenceMoved = "SPW-SEQUENCE-MOVED", Service, retryable: true;
     /// The sequence was used or begun anew after this request had come, which reached its node late.
-    SequenceOvertaken = "SPW-SEQUENCE-OVERTAKEN", Service, retryable: true;
+    SequenceOvertaken = "SPW-SEQUENCE-OVERTAKEN", Client, retryable: false;
     /// The region has no node of that name.
     NodeUnknown = "SPW-NODE-UNKNOWN", Client, retryable: false;
     /// An order of a plan came too late: another leader has given later ones, or the node has started anew since.
     OrderOld = "SPW-ORDER-OLD", Client, retryable: false;
     /// The node is the last one that serves, and nobody said that it may stop all the same.
-    LastNode = "SPW-LAST-NODE", Client, retryable: true;
+    LastNode = "SPW-LAST-NODE", Client, retryable: false;
     /// No node that could answer can be reached, or the one that was asked was lost.
     NodeUnreachable = "SPW-NODE-UNREACHABLE", Service, retryable: true;
     /// The file is not a Spinwell model.

@@ -196,10 +196,18 @@ impl Registry {
         let mut view = self.watch();
         let known = tokio::time::timeout(*patience, view.wait_for(|view| view.version() > 0)).await;
         known.ok()?.ok()?;
+        let mut is_told = false;
         let going = async {
             loop {
                 let Some(other) = other(&view.borrow_and_update(), member) else { return };
-                if !consul::takes_connections(&other, *patience).await || view.changed().await.is_err() {
+                if !consul::takes_connections(&other, *patience).await {
+                    return;
+                }
+                if !std::mem::replace(&mut is_told, true) {
+                    let (id, role) = (&member.id, member.role);
+                    tracing::warn!(%id, %role, %other, "another process lives under this id; it is waited for, in case it is about to go");
+                }
+                if view.changed().await.is_err() {
                     return;
                 }
             }

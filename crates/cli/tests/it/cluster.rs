@@ -433,7 +433,11 @@ fn sharing(ids: &[&'static str], server: &spinwell_store::testing::Server) -> (V
 
 /// Steps of several sequences, one after the other, while something happens: each is answered, and with the bits that one undisturbed
 /// server answers with. Gives where the states came from that another node had.
-fn steps_go_on(gateway: &Server, sequences: usize, mut event: impl FnMut(u64)) -> BTreeMap<String, usize> {
+pub(crate) fn steps_go_on(
+    gateway: &Server,
+    sequences: usize,
+    mut event: impl FnMut(u64),
+) -> BTreeMap<String, usize> {
     const STEPS: u64 = 12;
     let alone = Server::start(models(), &[]);
     let mut sources = BTreeMap::new();

@@ -27,6 +27,7 @@ mod sequences;
 mod serving;
 mod spread;
 mod starting;
+mod store_lost;
 mod support;
 mod telemetry;
 mod traffic;
