@@ -2,13 +2,14 @@
 //!
 //! Whoever keeps a shard must be able to take every step that may come for it: it needs the models, and it needs the store. A node
 //! that lacks one of them answers gateways as well as ever, so it is told from the others by what it says of itself: by its
-//! catalogue, and by how long the store has been silent to it. The decision is made from what nodes say now and from nothing that was
-//! before, so that gateways which see the same nodes send steps to the same ones.
+//! catalogue, and by how long the store has been silent to it. The decision is made from what nodes say now and, where the store comes
+//! back, for how long they have said so, so that gateways which see the same nodes send steps to the same ones.
 
 use spinwell_core::{Millis, ModelHash, ModelName, ModelVersion};
 use spinwell_protocol::Catalogue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// For how long the store may be silent to a node that keeps its shards while others could have them: longer than a statement takes
 /// on a busy machine, and far shorter than deadlines.
@@ -16,6 +17,9 @@ pub(super) const SILENT: Millis = Millis(1_000);
 /// The store has answered others where it was silent to them for less than this. Where it is away altogether, nodes notice that one
 /// after the other, two beats apart at most; so much later than the first one the last one must not count as well.
 const ANSWERS: Millis = Millis(500);
+/// For how long it has answered again before that counts, where it was silent before. Where it was away altogether, the first node that
+/// hears of it again is not the only one for longer than nodes pause between two tries, and must not get all shards for a moment.
+const STEADY: Duration = Duration::from_millis(1_500);
 
 /// A node that can be reached and is not about to stop, as it was heard of last.
 #[derive(Debug, Clone)]
@@ -38,11 +42,12 @@ pub(super) enum StoreAt {
 }
 
 impl StoreAt {
-    /// By how long it has not answered what the node has asked.
-    pub(super) fn of(silent: Option<Millis>) -> Self {
+    /// By how long it has not answered what the node has asked, or for how long it has answered again where it was silent before.
+    pub(super) fn of(silent: Option<Millis>, again: Option<Duration>) -> Self {
         match silent {
             Some(silent) if silent >= SILENT => Self::IsSilent,
             Some(silent) if silent >= ANSWERS => Self::IsSlow,
+            _ if again.is_some_and(|again| again < STEADY) => Self::IsSlow,
             _ => Self::Answers,
         }
     }
@@ -133,7 +138,7 @@ mod tests {
 
     /// A node that serves versions, each with the first byte of its hash, and to which the store is silent for so long.
     fn candidate(versions: &[(u32, u8)], silent: Option<u64>) -> Candidate {
-        Candidate { catalogue: node(versions, None), store: StoreAt::of(silent.map(Millis)) }
+        Candidate { catalogue: node(versions, None), store: StoreAt::of(silent.map(Millis), None) }
     }
 
     #[test]
@@ -174,6 +179,12 @@ mod tests {
         check(&[Some(1_000), Some(499), Some(700)], &[IsDeaf, Keeps, Keeps]);
         check(&[Some(1_000), Some(500)], &[Keeps, Keeps]);
         check(&[Some(60_000), Some(1_000)], &[Keeps, Keeps]);
+        // It comes back to one node first.
+        let back = |ms: u64| StoreAt::of(None, Some(Duration::from_millis(ms)));
+        for (store, wanted) in [(back(1_499), [Keeps, Keeps]), (back(1_500), [IsDeaf, Keeps])] {
+            let first = Candidate { store, ..candidate(&[(1, 1)], None) };
+            assert_eq!(Verdict::of_all(&[candidate(&[(1, 1)], Some(5_000)), first]), wanted);
+        }
         // One that lacks the models cannot take the steps instead.
         let all = [candidate(&[(1, 1)], Some(5_000)), candidate(&[], None)];
         assert_eq!(Verdict::of_all(&all), [Keeps, Lacks]);

@@ -24,7 +24,7 @@ pub use routes::Routes;
 
 use catalogue::merged;
 use homes::{Homes, Keeping};
-use keepers::{Candidate, StoreAt, Verdict};
+use keepers::{Candidate, Verdict};
 use peer::{Failure, Peer, State, Terms};
 use router::{Router, RouterOptions};
 use spinwell_core::{BatchPlan, Code, Fault, Millis, ModelName, ModelVersion, NodeId, SequenceKey};
@@ -281,9 +281,9 @@ impl Inner {
             return None;
         }
         let staying: Vec<_> = reachable.iter().filter(|(_, state)| !state.is_leaving).collect();
-        let candidate = |(_, State { catalogue, load, .. }): &&(Arc<Node>, State)| Candidate {
+        let candidate = |(_, State { catalogue, store, .. }): &&(Arc<Node>, State)| Candidate {
             catalogue: catalogue.clone(),
-            store: StoreAt::of(load.sequences.store_silent),
+            store: *store,
         };
         let verdicts = Verdict::of_all(&staying.iter().map(candidate).collect::<Vec<_>>());
         let (mut nodes, mut left_out) = (Vec::new(), BTreeMap::new());

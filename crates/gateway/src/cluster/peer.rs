@@ -25,7 +25,7 @@ use spinwell_runtime::transport::Dial;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{Notify, oneshot};
@@ -83,6 +83,10 @@ pub(crate) struct State {
     pub(crate) catalogue: Arc<Catalogue>,
     /// How busy it is.
     pub(crate) load: NodeLoad,
+    /// How the store is to it.
+    pub(crate) store: StoreAt,
+    /// Since when it answers again, where it was silent before.
+    pub(crate) store_back: Option<Instant>,
     /// Whether it is about to stop and wants no new requests.
     pub(crate) is_leaving: bool,
     /// Whether another node can go on with its sequences.
@@ -360,6 +364,8 @@ impl Shared {
         let state = State {
             catalogue: Arc::default(),
             load: NodeLoad::default(),
+            store: StoreAt::Answers,
+            store_back: None,
             is_leaving: false,
             shares_sequences: false,
             exchanges_files: false,
@@ -420,8 +426,13 @@ impl Shared {
             Message::Beat(mut beat) => {
                 live.state.gateways = beat.callers.take().map(callers_of);
                 let (is_leaving, load) = (beat.is_leaving, beat_of(beat));
-                let store = |load: &NodeLoad| StoreAt::of(load.sequences.store_silent);
-                if live.state.is_leaving != is_leaving || store(&live.state.load) != store(&load) {
+                let (before, silent) = (live.state.store, load.sequences.store_silent);
+                if before == StoreAt::IsSilent && StoreAt::of(silent, None) != StoreAt::IsSilent {
+                    live.state.store_back = Some(clock::now());
+                }
+                let again = live.state.store_back.map(|back| clock::now().saturating_duration_since(back));
+                live.state.store = StoreAt::of(silent, again);
+                if live.state.is_leaving != is_leaving || live.state.store != before {
                     self.terms.changed.notify_one();
                 }
                 (live.state.is_leaving, live.state.load) = (is_leaving, load);
