@@ -133,19 +133,13 @@ fn run_all(seeds: Range<u64>, kinds: &[Kind], size: Size, plant: Option<Plant>) 
         let history = world::run(&scenario);
         requests += history.outcomes.len();
         unanswered += spinwell_sim::Figures::of(std::slice::from_ref(&history)).failed;
-        for invariants::Broken { invariant, how } in invariants::check(&scenario, &history) {
-            broken += 1;
-            println!("seed {seed}: {invariant} is broken: {how}");
-        }
+        broken += told(seed, &invariants::check(&scenario, &history));
     }
     println!(
         "{count} seeds, {requests} requests, {unanswered} without an answer; checked: {}; broken: {broken}",
         invariants::names().join(", ")
     );
-    if broken > 0 {
-        bail!("{broken} invariants were broken");
-    }
-    Ok(())
+    ended(broken)
 }
 
 fn run_sequences(seeds: Range<u64>, plant: Option<sequences::Plant>) -> anyhow::Result<()> {
@@ -155,17 +149,11 @@ fn run_sequences(seeds: Range<u64>, plant: Option<sequences::Plant>) -> anyhow::
         let scenario = sequences::Scenario { plant, ..sequences::scenario(seed) };
         let history = sequences::run(&scenario);
         totals.add(&history);
-        for invariants::Broken { invariant, how } in invariants::check_sequences(&scenario, &history) {
-            broken += 1;
-            println!("seed {seed}: {invariant} is broken: {how}");
-        }
+        broken += told(seed, &invariants::check_sequences(&scenario, &history));
     }
     let checked = invariants::names_of_sequences().join(", ");
     println!("{count} seeds, {totals}; checked: {checked}; broken: {broken}");
-    if broken > 0 {
-        bail!("{broken} invariants were broken");
-    }
-    Ok(())
+    ended(broken)
 }
 
 fn run_control(seeds: Range<u64>, plant: Option<control::Plant>) -> anyhow::Result<()> {
@@ -175,13 +163,22 @@ fn run_control(seeds: Range<u64>, plant: Option<control::Plant>) -> anyhow::Resu
         let scenario = control::Scenario { plant, ..control::scenario(seed) };
         let history = control::run(&scenario);
         totals.add(&history);
-        for invariants::Broken { invariant, how } in invariants::check_control(&scenario, &history) {
-            broken += 1;
-            println!("seed {seed}: {invariant} is broken: {how}");
-        }
+        broken += told(seed, &invariants::check_control(&scenario, &history));
     }
     let checked = invariants::names_of_control().join(", ");
     println!("{count} seeds, {totals}; checked: {checked}; broken: {broken}");
+    ended(broken)
+}
+
+/// Tells what a seed has broken, and how much that is.
+fn told(seed: u64, broken: &[invariants::Broken]) -> usize {
+    for invariants::Broken { invariant, how } in broken {
+        println!("seed {seed}: {invariant} is broken: {how}");
+    }
+    broken.len()
+}
+
+fn ended(broken: usize) -> anyhow::Result<()> {
     if broken > 0 {
         bail!("{broken} invariants were broken");
     }

@@ -26,7 +26,7 @@ pub(super) struct Homes {
     homes: Mutex<sequence::Homes>,
     /// Told when steps that wait should look again.
     moved: Notify,
-    /// Told when other nodes keep sequences than before, or may.
+    /// Told when other nodes are left out than before.
     set: Notify,
 }
 
@@ -47,9 +47,14 @@ impl Homes {
                 tracing::warn!(%node, why = verdict.as_str(), "a node gets no steps of sequences just now");
             }
         }
+        let others = |keeping: Option<&Keeping>| keeping.map(|own| own.left_out.clone()).unwrap_or_default();
+        let is_news = others(keeping.as_ref()) != others(before.as_deref());
         *self.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping.map(Arc::new);
         self.moved.notify_waiters();
-        self.set.notify_waiters();
+        // Every step under way listens.
+        if is_news {
+            self.set.notify_waiters();
+        }
     }
 
     /// The nodes that keep sequences, if each can go on with those of the others.
