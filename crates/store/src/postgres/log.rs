@@ -149,10 +149,7 @@ impl Postgres {
             let mut connection = self.pool.acquire().await?;
             let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
             let mut transaction = connection.begin_with(begin).await?;
-            let mut read = logs(&mut transaction, tails).await?;
-            if !read.has_more {
-                read.stored = stored(&mut transaction, wanted).await?;
-            }
+            let read = look(&mut transaction, tails, wanted).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(read)
         })
@@ -160,15 +157,32 @@ impl Postgres {
     }
 }
 
+/// The logs behind their tails, and sequences as a whole where that was all of them.
+pub(super) async fn look(
+    connection: &mut PgConnection,
+    tails: &[(u16, Option<u64>)],
+    wanted: &[Wanted],
+) -> Result<Read, sqlx::Error> {
+    let mut read = logs(connection, tails).await?;
+    if !read.has_more {
+        read.stored = stored(connection, wanted).await?;
+    }
+    Ok(read)
+}
+
 /// The logs behind their tails.
+///
+/// Each shard's entries are asked for by a subquery of its own, in their order and so many at most, because then its index is the only
+/// way to them. As a plain join the server planned it once, over an empty table, and read all of the log at each look.
 async fn logs(connection: &mut PgConnection, tails: &[(u16, Option<u64>)]) -> Result<Read, sqlx::Error> {
     let shards: Vec<i16> = tails.iter().map(|(shard, _)| small(*shard)).collect();
     let ends: Vec<Option<i64>> = tails.iter().map(|(_, tail)| tail.map(u64::cast_signed)).collect();
+    // Planned for each call: for most shards the table is read as a whole, for a few its index.
     let heads = sqlx::query(
         "SELECT a.shard, a.tail, s.position FROM unnest($1::smallint[], $2::bigint[]) AS a (shard, tail) \
-         JOIN shards s ON s.shard = a.shard WHERE a.tail IS NULL OR s.position > a.tail ORDER BY a.shard",
+         JOIN shards s ON s.shard = a.shard WHERE a.tail IS NULL OR s.position > a.tail",
     );
-    let heads = heads.bind(shards).bind(ends).fetch_all(&mut *connection).await?;
+    let heads = heads.persistent(false).bind(shards).bind(ends).fetch_all(&mut *connection).await?;
     let mut logs: BTreeMap<u16, (Option<u64>, ShardLog)> = BTreeMap::new();
     for row in &heads {
         let shard = row.try_get::<i16, _>(0)?.cast_unsigned();
@@ -181,8 +195,9 @@ async fn logs(connection: &mut PgConnection, tails: &[(u16, Option<u64>)]) -> Re
     let mut cut = None;
     if !shards.is_empty() {
         let rows = sqlx::query(
-            "SELECT s.position, s.writer, s.key, s.entry, s.shard FROM unnest($1::smallint[], $2::bigint[]) AS a (shard, tail) \
-             JOIN steps s ON s.shard = a.shard AND s.position > a.tail ORDER BY s.shard, s.position LIMIT $3",
+            "SELECT s.position, s.writer, s.key, s.entry, a.shard FROM unnest($1::smallint[], $2::bigint[]) AS a (shard, tail) \
+             CROSS JOIN LATERAL (SELECT * FROM steps WHERE shard = a.shard AND position > a.tail ORDER BY position LIMIT $3) s \
+             ORDER BY a.shard, s.position LIMIT $3",
         );
         let rows = rows.bind(shards).bind(ends).bind(ENTRIES_MAX).fetch_all(connection).await?;
         for row in &rows {
@@ -223,12 +238,12 @@ async fn stored(connection: &mut PgConnection, wanted: &[Wanted]) -> Result<Vec<
     let from = |key: &Vec<u8>| copies.get(key).map_or(0, |row: &SequenceRow| row.position.0.cast_signed());
     let ends: Vec<i64> = keys.iter().map(from).collect();
     let rows = sqlx::query(
-        "SELECT s.position, s.writer, s.key, s.entry FROM unnest($1::smallint[], $2::bytea[], $3::bigint[]) \
-         AS a (shard, key, position) JOIN steps s ON s.shard = a.shard AND s.key = a.key AND s.position > a.position \
-         ORDER BY s.shard, s.position",
+        "SELECT s.position, s.writer, s.key, s.entry FROM unnest($1::smallint[], $2::bytea[], $3::bigint[]) AS a (shard, key, position) \
+         CROSS JOIN LATERAL (SELECT * FROM steps WHERE shard = a.shard AND position > a.position AND key = a.key \
+         ORDER BY position LIMIT $4) s ORDER BY a.shard, s.position",
     );
     let mut entries: HashMap<Vec<u8>, Vec<Logged>> = HashMap::new();
-    for row in &rows.bind(shards).bind(&keys).bind(ends).fetch_all(connection).await? {
+    for row in &rows.bind(shards).bind(&keys).bind(ends).bind(i64::MAX).fetch_all(connection).await? {
         let entry = logged(row)?;
         entries.entry(entry.key.clone()).or_default().push(entry);
     }

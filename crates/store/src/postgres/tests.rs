@@ -116,6 +116,28 @@ async fn writers_of_the_same_shards_never_block_each_other_for_good_and_leave_no
 }
 
 #[tokio::test]
+async fn a_look_reads_what_is_new_however_long_the_log_is() {
+    let store = store().await;
+    let mut connection = store.pool.acquire().await.unwrap();
+    let wanted = [Wanted { shard: 1, key: key("a") }];
+    let tails: Vec<_> = (0..2048).map(|shard| (shard, Some(0))).collect();
+    // The server plans a statement for good after some calls, here over empty tables.
+    for _ in 0..8 {
+        log::look(&mut connection, &tails, &wanted).await.unwrap();
+    }
+    let texts = vec!["x"; 20];
+    let calls: Vec<_> = (0..2048).map(|shard| append(shard, 0, &texts)).collect();
+    store.append(1, &calls).await.unwrap();
+    let new: Vec<_> = (0..2048).map(|shard| (shard, Some(if shard < 100 { 19 } else { 20 }))).collect();
+    let mut transaction = connection.begin().await.unwrap();
+    let read = log::look(&mut transaction, &new, &wanted).await.unwrap();
+    assert_eq!((read.shards.len(), read.stored[0].entries.len()), (100, 20));
+    let touched = "SELECT (seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables WHERE relname = 'steps'";
+    let (touched,): (i64,) = sqlx::query_as(touched).fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(touched, 100 + 20, "of 40,960 entries");
+}
+
+#[tokio::test]
 async fn a_sequence_is_its_copy_and_the_log_beyond_it() {
     let store = store().await;
     store.append(1, &[append(5, 0, &["1", "2", "3"])]).await.unwrap();
