@@ -4,18 +4,23 @@
 //! Not at once, though: where the last node is lost and found again within moments, others are no better off, and whoever is told twice a
 //! second that a gateway went and came does more harm than the gap. Back it is at once: each request that another gateway need not carry
 //! counts then.
+//!
+//! A stream stays where it is for as long as it lives, whatever others are told. So a gateway that is cut off ends its streams, when
+//! those who hand out new ones have heard of it.
 
 use crate::cluster::Cluster;
 use spinwell_runtime::clock;
-use spinwell_runtime::health::{Health, Phase};
+use spinwell_runtime::health::{Health, Phase, Readiness};
 use std::time::{Duration, Instant};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// For how long no node may be reachable: a node that was started anew is found again by then, and a caller has not waited longer than for
 /// the loss of a silent one.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked. What lies between two looks is not seen.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// For how long a stream stays at a gateway that is cut off: HAProxy asks each second, and would open it here again before.
+const STREAM_STAYS: Duration = Duration::from_millis(1500);
 
 /// What has been seen of the nodes.
 #[derive(Debug, Default)]
@@ -54,6 +59,22 @@ pub async fn watch_nodes(cluster: Cluster, health: Health) {
         }
         was_cut_off = is_cut_off;
         looks.tick().await;
+    }
+}
+
+/// Comes when a stream that begins now is to end: with the process, or where another gateway may have nodes.
+pub(crate) async fn ends_stream(health: Health) {
+    let mut now = health.readiness();
+    loop {
+        let next = health.readiness_after(Some(now));
+        now = match now {
+            Readiness::Stopping => return,
+            Readiness::CutOff => match timeout(STREAM_STAYS, next).await {
+                Ok(next) => next,
+                Err(_) => return,
+            },
+            _ => next.await,
+        };
     }
 }
 

@@ -3,6 +3,7 @@
 use super::edge::LentTicket;
 use super::metered::SharedShare;
 use super::timeout;
+use crate::cut_off::ends_stream;
 use crate::gateway::{Answered, Begun};
 use crate::record::Ticket;
 use crate::{Gateway, VERSION};
@@ -222,7 +223,7 @@ impl GrpcInferenceService for Service {
         let service = self.clone();
         let arriving = request.extensions().get::<SharedShare>().cloned();
         let arriving = arriving.unwrap_or_else(|| Arc::new(Mutex::new(self.gateway.body_share())));
-        // A server that stops answers what it has read and ends the stream.
+        // A server that stops, or has lost its nodes, answers what it has read and ends the stream.
         let headers = match self.gateway.keeps_traces() {
             true => request.metadata().as_ref().clone(),
             false => HeaderMap::new(),
@@ -234,7 +235,7 @@ impl GrpcInferenceService for Service {
             std::future::ready(!std::mem::replace(&mut is_over, message.is_err()))
         };
         let messages = request.into_inner().take_while(until_broken);
-        let messages = messages.take_until(self.gateway.health().stopping());
+        let messages = messages.take_until(Box::pin(ends_stream(self.gateway.health().clone())));
         let answers =
             messages.map(move |message| service.begin_streamed(message, &stream)).buffered(STREAM_REQUESTS);
         Ok(Response::new(Box::pin(answers)))

@@ -20,6 +20,7 @@ use spinwell_protocol::load_report::wire::OrcaLoadReport;
 use spinwell_protocol::load_report::{FORMAT, REPORT_BINARY};
 use spinwell_protocol::status::{GRPC_CODE_KEY, GRPC_RETRY_AFTER_KEY, GRPC_RETRYABLE_KEY};
 use spinwell_runtime::health::Phase;
+use std::time::Duration;
 use tonic::codec::CompressionEncoding;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -350,8 +351,7 @@ async fn half_a_message_does_not_hold_a_stream_and_a_silent_stream_may_wait() {
             .body(Body::from_stream(sent.chain(futures::stream::pending())))
             .unwrap();
         let response = service(gateway).oneshot(request).await.unwrap();
-        let whole =
-            tokio::time::timeout(std::time::Duration::from_secs(86_400), response.into_body().collect());
+        let whole = tokio::time::timeout(Duration::from_secs(86_400), response.into_body().collect());
         let trailers = whole.await.ok().map(|body| body.unwrap().trailers().cloned().unwrap());
         let code = trailers.map(|trailers| trailers[GRPC_CODE_KEY].clone());
         assert_eq!(code.as_ref().map(|code| code.to_str().unwrap()), ends.then_some("SPW-BODY-TIMEOUT"));
@@ -405,6 +405,36 @@ async fn health_is_told_in_grpc_s_own_protocol_too() {
     health.advance(Phase::Stopping);
     assert!(watched.message().await.unwrap().is_none(), "who watches does not hold up a stop");
     assert!(outcomes.take().is_empty(), "nobody asked for a prediction");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_leaves_a_gateway_that_is_cut_off_and_stays_through_a_moment_of_it() {
+    let (gateway, _) = example::gateway(Mood::Answers);
+    let health = gateway.health().clone();
+    let mut client = GrpcInferenceServiceClient::new(service(gateway));
+    let wait = async |ms| tokio::time::sleep(Duration::from_millis(ms)).await;
+    let open = async |client: &mut GrpcInferenceServiceClient<_>| {
+        let (send, messages) = tokio::sync::mpsc::channel(4);
+        let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
+        (send, client.model_stream_infer(messages).await.unwrap().into_inner())
+    };
+    let (send, mut answers) = open(&mut client).await;
+    health.set_cut_off(true);
+    wait(1400).await;
+    health.set_cut_off(false);
+    wait(60_000).await;
+    send.send(request(|_| {})).await.unwrap();
+    assert!(answers.message().await.unwrap().unwrap().infer_response.is_some(), "it was for a moment");
+    health.set_cut_off(true);
+    wait(1400).await;
+    // Whoever comes while it is so is told why he gets no answer, until he is to look elsewhere too.
+    let (late, mut later) = open(&mut client).await;
+    send.send(request(|_| {})).await.unwrap();
+    assert!(answers.message().await.unwrap().is_some());
+    assert!(answers.message().await.unwrap().is_none(), "its end");
+    late.send(request(|_| {})).await.unwrap();
+    assert!(later.message().await.unwrap().is_some());
+    assert!(later.message().await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -132,7 +132,8 @@ async fn a_look_reads_what_is_new_however_long_the_log_is() {
     let mut transaction = connection.begin().await.unwrap();
     let read = log::look(&mut transaction, &new, &wanted).await.unwrap();
     assert_eq!((read.shards.len(), read.stored[0].entries.len()), (100, 20));
-    let touched = "SELECT (seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables WHERE relname = 'steps'";
+    let touched =
+        "SELECT (seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables WHERE relname = 'steps'";
     let (touched,): (i64,) = sqlx::query_as(touched).fetch_one(&mut *transaction).await.unwrap();
     assert_eq!(touched, 100 + 20, "of 40,960 entries");
 }
