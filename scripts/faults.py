@@ -2,7 +2,8 @@
 """What callers see when parts of a whole region fail: PostgreSQL, Consul, HAProxy, 3 gateways, 4 nodes, 2 controls, all for real on this machine.
 
 `make cluster-faults` runs it (11 minutes). Under RATE stateless requests a second (1,000) and SEQUENCES sequences (2,000) at one step
-a second each, one fault follows the other, each in a window of its own, and every request is looked at. KEEP=1 keeps the logs;
+a second each, one fault follows the other, each in a window of its own, and every request is looked at. Nodes are drained and rolled by the
+commands for it, `spinwell cluster drain` and `restart`; the script only starts them again, as systemd would. KEEP=1 keeps the logs;
 ONLY="drain a node,roll all nodes" takes some of the faults.
 """
 
@@ -21,7 +22,7 @@ import time
 
 import claims
 from claims import say
-from region import CONTROLS, GATEWAYS, NODES, NotSo, Region, until
+from region import CONTROLS, GATEWAYS, NODES, NotSo, Region, Supervisor, until
 
 # Seconds of a window before its fault and after it.
 CALM, AFTER = 6, 16
@@ -37,15 +38,18 @@ RECONNECT = 30
 class Load:
     """`spinwell bench`, under way, with a line for each request."""
 
-    def __init__(self, region, name, *options):
+    def __init__(self, region, open_, name, *options):
         self.trace, self.out, self.err = (region.work / f"load-{name}.{kind}" for kind in ("csv", "json", "err"))
         command = [region.spinwell, "bench", "--model", "sparse", "--window", 64, "--warmup", 0, "--trace", self.trace, "--json", *options]
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err)
-        region.open_.callback(self.process.kill)
+        open_.callback(self.process.kill)
+
+    def is_over(self):
+        return self.process.poll() is not None
 
     def has_begun(self):
-        return self.process.poll() is not None or "have begun" in self.err.read_text()
+        return self.is_over() or "have begun" in self.err.read_text()
 
     def end(self, within):
         try:
@@ -184,18 +188,36 @@ def restart_postgres(region):
 
 
 def drain_node(region):
-    begun, node = now_us(), region.nodes[2]
-    drained = node.stop()
-    return begun, f"{node.name} told to end with SIGTERM, ended after {drained:.1f} s; started again at once, ready in {node.start():.2f} s"
+    node, gateway = region.nodes[2], region.gateways[0]
+    with Supervisor(region.nodes) as supervisor:
+        begun, since = now_us(), time.monotonic()
+        said = region.told("cluster", "drain", node.name, "--url", gateway.ops, within=10)
+        until(f"{node.name} has ended", supervisor.again, within=30)
+        node.until_ready()
+        ready = time.monotonic()
+        until("all gateways have it again", region.is_connected, within=30)
+        [(ended, at)] = one_each(supervisor, [node])
+    return begun, (f"`spinwell cluster drain {node.name}` at {gateway.name} said: {'; '.join(said)}. {ended} ended in good order {at - since:.1f} s after that was "
+                   f"asked; started again at once, ready in {ready - at:.2f} s")
 
 
 def roll_nodes(region):
-    begun, took = now_us(), []
-    for node in region.nodes:
-        drained, ready = node.stop(), node.start()
-        until("all nodes are connected", region.is_connected)
-        took.append(f"{node.name} {drained:.1f} + {ready:.2f} s")
-    return begun, f"each ended with SIGTERM and started again, the next when gateways had all four; to end and to be ready: {', '.join(took)}"
+    control = region.controls[0]
+    with Supervisor(region.nodes) as supervisor:
+        begun, since = now_us(), time.monotonic()
+        said = region.told("cluster", "restart", "--url", control.ops, "--timeout", ROLL_NODE_S, within=ROLL_S)
+        took = time.monotonic() - since
+        ended = one_each(supervisor, region.nodes)
+    ends = ", ".join(f"{name} after {at - since:.1f} s" for name, at in ended)
+    return begun, f"`spinwell cluster restart` at {control.name} took {took:.1f} s and said: {'; '.join(said)}. Ended in good order and started again at once: {ends}"
+
+
+def one_each(supervisor, nodes):
+    """When the nodes ended, where each of them did once, and no other did."""
+    ended = supervisor.again()
+    if sorted(name for name, _ in ended) != [node.name for node in nodes]:
+        raise NotSo(f"not each of {', '.join(node.name for node in nodes)} ended once: {', '.join(name for name, _ in ended) or 'none'}")
+    return ended
 
 
 def cut_node(region):
@@ -217,6 +239,9 @@ def cut_gateway(region):
 FAULTS = {"kill -9 a node": kill_node, "SIGSTOP a node for 5 s": freeze_node, "kill -9 a gateway": kill_gateway, "kill -9 control": kill_control,
           "restart Consul": restart_consul, "restart PostgreSQL": restart_postgres, "drain a node": drain_node, "roll all nodes": roll_nodes,
           "cut a node off": cut_node, "cut a gateway off": cut_gateway}
+# Seconds for a node to start anew, and for all of them, at most. Control gives up before the script does: a plan that went on without
+# anybody who starts nodes again would take the region away from the faults that follow.
+ROLL_NODE_S, ROLL_S = 15, 60
 # Rolling takes longer.
 LONGER = {"roll all nodes": 14}
 # Where nothing may fail that can be tried again.
@@ -239,14 +264,18 @@ def window(region, number, name, fault, seconds, rate, sequences):
     region.settle()
     say(f"{name}: {seconds} s")
     common = ("--duration", seconds, "--seed", number)
-    steps = Load(region, f"{number}-steps", "--url", region.grpc, "--protocol", "sequence", "--sequences", sequences, "--rate", sequences,
-                 "--connections", STREAMS, "--reconnect", RECONNECT, *common)
-    until("all sequences have begun", steps.has_begun, within=120)
-    stateless = Load(region, f"{number}-stateless", "--url", region.http, "--protocol", "binary", "--rate", rate, *common)
-    time.sleep(CALM)
-    fault_us, did = fault(region)
-    within = seconds + RECONNECT + 60
-    one = Window(name, did, fault_us, stateless.end(within), steps.end(within))
+    # No load outlives its window, also where the fault fails: the next one would count it in.
+    with contextlib.ExitStack() as open_:
+        steps = Load(region, open_, f"{number}-steps", "--url", region.grpc, "--protocol", "sequence", "--sequences", sequences, "--rate", sequences,
+                     "--connections", STREAMS, "--reconnect", RECONNECT, *common)
+        until("all sequences have begun", steps.has_begun, within=120)
+        stateless = Load(region, open_, f"{number}-stateless", "--url", region.http, "--protocol", "binary", "--rate", rate, *common)
+        time.sleep(CALM)
+        fault_us, did = fault(region)
+        if steps.is_over() or stateless.is_over():
+            raise NotSo(f"the load ended before this was done: {did}")
+        within = seconds + RECONNECT + 60
+        one = Window(name, did, fault_us, stateless.end(within), steps.end(within))
     say(f"  {did}; " + "; ".join(f"{len(load[1])} ended, worst {one.worst_ms(load):.0f} ms, {one.bad(load) or 'none failed'}" for load in (one.stateless, one.steps)))
     return one
 

@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -78,13 +79,19 @@ class Daemon:
     def start(self):
         """Starts it, and gives the seconds until it is ready."""
         begun = time.monotonic()
+        self.begin()
+        self.until_ready()
+        return time.monotonic() - begun
+
+    def begin(self):
         self.from_byte = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+
+    def until_ready(self):
         until(f"{self.name} is ready", lambda: self.is_over() or self.is_ready())
         if self.is_over():
             raise NotSo(f"{self.name} did not start:\n{self.said()[-3000:]}")
-        return time.monotonic() - begun
 
     def said(self):
         with open(self.log, errors="replace") as log:
@@ -105,7 +112,13 @@ class Daemon:
         return time.monotonic() - begun
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Nobody leaves a `with` that was not entered: what has begun and is not ready would go on for ever.
+            if hasattr(self, "process"):
+                self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -116,6 +129,46 @@ class Daemon:
                 self.process.wait(40)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+
+class Supervisor:
+    """Starts processes again as soon as they end, in the time of a `with`. In a real region systemd does that: Spinwell's commands have nodes
+    end, and count on somebody who starts them again."""
+
+    def __init__(self, daemons):
+        self.daemons, self.over = daemons, threading.Event()
+        # Whom it has started again, in that order, when each had ended, and with which status.
+        self.ended = []
+        # Why it looks after nobody any more, where it does not.
+        self.failed = None
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        return self
+
+    def run(self):
+        try:
+            while not self.over.wait(0.02):
+                for daemon in filter(Daemon.is_over, self.daemons):
+                    at, status = time.monotonic(), daemon.process.returncode
+                    daemon.begin()
+                    self.ended.append((daemon.name, at, status))
+        except OSError as error:
+            self.failed = error
+
+    def again(self):
+        """Whom it has started again by now, and when each had ended. All have to have ended in good order."""
+        if self.failed:
+            raise NotSo(f"a process cannot be started again: {self.failed}")
+        if failed := [f"{name} ended with status {status}" for name, _, status in self.ended if status]:
+            raise NotSo(", ".join(failed))
+        return [(name, at) for name, at, _ in self.ended]
+
+    def __exit__(self, *_):
+        # Before anybody ends the processes for good, or they would be started again.
+        self.over.set()
+        self.thread.join()
 
 
 class Machines:
@@ -149,6 +202,9 @@ class Machines:
             said = getattr(error, "stderr", None) or str(error)
             self.__exit__()
             self.why_not = f"this machine lets us make no network namespace: {said.strip()}"
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def name(self, id):
@@ -182,7 +238,7 @@ class Region:
     """All processes, up until the end of the `with`."""
 
     def __init__(self, spinwell, work, open_):
-        self.spinwell, self.work, self.logs, self.open_ = spinwell, work, work / "logs", open_
+        self.spinwell, self.work, self.logs = spinwell, work, work / "logs"
         # Seconds until others had taken the place of what was killed.
         self.took = {}
         self.logs.mkdir()
@@ -198,6 +254,17 @@ class Region:
         self.haproxy = open_.enter_context(self.new_haproxy())
         self.controls = [open_.enter_context(self.new_control(id)) for id in CONTROLS]
         self.settle()
+
+    def told(self, *command, within):
+        """Runs a command of `spinwell` to its end, and gives what it printed."""
+        command = [str(part) for part in command]
+        try:
+            ran = subprocess.run([self.spinwell, *command], capture_output=True, text=True, timeout=within)
+        except subprocess.TimeoutExpired:
+            raise NotSo(f"`spinwell {' '.join(command)}` had not ended after {within} s") from None
+        if ran.returncode:
+            raise NotSo(f"`spinwell {' '.join(command)}` ended with status {ran.returncode}: {' '.join(ran.stderr.split())}")
+        return ran.stdout.strip().splitlines()
 
     def pki(self, *command):
         subprocess.run([self.spinwell, "pki", *command, "--dir", self.work / "pki"], check=True, capture_output=True)
