@@ -21,7 +21,7 @@ help:
 	@echo "make soak         SOAK_SECONDS=1200 at RATE=2000 a second: all counted, memory flat, as docs/results/soak.md"
 	@echo "make idle-sequences  COUNT=1000000 sequences begun and left alone, as docs/results/idle-sequences.md"
 	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
-	@echo "make cluster-faults  a real region under load while parts of it are killed, frozen, drained, cut off, as docs/results/faults.md (8 minutes)"
+	@echo "make cluster-faults  a real region under load while parts of it are killed, frozen, drained, cut off, as docs/results/faults.md (about 6 minutes)"
 	@echo "make bench-hop    what a gateway in a process of its own adds to a request, as docs/results/hop.md (2 minutes)"
 	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences and controls too, SEEDS/10 of the real services, planted bugs, as docs/results/simulation.md"
 	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What callers see when parts of a whole region fail: PostgreSQL, Consul, HAProxy, 3 gateways, 4 nodes, 2 controls, all for real on this machine.
 
-`make cluster-faults` runs it (11 minutes). Under RATE stateless requests a second (1,000) and SEQUENCES sequences (2,000) at one step
+`make cluster-faults` runs it (about 6 minutes). Under RATE stateless requests a second (1,000) and SEQUENCES sequences (2,000) at one step
 a second each, one fault follows the other, each in a window of its own, and every request is looked at. Nodes are drained and rolled by the
 commands for it, `spinwell cluster drain` and `restart`; the script only starts them again, as systemd would. KEEP=1 keeps the logs;
 ONLY="drain a node,roll all nodes" takes some of the faults.
