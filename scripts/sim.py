@@ -2,7 +2,7 @@
 """Runs the simulators over many seeds, and each of their planted bugs until a seed catches it; writes docs/results/simulation.md.
 
 Every process is one thread, so as many run at a time as the machine has processors. It ends with 1 where an invariant is broken
-without a bug, or a bug is not caught.
+without a bug, or a bug is not caught, or a program does not tell which bugs it has.
 """
 
 import argparse
@@ -21,7 +21,8 @@ PARTS = [
     ("spinwell-sim control", 1.0, 1000, 1000),
     ("spinwell-ring", 0.1, 25, 40),
 ]
-# Bugs that random seeds hardly meet; tests/sequences.rs has a scenario that is made for each.
+# Bugs that random seeds hardly meet. A scenario is made for each in crates/sim/tests/sequences.rs, which the command line cannot run: they are
+# left out here, and the page says so.
 TEMPTED = {"again-last", "doubt-ignored"}
 
 
@@ -50,20 +51,17 @@ def of_seeds(command):
 def plants(command):
     text = run(f"{command} --plant ?")[1]
     known = re.search(r"there are ([a-z0-9, -]+)", text)
-    return known[1].split(", ") if known else []
+    return known[1].split(", ") if known else sys.exit(f"{command} does not tell which bugs it has:\n{text[:4000]}")
 
 
 def of_plant(job):
     """The first seed that catches a planted bug, and by what."""
     command, plant, seeds = job
-    seeds = 20 if plant in TEMPTED else seeds
     for piece in pieces(f"{command} --plant {plant}", seeds, 5):
         found = re.search(r"seed (\d+)[^:]*: (\w+) is broken", run(piece)[1])
         if found:
             print(f"{command} --plant {plant}: seed {found[1]}, {found[2]}", flush=True)
             return f"| `{plant}` | `{command.split(' --')[0]}` | {found[2]} | {found[1]} |", True
-    if plant in TEMPTED:
-        return f"| `{plant}` | `{command}` | by the scenario made for it in crates/sim/tests/sequences.rs | none of {seeds} |", True
     print(f"NOT CAUGHT: {command} --plant {plant} in {seeds} seeds", file=sys.stderr)
     return f"| `{plant}` | `{command}` | not caught | none of {seeds} |", False
 
@@ -74,13 +72,15 @@ def main():
     options.add_argument("--out", type=Path)
     options.add_argument("--written", default="by hand")
     given = options.parse_args()
+    bugs = [(command, plant, most) for command, _, _, most in PARTS for plant in plants(command)]
+    if unknown := TEMPTED - {plant for _, plant, _ in bugs}:
+        sys.exit(f"no program has these bugs any more: {', '.join(sorted(unknown))}")
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         jobs = [
             piece for command, share, size, _ in PARTS for piece in pieces(command, max(int(given.seeds * share), 1), size)
         ]
         ran = list(pool.map(of_seeds, jobs))
-        bugs = [(command, plant, most) for command, _, _, most in PARTS for plant in plants(command)]
-        caught = list(pool.map(of_plant, bugs))
+        caught = list(pool.map(of_plant, [bug for bug in bugs if bug[1] not in TEMPTED]))
     if given.out:
         lines = [
             "# Simulations from seeds",
@@ -99,6 +99,9 @@ def main():
             "| bug | in | caught by | seed |",
             "|---|---|---|---|",
             *(line for line, _ in caught),
+            "",
+            f"Not run here: {', '.join(f'`{plant}`' for plant in sorted(TEMPTED))}. Random seeds hardly meet them; `make test` shows that they are caught, each in",
+            "a scenario that is made for it in crates/sim/tests/sequences.rs.",
             "",
         ]
         given.out.write_text("\n".join(lines))
