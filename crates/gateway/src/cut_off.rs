@@ -6,9 +6,10 @@
 //! counts then.
 //!
 //! A stream stays where it is for as long as it lives, whatever others are told. So a gateway that is cut off ends its streams, when
-//! those who hand out new ones have heard of it.
+//! those who hand out new ones have heard of it, and refuses what waits in them for a node.
 
 use crate::cluster::Cluster;
+use spinwell_core::{Code, Fault};
 use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Phase, Readiness};
 use std::time::{Duration, Instant};
@@ -62,13 +63,12 @@ pub async fn watch_nodes(cluster: Cluster, health: Health) {
     }
 }
 
-/// Comes when a stream that begins now is to end: with the process, or where another gateway may have nodes.
-pub(crate) async fn ends_stream(health: Health) {
+/// Comes when a stream that begins now is to end because another gateway may have nodes.
+pub(crate) async fn lost_nodes(health: Health) {
     let mut now = health.readiness();
     loop {
         let next = health.readiness_after(Some(now));
         now = match now {
-            Readiness::Stopping => return,
             Readiness::CutOff => match timeout(STREAM_STAYS, next).await {
                 Ok(next) => next,
                 Err(_) => return,
@@ -76,6 +76,13 @@ pub(crate) async fn ends_stream(health: Health) {
             _ => next.await,
         };
     }
+}
+
+/// What is said then of whatever the stream has not answered, and of the stream.
+pub(crate) fn without_nodes() -> Fault {
+    let message = "this gateway has lost all its nodes and ends its streams: open another one, and send again what this one has not \
+                   answered, steps with the same sequence_step";
+    Fault::new(Code::NodeUnreachable, message)
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub(super) enum Verdict {
     Lacks,
     /// It alone has lost the store: it gets no steps, and those under way at it are given up.
     IsDeaf,
+    /// It was started without the store that most nodes share, so that nobody could go on with its sequences, nor it with theirs.
+    IsApart,
 }
 
 impl Verdict {
@@ -71,6 +73,7 @@ impl Verdict {
             Self::Keeps => "nothing is wrong with it",
             Self::Lacks => "it does not serve what most nodes do",
             Self::IsDeaf => "the store does not answer it, and answers others",
+            Self::IsApart => "it has no store.url, and most nodes share a store",
         }
     }
 

@@ -275,18 +275,30 @@ impl Inner {
     /// steps need. Told to all of them as well. While nobody can be reached, steps wait for those that come, if those before shared a
     /// log.
     fn keeping(&self) -> Option<Keeping> {
-        let reachable = self.reachable();
-        let is_shared = !reachable.is_empty() || self.homes.keeping().is_some();
-        if !is_shared || !reachable.iter().all(|(_, state)| state.shares_sequences) {
+        let told: Vec<bool> =
+            self.nodes().iter().filter_map(|node| node.peer.said().shares_sequences).collect();
+        let sharing = told.iter().filter(|shares| **shares).count();
+        // A node that was started without the store must not undo what the others promise, and one that was started with it not what
+        // the others hold. Those that are away count as they were.
+        let is_shared = match told.is_empty() {
+            true => self.homes.keeping().is_some(),
+            false => sharing > 0 && 2 * sharing >= told.len(),
+        };
+        if !is_shared {
             return None;
         }
+        let reachable = self.reachable();
+        let (reachable, apart): (Vec<_>, Vec<_>) =
+            reachable.into_iter().partition(|(_, state)| state.shares_sequences);
         let staying: Vec<_> = reachable.iter().filter(|(_, state)| !state.is_leaving).collect();
         let candidate = |(_, State { catalogue, store, .. }): &&(Arc<Node>, State)| Candidate {
             catalogue: catalogue.clone(),
             store: *store,
         };
         let verdicts = Verdict::of_all(&staying.iter().map(candidate).collect::<Vec<_>>());
-        let (mut nodes, mut left_out) = (Vec::new(), BTreeMap::new());
+        let id = |(node, _): &(Arc<Node>, State)| node.member.id.clone();
+        let mut left_out: BTreeMap<_, _> = apart.iter().map(|node| (id(node), Verdict::IsApart)).collect();
+        let mut nodes = Vec::new();
         for ((node, _), verdict) in staying.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Keeps => nodes.push(node.clone()),
@@ -295,7 +307,7 @@ impl Inner {
         }
         let view = nodes.iter().map(|node| (node.member.id.clone(), node.member.weight)).collect();
         reachable.iter().for_each(|(node, _)| node.peer.tell(&view));
-        let reachable = reachable.iter().map(|(node, _)| node.member.id.clone()).collect();
+        let reachable = reachable.iter().map(id).collect();
         Some(Keeping { nodes, reachable, left_out })
     }
 

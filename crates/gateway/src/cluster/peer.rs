@@ -106,6 +106,8 @@ pub(crate) struct Said {
     pub(crate) cluster: Option<ClusterName>,
     /// Predictions a second that it can carry.
     pub(crate) capacity_per_second: Option<f64>,
+    /// Whether others can go on with its sequences; nothing before it has said so.
+    pub(crate) shares_sequences: Option<bool>,
 }
 
 /// Nodes that can keep sequences, with their weights.
@@ -409,6 +411,7 @@ impl Shared {
                     // A release before this one says nothing of it.
                     cluster: greeting.processing_cluster.parse().ok(),
                     capacity_per_second: greeting.capacity_per_second,
+                    shares_sequences: Some(greeting.shares_sequences),
                 };
             }
             Message::Describe(described) => live.described.take(described)?,

@@ -355,6 +355,35 @@ async fn a_node_that_lacks_the_models_gets_no_steps_while_another_has_them() {
 }
 
 #[tokio::test]
+async fn a_node_without_the_store_that_others_share_gets_no_steps() {
+    let nodes = [
+        sharing("n1", Mood::Answers, &["taxi"]),
+        sharing("n2", Mood::Answers, &["taxi"]),
+        FakeNode::new("n3", Mood::Answers, &["taxi"]),
+    ];
+    let cluster = cluster(&nodes, PATIENT).await;
+    let (answers, _) = send(&cluster, (0..48).map(|number| step(&cluster, number, Some(1))).collect()).await;
+    assert_answered(&answers);
+    assert!(!nodes[0].reached().is_empty() && !nodes[1].reached().is_empty());
+    assert_eq!(nodes[2].reached(), Vec::<usize>::new(), "it would know nothing of a sequence that goes on");
+    // It could answer requests.
+    let (answers, plan) =
+        send(&cluster, (0..3).map(|number| request(&cluster, "taxi", number)).collect()).await;
+    assert_answered(&answers);
+    assert_eq!(plan.unwrap().parts.len(), 3);
+    // One that shares beside two that do not: what those hold is not given up.
+    let nodes = [
+        sharing("n1", Mood::Answers, &["taxi"]),
+        FakeNode::new("n2", Mood::Answers, &["taxi"]),
+        FakeNode::new("n3", Mood::Answers, &["taxi"]),
+    ];
+    let cluster = self::cluster(&nodes, PATIENT).await;
+    let (answers, _) = send(&cluster, (0..48).map(|number| step(&cluster, number, Some(1))).collect()).await;
+    assert_answered(&answers);
+    assert!(nodes.iter().all(|node| !node.reached().is_empty()));
+}
+
+#[tokio::test]
 async fn a_step_waits_for_a_node_that_is_about_to_load_the_model() {
     let node = sharing("n1", Mood::Loads(3), &["taxi"]);
     let cluster = cluster(std::slice::from_ref(&node), PATIENT).await;

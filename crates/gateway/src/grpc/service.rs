@@ -3,12 +3,13 @@
 use super::edge::LentTicket;
 use super::metered::SharedShare;
 use super::timeout;
-use crate::cut_off::ends_stream;
+use crate::cut_off;
 use crate::gateway::{Answered, Begun};
 use crate::record::Ticket;
 use crate::{Gateway, VERSION};
 use axum::http::HeaderMap;
-use futures::{Stream, StreamExt};
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt, Stream, StreamExt, future, stream};
 use prost::Message;
 use spinwell_core::{Fault, Micros, Protocol, Trace};
 use spinwell_protocol::grpc::wire::grpc_inference_service_server::GrpcInferenceService;
@@ -83,11 +84,16 @@ impl Service {
                 (Err(Failed::Stream(status::of_unread(status))), None, None, String::new())
             }
         };
+        let lost = stream.lost.clone();
         async move {
             // Held until the answer.
             let _share = share;
             let answered = match (begun, &mut ticket) {
-                (Ok(begun), Some(ticket)) => begun.end(ticket).await.map_err(Failed::Request),
+                (Ok(begun), Some(ticket)) => tokio::select! {
+                    biased;
+                    answered = begun.end(ticket) => answered.map_err(Failed::Request),
+                    () = lost => Err(Failed::Request(cut_off::without_nodes())),
+                },
                 (Ok(_), None) => Err(Failed::Stream(Status::internal("a request has no record"))),
                 (Err(failed), _) => Err(failed),
             };
@@ -114,6 +120,8 @@ struct OpenStream {
     arriving: SharedShare,
     /// The headers that the stream came with, where traces are kept.
     headers: HeaderMap,
+    /// Comes when the stream is to end because there are no nodes.
+    lost: Shared<BoxFuture<'static, ()>>,
 }
 
 impl OpenStream {
@@ -223,21 +231,26 @@ impl GrpcInferenceService for Service {
         let service = self.clone();
         let arriving = request.extensions().get::<SharedShare>().cloned();
         let arriving = arriving.unwrap_or_else(|| Arc::new(Mutex::new(self.gateway.body_share())));
-        // A server that stops, or has lost its nodes, answers what it has read and ends the stream.
+        // A server that stops answers what it has read and ends the stream, and one that has lost its nodes refuses it.
         let headers = match self.gateway.keeps_traces() {
             true => request.metadata().as_ref().clone(),
             false => HeaderMap::new(),
         };
-        let stream = OpenStream { arriving, headers };
+        let health = self.gateway.health();
+        let lost = cut_off::lost_nodes(health.clone()).boxed().shared();
+        let ends = future::select(health.stopping().boxed(), lost.clone());
+        let open = OpenStream { arriving, headers, lost: lost.clone() };
         let mut is_over = false;
         // What cannot be read ends the stream, once: asked again, the library may tell of it again.
         let until_broken = move |message: &Result<ModelInferRequest, Status>| {
             std::future::ready(!std::mem::replace(&mut is_over, message.is_err()))
         };
         let messages = request.into_inner().take_while(until_broken);
-        let messages = messages.take_until(Box::pin(ends_stream(self.gateway.health().clone())));
+        let messages = messages.take_until(ends);
         let answers =
-            messages.map(move |message| service.begin_streamed(message, &stream)).buffered(STREAM_REQUESTS);
+            messages.map(move |message| service.begin_streamed(message, &open)).buffered(STREAM_REQUESTS);
+        let why = async move { lost.peek().map(|()| Err(status::to_grpc(&cut_off::without_nodes()))) };
+        let answers = answers.chain(stream::once(why).filter_map(future::ready));
         Ok(Response::new(Box::pin(answers)))
     }
 

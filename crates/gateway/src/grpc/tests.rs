@@ -409,16 +409,17 @@ async fn health_is_told_in_grpc_s_own_protocol_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_leaves_a_gateway_that_is_cut_off_and_stays_through_a_moment_of_it() {
-    let (gateway, _) = example::gateway(Mood::Answers);
-    let health = gateway.health().clone();
-    let mut client = GrpcInferenceServiceClient::new(service(gateway));
-    let wait = async |ms| tokio::time::sleep(Duration::from_millis(ms)).await;
-    let open = async |client: &mut GrpcInferenceServiceClient<_>| {
+    let open = async |mood| {
+        let (gateway, outcomes) = example::gateway(mood);
+        let health = gateway.health().clone();
+        let mut client = GrpcInferenceServiceClient::new(service(gateway));
         let (send, messages) = tokio::sync::mpsc::channel(4);
         let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
-        (send, client.model_stream_infer(messages).await.unwrap().into_inner())
+        let answers = client.model_stream_infer(messages).await.unwrap().into_inner();
+        (health, send, answers, client, outcomes)
     };
-    let (send, mut answers) = open(&mut client).await;
+    let wait = async |ms| tokio::time::sleep(Duration::from_millis(ms)).await;
+    let (health, send, mut answers, mut client, _) = open(Mood::Answers).await;
     health.set_cut_off(true);
     wait(1400).await;
     health.set_cut_off(false);
@@ -428,13 +429,35 @@ async fn a_stream_leaves_a_gateway_that_is_cut_off_and_stays_through_a_moment_of
     health.set_cut_off(true);
     wait(1400).await;
     // Whoever comes while it is so is told why he gets no answer, until he is to look elsewhere too.
-    let (late, mut later) = open(&mut client).await;
+    let (late, messages) = tokio::sync::mpsc::channel(4);
+    let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
+    let mut later = client.model_stream_infer(messages).await.unwrap().into_inner();
     send.send(request(|_| {})).await.unwrap();
     assert!(answers.message().await.unwrap().is_some());
-    assert!(answers.message().await.unwrap().is_none(), "its end");
+    let end = answers.message().await.unwrap_err();
+    assert_eq!(
+        (end.code(), end.metadata().get(GRPC_CODE_KEY).unwrap().to_str().unwrap()),
+        (tonic::Code::Unavailable, "SPW-NODE-UNREACHABLE")
+    );
     late.send(request(|_| {})).await.unwrap();
     assert!(later.message().await.unwrap().is_some());
-    assert!(later.message().await.unwrap().is_none());
+    later.message().await.unwrap_err();
+    // What waits for a node does not hold the stream.
+    let (health, send, mut answers, _, outcomes) = open(Mood::NeverAnswers).await;
+    for _ in 0..2 {
+        let minute = InferParameter { parameter_choice: Some(ParameterChoice::Int64Param(60_000_000)) };
+        let patient = request(|message| drop(message.parameters.insert("timeout".into(), minute)));
+        send.send(patient).await.unwrap();
+    }
+    health.set_cut_off(true);
+    let begun = tokio::time::Instant::now();
+    for _ in 0..2 {
+        let refused = answers.message().await.unwrap().unwrap();
+        assert!(refused.error_message.contains("send again"), "{}", refused.error_message);
+    }
+    assert_eq!(answers.message().await.unwrap_err().code(), tonic::Code::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(outcomes.results(), [ResultClass::Failed(Code::NodeUnreachable); 2]);
 }
 
 #[tokio::test]

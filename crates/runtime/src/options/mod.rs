@@ -398,7 +398,8 @@ fn sequences(layered: &Layered) -> Result<Sequences, Error> {
     Ok(Sequences {
         is_durable: match layered.text("sequences.durability") {
             "log" => true,
-            "none" => false,
+            "none" if layered.text("store.url").is_empty() => false,
+            "none" => return Err(layered.invalid("sequences.durability", "log where store.url is set")),
             _ => return Err(layered.invalid("sequences.durability", "log or none")),
         },
         // A year: whoever comes back later has begun something new.
@@ -534,6 +535,11 @@ mod tests {
         check(
             sources("", &[], &[("sequences.durability", "maybe")]),
             &["sequences.durability", "log or none"],
+        );
+        let none = ("sequences.durability", "none");
+        check(
+            sources("", &[], &[none, ("store.url", "postgres://own@127.0.0.1/own")]),
+            &["sequences.durability", "log where store.url is set"],
         );
     }
 

@@ -112,31 +112,7 @@ impl Postgres {
     /// # Errors
     /// Where the database fails. Then the entries may be there or not, until the call is made again.
     pub async fn append(&self, writer: u64, appends: &[Append]) -> Result<Vec<Appended>, DatabaseError> {
-        let (mut shards, mut positions, mut keys, mut entries) = (vec![], vec![], vec![], vec![]);
-        for append in appends {
-            for (place, entry) in append.entries.iter().enumerate() {
-                shards.push(small(append.shard));
-                positions.push(append.expected.cast_signed() + 1 + place as i64);
-                keys.push(&*entry.key);
-                entries.push(&*entry.bytes);
-            }
-        }
-        let query = sqlx::query("SELECT append_steps($1, $2, $3, $4, $5, $6, $7, $8)")
-            .bind(writer.cast_signed())
-            .bind(appends.iter().map(|append| small(append.shard)).collect::<Vec<_>>())
-            .bind(appends.iter().map(|append| append.expected.cast_signed()).collect::<Vec<_>>())
-            .bind(appends.iter().map(|append| append.entries.len() as i64).collect::<Vec<_>>())
-            .bind(shards)
-            .bind(positions)
-            .bind(keys)
-            .bind(entries);
-        let rows = bounded(query.fetch_all(&self.pool)).await?;
-        let written: Vec<i16> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()?;
-        let of = |append: &Append| match written.contains(&small(append.shard)) {
-            true => Appended::Written,
-            false => Appended::Fenced,
-        };
-        Ok(appends.iter().map(of).collect())
+        bounded(async { append(&mut *self.pool.acquire().await?, writer, appends).await }).await
     }
 
     /// Looks at the logs of shards behind their tails (`None` for one that is looked at for the first time), and at sequences as a
@@ -157,6 +133,39 @@ impl Postgres {
     }
 }
 
+/// Appends to several shards, in one statement.
+pub(super) async fn append(
+    connection: &mut PgConnection,
+    writer: u64,
+    appends: &[Append],
+) -> Result<Vec<Appended>, sqlx::Error> {
+    let (mut shards, mut positions, mut keys, mut entries) = (vec![], vec![], vec![], vec![]);
+    for append in appends {
+        for (place, entry) in append.entries.iter().enumerate() {
+            shards.push(small(append.shard));
+            positions.push(append.expected.cast_signed() + 1 + place as i64);
+            keys.push(&*entry.key);
+            entries.push(&*entry.bytes);
+        }
+    }
+    let query = sqlx::query("SELECT append_steps($1, $2, $3, $4, $5, $6, $7, $8)")
+        .bind(writer.cast_signed())
+        .bind(appends.iter().map(|append| small(append.shard)).collect::<Vec<_>>())
+        .bind(appends.iter().map(|append| append.expected.cast_signed()).collect::<Vec<_>>())
+        .bind(appends.iter().map(|append| append.entries.len() as i64).collect::<Vec<_>>())
+        .bind(shards)
+        .bind(positions)
+        .bind(keys)
+        .bind(entries);
+    let rows = query.fetch_all(connection).await?;
+    let written: Vec<i16> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()?;
+    let of = |append: &Append| match written.contains(&small(append.shard)) {
+        true => Appended::Written,
+        false => Appended::Fenced,
+    };
+    Ok(appends.iter().map(of).collect())
+}
+
 /// The logs behind their tails, and sequences as a whole where that was all of them.
 pub(super) async fn look(
     connection: &mut PgConnection,
@@ -172,17 +181,16 @@ pub(super) async fn look(
 
 /// The logs behind their tails.
 ///
-/// Each shard's entries are asked for by a subquery of its own, in their order and so many at most, because then its index is the only
-/// way to them. As a plain join the server planned it once, over an empty table, and read all of the log at each look.
+/// Each shard's entries are asked for by a subquery of its own, in their order and so many at most, so that the server goes to each by the
+/// index. A plain join it plans as if a shard had a large part of the log, and reads all of it.
 async fn logs(connection: &mut PgConnection, tails: &[(u16, Option<u64>)]) -> Result<Read, sqlx::Error> {
     let shards: Vec<i16> = tails.iter().map(|(shard, _)| small(*shard)).collect();
     let ends: Vec<Option<i64>> = tails.iter().map(|(_, tail)| tail.map(u64::cast_signed)).collect();
-    // Planned for each call: for most shards the table is read as a whole, for a few its index.
     let heads = sqlx::query(
         "SELECT a.shard, a.tail, s.position FROM unnest($1::smallint[], $2::bigint[]) AS a (shard, tail) \
          JOIN shards s ON s.shard = a.shard WHERE a.tail IS NULL OR s.position > a.tail",
     );
-    let heads = heads.persistent(false).bind(shards).bind(ends).fetch_all(&mut *connection).await?;
+    let heads = heads.bind(shards).bind(ends).fetch_all(&mut *connection).await?;
     let mut logs: BTreeMap<u16, (Option<u64>, ShardLog)> = BTreeMap::new();
     for row in &heads {
         let shard = row.try_get::<i16, _>(0)?.cast_unsigned();

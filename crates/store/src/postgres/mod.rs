@@ -26,6 +26,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 const CONNECTIONS: u32 = 4;
 /// How long an answer may take. A server that stands still closes no connection.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long the file of a model may take to get there: hundreds of megabytes over a slow network.
+const FILE_THERE: Duration = Duration::from_secs(300);
+/// How long it may take back: steps of other sequences wait meanwhile, since a node takes one over with it.
+const FILE_BACK: Duration = Duration::from_secs(60);
 /// How often a server is tried that cannot be reached yet when a process begins, and the pause before the next try.
 const TRIES: (u32, Duration) = (10, Duration::from_millis(500));
 /// What a server says that is not ready yet.
@@ -48,8 +52,14 @@ impl Postgres {
         let options = PgConnectOptions::from_str(url).map_err(|source| failed("the URL", source))?;
         let name = format!("at {}:{}", options.get_host(), options.get_port());
         // A step is promised when it is on the disk, and a statement sees what the one before has waited for, whatever the
-        // server usually does.
-        let settings = [("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")];
+        // server usually does. Plans are made for the tables and the arguments as they are: the log grows from nothing to millions of
+        // entries and back, in the life of a connection. Compiling them takes longer than they do.
+        let settings = [
+            ("synchronous_commit", "on"),
+            ("default_transaction_isolation", "read committed"),
+            ("plan_cache_mode", "force_custom_plan"),
+            ("jit", "off"),
+        ];
         let options = options.application_name("spinwell").options(settings);
         reach(&options, &name).await?;
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ANSWER / 2);
@@ -124,11 +134,19 @@ async fn bounded<T, E>(answer: impl Future<Output = Result<T, E>>) -> Result<T, 
 where
     DatabaseError: From<E>,
 {
-    match tokio::time::timeout(ANSWER, answer).await {
+    within(ANSWER, answer).await
+}
+
+/// The answer, if it comes within so long.
+async fn within<T, E>(limit: Duration, answer: impl Future<Output = Result<T, E>>) -> Result<T, DatabaseError>
+where
+    DatabaseError: From<E>,
+{
+    match tokio::time::timeout(limit, answer).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(DatabaseError::Silent {
-            limit: Millis(u64::try_from(ANSWER.as_millis()).unwrap_or(u64::MAX)),
-        }),
+        Err(_) => {
+            Err(DatabaseError::Silent { limit: Millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)) })
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The files of models that sequences were begun with: a node that takes over may never have had one.
 
-use super::{Postgres, bounded};
+use super::{FILE_BACK, FILE_THERE, Postgres, within};
 use crate::DatabaseError;
 use spinwell_core::{ModelHash, ModelVersion};
 use sqlx::Row;
@@ -32,7 +32,7 @@ impl Postgres {
             "INSERT INTO models (hash, name, version, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO NOTHING",
         );
         let statement = statement.bind(&hash.0[..]).bind(name).bind(i64::from(version.0)).bind(bytes);
-        bounded(statement.execute(&self.pool)).await.map(drop)
+        within(FILE_THERE, statement.execute(&self.pool)).await.map(drop)
     }
 
     /// The file of that hash, where it is kept.
@@ -41,7 +41,7 @@ impl Postgres {
     /// Where the database fails.
     pub async fn model(&self, hash: &ModelHash) -> Result<Option<StoredModel>, DatabaseError> {
         let query = sqlx::query("SELECT name, version, bytes FROM models WHERE hash = $1").bind(&hash.0[..]);
-        let Some(row) = bounded(query.fetch_optional(&self.pool)).await? else { return Ok(None) };
+        let Some(row) = within(FILE_BACK, query.fetch_optional(&self.pool)).await? else { return Ok(None) };
         let version = ModelVersion(u32::try_from(row.try_get::<i64, _>(1)?).unwrap_or(u32::MAX));
         Ok(Some(StoredModel { name: row.try_get(0)?, version, bytes: row.try_get(2)? }))
     }

@@ -115,27 +115,46 @@ async fn writers_of_the_same_shards_never_block_each_other_for_good_and_leave_no
     assert_eq!(all, one + two + three);
 }
 
-#[tokio::test]
-async fn a_look_reads_what_is_new_however_long_the_log_is() {
-    let store = store().await;
-    let mut connection = store.pool.acquire().await.unwrap();
-    let wanted = [Wanted { shard: 1, key: key("a") }];
-    let tails: Vec<_> = (0..2048).map(|shard| (shard, Some(0))).collect();
-    // The server plans a statement for good after some calls, here over empty tables.
-    for _ in 0..8 {
-        log::look(&mut connection, &tails, &wanted).await.unwrap();
-    }
-    let texts = vec!["x"; 20];
-    let calls: Vec<_> = (0..2048).map(|shard| append(shard, 0, &texts)).collect();
-    store.append(1, &calls).await.unwrap();
-    let new: Vec<_> = (0..2048).map(|shard| (shard, Some(if shard < 100 { 19 } else { 20 }))).collect();
-    let mut transaction = connection.begin().await.unwrap();
-    let read = log::look(&mut transaction, &new, &wanted).await.unwrap();
-    assert_eq!((read.shards.len(), read.stored[0].entries.len()), (100, 20));
+/// Entries that this transaction has touched so far.
+async fn touched(transaction: &mut sqlx::PgConnection) -> i64 {
     let touched =
         "SELECT (seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables WHERE relname = 'steps'";
-    let (touched,): (i64,) = sqlx::query_as(touched).fetch_one(&mut *transaction).await.unwrap();
-    assert_eq!(touched, 100 + 20, "of 40,960 entries");
+    sqlx::query_as::<_, (i64,)>(touched).fetch_one(transaction).await.unwrap().0
+}
+
+#[tokio::test]
+async fn a_look_and_an_append_touch_what_is_new_however_long_the_log_is() {
+    for was_vacuumed in [false, true] {
+        let store = store().await;
+        if was_vacuumed {
+            store.append(1, &[append(4000, 0, &["x"])]).await.unwrap();
+            for statement in ["DELETE FROM steps", "VACUUM ANALYZE steps"] {
+                sqlx::query(statement).execute(&store.pool).await.unwrap();
+            }
+        }
+        let mut connection = store.pool.acquire().await.unwrap();
+        let wanted = [Wanted { shard: 1, key: key("a") }];
+        let tails: Vec<_> = (0..2048).map(|shard| (shard, Some(0))).collect();
+        // The server plans a statement for good after some calls, here over empty tables.
+        for position in 0..8 {
+            log::look(&mut connection, &tails, &wanted).await.unwrap();
+            log::append(&mut connection, 1, &[append(3000, position, &["x"])]).await.unwrap();
+        }
+        let texts = vec!["x"; 20];
+        let calls: Vec<_> = (0..2048).map(|shard| append(shard, 0, &texts)).collect();
+        log::append(&mut connection, 1, &calls).await.unwrap();
+        let new: Vec<_> = (0..2048).map(|shard| (shard, Some(if shard < 100 { 19 } else { 20 }))).collect();
+        let mut transaction = connection.begin().await.unwrap();
+        let read = log::look(&mut transaction, &new, &wanted).await.unwrap();
+        assert_eq!((read.shards.len(), read.stored[0].entries.len()), (100, 20));
+        let by_look = touched(&mut transaction).await;
+        assert!((120..1000).contains(&by_look), "{by_look} of 40,968 entries");
+        // Whoever has lost the answer of an append asks again.
+        let known = log::append(&mut transaction, 1, &calls[..10]).await.unwrap();
+        assert_eq!(known, [Appended::Written; 10]);
+        let by_append = touched(&mut transaction).await - by_look;
+        assert!((200..4000).contains(&by_append), "{by_append} of 40,968 entries");
+    }
 }
 
 #[tokio::test]

@@ -4,12 +4,12 @@ use super::{Append, Command, Counts, Load, Loaded, Silence, ended, shard};
 use crate::models::Models;
 use crate::sequences::Unwritten;
 use crate::sequences::table::Table;
-use spinwell_core::{Code, Fault, ModelHash, SequenceKey};
+use spinwell_core::{Code, Fault, ModelHash, ModelName, SequenceKey};
 use spinwell_policy::sequence::{Role, Roles, Tails};
 use spinwell_runtime::clock;
 use spinwell_store::postgres::{self, Appended, Postgres};
 use spinwell_store::{DatabaseError, Position};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -43,6 +43,11 @@ pub(super) struct Follower {
     pub(super) tails: Tails,
     /// Models whose files the store is known to hold.
     pub(super) kept: HashSet<ModelHash>,
+    /// Changes that begin with models whose files are on their way to the store. Files may be large, and other changes do not wait
+    /// for them.
+    pub(super) waiting: HashMap<ModelHash, Vec<Append>>,
+    /// For whoever brings a file.
+    pub(super) commands: mpsc::Sender<Command>,
     /// Whether the last attempt has failed: the log speaks of it once.
     pub(super) is_failing: bool,
 }
@@ -68,6 +73,7 @@ impl Follower {
                     }
                     Command::Load(load) => loads.push(load),
                     Command::Roles => self.change_roles(),
+                    Command::Kept(hash, kept) => appends.extend(self.released(hash, kept)),
                     Command::End => is_over = true,
                 }
                 if appends.len() + loads.len() >= TOGETHER.0 || bytes >= TOGETHER.1 || is_over {
@@ -81,7 +87,8 @@ impl Follower {
             self.load(loads);
             self.append(appends);
             if is_over {
-                return;
+                let waiting = std::mem::take(&mut self.waiting).into_values().flatten();
+                return waiting.for_each(|append| (append.done)(Err(Unwritten::Failed(ended()))));
             }
         }
     }
@@ -160,9 +167,9 @@ impl Follower {
                 self.fenced(append, false);
                 continue;
             }
-            match append.begins.map_or(Ok(()), |hash| self.keep_model(&append.key, hash)) {
-                Ok(()) => groups.entry(shard).or_default().push(append),
-                Err(fault) => (append.done)(Err(Unwritten::Failed(fault))),
+            match append.begins.filter(|hash| !self.kept.contains(hash)) {
+                Some(hash) => self.keep_model(hash, append),
+                None => groups.entry(shard).or_default().push(append),
             }
         }
         if groups.is_empty() {
@@ -206,18 +213,34 @@ impl Follower {
         (append.done)(Err(if is_in_doubt { Unwritten::InDoubt } else { Unwritten::Fenced }));
     }
 
-    /// Sees to it that the store holds the file of a model before it holds a sequence that begins with it.
-    fn keep_model(&mut self, key: &SequenceKey, hash: ModelHash) -> Result<(), Fault> {
-        if self.kept.contains(&hash) {
-            return Ok(());
+    /// Has the file of a model brought to the store, before the store holds a sequence that begins with it.
+    fn keep_model(&mut self, hash: ModelHash, append: Append) {
+        let name = append.key.model.clone();
+        let waiting = self.waiting.entry(hash).or_default();
+        waiting.push(append);
+        if waiting.len() > 1 {
+            return;
         }
-        let (version, bytes) = self.models.file_of(&key.model, &hash)?;
-        let store = self.store.clone();
-        let name = key.model.to_string();
-        let kept = self.patiently(|| store.keep_model(&name, version, &hash, &bytes));
-        kept.ok_or_else(ended)?;
-        self.kept.insert(hash);
-        Ok(())
+        let (store, models, commands) = (self.store.clone(), self.models.clone(), self.commands.clone());
+        self.runtime.spawn(async move {
+            let kept = bring(&store, &models, &name, hash).await;
+            let _ = commands.send(Command::Kept(hash, kept));
+        });
+    }
+
+    /// The changes that have waited for a model's file and may be written now.
+    fn released(&mut self, hash: ModelHash, kept: Result<(), Fault>) -> Vec<Append> {
+        let waiting = self.waiting.remove(&hash).unwrap_or_default();
+        match kept {
+            Ok(()) => {
+                self.kept.insert(hash);
+                waiting
+            }
+            Err(fault) => {
+                waiting.into_iter().for_each(|append| (append.done)(Err(Unwritten::Failed(fault.clone()))));
+                Vec::new()
+            }
+        }
     }
 
     /// Asks the store until it answers. Nothing where the node is to stop and the store stays away.
@@ -250,6 +273,25 @@ impl Follower {
             pause = (2 * pause).min(PAUSE.1);
         }
     }
+}
+
+/// Brings the file of a model to the store, as often as it takes: the steps that wait for it end with their deadlines.
+///
+/// # Errors
+/// Where the file is not here.
+async fn bring(store: &Postgres, models: &Models, name: &ModelName, hash: ModelHash) -> Result<(), Fault> {
+    let (own, wanted) = (models.clone(), name.clone());
+    let read = tokio::task::spawn_blocking(move || own.file_of(&wanted, &hash)).await;
+    let (version, bytes) = read.map_err(|error| Fault::new(Code::Internal, error.to_string()))??;
+    let (mut pause, mut was_told) = (PAUSE.0, false);
+    while let Err(error) = store.keep_model(name.as_str(), version, &hash, &bytes).await {
+        if !std::mem::replace(&mut was_told, true) {
+            tracing::error!(code = %error.fault().code(), %error, model = %name, %hash, "the store does not take a model's file; steps that begin with it wait");
+        }
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(PAUSE.1);
+    }
+    Ok(())
 }
 
 /// What is said where the log holds what this program cannot read.

@@ -18,7 +18,7 @@ use spinwell_policy::shards;
 use spinwell_runtime::{clock, entropy};
 use spinwell_store::Position;
 use spinwell_store::postgres::Postgres;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -61,6 +61,8 @@ enum Command {
     Load(Load),
     /// To look at the roles.
     Roles,
+    /// To write the changes that begin with this model: the store has its file, or cannot be given it.
+    Kept(ModelHash, Result<(), Fault>),
     /// To write what has come so far, and end.
     End,
 }
@@ -185,6 +187,8 @@ impl Shared {
             is_ending: is_ending.clone(),
             tails: Tails::default(),
             kept: HashSet::new(),
+            waiting: HashMap::new(),
+            commands: commands.clone(),
             is_failing: false,
         };
         let died = Arc::<Notify>::default();
