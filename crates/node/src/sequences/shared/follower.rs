@@ -1,5 +1,6 @@
 //! The thread that reads and writes the shared log.
 
+use super::reading::Synced;
 use super::{Append, Command, Counts, Load, Loaded, Silence, ended, shard};
 use crate::models::Models;
 use crate::sequences::Unwritten;
@@ -139,19 +140,34 @@ impl Follower {
         if loads.is_empty() {
             return;
         }
+        // Whoever has a state needs another only where somebody has written behind it, which the log tells: where a standby takes
+        // over, that is nobody, and the states of all its sequences are not read to be thrown away.
         let shards = loads.iter().map(|load| shard(&load.key)).collect();
-        let wanted: Vec<_> = loads.iter().map(|load| load.key.clone()).collect();
-        let read = self.sync(&shards, &wanted);
+        let (held, absent): (Vec<_>, Vec<_>) = loads.into_iter().partition(|load| load.has_it);
+        let read = self.sync(&shards, &keys(&absent));
+        self.tell(absent, &read);
+        let (behind, current): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|load| read.is_given_up || self.table.is_overtaken(&load.key));
+        for load in current {
+            self.table.caught_up(&load.key);
+            let _ = load.answer.send(Ok(Loaded::Same));
+        }
+        if !behind.is_empty() {
+            let read = match read.is_given_up {
+                true => read,
+                false => self.sync(&behind.iter().map(|load| shard(&load.key)).collect(), &keys(&behind)),
+            };
+            self.tell(behind, &read);
+        }
+    }
+
+    /// Tells each what was read of his sequence.
+    fn tell(&mut self, loads: Vec<Load>, read: &Synced) {
         if read.is_given_up {
-            loads.into_iter().for_each(|load| drop(load.answer.send(Err(ended()))));
-            return;
+            return loads.into_iter().for_each(|load| drop(load.answer.send(Err(ended()))));
         }
         for (load, stored) in loads.into_iter().zip(&read.stored) {
-            let is_current = load.has_it && !self.table.is_overtaken(&load.key);
-            let loaded = match is_current {
-                true => Ok(Loaded::Same),
-                false => self.build(stored).map(|found| Loaded::Now(found.map(Box::new))),
-            };
+            let loaded = self.build(stored).map(|found| Loaded::Now(found.map(Box::new)));
             // It is in his hand, and he knows all there is. Where he has left, what he gives back is lost.
             self.table.caught_up(&load.key);
             let _ = load.answer.send(loaded);
@@ -273,6 +289,10 @@ impl Follower {
             pause = (2 * pause).min(PAUSE.1);
         }
     }
+}
+
+fn keys(loads: &[Load]) -> Vec<SequenceKey> {
+    loads.iter().map(|load| load.key.clone()).collect()
 }
 
 /// Brings the file of a model to the store, as often as it takes: the steps that wait for it end with their deadlines.
