@@ -1,0 +1,47 @@
+//! The audit trail as a Merkle log that an outsider verifies offline: bytes in, bytes out.
+//!
+//! A log is a folder of files in the layout of C2SP tlog-tiles, so that any client of that format reads it: entries, the hashes over them,
+//! and a checkpoint in which the log's key signs how many entries there are and what their root is. A prediction is no entry of its own:
+//! its record is one of a batch, and the batch's root is an entry. Whoever has a record, its batch's proof and the log's proof holds a
+//! receipt that needs nothing but a public key to be checked.
+//!
+//! Nothing here reads a file, a clock or a random number: files are a trait, keys are made of bytes that the caller brings, and times
+//! stand in what is written.
+//!
+//! ```
+//! use spinwell_core::UnixMicros;
+//! use spinwell_ledger::{Checkpoint, Entry, LogKey, Tree, verify};
+//! use std::collections::BTreeMap;
+//!
+//! let key = LogKey::of_seed("example.com/log", &[7; 32]).unwrap();
+//! let (mut tree, mut files) = (Tree::default(), BTreeMap::new());
+//! let entry = Entry::Closed { at: UnixMicros(5) };
+//! tree.append(&entry.to_bytes()).unwrap();
+//! files.extend(tree.take_files().into_iter().map(|file| (file.path, file.bytes)));
+//! let checkpoint = Checkpoint { origin: "example.com/log".into(), size: tree.size(), root: tree.root() };
+//! files.insert("checkpoint".into(), checkpoint.sign(&[&key]).unwrap());
+//! let report = verify::verify(&files, &[key.public()], &[]).unwrap();
+//! assert_eq!(report.entries, 1);
+//! ```
+
+mod batch;
+mod canonical;
+mod checkpoint;
+mod entry;
+mod files;
+mod key;
+mod prediction;
+mod receipt;
+mod tree;
+pub mod verify;
+
+pub use batch::{Batch, BatchError, Seal};
+pub use canonical::NotCanonical;
+pub use checkpoint::{Checkpoint, CheckpointError, Signed};
+pub use entry::{Entry, EntryError};
+pub use files::{File, Files, batch_path, entries_path, tile_path};
+pub use key::{InvalidKey, LogKey, PublicKey};
+pub use prediction::{Prediction, Result as PredictionResult};
+pub use receipt::{Receipt, ReceiptError};
+pub use tlog_tiles::Hash;
+pub use tree::{Broken, EntryTooLong, Tree};

@@ -1,0 +1,324 @@
+//! What was tampered with is found, and the first bad place is named.
+
+use super::*;
+use crate::key::LogKey;
+use crate::prediction::tests::prediction;
+use crate::receipt::{Receipt, ReceiptError};
+use serde_json::{Map, json};
+use std::collections::BTreeMap;
+
+const ORIGIN: &str = "example.com/log";
+
+type Folder = BTreeMap<String, Vec<u8>>;
+
+fn key() -> LogKey {
+    LogKey::of_seed(ORIGIN, &[7; 32]).unwrap()
+}
+
+/// A log: opened, then a batch of three records and an event in turns, then closed.
+struct Log {
+    folder: Folder,
+    tree: Tree,
+    entries: Vec<Vec<u8>>,
+    /// Checkpoints by size.
+    notes: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Log {
+    fn of(size: u64) -> Self {
+        Self::with(size, |_, entry| entry)
+    }
+
+    /// The same, of other entries.
+    fn with(size: u64, change: impl Fn(u64, Entry) -> Entry) -> Self {
+        let mut log =
+            Self { folder: Folder::new(), tree: Tree::default(), entries: vec![], notes: BTreeMap::new() };
+        let mut records = 0;
+        for index in 0..size {
+            let at = UnixMicros(1_795_000_000_000_000 + 1000 * index);
+            let entry = match index {
+                0 => Entry::Opened { at, boot: "b".into(), program: "test".into() },
+                _ if index + 1 == size => Entry::Closed { at },
+                // A long one is of entries alone.
+                _ if index % 2 == 1 && size < 1000 => {
+                    let mut batch = Batch::default();
+                    for number in records..records + 3 {
+                        let mut line = Vec::new();
+                        prediction(number).write(&mut line);
+                        batch.push(&line);
+                    }
+                    let (seal, file) = batch.seal();
+                    log.folder.insert(batch_path(index), file);
+                    records += 3;
+                    Entry::Batch { at, first: records - 3, seal }
+                }
+                _ => {
+                    let event: Map<_, _> = [("number".to_owned(), json!(index))].into_iter().collect();
+                    Entry::event(at, event).unwrap()
+                }
+            };
+            log.append(&change(index, entry).to_bytes());
+        }
+        log
+    }
+
+    fn append(&mut self, entry: &[u8]) {
+        self.entries.push(entry.to_vec());
+        self.tree.append(entry).unwrap();
+        if self.tree.size().is_multiple_of(50) {
+            self.sign();
+        }
+    }
+
+    fn sign(&mut self) {
+        self.folder.extend(self.tree.take_files().into_iter().map(|file| (file.path, file.bytes)));
+        let checkpoint = Checkpoint { origin: ORIGIN.into(), size: self.tree.size(), root: self.tree.root() };
+        let note = checkpoint.sign(&[&key()]).unwrap();
+        self.folder.insert("checkpoint".into(), note.clone());
+        self.notes.insert(self.tree.size(), note);
+    }
+
+    fn signed(mut self) -> Self {
+        self.sign();
+        self
+    }
+
+    /// The log as somebody would lay it out who does not have the key.
+    fn forged(entries: &[Vec<u8>], from: &Folder) -> Folder {
+        let mut tree = Tree::default();
+        entries.iter().for_each(|entry| assert!(tree.append(entry).is_ok()));
+        let mut folder = from.clone();
+        folder.extend(tree.take_files().into_iter().map(|file| (file.path, file.bytes)));
+        folder
+    }
+}
+
+fn check(folder: &Folder, seen: &[Vec<u8>]) -> Result<Report, Failure> {
+    verify(folder, &[key().public()], seen)
+}
+
+fn fails(folder: &Folder, seen: &[Vec<u8>]) -> Failure {
+    check(folder, seen).unwrap_err()
+}
+
+#[test]
+fn a_whole_log_is_counted() {
+    let log = Log::of(700).signed();
+    let report = check(&log.folder, &[]).unwrap();
+    assert_eq!((report.entries, report.records, report.events, report.seen), (700, 3 * 349, 349, None));
+    assert_eq!(report.signed_by, [ORIGIN]);
+    let seen: Vec<_> = log.notes.values().cloned().collect();
+    assert_eq!(check(&log.folder, &seen).unwrap().seen, Some(700));
+    let empty = Log::of(0).signed();
+    assert_eq!(check(&empty.folder, &[]).unwrap().entries, 0);
+}
+
+#[test]
+fn one_bit_anywhere_is_found() {
+    let log = Log::of(300).signed();
+    // Shorter forms of files that are there in full are read by nobody.
+    let read: Folder = log
+        .folder
+        .clone()
+        .into_iter()
+        .filter(|(path, _)| !path.contains(".p/") || path.ends_with("/44") || path == "tile/1/000.p/1")
+        .collect();
+    assert!(check(&read, &[]).is_ok());
+    for (path, bytes) in &read {
+        // A spread over all of it; the files of batches are alike.
+        if path.strip_prefix("batches/").is_some_and(|index| !index.ends_with('1')) {
+            continue;
+        }
+        let step = 1 + bytes.len() / 24;
+        for place in (0..bytes.len()).step_by(step) {
+            let mut other = read.clone();
+            other.get_mut(path).unwrap()[place] ^= 1 << (place % 8);
+            let failure = fails(&other, &[]);
+            match path.split('/').next().unwrap() {
+                "checkpoint" => {
+                    assert!(matches!(failure, Failure::Checkpoint(_)), "{path} {place}: {failure}");
+                }
+                "batches" => {
+                    let index: u64 = path.strip_prefix("batches/").unwrap().parse().unwrap();
+                    assert_eq!(failure.first_bad_entry(), Some(index), "{path} {place}: {failure}");
+                }
+                _ => {
+                    // A length that is another one loses the thread of its bundle; whatever else is told by its entry.
+                    let is_told = failure.first_bad_entry().is_some()
+                        || matches!(failure, Failure::Files(Broken::Wrong(_)));
+                    assert!(is_told, "{path} {place}: {failure}");
+                }
+            }
+        }
+        let mut other = read.clone();
+        other.remove(path);
+        fails(&other, &[]);
+    }
+}
+
+#[test]
+fn the_first_bad_entry_is_named() {
+    let log = Log::of(300).signed();
+    let bundle = "tile/entries/000";
+    let mut other = log.folder.clone();
+    let place = other[bundle].windows(12).position(|part| part == br#""number":42}"#).unwrap();
+    other.get_mut(bundle).unwrap()[place + 9] = b'5';
+    assert!(matches!(fails(&other, &[]), Failure::Entry { index: 42, .. }));
+    // With its hash.
+    let mut entries = log.entries.clone();
+    entries[42] = String::from_utf8(entries[42].clone()).unwrap().replace(":42}", ":52}").into_bytes();
+    let forged = Log::forged(&entries, &log.folder);
+    let mut other = log.folder.clone();
+    for path in [bundle, "tile/0/000"] {
+        other.insert(path.into(), forged[path].clone());
+    }
+    assert!(matches!(fails(&other, &[]), Failure::Tile { first: 0, last: 255, .. }));
+    // With all hashes: the signature is left, and the checkpoints that others have seen.
+    assert!(matches!(fails(&forged, &[]), Failure::Root { first: 0, last: 299 }));
+    let seen: Vec<_> = [50, 100].iter().map(|size| log.notes[size].clone()).collect();
+    assert!(matches!(fails(&forged, &seen), Failure::Forked { size: 50 }));
+    let mut late = log.entries.clone();
+    late[142] = late[142].iter().map(|byte| if *byte == b'4' { b'5' } else { *byte }).collect();
+    assert!(matches!(
+        fails(&Log::forged(&late, &log.folder), &seen),
+        Failure::Root { first: 100, last: 299 }
+    ));
+}
+
+#[test]
+fn what_is_dropped_or_moved_is_found() {
+    let log = Log::of(300).signed();
+    let mut dropped = log.entries.clone();
+    dropped.remove(42);
+    dropped.push(log.entries[299].clone());
+    let mut moved = log.entries.clone();
+    moved.swap(42, 44);
+    for entries in [dropped, moved] {
+        let forged = Log::forged(&entries, &log.folder);
+        let mut bundle_only = log.folder.clone();
+        bundle_only.insert("tile/entries/000".into(), forged["tile/entries/000"].clone());
+        assert!(matches!(fails(&bundle_only, &[]), Failure::Entry { index: 42, .. }));
+        assert!(check(&forged, &[]).is_err());
+    }
+    // Whoever has the key and leaves out a batch cannot hide that its numbers are missing.
+    let without = Log::with(300, |index, entry| match entry {
+        Entry::Batch { at, .. } if index == 41 => Entry::Closed { at },
+        other => other,
+    });
+    assert!(matches!(fails(&without.signed().folder, &[]), Failure::Record { index: 43, wanted: 60, .. }));
+    let late =
+        Log::with(300, |index, entry| if index == 42 { Entry::Closed { at: UnixMicros(5) } } else { entry });
+    assert!(matches!(fails(&late.signed().folder, &[]), Failure::Time { index: 42, .. }));
+    let mut lost = log.folder.clone();
+    lost.remove("batches/041");
+    assert!(matches!(fails(&lost, &[]), Failure::NoBatch { index: 41, first: 60, last: 62, .. }));
+    lost.insert("batches/041".into(), log.folder["batches/043"].clone());
+    assert!(matches!(fails(&lost, &[]), Failure::Batch { index: 41, source: BatchError::File, .. }));
+}
+
+#[test]
+fn an_end_that_was_cut_off_is_found_by_whoever_has_seen_it() {
+    let log = Log::of(300).signed();
+    let mut cut = log.folder.clone();
+    cut.insert("checkpoint".into(), log.notes[&250].clone());
+    assert_eq!(check(&cut, &[]).unwrap().seen, None, "by itself it cannot be told, and the report says so");
+    assert!(matches!(fails(&cut, &[log.notes[&300].clone()]), Failure::CutOff { seen: 300, size: 250 }));
+    assert_eq!(check(&cut, &[log.notes[&200].clone()]).unwrap().seen, Some(200));
+    // The same key over another history: a fork.
+    let fork = Log::with(300, |index, entry| match entry {
+        Entry::Event { at, .. } if index == 120 => Entry::event(at, Map::new()).unwrap(),
+        other => other,
+    });
+    let fork = fork.signed();
+    assert!(check(&fork.folder, &[]).is_ok());
+    assert!(matches!(fails(&fork.folder, &[log.notes[&150].clone()]), Failure::Forked { size: 150 }));
+    assert!(check(&fork.folder, &[log.notes[&100].clone()]).is_ok(), "until there they are one");
+    // A checkpoint of another log, or one that was forged.
+    let other = LogKey::of_seed("example.com/other", &[8; 32]).unwrap();
+    let checkpoint = Checkpoint { origin: "example.com/other".into(), size: 3, root: Hash([0; 32]) };
+    let note = checkpoint.sign(&[&other]).unwrap();
+    let keys = [key().public(), other.public()];
+    assert!(matches!(
+        verify(&log.folder, &keys, &[log.notes[&50].clone(), note.clone()]),
+        Err(Failure::Seen { place: 2, .. })
+    ));
+    assert!(matches!(verify(&log.folder, &keys[..1], &[note]), Err(Failure::Seen { place: 1, .. })));
+    assert!(matches!(verify(&log.folder, &keys[1..], &[]), Err(Failure::Checkpoint(_))));
+}
+
+#[test]
+fn a_receipt_holds_for_its_record_alone() {
+    let log = Log::of(300).signed();
+    let stored = TileHashes(&log.tree, &log.folder);
+    let receipt = |index: u64, place: usize| {
+        let entry = &log.entries[index as usize];
+        let Ok(Entry::Batch { seal, .. }) = Entry::of_bytes(entry) else { panic!("no batch") };
+        let batch = Batch::open(&log.folder[&batch_path(index)], seal).unwrap();
+        Receipt {
+            record: String::from_utf8(batch.lines().nth(place).unwrap().to_vec()).unwrap(),
+            batch_proof: batch.proof(place).unwrap(),
+            entry: String::from_utf8(entry.clone()).unwrap(),
+            index,
+            log_proof: tlog_tiles::prove_record(300, index, &stored).unwrap(),
+            checkpoint: String::from_utf8(log.notes[&300].clone()).unwrap(),
+        }
+    };
+    let keys = [key().public()];
+    for (index, place) in [(1, 0), (41, 2), (297, 1)] {
+        let receipt = receipt(index, place);
+        let text = receipt.to_text();
+        let read = Receipt::of_text(&text).unwrap();
+        assert_eq!(read, receipt);
+        assert_eq!(read.check(&keys).unwrap().checkpoint.size, 300);
+        for bit in (0..8 * text.len()).step_by(41) {
+            let mut other = text.clone().into_bytes();
+            other[bit / 8] ^= 1 << (bit % 8);
+            let read = String::from_utf8(other).ok().and_then(|other| Receipt::of_text(&other).ok());
+            // White space behind it is no part of it.
+            let is_end = bit / 8 + 1 == text.len();
+            assert!(is_end || read.is_none_or(|read| read.check(&keys).is_err()), "bit {bit}");
+        }
+    }
+    let (one, two) = (receipt(41, 0), receipt(41, 1));
+    let mixed = Receipt { record: two.record.clone(), ..one.clone() };
+    assert!(matches!(mixed.check(&keys), Err(ReceiptError::Record { number: 61 })));
+    let mixed = Receipt { entry: receipt(43, 0).entry, ..one.clone() };
+    assert!(matches!(mixed.check(&keys), Err(ReceiptError::Record { .. })));
+    let mixed = Receipt { index: 43, ..one.clone() };
+    assert!(matches!(mixed.check(&keys), Err(ReceiptError::Inclusion { index: 43 })));
+    let event = String::from_utf8(log.entries[42].clone()).unwrap();
+    assert_eq!(Receipt { entry: event, ..one }.check(&keys), Err(ReceiptError::NoBatch));
+}
+
+/// The hashes of a log's files, for the proofs of the library.
+struct TileHashes<'a>(&'a Tree, &'a Folder);
+
+impl tlog_tiles::HashReader for TileHashes<'_> {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::Error> {
+        let one = |index: &u64| {
+            let (level, number) = tlog_tiles::split_stored_hash_index(*index);
+            let (tile_level, within) = (level / 8, u32::from(level % 8));
+            let first = number << within;
+            let width = ((self.0.size() >> (8 * u32::from(tile_level))) - first / TILE * TILE).min(TILE);
+            let hashes = read_tile(self.1, tile_level, first / TILE, width).unwrap();
+            let from = (first % TILE) as usize;
+            root_of(&hashes[from..from + (1 << within)])
+        };
+        Ok(indexes.iter().map(one).collect())
+    }
+}
+
+#[test]
+fn tiles_above_tiles_are_held_against_each_other() {
+    let log = Log::of(66_000);
+    assert!(log.tree.root() != Hash([0; 32]));
+    let log = log.signed();
+    let report = check(&log.folder, &[log.notes[&65_550].clone()]).unwrap();
+    assert_eq!((report.entries, report.seen), (66_000, Some(65_550)));
+    let mut other = log.folder.clone();
+    other.get_mut("tile/1/000").unwrap()[32 * 17] ^= 1;
+    assert!(matches!(fails(&other, &[]), Failure::Tile { first: 4352, last: 4607, .. }));
+    let mut other = log.folder;
+    other.get_mut("tile/2/000.p/1").unwrap()[0] ^= 1;
+    assert!(matches!(fails(&other, &[]), Failure::Tile { first: 0, last: 65_535, .. }));
+}
