@@ -80,8 +80,8 @@ pub(crate) async fn lost_nodes(health: Health) {
 
 /// What is said then of whatever the stream has not answered, and of the stream.
 pub(crate) fn without_nodes() -> Fault {
-    let message = "this gateway has lost all its nodes and ends its streams: open another one, and send again what this one has not \
-                   answered, steps with the same sequence_step";
+    let message = "this gateway has lost all its nodes and ends its streams: open another one and send again there what has no answer; \
+                   a step with a sequence_step is taken once, and before you send one without, look at the sequence's state";
     Fault::new(Code::NodeUnreachable, message)
 }
 

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// The largest integer up to which a double holds all of them.
-const INTEGER_MAX: u64 = 1 << 53;
+pub(crate) const INTEGER_MAX: u64 = 1 << 53;
 
 /// A value has no canonical text here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

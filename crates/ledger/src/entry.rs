@@ -1,7 +1,7 @@
 //! What stands in a log: one canonical JSON object an entry.
 
 use crate::batch::Seal;
-use crate::canonical::{self, NotCanonical};
+use crate::canonical::{self, INTEGER_MAX, NotCanonical};
 use crate::tree::ENTRY_BYTES_MAX;
 use serde_json::{Map, Value, json};
 use spinwell_core::UnixMicros;
@@ -74,22 +74,36 @@ pub enum Entry {
     Event {
         /// When.
         at: UnixMicros,
-        /// The OCSF object.
-        event: Map<String, Value>,
+        /// What was done.
+        event: Event,
     },
 }
 
-impl Entry {
-    /// An event, if it can stand in a log.
+/// An OCSF object that a log can hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event(Map<String, Value>);
+
+impl Event {
+    /// The object, if it has one text and an entry has room for it.
     ///
     /// # Errors
     /// Where it has fractions, names that are not ASCII, or is too long.
-    pub fn event(at: UnixMicros, event: Map<String, Value>) -> Result<Self, EntryError> {
-        let entry = Self::Event { at, event };
+    pub fn new(object: Map<String, Value>) -> Result<Self, EntryError> {
+        let event = Self(object);
+        // With the latest time, which is the longest.
+        let entry = Entry::Event { at: UnixMicros(INTEGER_MAX), event: event.clone() };
         let text = canonical::to_text(&entry.value())?;
-        if text.len() > ENTRY_BYTES_MAX { Err(EntryError::TooLong(text.len())) } else { Ok(entry) }
+        if text.len() > ENTRY_BYTES_MAX { Err(EntryError::TooLong(text.len())) } else { Ok(event) }
     }
 
+    /// The OCSF object.
+    #[must_use]
+    pub fn object(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+impl Entry {
     /// When it was written.
     #[must_use]
     pub fn at(&self) -> UnixMicros {
@@ -115,7 +129,7 @@ impl Entry {
                 let (root, file) = (root.to_string(), file.to_string());
                 json!({"at": at.0, "bytes": bytes, "file": file, "first": first, "kind": "batch", "records": records, "root": root})
             }
-            Self::Event { at, event } => json!({"at": at.0, "event": event, "kind": "event"}),
+            Self::Event { at, event } => json!({"at": at.0, "event": event.0, "kind": "event"}),
         }
     }
 
@@ -161,7 +175,7 @@ impl Entry {
             }
             Some("event") => {
                 reader.kind = "event";
-                Self::Event { at: reader.time("at")?, event: reader.object("event")? }
+                Self::Event { at: reader.time("at")?, event: Event(reader.object("event")?) }
             }
             other => return Err(EntryError::Kind(other.unwrap_or_default().to_owned())),
         };
@@ -229,7 +243,7 @@ mod tests {
                 first: 7,
                 seal: Seal { records: 3, bytes: 900, root: Hash([5; 32]), file: Hash([6; 32]) },
             },
-            Entry::event(at, event).unwrap(),
+            Entry::Event { at, event: Event::new(event).unwrap() },
         ]
     }
 
@@ -260,7 +274,7 @@ mod tests {
     fn an_event_that_no_log_can_hold_is_refused_before() {
         let event = |value: Value| {
             let Value::Object(event) = value else { unreachable!() };
-            Entry::event(UnixMicros(1), event)
+            Event::new(event)
         };
         assert!(matches!(event(json!({"share": 0.5})), Err(EntryError::Event(_))));
         assert!(matches!(event(json!({"text": "x".repeat(65_536)})), Err(EntryError::TooLong(_))));

@@ -38,7 +38,7 @@ pub mod verify;
 pub use batch::{Batch, BatchError, Seal};
 pub use canonical::NotCanonical;
 pub use checkpoint::{Checkpoint, CheckpointError, Signed};
-pub use entry::{Entry, EntryError};
+pub use entry::{Entry, EntryError, Event};
 pub use files::{File, Files, batch_path, entries_path, tile_path};
 pub use key::{InvalidKey, LogKey, PublicKey};
 pub use prediction::{Prediction, Result as PredictionResult};

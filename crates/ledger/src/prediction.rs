@@ -3,6 +3,7 @@
 //! It says who asked which model for what, who let him, and what became of it. What was asked and answered is not in it: commitments bind
 //! it to them for whoever holds the key, and say nothing to anybody else.
 
+use crate::canonical::INTEGER_MAX;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
 use spinwell_core::{Micros, UnixMicros};
 
@@ -52,7 +53,7 @@ pub struct Prediction<'a> {
     pub node: &'a str,
     /// The sequence that it is a step of.
     pub sequence: &'a str,
-    /// Its number there.
+    /// Its number there; written as text where it is beyond 2^53.
     pub step: Option<u64>,
     /// How it ended.
     pub result: Result<'a>,
@@ -114,6 +115,10 @@ impl Members<'_> {
 
     fn number(&mut self, name: &str, number: Option<u64>) {
         let Some(number) = number else { return };
+        // A caller numbers his steps as he likes, and canonical JSON has no larger integers.
+        if number > INTEGER_MAX {
+            return self.text(name, &number.to_string());
+        }
         self.name(name);
         self.line.extend_from_slice(number.to_string().as_bytes());
     }
@@ -149,6 +154,7 @@ pub(crate) fn number_and_time(line: &[u8]) -> Option<(u64, UnixMicros)> {
 pub(crate) mod tests {
     use super::*;
     use crate::canonical;
+    use serde_json::json;
 
     pub(crate) fn prediction(number: u64) -> Prediction<'static> {
         Prediction {
@@ -195,6 +201,11 @@ pub(crate) mod tests {
             assert_eq!(value.as_object().unwrap().len(), members, "{value}");
             assert_eq!(number_and_time(&line), Some((1 << 40, prediction.at)));
             assert_eq!(value["request_id"], odd.request_id);
+        }
+        for (step, wanted) in [(1 << 53, json!(1_u64 << 53)), (u64::MAX, json!("18446744073709551615"))] {
+            let mut line = Vec::new();
+            Prediction { step: Some(step), ..odd }.write(&mut line);
+            assert_eq!(canonical::of_bytes(&line).unwrap()["step"], wanted);
         }
         assert_eq!(number_and_time(b"{}"), None);
     }

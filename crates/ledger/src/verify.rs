@@ -73,7 +73,7 @@ pub enum Failure {
     },
     /// An entry is none.
     #[error("entry {index} cannot be understood")]
-    Kind {
+    NotUnderstood {
         /// Its index.
         index: u64,
         /// Why.
@@ -153,7 +153,7 @@ impl Failure {
     pub fn first_bad_entry(&self) -> Option<u64> {
         match self {
             Self::Entry { index, .. }
-            | Self::Kind { index, .. }
+            | Self::NotUnderstood { index, .. }
             | Self::NoBatch { index, .. }
             | Self::Batch { index, .. }
             | Self::Record { index, .. }
@@ -317,7 +317,7 @@ impl<F: Files> Walk<'_, F> {
     }
 
     fn entry(&mut self, index: u64, bytes: &[u8]) -> Result<(), Failure> {
-        let entry = Entry::of_bytes(bytes).map_err(|source| Failure::Kind { index, source })?;
+        let entry = Entry::of_bytes(bytes).map_err(|source| Failure::NotUnderstood { index, source })?;
         let at = entry.at();
         if let Some((_, last)) = self.report.span {
             let back_us = last.0.saturating_sub(at.0);

@@ -1,6 +1,7 @@
 //! What was tampered with is found, and the first bad place is named.
 
 use super::*;
+use crate::entry::Event;
 use crate::key::LogKey;
 use crate::prediction::tests::prediction;
 use crate::receipt::{Receipt, ReceiptError};
@@ -54,7 +55,7 @@ impl Log {
                 }
                 _ => {
                     let event: Map<_, _> = [("number".to_owned(), json!(index))].into_iter().collect();
-                    Entry::event(at, event).unwrap()
+                    Entry::Event { at, event: Event::new(event).unwrap() }
                 }
             };
             log.append(&change(index, entry).to_bytes());
@@ -226,7 +227,9 @@ fn an_end_that_was_cut_off_is_found_by_whoever_has_seen_it() {
     assert_eq!(check(&cut, &[log.notes[&200].clone()]).unwrap().seen, Some(200));
     // The same key over another history: a fork.
     let fork = Log::with(300, |index, entry| match entry {
-        Entry::Event { at, .. } if index == 120 => Entry::event(at, Map::new()).unwrap(),
+        Entry::Event { at, .. } if index == 120 => {
+            Entry::Event { at, event: Event::new(Map::new()).unwrap() }
+        }
         other => other,
     });
     let fork = fork.signed();

@@ -229,7 +229,8 @@ async fn logs(connection: &mut PgConnection, tails: &[(u16, Option<u64>)]) -> Re
     Ok(Read { shards, stored: Vec::new(), has_more: cut.is_some() })
 }
 
-/// Sequences as a whole, in their order.
+/// Sequences as a whole, in their order. The limit limits nothing: with it each sequence's entries are a subquery of their own, as in
+/// [`logs`].
 async fn stored(connection: &mut PgConnection, wanted: &[Wanted]) -> Result<Vec<Stored>, sqlx::Error> {
     if wanted.is_empty() {
         return Ok(Vec::new());

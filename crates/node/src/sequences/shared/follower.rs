@@ -238,8 +238,9 @@ impl Follower {
             return;
         }
         let (store, models, commands) = (self.store.clone(), self.models.clone(), self.commands.clone());
+        let is_ending = self.is_ending.clone();
         self.runtime.spawn(async move {
-            let kept = bring(&store, &models, &name, hash).await;
+            let kept = bring(&store, &models, &name, hash, &is_ending).await;
             let _ = commands.send(Command::Kept(hash, kept));
         });
     }
@@ -298,8 +299,14 @@ fn keys(loads: &[Load]) -> Vec<SequenceKey> {
 /// Brings the file of a model to the store, as often as it takes: the steps that wait for it end with their deadlines.
 ///
 /// # Errors
-/// Where the file is not here.
-async fn bring(store: &Postgres, models: &Models, name: &ModelName, hash: ModelHash) -> Result<(), Fault> {
+/// Where the file is not here, or the node is to stop and the store does not take it.
+async fn bring(
+    store: &Postgres,
+    models: &Models,
+    name: &ModelName,
+    hash: ModelHash,
+    is_ending: &AtomicBool,
+) -> Result<(), Fault> {
     let (own, wanted) = (models.clone(), name.clone());
     let read = tokio::task::spawn_blocking(move || own.file_of(&wanted, &hash)).await;
     let (version, bytes) = read.map_err(|error| Fault::new(Code::Internal, error.to_string()))??;
@@ -307,6 +314,9 @@ async fn bring(store: &Postgres, models: &Models, name: &ModelName, hash: ModelH
     while let Err(error) = store.keep_model(name.as_str(), version, &hash, &bytes).await {
         if !std::mem::replace(&mut was_told, true) {
             tracing::error!(code = %error.fault().code(), %error, model = %name, %hash, "the store does not take a model's file; steps that begin with it wait");
+        }
+        if is_ending.load(Ordering::Relaxed) {
+            return Err(ended());
         }
         tokio::time::sleep(pause).await;
         pause = (2 * pause).min(PAUSE.1);
