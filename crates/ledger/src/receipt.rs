@@ -3,12 +3,15 @@
 //! As a file it is canonical JSON. The log's own part is a C2SP `tlog-proof`, so that any tool of that format can check it; the record's
 //! way to its batch's root is beside it.
 
-use crate::batch::{Seal, root_by};
+use crate::batch::{Batch, BatchError, Seal, root_by};
 use crate::canonical;
 use crate::checkpoint::{Checkpoint, CheckpointError, Signed};
 use crate::entry::{Entry, EntryError};
+use crate::files::{Files, batch_path};
+use crate::find::{self, Found};
 use crate::key::PublicKey;
 use crate::prediction::number_and_time;
+use crate::tree::Broken;
 use serde_json::{Value, json};
 use tlog_tiles::{Hash, record_hash};
 
@@ -16,6 +19,25 @@ use tlog_tiles::{Hash, record_hash};
 const PROOF: &str = "c2sp.org/tlog-proof@v1";
 /// What a receipt calls itself.
 const RECEIPT: &str = "spinwell-receipt-1";
+
+/// A receipt cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReceipt {
+    /// The log has no checkpoint that holds.
+    #[error("the log has no checkpoint that holds")]
+    Checkpoint(#[source] CheckpointError),
+    /// Its files do not hold what the checkpoint says.
+    #[error("the log's files do not hold it")]
+    Files(#[from] Broken),
+    /// The records of its batch are not there, or are others.
+    #[error("{path} does not hold it")]
+    Batch {
+        /// The file.
+        path: String,
+        /// Why.
+        source: BatchError,
+    },
+}
 
 /// A receipt proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +86,40 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// The receipt of the record of this number, out of a log's files; nothing where the checkpoint is not over it.
+    ///
+    /// # Errors
+    /// Where the files are not what the log's key has signed.
+    pub fn of_log(files: &impl Files, keys: &[PublicKey], number: u64) -> Result<Option<Self>, NoReceipt> {
+        let read = |path: &str| {
+            let unreadable = |source| Broken::Unreadable { path: path.to_owned(), source };
+            files.read(path).map_err(unreadable)?.ok_or_else(|| Broken::Missing(path.to_owned()))
+        };
+        let note = read("checkpoint")?;
+        let signed = Checkpoint::open(&note, keys).map_err(NoReceipt::Checkpoint)?;
+        let Checkpoint { size, .. } = signed.checkpoint;
+        let Some(Found { index, entry, first, seal }) = find::batch_of(files, size, number)? else {
+            return Ok(None);
+        };
+        let path = batch_path(index);
+        let wrong = |source| NoReceipt::Batch { path: path.clone(), source };
+        let batch = Batch::open(&read(&path)?, seal).map_err(wrong)?;
+        // The batch is the one that has it.
+        let place = (number - first) as usize;
+        let (Some(record), Some(batch_proof)) = (batch.lines().nth(place), batch.proof(place)) else {
+            return Ok(None);
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Some(Self {
+            record: text(record),
+            batch_proof,
+            entry: text(&entry),
+            index,
+            log_proof: find::inclusion(files, size, index)?,
+            checkpoint: text(&note),
+        }))
+    }
+
     /// The file.
     #[must_use]
     pub fn to_text(&self) -> String {
