@@ -48,7 +48,7 @@ const TABLE: &[Place] = &[
     Place { name: "security", tier: 1, may_use: &["core"] },
     Place { name: "compliance", tier: 1, may_use: &["core", "ledger"] },
     Place { name: "protocol", tier: 2, may_use: &["core"] },
-    Place { name: "store", tier: 2, may_use: &["core"] },
+    Place { name: "store", tier: 2, may_use: &["core", "ledger"] },
     Place { name: "registry", tier: 2, may_use: &["core"] },
     Place { name: "runtime", tier: 2, may_use: &["core", "security"] },
     Place {

@@ -118,6 +118,10 @@ codes! {
     ObservationContradicts = "SPW-OBSERVATION-CONTRADICTS", Client, retryable: false;
     /// The step log cannot be written, so that no step can be promised.
     LogFailed = "SPW-LOG-FAILED", Service, retryable: true;
+    /// The ledger cannot take the record of a request or of an act, so that neither may happen.
+    LedgerFailed = "SPW-LEDGER-FAILED", Service, retryable: true;
+    /// There is no prediction of that receipt's id in this ledger.
+    ReceiptUnknown = "SPW-RECEIPT-UNKNOWN", Client, retryable: false;
     /// The database cannot be read or written.
     DatabaseFailed = "SPW-DATABASE-FAILED", Service, retryable: true;
     /// The server could not be reached or did not answer as the protocol says.
@@ -182,6 +186,8 @@ codes! {
     FileExists = "SPW-FILE-EXISTS", Operator, retryable: false;
     /// An address is in use or may not be bound without saying so.
     ListenRefused = "SPW-LISTEN-REFUSED", Operator, retryable: false;
+    /// A ledger, a checkpoint or a receipt is not what was signed.
+    LedgerWrong = "SPW-LEDGER-WRONG", Operator, retryable: false;
     /// Training was interrupted before it had a model.
     Interrupted = "SPW-INTERRUPTED", Operator, retryable: true;
 }

@@ -63,6 +63,13 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The lines of a text, each with its end.
+    #[must_use]
+    pub fn of_text(text: Vec<u8>) -> Self {
+        let hashes = lines_of(&text).map(record_hash).collect();
+        Self { text, hashes }
+    }
+
     /// Adds a line, which must hold no end of a line.
     pub fn push(&mut self, line: &[u8]) {
         debug_assert!(!line.contains(&b'\n'), "a line is one line");
@@ -118,10 +125,7 @@ impl Batch {
         if text.last().is_some_and(|last| *last != b'\n') {
             return Err(unreadable("the last line has no end"));
         }
-        let mut batch = Self::default();
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            batch.push(&line[..line.len() - 1]);
-        }
+        let batch = Self::of_text(text);
         if batch.hashes.len() as u64 != records {
             return Err(BatchError::Count { wanted: records, found: batch.hashes.len() as u64 });
         }
@@ -133,7 +137,7 @@ impl Batch {
 
     /// The lines.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.text.split_inclusive(|byte| *byte == b'\n').map(|line| &line[..line.len() - 1])
+        lines_of(&self.text)
     }
 
     /// The hashes that lead from the line at this place to the root; nothing where there is no such line.
@@ -141,6 +145,10 @@ impl Batch {
     pub fn proof(&self, place: usize) -> Option<Vec<Hash>> {
         (place < self.hashes.len()).then(|| proof(&self.hashes, place))
     }
+}
+
+fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
 fn digest(file: &[u8]) -> Hash {

@@ -3,11 +3,12 @@
 //! A [`Log`] is where the truth of sequences is kept first: entries are on the disk before anybody is told that they
 //! are taken. A [`Database`] holds what is looked up later, such as where each sequence stands. Both are opened by one
 //! process at a time, which [`Lock`] sees to. What several processes share is in [`postgres::Postgres`]. Who leads and what is under
-//! way is in one or the other, which a [`ControlStore`] hides.
+//! way is in one or the other, which a [`ControlStore`] hides. A [`ledger::Writer`] keeps a log of the audit trail.
 
 mod control;
 mod database;
 mod leases;
+pub mod ledger;
 mod lock;
 pub mod log;
 mod plans;

@@ -3,19 +3,19 @@
 use super::{ENTRY_BYTES_MAX, Position};
 
 /// Bytes before the contents.
-pub(super) const HEAD: usize = 20;
+pub(crate) const HEAD: usize = 20;
 
 /// An entry that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Frame<'b> {
-    pub(super) position: Position,
+pub(crate) struct Frame<'b> {
+    pub(crate) position: Position,
     /// The position of the first entry of its group: those before it had been promised when it was written.
-    pub(super) group: Position,
-    pub(super) entry: &'b [u8],
+    pub(crate) group: Position,
+    pub(crate) entry: &'b [u8],
 }
 
 /// Appends an entry's bytes to `to`; it is the `place`-th of its group, from 0.
-pub(super) fn write(position: Position, place: u32, entry: &[u8], to: &mut Vec<u8>) {
+pub(crate) fn write(position: Position, place: u32, entry: &[u8], to: &mut Vec<u8>) {
     let length = u32::try_from(entry.len()).unwrap_or(u32::MAX);
     to.extend_from_slice(&length.to_le_bytes());
     to.extend_from_slice(&checksum(position, place, entry).to_le_bytes());
@@ -25,7 +25,7 @@ pub(super) fn write(position: Position, place: u32, entry: &[u8], to: &mut Vec<u
 }
 
 /// The entry at the start of `bytes`, where a whole one that says the truth about itself is there.
-pub(super) fn read(bytes: &[u8]) -> Option<Frame<'_>> {
+pub(crate) fn read(bytes: &[u8]) -> Option<Frame<'_>> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (sum, rest) = rest.split_first_chunk::<4>()?;
     let (position, rest) = rest.split_first_chunk::<8>()?;

@@ -8,8 +8,8 @@
 //! cut off again and its callers are told that it is not there. What a crash leaves half-written at the very end is cut
 //! off when the log is opened; damage anywhere else is an error, because entries behind it had been promised.
 
-mod frame;
-mod segment;
+pub(crate) mod frame;
+pub(crate) mod segment;
 mod writer;
 
 use segment::{Segment, list};
@@ -88,7 +88,7 @@ impl std::fmt::Display for Follows {
 }
 
 impl LogError {
-    fn io(path: &Path, error: &io::Error) -> Self {
+    pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
         LogError::Io { path: path.to_owned(), message: error.to_string() }
     }
 

@@ -11,14 +11,14 @@ const EXTENSION: &str = "log";
 
 /// A segment on the disk.
 #[derive(Debug, Clone)]
-pub(super) struct Segment {
-    pub(super) path: PathBuf,
+pub(crate) struct Segment {
+    pub(crate) path: PathBuf,
     /// No entry stands before this position.
-    pub(super) first: Position,
+    pub(crate) first: Position,
 }
 
 /// The segments in a folder, in order. Other files are left alone.
-pub(super) fn list(folder: &Path) -> Result<Vec<Segment>, LogError> {
+pub(crate) fn list(folder: &Path) -> Result<Vec<Segment>, LogError> {
     let failed = |error| LogError::io(folder, &error);
     let mut segments = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -36,7 +36,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<Segment>, LogError> {
 impl Segment {
     /// Makes the segment that begins at `first`, and opens it for appending. One of that name holds nothing, or the
     /// position would be taken: it is begun anew.
-    pub(super) fn create(folder: &Path, first: Position) -> Result<(Self, File), LogError> {
+    pub(crate) fn create(folder: &Path, first: Position) -> Result<(Self, File), LogError> {
         let path = folder.join(format!("{:016x}.{EXTENSION}", first.0));
         let create = || {
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
@@ -50,7 +50,7 @@ impl Segment {
     }
 
     /// Checks every entry and gives the position of the newest. Of the last segment, cuts off what a crash left behind.
-    pub(super) fn mend(&self, is_last: bool) -> Result<Option<Position>, LogError> {
+    pub(crate) fn mend(&self, is_last: bool) -> Result<Option<Position>, LogError> {
         let mut newest = None;
         let end = self.read(is_last, &mut |position, _| newest = Some(position))?;
         let failed = |error| LogError::io(&self.path, &error);
@@ -64,7 +64,7 @@ impl Segment {
 
     /// Calls `each` with every entry, and gives where they end. In the last segment, one that is not whole is the end,
     /// unless it had been promised.
-    pub(super) fn read(&self, is_last: bool, each: &mut dyn FnMut(Position, &[u8])) -> Result<u64, LogError> {
+    pub(crate) fn read(&self, is_last: bool, each: &mut dyn FnMut(Position, &[u8])) -> Result<u64, LogError> {
         let bytes = fs::read(&self.path).map_err(|error| LogError::io(&self.path, &error))?;
         if !bytes.starts_with(HEAD) {
             // A crash while it was made leaves a part of the head.

@@ -1,0 +1,129 @@
+//! Makes the log's files out of what the journal holds, and signs how far they go.
+
+use super::folder::Folder;
+use super::spool::Item;
+use super::writer::Shared;
+use spinwell_ledger::{Batch, Checkpoint, Entry, File, LogKey, Tree, batch_path};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// Entries after which a checkpoint does not wait for its second.
+const ENTRIES: u64 = 1_000;
+/// How long after a failure it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+pub(super) struct Builder {
+    folder: Folder,
+    key: LogKey,
+    tree: Tree,
+    /// Files that the next checkpoint needs on the disk.
+    new: Vec<String>,
+    /// Files that are not full, of the last checkpoint.
+    parts: Vec<String>,
+    /// The entries and records under the last checkpoint.
+    signed: u64,
+    records: u64,
+}
+
+impl Builder {
+    /// Goes on with the log that has this tree.
+    pub(super) fn new(folder: Folder, key: LogKey, mut tree: Tree, records: u64) -> Self {
+        let signed = tree.size();
+        // What is not full of the last checkpoint is there, and goes with the next one.
+        let parts = tree.take_files().into_iter().map(|file| file.path).collect();
+        Self { folder, key, tree, new: Vec::new(), parts, signed, records }
+    }
+
+    /// Makes the next entry.
+    pub(super) fn take(&mut self, item: &Item) -> io::Result<()> {
+        let entry = match item {
+            Item::Entry(entry) => entry.clone(),
+            Item::Lines { at, first, text } => {
+                let batch = Batch::of_text(text.clone());
+                let (seal, bytes) = batch.seal();
+                let path = batch_path(self.tree.size());
+                self.folder.write(&File { path: path.clone(), bytes })?;
+                self.new.push(path);
+                self.records = first + seal.records;
+                Entry::Batch { at: *at, first: *first, seal }.to_bytes()
+            }
+        };
+        // Entries were measured when they were taken.
+        self.tree.append(&entry).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    /// Signs all entries, once their files are on the disk.
+    pub(super) fn sign(&mut self) -> io::Result<()> {
+        if self.tree.size() == self.signed {
+            return Ok(());
+        }
+        // What fails is done again: the tree gives what is not full each time, and what became full is remembered.
+        for file in self.tree.take_files() {
+            self.folder.write(&file)?;
+            self.new.push(file.path);
+        }
+        self.folder.force(&self.new)?;
+        let checkpoint = Checkpoint {
+            origin: self.key.public().name().to_owned(),
+            size: self.tree.size(),
+            root: self.tree.root(),
+        };
+        let note = checkpoint.sign(&[&self.key]).map_err(io::Error::other)?;
+        self.folder.set_checkpoint(&note)?;
+        self.signed = checkpoint.size;
+        let new = std::mem::take(&mut self.new);
+        let parts = new.into_iter().filter(|path| path.contains(".p/")).collect();
+        for path in std::mem::replace(&mut self.parts, parts) {
+            if !self.parts.contains(&path) {
+                self.folder.remove(&path);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many entries it has made.
+    pub(super) fn entries(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// Entries that are not signed yet.
+    fn unsigned(&self) -> u64 {
+        self.tree.size() - self.signed
+    }
+
+    /// How far the signed log goes: entries, and records.
+    pub(super) fn signed(&self) -> (u64, u64) {
+        (self.signed, self.records)
+    }
+
+    /// Builds what comes, until nothing comes any more.
+    pub(super) fn run(mut self, items: &Receiver<Vec<Item>>, shared: &Arc<Shared>, pause: Duration) {
+        let mut signed = Instant::now();
+        loop {
+            let due = (signed + pause).saturating_duration_since(Instant::now());
+            let wait = if self.unsigned() > 0 { due } else { pause };
+            let is_over = match items.recv_timeout(wait) {
+                Ok(items) => {
+                    for item in items {
+                        shared.try_until_done(AGAIN, || self.take(&item));
+                    }
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            if self.unsigned() >= ENTRIES || signed.elapsed() >= pause || is_over {
+                shared.try_until_done(AGAIN, || self.sign());
+                signed = Instant::now();
+                let (entries, records) = self.signed();
+                shared.signed(entries, records);
+            }
+            if is_over {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+use super::*;
+use spinwell_ledger::verify::{self, Report};
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+fn clock() -> UnixMicros {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    UnixMicros(now.as_micros() as u64)
+}
+
+fn key() -> LogKey {
+    LogKey::of_seed("test/log", &[9; 32]).unwrap()
+}
+
+fn settings(folder: &Path, boot: &str) -> Settings {
+    Settings {
+        folder: folder.to_owned(),
+        key: key(),
+        program: "test 1".into(),
+        boot: boot.into(),
+        span: Duration::from_millis(100),
+        checkpoint: Duration::from_millis(200),
+        clock,
+    }
+}
+
+fn open(folder: &Path, boot: &str) -> Writer {
+    Writer::open(settings(folder, boot)).unwrap()
+}
+
+fn record(writer: &Writer) -> u64 {
+    writer
+        .record(|number, at, line| line.extend(format!("{{\"at\":{},\"n\":{number}}}", at.0).bytes()))
+        .unwrap()
+}
+
+fn event(text: &str) -> Event {
+    let serde_json::Value::Object(object) = serde_json::json!({ "what": text }) else { unreachable!() };
+    Event::new(object).unwrap()
+}
+
+fn report(folder: &Path) -> Report {
+    verify::verify(&Folder::new(folder), &[key().public()], &[]).unwrap()
+}
+
+/// A copy of a folder, as a machine finds it after the power was cut: what was not forced may be gone.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
+        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(path, target)) }
+    }
+}
+
+#[test]
+fn what_was_taken_is_in_the_log_and_has_a_receipt() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(folder.path(), "a");
+    for number in 0..300 {
+        assert_eq!(record(&writer), number);
+        if number % 100 == 50 {
+            writer.event(event("something")).unwrap();
+            assert!(writer.counts().forced > 0);
+        }
+    }
+    for number in [0, 50, 299] {
+        let receipt = writer.receipt(number).unwrap().unwrap();
+        assert_eq!(receipt.check(&[key().public()]).unwrap().checkpoint.origin, "test/log");
+        assert!(receipt.record.ends_with(&format!("\"n\":{number}}}")));
+    }
+    assert_eq!(writer.receipt(300).unwrap(), None);
+    writer.close();
+    assert!(matches!(writer.record(|_, _, _| ()), Err(LedgerError::Closed)));
+    let found = report(folder.path());
+    assert_eq!((found.records, found.events, found.gaps.len()), (300, 3, 0));
+    drop(writer);
+    // It goes on where it was.
+    let writer = open(folder.path(), "b");
+    assert_eq!(record(&writer), 300);
+    drop(writer);
+    assert_eq!(report(folder.path()).gaps, [], "it was closed in good order");
+}
+
+#[test]
+fn a_killed_process_has_lost_nothing_whenever_it_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(folder.path(), "a");
+    let (mut copies, mut taken) = (Vec::new(), Vec::new());
+    let begin = Instant::now();
+    while copies.len() < 12 {
+        taken.push(record(&writer));
+        std::thread::sleep(Duration::from_micros(200));
+        if begin.elapsed() > Duration::from_millis(70 * copies.len() as u64) {
+            // All that the system has: files are copied while they are written to.
+            let other = tempfile::tempdir().unwrap();
+            copy(&folder.path().join("spool"), &other.path().join("spool"));
+            let spool_records = taken.len() as u64;
+            copies.push((other, spool_records));
+        }
+    }
+    drop(writer);
+    for (copy, records) in copies {
+        // Without the files that were made of it: the journal alone makes them again.
+        let writer = open(copy.path(), "a");
+        assert_eq!(writer.records().0, records);
+        drop(writer);
+        let found = report(copy.path());
+        assert_eq!((found.records, found.gaps.len()), (records, 0));
+    }
+}
+
+/// Where the journal ended when it was forced last, by its own promise.
+#[test]
+fn a_power_cut_leaves_a_gap_that_covers_what_is_missing_and_no_more_than_was_promised() {
+    for cut in 0..6u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = open(folder.path(), "a");
+        let times: Vec<AtomicU64> = (0..4000).map(|_| AtomicU64::new(0)).collect();
+        let until = Instant::now() + Duration::from_millis(60 + 37 * cut);
+        let mut count = 0;
+        while Instant::now() < until && count < times.len() {
+            let number = writer.record(|number, at, line| {
+                times[count].store(at.0, Ordering::Relaxed);
+                line.extend(format!("{{\"at\":{},\"n\":{number}}}", at.0).bytes());
+            });
+            assert_eq!(number.unwrap(), count as u64);
+            count += 1;
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        let other = tempfile::tempdir().unwrap();
+        let forced = writer.shared.forced_bytes();
+        copy(folder.path(), other.path());
+        drop(writer);
+        let segment = fs::read_dir(other.path().join("spool")).unwrap().next().unwrap().unwrap().path();
+        fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(forced).unwrap();
+        let writer = open(other.path(), "b");
+        let kept = writer.records().0 as usize;
+        drop(writer);
+        let found = report(other.path());
+        assert_eq!(found.records as usize, kept);
+        let [(_, from, until)] = found.gaps[..] else { panic!("{:?}", found.gaps) };
+        assert!(until.0 - from.0 <= 100_000, "{} us", until.0 - from.0);
+        for lost in &times[kept..count] {
+            let at = lost.load(Ordering::Relaxed);
+            assert!(
+                (from.0..=until.0).contains(&at),
+                "a record of {at} is missing, the gap is {from:?} to {until:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_log_is_not_gone_on_with_where_it_would_become_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = tempfile::tempdir().unwrap();
+    let writer = open(folder.path(), "a");
+    record(&writer);
+    writer.receipt(0).unwrap();
+    copy(&folder.path().join("spool"), &old.path().join("spool"));
+    for _ in 0..500 {
+        record(&writer);
+    }
+    writer.event(event("later")).unwrap();
+    writer.receipt(500).unwrap();
+    assert!(matches!(Writer::open(settings(folder.path(), "a")), Err(LedgerError::Lock(_))));
+    drop(writer);
+    // The journal of a backup, beside the files of today.
+    let today = folder.path().join("spool");
+    fs::rename(&today, folder.path().join("aside")).unwrap();
+    copy(&old.path().join("spool"), &today);
+    let error = Writer::open(settings(folder.path(), "a")).err().unwrap();
+    assert!(matches!(error, LedgerError::Older { .. }), "{error}");
+    // None at all: the log goes on, and admits it.
+    fs::remove_dir_all(&today).unwrap();
+    let writer = open(folder.path(), "a");
+    assert_eq!(record(&writer), 501);
+    drop(writer);
+    let found = report(folder.path());
+    assert_eq!((found.records, found.gaps.len()), (502, 1));
+    // Another key.
+    let other =
+        Settings { key: LogKey::of_seed("test/log", &[8; 32]).unwrap(), ..settings(folder.path(), "a") };
+    assert!(matches!(Writer::open(other), Err(LedgerError::Checkpoint { .. })));
+    // Files without a checkpoint.
+    fs::remove_file(folder.path().join("checkpoint")).unwrap();
+    assert!(matches!(Writer::open(settings(folder.path(), "a")), Err(LedgerError::NoCheckpoint(_))));
+}
+
+#[test]
+fn a_long_log_forgets_its_journal_and_not_its_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(folder.path(), "a");
+    let line = vec![b'x'; 4000];
+    let mut records = 0;
+    for _ in 0..6 {
+        for _ in 0..1000 {
+            writer
+                .record(|number, at, text| {
+                    text.extend(format!("{{\"at\":{},\"n\":{number},\"x\":\"", at.0).bytes());
+                    text.extend(&line);
+                    text.extend(b"\"}");
+                })
+                .unwrap();
+            records += 1;
+        }
+        writer.receipt(records - 1).unwrap();
+        writer.event(event("round")).unwrap();
+    }
+    let segments = fs::read_dir(folder.path().join("spool")).unwrap().count();
+    assert!(segments <= 2, "{segments} segments of 24 MB");
+    drop(writer);
+    let writer = open(folder.path(), "a");
+    assert_eq!(writer.records().0, records);
+    drop(writer);
+    let found = report(folder.path());
+    assert_eq!((found.records, found.events), (records, 6));
+    // Of what is not full, only the last checkpoint's stays.
+    let parts = walk(folder.path()).into_iter().filter(|path| path.to_string_lossy().contains(".p/")).count();
+    assert!(parts <= 3, "{parts}");
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
