@@ -206,6 +206,7 @@ pub(crate) fn predict(request: &InferRequest) -> InferReply {
             durable: true,
             warming_up: false,
         }),
+        receipt: None,
     }
 }
 

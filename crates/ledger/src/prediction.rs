@@ -99,6 +99,43 @@ impl Prediction<'_> {
     }
 }
 
+/// A batch call has begun or is over: a record beside those of its requests. Counts that are not known yet are left out.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchCall<'a> {
+    /// Its number in its writer's log.
+    pub number: u64,
+    /// When, by the writer's clock.
+    pub at: UnixMicros,
+    /// What the server calls it.
+    pub id: &'a str,
+    /// Whether it has begun: else it is over.
+    pub has_begun: bool,
+    /// Its requests.
+    pub requests: u64,
+    /// Requests that were answered.
+    pub answered: Option<u64>,
+    /// Requests that were refused or failed.
+    pub failed: Option<u64>,
+    /// Requests that were under way when the caller went away.
+    pub cancelled: Option<u64>,
+}
+
+impl BatchCall<'_> {
+    /// Appends its line, without the end of the line.
+    pub fn write(&self, line: &mut Vec<u8>) {
+        let mut members = Members { line, is_first: true };
+        members.number("answered", self.answered);
+        members.number("at", Some(self.at.0));
+        members.text("batch_call", self.id);
+        members.number("cancelled", self.cancelled);
+        members.number("failed", self.failed);
+        members.number("n", Some(self.number));
+        members.text("phase", if self.has_begun { "started" } else { "completed" });
+        members.number("requests", Some(self.requests));
+        members.line.push(b'}');
+    }
+}
+
 /// Members of an object on their way into a line.
 struct Members<'a> {
     line: &'a mut Vec<u8>,
@@ -206,6 +243,23 @@ pub(crate) mod tests {
             let mut line = Vec::new();
             Prediction { step: Some(step), ..odd }.write(&mut line);
             assert_eq!(canonical::of_bytes(&line).unwrap()["step"], wanted);
+        }
+        let call = BatchCall {
+            number: 7,
+            at: UnixMicros(5),
+            id: "b",
+            has_begun: false,
+            requests: 3,
+            answered: Some(2),
+            failed: Some(1),
+            cancelled: Some(0),
+        };
+        let begun = BatchCall { has_begun: true, answered: None, failed: None, cancelled: None, ..call };
+        for (call, members) in [(call, 8), (begun, 5)] {
+            let mut line = Vec::new();
+            call.write(&mut line);
+            assert_eq!(canonical::of_bytes(&line).unwrap().as_object().unwrap().len(), members);
+            assert_eq!(number_and_time(&line), Some((7, UnixMicros(5))));
         }
         assert_eq!(number_and_time(b"{}"), None);
     }

@@ -127,6 +127,7 @@ fn answer(model: &Loaded, node: &NodeId, batch: Batch, started: Instant) {
             compute,
             batch: BatchShare { windows, counts },
             sequence: None,
+            receipt: None,
         });
         let is_prediction = reply.is_ok();
         let is_taken = job.answer.send(reply).is_ok();

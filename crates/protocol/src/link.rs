@@ -199,6 +199,8 @@ pub struct InferReply {
     pub batch: BatchShare,
     /// What became of its sequence, where it is a step of one.
     pub sequence: Option<SequenceReply>,
+    /// What its record in the ledger is asked for by: of the gateway, where there is a ledger.
+    pub receipt: Option<String>,
 }
 
 /// How busy a node is.

@@ -26,6 +26,7 @@ pub const fn http(code: Code) -> u16 {
         | Code::PathNotFound
         | Code::SequenceUnknown
         | Code::ForecastUnknown
+        | Code::ReceiptUnknown
         | Code::NodeUnknown => 404,
         Code::MethodNotAllowed => 405,
         Code::BodyTimeout => 408,
@@ -43,6 +44,7 @@ pub const fn http(code: Code) -> u16 {
         | Code::Starting
         | Code::Stopping
         | Code::LogFailed
+        | Code::LedgerFailed
         | Code::DatabaseFailed
         | Code::SequenceMoved
         | Code::InsufficientNodes
@@ -68,6 +70,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::SequenceUnknown
         | Code::SequenceExpired
         | Code::ForecastUnknown
+        | Code::ReceiptUnknown
         | Code::NodeUnknown => tonic::Code::NotFound,
         Code::SequenceExists => tonic::Code::AlreadyExists,
         // gRPC's word for what may be tried again as a whole, and not by whoever passed it on.
@@ -85,6 +88,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::Starting
         | Code::Stopping
         | Code::LogFailed
+        | Code::LedgerFailed
         | Code::DatabaseFailed
         | Code::SequenceMoved
         | Code::FileUnsettled

@@ -142,7 +142,7 @@ impl Values {
     }
 
     /// Appends their bytes.
-    pub(crate) fn write_bytes(&self, body: &mut Vec<u8>) {
+    pub fn write_bytes(&self, body: &mut Vec<u8>) {
         body.reserve(self.bytes_len());
         match self {
             Values::Bool(values) => body.extend(values.iter().map(|value| u8::from(*value))),

@@ -277,6 +277,7 @@ fn answer_parameters() -> Schema {
         .field("model_hash", Schema::text("SHA-256 of the model's file."))
         .field("profile", Schema::text("The arithmetic: `cpu-f32`, `cpu-f64` or `gpu-f32`."))
         .field("node", Schema::text("Who computed it."))
+        .optional("receipt", Schema::text("The id of its receipt, where there is a ledger."))
         .optional("sequence_step", Schema::whole(1, "The number of the step."))
         .optional("state_source", Schema::one_of_texts(sources, "Where the sequence's state came from."))
         .optional("durable", Schema::truth("Whether the step survives the loss of the process."))

@@ -109,6 +109,7 @@ pub(crate) fn take(
         compute: clock::since(started),
         batch: BatchShare { windows: 1, counts: true },
         sequence: Some(SequenceReply { step: known.step, source, durable: is_durable, warming_up }),
+        receipt: None,
     };
     let resident = Resident {
         model: model.clone(),

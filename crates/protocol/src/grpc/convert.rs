@@ -82,6 +82,7 @@ pub fn encode(id: &str, outputs: &Outputs, reply: &InferReply) -> ModelInferResp
         ("profile".to_owned(), text(reply.profile.as_str())),
         ("node".to_owned(), text(&reply.node.0)),
     ]);
+    parameters.extend(reply.receipt.as_deref().map(|receipt| ("receipt".to_owned(), text(receipt))));
     let of_sequence = reply.sequence.as_ref().map(sequence::parameters).unwrap_or_default();
     parameters.extend(of_sequence.0.into_iter().map(|(key, value)| (key, to_wire(value))));
     ModelInferResponse {

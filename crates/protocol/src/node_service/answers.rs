@@ -160,6 +160,7 @@ fn reply_of(told: wire::Predicted, node: &NodeId, described: &Described) -> Resu
         compute: Micros(told.compute_us),
         batch: BatchShare { windows: whole(told.batch_windows)?, counts: told.batch_counts },
         sequence: sequence.transpose()?,
+        receipt: None,
     })
 }
 

@@ -257,6 +257,7 @@ fn answers_arrive_as_they_are() {
         compute: Micros(4),
         batch: BatchShare { windows: 9, counts: true },
         sequence,
+        receipt: None,
     };
     let step = SequenceReply { step: 12, source: StateSource::Snapshot, durable: true, warming_up: false };
     let numbers = Values::Fp32(vec![0.5, f32::MIN_POSITIVE, -3.25]);

@@ -29,6 +29,8 @@ pub(super) struct AnswerParameters<'a> {
     model_hash: &'a str,
     profile: &'a str,
     node: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<&'a str>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     sequence: Option<OfSequence>,
 }
@@ -54,6 +56,7 @@ impl<'a> AnswerParameters<'a> {
             model_hash: reply.model.hash_text(),
             profile: reply.profile.as_str(),
             node: &reply.node.0,
+            receipt: reply.receipt.as_deref(),
             sequence,
         }
     }
@@ -176,6 +179,7 @@ pub(crate) mod tests {
             compute: Micros(2),
             batch: BatchShare { windows: 1, counts: true },
             sequence: None,
+            receipt: None,
         }
     }
 

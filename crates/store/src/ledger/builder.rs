@@ -2,12 +2,12 @@
 
 use super::folder::Folder;
 use super::spool::Item;
-use super::writer::Shared;
+use super::writer::{Shared, now};
 use spinwell_ledger::{Batch, Checkpoint, Entry, File, LogKey, Tree, batch_path};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Entries after which a checkpoint does not wait for its second.
 const ENTRIES: u64 = 1_000;
@@ -101,9 +101,9 @@ impl Builder {
 
     /// Builds what comes, until nothing comes any more.
     pub(super) fn run(mut self, items: &Receiver<Vec<Item>>, shared: &Arc<Shared>, pause: Duration) {
-        let mut signed = Instant::now();
+        let mut signed = now();
         loop {
-            let due = (signed + pause).saturating_duration_since(Instant::now());
+            let due = (signed + pause).saturating_duration_since(now());
             let wait = if self.unsigned() > 0 { due } else { pause };
             let is_over = match items.recv_timeout(wait) {
                 Ok(items) => {
@@ -115,9 +115,9 @@ impl Builder {
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
-            if self.unsigned() >= ENTRIES || signed.elapsed() >= pause || is_over {
+            if self.unsigned() >= ENTRIES || now().saturating_duration_since(signed) >= pause || is_over {
                 shared.try_until_done(AGAIN, || self.sign());
-                signed = Instant::now();
+                signed = now();
                 let (entries, records) = self.signed();
                 shared.signed(entries, records);
             }

@@ -32,7 +32,7 @@ impl Folder {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        fs::write(path, &file.bytes)
+        fs::File::create(path)?.write_all(&file.bytes)
     }
 
     /// Forces these files to the disk, and the folders that they are in.

@@ -210,6 +210,11 @@ impl Writer {
         self.shared.record(line)
     }
 
+    /// A record is about to be written: where the disk has to be asked first, it is asked now.
+    pub fn expect(&self) {
+        self.shared.expect();
+    }
+
     /// Writes an event; `done` is called when it is on the disk, or cannot be: then what it tells of must not happen.
     pub fn event_then(&self, event: Event, done: impl FnOnce(Result<(), LedgerError>) + Send + 'static) {
         self.shared.entry(|at| Entry::Event { at, event }.to_bytes(), Box::new(done));

@@ -53,6 +53,12 @@ struct State {
     lags: Vec<Micros>,
 }
 
+/// The monotonic time.
+#[allow(clippy::disallowed_methods, reason = "this is the edge where a promise is measured by the clock")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
 /// What has been counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -88,7 +94,7 @@ impl Shared {
             promised: None,
             is_wanted: false,
             last_record: None,
-            forced: Instant::now(),
+            forced: now(),
             #[cfg(test)]
             forced_bytes: 0,
             oldest: None,
@@ -113,12 +119,12 @@ impl Shared {
         &self,
         line: impl FnOnce(u64, UnixMicros, &mut Vec<u8>),
     ) -> Result<u64, LedgerError> {
-        let began = Instant::now();
+        let began = now();
         let mut state = self.lock();
-        let mut now = began;
-        while state.promised.is_none_or(|promised| promised <= now) {
+        let mut time = began;
+        while state.promised.is_none_or(|promised| promised <= time) {
             state.refusal()?;
-            if now - began >= PATIENCE {
+            if time - began >= PATIENCE {
                 state.counts.refused += 1;
                 return Err(LedgerError::Slow);
             }
@@ -128,7 +134,7 @@ impl Shared {
                 self.work.notify_one();
             }
             state = self.done.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
-            now = Instant::now();
+            time = now();
         }
         state.refusal()?;
         let (number, at) = (state.spool.standing.records, state.now(self.clock));
@@ -138,9 +144,9 @@ impl Shared {
             state.counts.refused += 1;
             return Err(LedgerError::Disk(error.to_string()));
         }
-        state.last_record = Some(now);
+        state.last_record = Some(time);
         if state.oldest.is_none() {
-            state.oldest = Some(now);
+            state.oldest = Some(time);
             self.work.notify_one();
         }
         Ok(number)
@@ -186,7 +192,7 @@ impl Shared {
         let mut is_first = true;
         while let Err(error) = attempt() {
             let mut state = self.lock();
-            let since = state.behind.take().map_or_else(Instant::now, |(since, _)| since);
+            let since = state.behind.take().map_or_else(now, |(since, _)| since);
             state.behind = Some((since, error.to_string()));
             if std::mem::take(&mut is_first) {
                 tracing::error!(%error, "the ledger's files cannot be written; trying again");
@@ -195,12 +201,32 @@ impl Shared {
                 // It is made of the journal at the next start.
                 return;
             }
-            drop(state);
-            std::thread::sleep(pause);
+            drop(self.work_done_or(state, pause));
         }
         let mut state = self.lock();
         if state.behind.take().is_some() {
             tracing::info!("the ledger's files can be written again");
+        }
+    }
+
+    /// Waits for so long, or less.
+    fn work_done_or<'a>(&'a self, state: MutexGuard<'a, State>, pause: Duration) -> MutexGuard<'a, State> {
+        let mut state = state;
+        let until = now() + pause;
+        while now() < until && !state.is_closing {
+            let rest = until.saturating_duration_since(now());
+            state = self.done.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
+    }
+
+    /// Somebody is about to write a record: the disk begins to make room for it where it must.
+    pub(super) fn expect(&self) {
+        let mut state = self.lock();
+        let soon = now() + self.span / RENEWED_AFTER;
+        if !state.is_wanted && state.promised.is_none_or(|promised| promised <= soon) {
+            state.is_wanted = true;
+            self.work.notify_one();
         }
     }
 
@@ -238,14 +264,14 @@ impl Shared {
 
     /// Waits until the record of this number is signed. Whether it is.
     pub(super) fn wait_signed(&self, number: u64, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
+        let until = now() + patience;
         let mut state = self.lock();
         loop {
-            let now = Instant::now();
-            if state.records_signed > number || now >= until || state.lost.is_some() {
+            let time = now();
+            if state.records_signed > number || time >= until || state.lost.is_some() {
                 return state.records_signed > number;
             }
-            state = self.done.wait_timeout(state, until - now).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.done.wait_timeout(state, until - time).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -254,19 +280,19 @@ impl Shared {
         let renew = self.span * 2 / RENEWED_AFTER;
         let mut state = self.lock();
         loop {
-            let now = Instant::now();
-            let is_used = state.last_record.is_some_and(|last| now - last < IDLE);
+            let time = now();
+            let is_used = state.last_record.is_some_and(|last| time.saturating_duration_since(last) < IDLE);
             let due = match state.is_due() {
-                true => Some(now),
+                true => Some(time),
                 // Records wait for company, and promises are renewed in good time.
                 false if is_used || state.oldest.is_some() => Some(state.forced + renew),
                 false => None,
             };
             match due {
-                Some(due) if due <= now => {}
+                Some(due) if due <= time => {}
                 Some(due) => {
                     state =
-                        self.work.wait_timeout(state, due - now).unwrap_or_else(PoisonError::into_inner).0;
+                        self.work.wait_timeout(state, due - time).unwrap_or_else(PoisonError::into_inner).0;
                     continue;
                 }
                 None => {
@@ -275,7 +301,7 @@ impl Shared {
                 }
             }
             let is_last = state.is_closing;
-            let Forced { state: after, waiting, items: ready, result } = self.force(state, now);
+            let Forced { state: after, waiting, items: ready, result } = self.force(state, time);
             state = after;
             if let Err(Trouble::Force(error)) = &result {
                 tracing::error!(%error, "the ledger's journal cannot be forced to the disk; restart this server");
@@ -306,8 +332,8 @@ impl Shared {
     }
 
     /// Seals what is there, promises more, and forces it all. While the disk works, records are written.
-    fn force<'a>(&'a self, mut state: MutexGuard<'a, State>, now: Instant) -> Forced<'a> {
-        let (promised, oldest) = (now + self.span, state.oldest);
+    fn force<'a>(&'a self, mut state: MutexGuard<'a, State>, time: Instant) -> Forced<'a> {
+        let (promised, oldest) = (time + self.span, state.oldest);
         let sealed = state.seal(self.clock, self.span).map_err(Trouble::Write);
         let (waiting, items) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.items));
         let (file, position) = match sealed.and_then(|()| state.spool.to_force().map_err(Trouble::Write)) {
@@ -322,14 +348,16 @@ impl Shared {
         let mut state = self.lock();
         if result.is_ok() {
             state.spool.forced(position);
-            (state.promised, state.is_wanted, state.forced) = (Some(promised), false, now);
+            (state.promised, state.is_wanted, state.forced) = (Some(promised), false, time);
             state.counts.forced += 1;
             #[cfg(test)]
             {
                 state.forced_bytes = bytes;
             }
             if let Some(oldest) = oldest {
-                let lag = Micros(u64::try_from(oldest.elapsed().as_micros()).unwrap_or(u64::MAX));
+                let lag = Micros(
+                    u64::try_from(now().saturating_duration_since(oldest).as_micros()).unwrap_or(u64::MAX),
+                );
                 state.counts.lag = lag;
                 state.counts.lag_max = state.counts.lag_max.max(lag);
                 if state.lags.len() < LAGS_MAX {
@@ -377,7 +405,9 @@ impl State {
     fn refusal(&self) -> Result<(), LedgerError> {
         match (&self.lost, &self.behind) {
             (Some(lost), _) => Err(LedgerError::Disk(lost.clone())),
-            (None, Some((since, why))) if since.elapsed() > BEHIND => Err(LedgerError::Disk(why.clone())),
+            (None, Some((since, why))) if now().saturating_duration_since(*since) > BEHIND => {
+                Err(LedgerError::Disk(why.clone()))
+            }
             _ if self.is_closing => Err(LedgerError::Closed),
             _ => Ok(()),
         }
