@@ -135,6 +135,7 @@ fn start(models: &str, name: &str) -> Result<Served> {
             processing_clusters: Vec::new(),
         },
         load_reporting: options.load_reporting,
+        audit: None,
     });
     Ok(Served { node, gateway, limits: options.limits, model, _data: data, runtime })
 }

@@ -173,6 +173,16 @@ impl Client {
         Ok((json_bytes.unwrap_or(body.len()), body))
     }
 
+    /// The receipt of that id, as its file's text.
+    ///
+    /// # Errors
+    /// Where the server has none, or cannot be reached.
+    pub(crate) fn receipt(&self, id: &str) -> Result<String, Fault> {
+        let url = format!("{}/v1/receipts/{id}", self.base);
+        let (_, body) = self.runtime.block_on(self.send(self.http.get(url)))?;
+        String::from_utf8(body).map_err(|_| not_the_protocol("the receipt is no text"))
+    }
+
     fn url(&self, model: &ModelRef<'_>, rest: &str) -> String {
         let version = model.version.map(|version| format!("/versions/{version}")).unwrap_or_default();
         format!("{}/v2/models/{}{version}{rest}", self.base, model.name)

@@ -4,6 +4,7 @@
 //! JSON document; everything else goes to stderr.
 
 mod adapt;
+mod audit;
 mod backtest;
 mod bench;
 mod classify;
@@ -85,6 +86,8 @@ enum Command {
     Cluster(cluster::Args),
     /// Make the certificates by which gateways, nodes and control know each other.
     Pki(pki::Args),
+    /// Verify, read and search the ledger, and get receipts.
+    Audit(audit::Args),
     /// Put a server under load and say what its users would have seen: latencies, throughput, failures.
     Bench(Box<bench::Args>),
 }
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         Command::Control(args) => serve::run_control(args).map_err(failure::of_data_folder),
         Command::Cluster(args) => cluster::run(&args),
         Command::Pki(args) => pki::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

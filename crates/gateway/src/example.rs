@@ -356,6 +356,7 @@ fn made(
         accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
         capacity: brief_terms(),
         load_reporting: options.load_reporting,
+        audit: None,
     });
     (gateway, outcomes)
 }

@@ -2,6 +2,7 @@
 
 use crate::accuracy::{Asked, LiveAccuracy, OfModel, OfVersion};
 use crate::api::Addresses;
+use crate::audit::Audit;
 use crate::budget::{Budget, Share};
 use crate::capacity::RegionCapacity;
 use crate::load_reports::LoadReports;
@@ -14,6 +15,7 @@ use axum::response::Response;
 use spinwell_core::{
     BatchPlan, Code, Fault, Micros, Millis, ModelName, Protocol, SequenceId, SequenceKey, TenantId, Trace,
 };
+use spinwell_ledger::Receipt;
 use spinwell_protocol::load_report::Format;
 use spinwell_protocol::rest::{Observation, Observed};
 use spinwell_protocol::{
@@ -58,6 +60,8 @@ pub struct Parts {
     pub capacity: CapacityOptions,
     /// To whom a report of the load is sent with an answer.
     pub load_reporting: LoadReporting,
+    /// Where the records of requests are kept, if anywhere.
+    pub audit: Option<Arc<Audit>>,
 }
 
 /// A cheap handle on the gateway, shared by all connections.
@@ -264,11 +268,22 @@ impl Gateway {
     }
 
     pub(crate) fn open_ticket(&self, protocol: Protocol, trace: Option<Trace>) -> Ticket {
-        Ticket::open(self.parts.reader.clone(), protocol, trace)
+        Ticket::open(self.parts.reader.clone(), self.parts.audit.clone(), protocol, trace)
     }
 
     pub(crate) fn open_batch_call(&self, call: KnownBatch, arrival: Arrival) -> BatchTicket {
-        BatchTicket::open(self.parts.reader.clone(), call, arrival)
+        BatchTicket::open(self.parts.reader.clone(), self.parts.audit.clone(), call, arrival)
+    }
+
+    /// The receipt of that id.
+    ///
+    /// # Errors
+    /// Where there is none here.
+    pub(crate) async fn receipt(&self, id: &str) -> Result<Receipt, Fault> {
+        match &self.parts.audit {
+            Some(audit) => audit.receipt(id).await,
+            None => Err(Fault::new(Code::NotOffered, "this server keeps no ledger (ledger.enabled)")),
+        }
     }
 
     /// Whether this process should be sent requests, or why not.
@@ -362,6 +377,7 @@ impl Gateway {
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
         let usual = Duration::from(self.parts.limits.deadline);
+        ticket.asks(&series);
         let patience = match timeout {
             Some(timeout) if Duration::from_micros(timeout.0) < usual => Patience::Short,
             _ => Patience::Enough,
@@ -442,8 +458,9 @@ impl Begun {
         {
             gateway.count_failed(&model);
         }
-        let reply = reply?;
+        let mut reply = reply?;
         ticket.answered(&reply);
+        reply.receipt = ticket.record(&reply)?;
         if let Some(asked) = asked {
             asked.answered(&reply);
         }

@@ -8,6 +8,7 @@
 mod accuracy;
 mod agent;
 mod api;
+mod audit;
 mod budget;
 mod capacity;
 mod cluster;
@@ -31,6 +32,7 @@ mod traffic;
 pub use accuracy::LiveAccuracy;
 pub use agent::serve as serve_agent;
 pub use api::Addresses;
+pub use audit::Audit;
 pub use cluster::{Cluster, Member, Options as ClusterOptions, Purpose, Routes};
 pub use cut_off::watch_nodes;
 pub use gateway::{Gateway, Parts};

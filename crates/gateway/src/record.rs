@@ -4,10 +4,11 @@
 //! the ticket, so it cannot happen twice; a ticket that is dropped unclosed (the caller hung up, the task was
 //! cancelled, a handler panicked) says so. There is no path on which a request leaves no outcome.
 
+use crate::audit::{Audit, Bound};
 use crate::traffic::{Shadow, SplitAnswer};
 use spinwell_core::{
-    BatchCall, BatchCallId, BatchCallPhase, BatchPlan, Code, Micros, ModelName, Outcome, Protocol,
-    ResultClass, SequenceStep, Timings, Trace,
+    BatchCall, BatchCallId, BatchCallPhase, BatchPlan, Code, Fault, Micros, ModelName, Outcome, Protocol,
+    ResultClass, SequenceStep, Series, Timings, Trace,
 };
 use spinwell_protocol::{InferReply, ModelDescription, SequenceCall};
 use spinwell_runtime::clock;
@@ -32,6 +33,11 @@ pub trait OutcomeReader: Send + Sync + 'static {
 /// An inference request whose end is not known yet.
 pub(crate) struct Ticket {
     reader: Arc<dyn OutcomeReader>,
+    /// Where it is recorded, if anywhere.
+    audit: Option<Arc<Audit>>,
+    bound: Bound,
+    /// Whether it is in the ledger, or could not be.
+    is_recorded: bool,
     outcome: Outcome,
     received: Instant,
     /// Who hears the request when it has been answered.
@@ -41,7 +47,15 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// A request that has just been recognised.
-    pub(crate) fn open(reader: Arc<dyn OutcomeReader>, protocol: Protocol, trace: Option<Trace>) -> Self {
+    pub(crate) fn open(
+        reader: Arc<dyn OutcomeReader>,
+        audit: Option<Arc<Audit>>,
+        protocol: Protocol,
+        trace: Option<Trace>,
+    ) -> Self {
+        if let Some(audit) = &audit {
+            audit.expect();
+        }
         let outcome = Outcome {
             request_id: String::new(),
             trace,
@@ -58,7 +72,8 @@ impl Ticket {
             timings: Timings::default(),
             result: ResultClass::Cancelled,
         };
-        Self { reader, outcome, received: clock::now(), shadow: None, is_closed: false }
+        let (bound, received) = (Bound::default(), clock::now());
+        Self { reader, audit, bound, is_recorded: false, outcome, received, shadow: None, is_closed: false }
     }
 
     /// The last byte of the request is here: the time that it takes starts now.
@@ -130,6 +145,23 @@ impl Ticket {
         outcome.timings.compute = reply.compute;
     }
 
+    /// This is what the request asks for.
+    pub(crate) fn asks(&mut self, series: &Series) {
+        self.bound.input = self.audit.as_ref().map(|audit| audit.input(series));
+    }
+
+    /// Writes the answer's record before it leaves. Gives the id of its receipt, where there is a ledger.
+    ///
+    /// # Errors
+    /// Where it cannot be written: then there is no answer.
+    pub(crate) fn record(&mut self, reply: &InferReply) -> Result<Option<String>, Fault> {
+        let Some(audit) = &self.audit else { return Ok(None) };
+        self.bound.output = Some(audit.output(reply));
+        self.is_recorded = true;
+        self.outcome.result = ResultClass::Answered;
+        audit.record(&self.outcome, clock::since(self.received), &self.bound).map(Some)
+    }
+
     /// The answer is encoded and about to leave.
     pub(crate) fn close_answered(mut self, encode: Micros) {
         self.outcome.timings.encode = encode;
@@ -149,6 +181,12 @@ impl Ticket {
     fn close(&mut self) {
         self.is_closed = true;
         self.outcome.timings.total = clock::since(self.received);
+        if let Some(audit) = self.audit.as_ref().filter(|_| !self.is_recorded)
+            && let Err(fault) = audit.record(&self.outcome, self.outcome.timings.total, &self.bound)
+        {
+            // Counted there. Nothing was predicted, and what becomes of it is told all the same.
+            tracing::debug!(%fault, "a request that was not answered is not in the ledger");
+        }
         self.reader.read(&self.outcome);
     }
 }
@@ -164,6 +202,7 @@ impl Drop for Ticket {
 /// A batch call that is not over yet. Dropped, it ends with all its requests cancelled.
 pub(crate) struct BatchTicket {
     reader: Arc<dyn OutcomeReader>,
+    audit: Option<Arc<Audit>>,
     call: BatchCall,
     received: Instant,
 }
@@ -186,12 +225,20 @@ pub(crate) struct Arrival {
 
 impl BatchTicket {
     /// A batch call whose requests are known.
-    pub(crate) fn open(reader: Arc<dyn OutcomeReader>, call: KnownBatch, arrival: Arrival) -> Self {
+    pub(crate) fn open(
+        reader: Arc<dyn OutcomeReader>,
+        audit: Option<Arc<Audit>>,
+        call: KnownBatch,
+        arrival: Arrival,
+    ) -> Self {
         let (Arrival { at: received, trace }, phase) = (arrival, BatchCallPhase::Started);
         let KnownBatch { id, requests, plan } = call;
         let call = BatchCall { id, trace, requests, plan, total: clock::since(received), phase };
         reader.read_batch_call(&call);
-        Self { reader, call, received }
+        if let Some(audit) = &audit {
+            audit.batch_call(&call);
+        }
+        Self { reader, audit, call, received }
     }
 
     /// The answer is encoded and about to leave.
@@ -208,6 +255,9 @@ impl Drop for BatchTicket {
         }
         self.call.total = clock::since(self.received);
         self.reader.read_batch_call(&self.call);
+        if let Some(audit) = &self.audit {
+            audit.batch_call(&self.call);
+        }
     }
 }
 
@@ -231,7 +281,7 @@ mod tests {
     fn a_ticket_leaves_exactly_one_outcome_however_it_ends() {
         let check = |end: fn(Ticket), wanted: ResultClass| {
             let seen = Arc::new(Seen::default());
-            end(Ticket::open(seen.clone(), Protocol::Grpc, None));
+            end(Ticket::open(seen.clone(), None, Protocol::Grpc, None));
             assert_eq!(*seen.0.lock().unwrap(), [wanted]);
         };
         check(|ticket| ticket.close_answered(Micros(1)), ResultClass::Answered);

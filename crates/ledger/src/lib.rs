@@ -33,6 +33,7 @@ mod files;
 mod find;
 mod key;
 mod prediction;
+pub mod read;
 mod receipt;
 mod tree;
 pub mod verify;

@@ -78,6 +78,7 @@ pub(crate) async fn live(terms: Terms) -> turmoil::Result {
             processing_clusters: Vec::new(),
         },
         load_reporting: options.load_reporting,
+        audit: None,
     });
     tokio::spawn(drain(cluster.clone(), drains));
     cluster.has_nodes(NODES).await;

@@ -1,6 +1,8 @@
 //! The one place where randomness enters the serving crates.
 
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 
 /// A number that no other call and no other process gets, from the operating system. Not for secrets.
 #[must_use]
@@ -10,10 +12,22 @@ pub fn seed() -> u64 {
     RandomState::new().hash_one(())
 }
 
+/// 32 bytes for a secret.
+///
+/// # Errors
+/// Where the system has none to give.
+pub fn secret() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn seeds_differ() {
         assert_ne!(super::seed(), super::seed());
+        assert_ne!(super::secret().unwrap(), super::secret().unwrap());
     }
 }

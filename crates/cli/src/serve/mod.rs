@@ -6,6 +6,7 @@ mod args;
 mod control;
 mod gateway;
 mod later;
+mod ledger;
 mod node;
 mod nodes;
 mod planes;

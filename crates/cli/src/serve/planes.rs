@@ -3,13 +3,14 @@
 //! The order of the drain is the promise of no failed request: readiness off and a notice with each answer, no new connections,
 //! requests in flight answered, then the node's queue, then the operations plane.
 
+use super::ledger;
 use super::process::Process;
 use super::region::capacity_options;
 use anyhow::{Context, Result};
 use spinwell_core::{Code, Fault, Millis, Ratio};
 use spinwell_gateway::{
-    Addresses, Gateway, Listening, LiveAccuracy, Metrics, Parts, Readers, Traces, grpc_service, http_router,
-    ops_router, serve_grpc, serve_http,
+    Addresses, Audit, Gateway, Listening, LiveAccuracy, Metrics, Parts, Readers, Traces, grpc_service,
+    http_router, ops_router, serve_grpc, serve_http,
 };
 use spinwell_protocol::NodeLink;
 use spinwell_runtime::health::Phase;
@@ -57,18 +58,20 @@ pub(super) struct Front {
     gateway: Gateway,
     metrics: Arc<Metrics>,
     readers: Arc<Readers>,
+    audit: Option<Arc<Audit>>,
 }
 
 impl Front {
     /// The gateway that callers meet.
     pub(super) fn new(process: &Process, link: Arc<dyn NodeLink>, planes: &Planes) -> Result<Self> {
         let addresses = Addresses { http: planes.http.local_addr()?, ops: planes.ops.local_addr()? };
-        Self::of(process, link, addresses)
+        let audit = ledger::open(&process.options.ledger, &process.options.region.gateway_id.0)?;
+        Self::of(process, link, addresses, audit)
     }
 
     /// The gateway behind a node's operations plane: nobody else can reach it.
     pub(super) fn of_node(process: &Process, link: Arc<dyn NodeLink>, ops: SocketAddr) -> Result<Self> {
-        Self::of(process, link, Addresses { http: ops, ops })
+        Self::of(process, link, Addresses { http: ops, ops }, None)
     }
 
     /// Where outcomes are counted.
@@ -76,9 +79,17 @@ impl Front {
         self.metrics.clone()
     }
 
-    fn of(process: &Process, link: Arc<dyn NodeLink>, addresses: Addresses) -> Result<Self> {
+    fn of(
+        process: &Process,
+        link: Arc<dyn NodeLink>,
+        addresses: Addresses,
+        audit: Option<Arc<Audit>>,
+    ) -> Result<Self> {
         let options = &process.options;
         let metrics = Arc::new(Metrics::new(&link.models()));
+        if let Some(audit) = &audit {
+            metrics.show_ledger(audit.clone());
+        }
         let readers = Arc::new(Readers::start(&options.readers, metrics.clone(), &options.node_id)?);
         let gateway = Gateway::new(Parts {
             link,
@@ -91,8 +102,9 @@ impl Front {
             accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
             capacity: capacity_options(&options.region)?,
             load_reporting: options.load_reporting,
+            audit: audit.clone(),
         });
-        Ok(Self { gateway, metrics, readers })
+        Ok(Self { gateway, metrics, readers, audit })
     }
 }
 
@@ -174,6 +186,11 @@ impl Serving {
         };
         let drained = tokio::time::timeout(ends.saturating_duration_since(clock::now()), drain).await;
         stop_readers(front.readers, ends).await;
+        if let Some(audit) = front.audit
+            && tokio::task::spawn_blocking(move || audit.close()).await.is_err()
+        {
+            tracing::error!("the ledger was not closed in good order; what it has taken is in its journal");
+        }
         stop_operations.pull();
         match drained {
             Ok(drained) => drained.context("a part of the server failed while it stopped")?,

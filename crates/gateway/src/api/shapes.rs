@@ -497,5 +497,17 @@ fn of_sequences() -> Named {
         .field("sequence_id", Schema::text(""))
         .field("sequence_step", Schema::whole(0, "The newest step in its state."));
     let fork = Schema::object("").field("to", printable("The id of the sequence that begins there.", 1));
-    vec![("SequenceStep", step), ("ForkRequest", fork)]
+    let text = |about| Schema::text(about);
+    let receipt = Schema::object(
+        "The record of a prediction, and all that is needed to see that it stands in the log.",
+    )
+    .field("batch_proof", Schema::list(text(""), "The hashes from the record to its batch's root."))
+    .field("entry", text("The batch's entry, as it stands in the log."))
+    .field("format", text("`spinwell-receipt-1`."))
+    .field("record", text("The record, as it stands in the batch."))
+    .field(
+        "tlog_proof",
+        text("The hashes from the entry to the signed checkpoint, as C2SP tlog-proof has them."),
+    );
+    vec![("SequenceStep", step), ("ForkRequest", fork), ("Receipt", receipt)]
 }

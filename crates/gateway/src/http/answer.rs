@@ -20,6 +20,11 @@ pub(crate) fn json_response(document: &serde_json::Value) -> Response {
     with_body(document.to_string(), JSON.clone())
 }
 
+/// A 200 with a JSON document that is text already.
+pub(super) fn json_text_response(document: String) -> Response {
+    with_body(document, JSON.clone())
+}
+
 /// A 200 with nothing in it.
 pub(super) fn empty_response() -> Response {
     // Without a type: no bytes are no JSON.

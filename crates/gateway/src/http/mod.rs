@@ -6,6 +6,7 @@ mod coding;
 mod infer;
 mod observations;
 mod predictions;
+mod receipts;
 mod repository;
 mod routes;
 mod states;

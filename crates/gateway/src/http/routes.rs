@@ -1,8 +1,8 @@
 //! The routes of the inference plane, each with what callers may know of it.
 
 use super::{
-    infer, live, model_config, model_metadata, model_ready, observations, predictions, ready, repository,
-    server_metadata, states,
+    infer, live, model_config, model_metadata, model_ready, observations, predictions, ready, receipts,
+    repository, server_metadata, states,
 };
 use crate::Gateway;
 use crate::api::{Addresses, Content, Header, Operation, Plane, Route, Schema, document_route};
@@ -42,6 +42,7 @@ const PREDICTING: &[Code] = &[
     Code::QueueFull,
     Code::Stopping,
     Code::DeadlineExceeded,
+    Code::LedgerFailed,
 ];
 
 /// What any work with a sequence can fail with.
@@ -93,6 +94,7 @@ pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Gateway>> {
         Route::put(state, states::put, state_put_operation()),
         Route::delete(state, states::delete, state_delete_operation()),
         Route::post("/v1/models/{model}/sequences/{sequence}/fork", states::fork, fork_operation()),
+        Route::get("/v1/receipts/{receipt}", receipts::get, receipt_operation()),
         document_route(Plane::Inference, addresses),
     ]);
     routes
@@ -366,6 +368,20 @@ fn state_put_operation() -> Operation {
 
 fn state_delete_operation() -> Operation {
     state_operation("sequenceStateDelete", "Remove a sequence").gives(step("stream-7"))
+}
+
+fn receipt_operation() -> Operation {
+    let example = json!({
+        "batch_proof": ["Zt1C…="], "entry": "{\"at\":1795000000000000,…,\"kind\":\"batch\"}", "format": "spinwell-receipt-1",
+        "record": "{\"at\":1795000000000000,\"model\":\"taxi\",…}", "tlog_proof": "c2sp.org/tlog-proof@v1\nindex 17\n…",
+    });
+    Operation::new("receipt", "The proof that a prediction stands in the ledger")
+        .about(
+            "By the id that the answer carried as its parameter `receipt`. What was answered within the last second waits for the \
+             next checkpoint. `spinwell audit receipt FILE --key VKEY` checks it without this server.",
+        )
+        .gives(Content::json(Schema::named("Receipt"), example))
+        .fails(&[Code::ReceiptUnknown, Code::NotOffered, Code::LedgerFailed, Code::LedgerWrong, Code::Internal])
 }
 
 fn fork_operation() -> Operation {

@@ -14,6 +14,8 @@ pub(super) struct Target {
     pub(super) version: Option<String>,
     /// The sequence; empty where the path names none.
     pub(super) sequence: String,
+    /// The receipt; empty where the path names none.
+    pub(super) receipt: String,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Target {
@@ -26,10 +28,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
                 "the path is not valid text; use percent-encoded UTF-8",
             ))
         })?;
-        let mut target = Target { model: String::new(), version: None, sequence: String::new() };
+        let mut target =
+            Target { model: String::new(), version: None, sequence: String::new(), receipt: String::new() };
         for (key, value) in &parameters {
             match key {
                 "model" => value.clone_into(&mut target.model),
+                "receipt" => value.clone_into(&mut target.receipt),
                 "sequence" => value.clone_into(&mut target.sequence),
                 _ => target.version = Some(value.to_owned()),
             }

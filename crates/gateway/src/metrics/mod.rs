@@ -9,6 +9,7 @@ mod cluster;
 mod connections;
 mod gpu;
 mod handshakes;
+mod ledger;
 mod live;
 mod model;
 mod readers;
@@ -18,6 +19,7 @@ mod triton;
 
 use crate::VERSION;
 use crate::accuracy::OfVersion;
+use crate::audit::Audit;
 use crate::capacity::RegionCapacity;
 use crate::record::OutcomeReader;
 use crate::statistics::Statistics;
@@ -29,6 +31,7 @@ use cluster::ClusterFigures;
 use connections::ConnectionFamilies;
 use gpu::GpuFigures;
 use handshakes::HandshakeFigures;
+use ledger::LedgerFigures;
 use live::LiveFigures;
 use model::{Boundaries, ModelSeries, REFUSAL_SECONDS, RequestLabels};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -84,6 +87,7 @@ pub struct Metrics {
     readers: ReaderFamilies,
     connections: ConnectionFamilies,
     handshakes: HandshakeFigures,
+    ledger: LedgerFigures,
     models: RwLock<HashMap<ModelName, Arc<ModelSeries>>>,
     statistics: Arc<Statistics>,
     loaded: Gauge,
@@ -200,6 +204,7 @@ impl Metrics {
             batches_executing: gauge(&mut registry, "spinwell_batches_executing", "Batches in the engine"),
             gpus: GpuFigures::register(&mut registry),
             handshakes: HandshakeFigures::register(&mut registry),
+            ledger: LedgerFigures::register(&mut registry),
             cluster: ClusterFigures::register(&mut registry),
             region: RegionFigures::register(&mut registry),
             live: LiveFigures::register(&mut registry),
@@ -245,6 +250,11 @@ impl Metrics {
         self.handshakes.show(listener, handshakes);
     }
 
+    /// Shows from now on how this ledger keeps up.
+    pub fn show_ledger(&self, audit: Arc<Audit>) {
+        self.ledger.show(audit);
+    }
+
     /// Where a reader that is not on the request's path counts.
     pub(crate) fn reader(&self, name: &'static str) -> ReaderCounts {
         self.readers.of(name)
@@ -282,6 +292,7 @@ impl Metrics {
             self.pending.get_or_create(&labels).set(whole(*requests));
         }
         self.handshakes.update();
+        self.ledger.update();
         self.gpus.set(&load.gpus);
         self.cluster.set(load);
         self.region.set(capacity);

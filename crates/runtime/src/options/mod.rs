@@ -10,6 +10,7 @@ mod capacity;
 mod control;
 mod device;
 mod error;
+mod ledger;
 mod load_reporting;
 mod region;
 mod sources;
@@ -20,6 +21,7 @@ pub use capacity::RegionCapacity;
 pub use control::ControlOptions;
 pub use device::Device;
 pub use error::Error;
+pub use ledger::LedgerOptions;
 pub use load_reporting::LoadReporting;
 pub use region::{Nodes, Region, StaticNode};
 pub use sources::{Override, Sources};
@@ -98,6 +100,11 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("sequences.memory_bytes", "268435456"),
     ("accuracy.memory_bytes", "67108864"),
     ("accuracy.age_max_ms", "604800000"),
+    ("ledger.enabled", "true"),
+    ("ledger.dir", ""),
+    ("ledger.origin", "spinwell"),
+    ("ledger.span_ms", "100"),
+    ("ledger.checkpoint_ms", "1000"),
     ("drain.notice_ms", "1000"),
     ("drain.timeout_ms", "30000"),
     ("log.level", "info"),
@@ -251,6 +258,8 @@ pub struct Options {
     pub control: ControlOptions,
     /// The database that the processes of a region share; none where each has its own.
     pub store: Option<StoreUrl>,
+    /// How the ledger is kept.
+    pub ledger: LedgerOptions,
     /// How sequences are kept.
     pub sequences: Sequences,
     /// How forecasts are remembered until their truth is known.
@@ -307,6 +316,7 @@ impl Options {
         let mut layered = sources.merge()?;
         let data_dir = PathBuf::from(layered.text("data.dir"));
         layered.default_to("models.dir", || data_dir.join("models").display().to_string());
+        layered.default_to("ledger.dir", || data_dir.join("ledger").display().to_string());
         layered.default_to("node.executors", || {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string()
         });
@@ -327,6 +337,7 @@ impl Options {
             region: region::region(&layered)?,
             control: control::control(&layered)?,
             store: store::store(&layered)?,
+            ledger: ledger::ledger(&layered)?,
             sequences: sequences(&layered)?,
             accuracy: accuracy(&layered)?,
             drain_notice: Millis(layered.number("drain.notice_ms", 0..=3_600_000)? as u64),

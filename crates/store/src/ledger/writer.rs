@@ -310,7 +310,7 @@ impl Shared {
             drop(state);
             self.done.notify_all();
             for done in waiting {
-                done(result.as_ref().map(|()| ()).map_err(|trouble| LedgerError::Disk(trouble.to_string())));
+                done(result.as_ref().copied().map_err(|trouble| LedgerError::Disk(trouble.to_string())));
             }
             // Nobody listens only where the builder is gone, with the process.
             let _ = items.send(ready);

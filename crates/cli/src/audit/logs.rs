@@ -1,0 +1,116 @@
+//! The logs of a ledger, and the keys that they are checked with.
+
+use crate::failure;
+use crate::output::remark;
+use anyhow::{Context, Result};
+use spinwell_core::Code;
+use spinwell_ledger::PublicKey;
+use spinwell_store::ledger::Folder;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The public keys beside the logs.
+const PUBLIC_KEYS: &str = "log.vkey";
+
+/// Which ledger.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Place {
+    /// The data folder of the server.
+    #[arg(long, value_name = "DIR", default_value = "./spinwell-data", conflicts_with = "offline")]
+    data: PathBuf,
+    /// A ledger's folder, or that of one log, wherever it came from.
+    #[arg(long, value_name = "DIR")]
+    offline: Option<PathBuf>,
+    /// The public key of a log, as text or as a file of such lines [default: log.vkey beside the logs].
+    #[arg(long = "key", value_name = "VKEY")]
+    keys: Vec<String>,
+}
+
+/// Logs, and keys for them.
+pub(super) struct Ledger {
+    pub(super) logs: Vec<Folder>,
+    pub(super) keys: Vec<PublicKey>,
+    /// Whether the keys were found where whoever changed the logs could have changed them too.
+    pub(super) keys_are_beside: bool,
+}
+
+impl Place {
+    /// Opens the ledger.
+    ///
+    /// # Errors
+    /// Where there is none, or no key.
+    pub(super) fn open(&self) -> Result<Ledger> {
+        let dir = self.offline.clone().unwrap_or_else(|| self.data.join("ledger"));
+        let (logs, beside) = if dir.join("checkpoint").is_file() {
+            (vec![Folder::new(&dir)], dir.parent().unwrap_or(Path::new(".")).to_owned())
+        } else {
+            (of_folder(&dir)?, dir.clone())
+        };
+        if logs.is_empty() {
+            let message = format!("{} has no log with a checkpoint", dir.display());
+            return Err(failure::fault(Code::LedgerWrong, message));
+        }
+        let keys_are_beside = self.keys.is_empty();
+        let keys = if keys_are_beside { read_keys(&beside.join(PUBLIC_KEYS))? } else { self.given()? };
+        Ok(Ledger { logs, keys, keys_are_beside })
+    }
+
+    fn given(&self) -> Result<Vec<PublicKey>> {
+        given_keys(&self.keys)
+    }
+}
+
+/// Keys that were named, each as text or as a file of them.
+pub(super) fn given_keys(keys: &[String]) -> Result<Vec<PublicKey>> {
+    let mut found = Vec::new();
+    for key in keys {
+        match key.parse() {
+            Ok(key) => found.push(key),
+            Err(_) if Path::new(key).exists() => found.extend(read_keys(Path::new(key))?),
+            Err(error) => return Err(failure::fault(Code::OptionInvalid, format!("--key {key:?}: {error}"))),
+        }
+    }
+    Ok(found)
+}
+
+fn read_keys(path: &Path) -> Result<Vec<PublicKey>> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| failure::fault(Code::Io, format!("{} cannot be read: {error}", path.display())))?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let keys = lines.map(|line| {
+        line.parse()
+            .map_err(|error| failure::fault(Code::LedgerWrong, format!("{}: {error}", path.display())))
+    });
+    keys.collect()
+}
+
+/// The folders in this one that have a checkpoint, by name.
+fn of_folder(dir: &Path) -> Result<Vec<Folder>> {
+    let mut found = Vec::new();
+    let entries = fs::read_dir(dir)
+        .map_err(|error| failure::fault(Code::Io, format!("{} cannot be read: {error}", dir.display())))?;
+    for entry in entries {
+        let path = entry.with_context(|| format!("{} cannot be read", dir.display()))?.path();
+        if path.join("checkpoint").is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found.iter().map(|path| Folder::new(path)).collect())
+}
+
+/// Says that keys beside the logs prove less.
+pub(super) fn doubt_keys(ledger: &Ledger) {
+    if ledger.keys_are_beside {
+        remark(
+            "the key was read from beside the log, where whoever changes the one can change the other: keep it elsewhere and give it with --key",
+        );
+    }
+}
+
+impl Place {
+    /// The keys that were named, as they were written.
+    pub(super) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+}

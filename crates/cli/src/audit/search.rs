@@ -1,0 +1,154 @@
+//! `spinwell audit search`.
+
+use super::lines::{Line, walk};
+use super::logs::Place;
+use super::tail::print;
+use crate::failure;
+use crate::output::remark;
+use anyhow::Result;
+use spinwell_core::{Code, UnixMicros};
+use spinwell_ledger::Entry;
+
+/// Records of a batch are at most so much older than its seal: requests may take a minute, and are recorded at their end.
+const BATCH_SPAN_US: u64 = 60_000_000;
+
+/// What is looked for: all of it must fit.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Wanted {
+    /// Who asked.
+    #[arg(long, value_name = "NAME")]
+    principal: Option<String>,
+    /// The model that was asked for.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// How it ended: answered, cancelled or an error code; `failed` is any code.
+    #[arg(long, value_name = "RESULT")]
+    result: Option<String>,
+    /// The node that answered.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// The sequence that it is a step of.
+    #[arg(long, value_name = "ID")]
+    sequence: Option<String>,
+    /// The caller's own id.
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// The batch call that it came in.
+    #[arg(long, value_name = "ID")]
+    batch_call: Option<String>,
+    /// Not before this moment, such as 2026-11-28T05:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this moment.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+/// Options of `spinwell audit search`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  spinwell audit search --model taxi --result failed
+  spinwell audit search --sequence fleet-7 --since 2026-11-28T05:00:00Z --until 2026-11-28T06:00:00Z --json")]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    wanted: Wanted,
+    /// How many lines at most, the newest.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Searches and prints, the newest last.
+pub(super) fn run(args: &Args) -> Result<()> {
+    let ledger = args.place.open()?;
+    let filter = args.wanted.filter()?;
+    let mut found: Vec<Line> = Vec::new();
+    for log in &ledger.logs {
+        let mut of_log = Vec::new();
+        walk(&ledger, log, true, &|entry| filter.may_have(entry), &mut |line| {
+            if filter.fits(&line) {
+                of_log.push(line);
+            }
+            of_log.len() <= args.limit
+        })?;
+        found.extend(of_log);
+    }
+    found.sort_by_key(Line::at);
+    let begin = found.len().saturating_sub(args.limit);
+    print(&found[begin..], args.json);
+    if begin > 0 {
+        remark(&format!("there are more: these are the newest {} (--limit)", args.limit));
+    }
+    Ok(())
+}
+
+/// A moment as people write it.
+fn time(option: &str, text: Option<&String>) -> Result<Option<UnixMicros>> {
+    let Some(text) = text else { return Ok(None) };
+    let parsed =
+        text.parse::<jiff::Timestamp>().ok().and_then(|time| u64::try_from(time.as_microsecond()).ok());
+    let why = || {
+        failure::fault(
+            Code::OptionInvalid,
+            format!("{option} {text:?} is no moment such as 2026-11-28T05:00:00Z"),
+        )
+    };
+    parsed.map(UnixMicros).map(Some).ok_or_else(why)
+}
+
+impl Wanted {
+    /// What it stands for.
+    ///
+    /// # Errors
+    /// Where a moment is none.
+    pub(super) fn filter(&self) -> Result<Filter<'_>> {
+        let (since, until) = (time("--since", self.since.as_ref())?, time("--until", self.until.as_ref())?);
+        Ok(Filter { wanted: self, since, until })
+    }
+}
+
+/// What is looked for.
+pub(super) struct Filter<'a> {
+    wanted: &'a Wanted,
+    since: Option<UnixMicros>,
+    until: Option<UnixMicros>,
+}
+
+impl Filter<'_> {
+    /// Whether something in an entry may fit, by its time.
+    pub(super) fn may_have(&self, entry: &Entry) -> bool {
+        let at = entry.at().0;
+        let earliest =
+            if matches!(entry, Entry::Batch { .. }) { at.saturating_sub(BATCH_SPAN_US) } else { at };
+        self.since.is_none_or(|since| at >= since.0) && self.until.is_none_or(|until| earliest < until.0)
+    }
+
+    /// Whether a line fits.
+    pub(super) fn fits(&self, line: &Line) -> bool {
+        let at = line.at();
+        let Wanted { principal, model, result, node, sequence, request_id, batch_call, .. } = self.wanted;
+        let members = [
+            ("principal", principal),
+            ("model", model),
+            ("node", node),
+            ("sequence", sequence),
+            ("request_id", request_id),
+            ("batch_call", batch_call),
+        ];
+        let is_result = |wanted: &String| match (wanted.as_str(), line.text("result")) {
+            ("failed", result) => result.starts_with("SPW-"),
+            (wanted, result) => result == wanted,
+        };
+        self.since.is_none_or(|since| at >= since.0)
+            && self.until.is_none_or(|until| at < until.0)
+            && members
+                .iter()
+                .all(|(name, wanted)| wanted.as_ref().is_none_or(|wanted| line.text(name) == *wanted))
+            && result.as_ref().is_none_or(is_result)
+    }
+}

@@ -1,0 +1,95 @@
+//! `spinwell audit tail`.
+
+use super::lines::{Line, walk};
+use super::logs::Place;
+use super::verify::moment;
+use crate::output::{self, say};
+use anyhow::Result;
+use serde_json::{Value, json};
+use spinwell_core::UnixMicros;
+
+/// Options of `spinwell audit tail`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  spinwell audit tail
+  spinwell audit tail -n 100 --json")]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// How many lines.
+    #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 20)]
+    lines: usize,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads and prints, the newest last.
+pub(super) fn run(args: &Args) -> Result<()> {
+    let ledger = args.place.open()?;
+    let mut found: Vec<Line> = Vec::new();
+    for log in &ledger.logs {
+        let mut of_log = Vec::new();
+        if args.lines > 0 {
+            walk(&ledger, log, true, &|_| true, &mut |line| {
+                of_log.push(line);
+                of_log.len() < args.lines
+            })?;
+        }
+        found.extend(of_log);
+    }
+    found.sort_by_key(Line::at);
+    let begin = found.len().saturating_sub(args.lines);
+    print(&found[begin..], args.json);
+    Ok(())
+}
+
+/// Prints lines of any kind.
+pub(super) fn print(lines: &[Line], json: bool) {
+    if json {
+        let one = |line: &Line| json!({"log": line.log, "entry": line.entry, "line": line.value});
+        output::document(&json!({"lines": lines.iter().map(one).collect::<Vec<_>>()}));
+        return;
+    }
+    lines.iter().for_each(|line| say(&shown(line)));
+}
+
+fn shown(line: &Line) -> String {
+    let at = moment(UnixMicros(line.at()));
+    let (log, value) = (&line.log, &line.value);
+    if line.is_prediction() {
+        let took = value["took"].as_u64().unwrap_or_default() as f64 / 1000.0;
+        let version = line.text("version");
+        let model =
+            if version.is_empty() { line.text("model") } else { format!("{}:{version}", line.text("model")) };
+        let sequence = match (line.text("sequence"), line.text("step")) {
+            (sequence, _) if sequence.is_empty() => String::new(),
+            (sequence, step) => format!("  sequence {sequence} step {step}"),
+        };
+        let node = line.text("node");
+        let by = if node.is_empty() { String::new() } else { format!("  by {node}") };
+        let (result, protocol, number) = (line.text("result"), line.text("protocol"), line.text("n"));
+        return format!("{at}  {log}-{number}  {model}  {result}  {took} ms  {protocol}{by}{sequence}");
+    }
+    if value.get("phase").is_some() {
+        let (call, phase, number) = (line.text("batch_call"), line.text("phase"), line.text("n"));
+        return format!(
+            "{at}  {log}-{number}  batch call {call} {phase}, {} requests",
+            line.text("requests")
+        );
+    }
+    let entry = line.entry;
+    match value["kind"].as_str() {
+        Some("opened") => format!("{at}  {log} entry {entry}: {} has begun to write", line.text("program")),
+        Some("closed") => format!("{at}  {log} entry {entry}: closed in good order"),
+        Some("gap") => format!("{at}  {log} entry {entry}: records may be missing: {}", line.text("reason")),
+        Some("event") => format!("{at}  {log} entry {entry}: {}", event(&value["event"])),
+        _ => format!("{at}  {log} entry {entry}: {value}"),
+    }
+}
+
+fn event(event: &Value) -> String {
+    let message = event["message"].as_str().map(str::to_owned);
+    message.unwrap_or_else(|| event.to_string())
+}

@@ -1,0 +1,99 @@
+//! The ledger of a process: its keys, and its log.
+
+use anyhow::{Context, Result};
+use spinwell_core::{Code, Fault};
+use spinwell_gateway::Audit;
+use spinwell_ledger::{Commitments, LogKey};
+use spinwell_runtime::options::LedgerOptions;
+use spinwell_runtime::{clock, entropy, files, machine};
+use spinwell_store::ledger::{Settings, Writer};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The public keys of all logs in a ledger's folder, a line each.
+const PUBLIC_KEYS: &str = "log.vkey";
+
+/// Opens the log of the process of this name, with its keys, which are made where there are none.
+///
+/// # Errors
+/// Where a file cannot be read or written, or the log is not what its key has signed.
+pub(super) fn open(options: &LedgerOptions, name: &str) -> Result<Option<Arc<Audit>>> {
+    if !options.is_enabled {
+        return Ok(None);
+    }
+    let dir = &options.dir;
+    fs::create_dir_all(dir)
+        .with_context(|| format!("the ledger's folder {} cannot be made", dir.display()))?;
+    let origin = format!("{}/{name}", options.origin);
+    let path = dir.join(format!("{name}.key"));
+    let key = secret(&path, |seed| {
+        LogKey::of_seed(&origin, seed)
+            .map(|key| key.secret_text().to_owned())
+            .map_err(|error| invalid(&path, &error))
+    })?;
+    let key = LogKey::of_text(key.trim()).map_err(|error| invalid(&path, &error))?;
+    let path = dir.join(format!("{name}.commitments"));
+    let text = secret(&path, |bytes| Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))?;
+    let commitments = commitments(&text).ok_or_else(|| invalid(&path, &"it is not 64 hexadecimal digits"))?;
+    make_known(dir, &key)?;
+    let writer = Writer::open(Settings {
+        folder: dir.join(name),
+        key,
+        program: format!("spinwell {}", spinwell_gateway::VERSION),
+        boot: machine::boot(),
+        span: options.span.into(),
+        checkpoint: options.checkpoint.into(),
+        clock: clock::unix_micros,
+    });
+    let writer = writer.map_err(|error| error.fault())?;
+    Ok(Some(Arc::new(Audit::new(name.to_owned(), writer, commitments))))
+}
+
+fn invalid(path: &Path, why: &dyn std::fmt::Display) -> Fault {
+    Fault::new(Code::ConfigInvalid, format!("{} cannot be used: {why}", path.display()))
+}
+
+/// The text of a secret file, which is made where there is none.
+fn secret(path: &Path, make: impl FnOnce(&[u8; 32]) -> Result<String, Fault>) -> Result<String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = make(&entropy::secret()?)?;
+            files::write_secret_atomically(path, format!("{text}\n").as_bytes())
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            Ok(text)
+        }
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+/// The key of commitments that this text stands for.
+pub(crate) fn commitments(text: &str) -> Option<Commitments> {
+    let text = text.trim();
+    let mut key = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (place, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
+    }
+    Some(Commitments::of_key(&key))
+}
+
+/// Adds a log's public key to those that stand beside the logs.
+fn make_known(dir: &Path, key: &LogKey) -> Result<()> {
+    let (path, line) = (dir.join(PUBLIC_KEYS), key.public().to_string());
+    let known = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    };
+    if known.lines().any(|known| known == line) {
+        return Ok(());
+    }
+    let all = format!("{known}{line}\n");
+    files::write_atomically(&path, all.as_bytes())
+        .with_context(|| format!("{} cannot be written", path.display()))
+}

@@ -1,0 +1,212 @@
+//! Writes what becomes of requests to this gateway's ledger, and hands out receipts.
+//!
+//! The record of a prediction is in the ledger before its answer leaves; where it cannot be, the request fails. Of inputs and outputs the
+//! ledger gets commitments only, which bind it to them for whoever has the key.
+
+use spinwell_core::{
+    BatchCall, BatchCallPhase, Code, Fault, Micros, Millis, Outcome, ResultClass, Series, TenantId,
+    UnixMicros,
+};
+use spinwell_ledger::{Commitments, Prediction, PredictionResult, Receipt};
+use spinwell_protocol::InferReply;
+use spinwell_store::ledger::{Counts, LedgerError, Writer};
+use std::sync::Arc;
+
+/// How long a caller waits whose record the ledger could not take.
+const RETRY: Millis = Millis(1000);
+/// Numbers that are turned into bytes at a time.
+const NUMBERS: usize = 64;
+
+/// A gateway's ledger.
+pub struct Audit {
+    name: String,
+    writer: Writer,
+    commitments: Commitments,
+    tenant: TenantId,
+}
+
+/// What binds a record to what was asked and answered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bound {
+    pub(crate) input: Option<[u8; 32]>,
+    pub(crate) output: Option<[u8; 32]>,
+}
+
+/// Figures of a ledger.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LedgerCounts {
+    pub(crate) records: u64,
+    pub(crate) records_signed: u64,
+    pub(crate) entries: u64,
+    pub(crate) entries_signed: u64,
+    pub(crate) counts: Counts,
+    pub(crate) is_ready: bool,
+}
+
+impl Audit {
+    /// The ledger of the gateway of this name.
+    #[must_use]
+    pub fn new(name: String, writer: Writer, commitments: Commitments) -> Self {
+        Self { name, writer, commitments, tenant: TenantId("default".into()) }
+    }
+
+    /// Seals and signs all that was taken. Nothing is taken afterwards. Blocks.
+    pub fn close(&self) {
+        self.writer.close();
+    }
+
+    /// A request is under way.
+    pub(crate) fn expect(&self) {
+        self.writer.expect();
+    }
+
+    /// The commitment to what is asked: shape, then every value as a 64-bit float, which has room for all of a 32-bit one.
+    pub(crate) fn input(&self, series: &Series) -> [u8; 32] {
+        let mut commitment = self.commitments.begin("input");
+        for extent in [series.batch(), series.rows(), series.channels()] {
+            commitment.add(&(extent as u64).to_le_bytes());
+        }
+        let samples = series.samples();
+        let mut bytes = [0; 8 * NUMBERS];
+        for begin in (0..samples.len()).step_by(NUMBERS) {
+            let count = NUMBERS.min(samples.len() - begin);
+            for (place, number) in bytes.chunks_exact_mut(8).take(count).enumerate() {
+                number.copy_from_slice(&samples.get(begin + place).to_le_bytes());
+            }
+            commitment.add(&bytes[..8 * count]);
+        }
+        commitment.end()
+    }
+
+    /// The commitment to what is answered: of each output, by name, its type and its bytes as the protocol has them.
+    pub(crate) fn output(&self, reply: &InferReply) -> [u8; 32] {
+        let mut commitment = self.commitments.begin("output");
+        commitment.add(&(reply.predictions.batch as u64).to_le_bytes());
+        let mut tensors: Vec<_> = reply.predictions.tensors.iter().collect();
+        tensors.sort_by_key(|tensor| tensor.name.as_str());
+        let mut bytes = Vec::new();
+        for tensor in tensors {
+            bytes.clear();
+            tensor.values.write_bytes(&mut bytes);
+            commitment.add(tensor.name.as_str().as_bytes());
+            commitment.add(tensor.values.datatype().as_str().as_bytes());
+            commitment.add(&bytes);
+        }
+        commitment.end()
+    }
+
+    /// Writes what became of a request, and gives the id of its receipt.
+    ///
+    /// # Errors
+    /// Where it cannot be written: then the request must not be answered.
+    pub(crate) fn record(&self, outcome: &Outcome, took: Micros, bound: &Bound) -> Result<String, Fault> {
+        let trace = outcome.trace.map(|trace| trace.id.to_string()).unwrap_or_default();
+        let step = outcome.step.as_ref();
+        let written = self.writer.record(|number, at, line| {
+            let record = Prediction {
+                number,
+                at,
+                took,
+                principal: "",
+                tenant: &self.tenant.0,
+                policy: "",
+                protocol: outcome.protocol.as_str(),
+                request_id: &outcome.request_id,
+                trace: &trace,
+                batch_call: outcome.batch_call.as_ref().map_or("", |call| &call.0),
+                model: outcome.model.as_ref().map_or("", |model| model.as_str()),
+                version: outcome.version.map(|version| version.0.into()),
+                model_hash: outcome.model_hash.as_ref().map(|hash| &hash.0),
+                profile: outcome.profile.map_or("", |profile| profile.as_str()),
+                node: outcome.node.as_ref().map_or("", |node| &node.0),
+                sequence: step.map_or("", |step| step.id.as_str()),
+                step: step.and_then(|step| step.number),
+                result: match outcome.result {
+                    ResultClass::Answered => PredictionResult::Answered,
+                    ResultClass::Failed(code) => PredictionResult::Failed(code.as_str()),
+                    ResultClass::Cancelled => PredictionResult::Cancelled,
+                },
+                input: bound.input.as_ref(),
+                output: bound.output.as_ref(),
+            };
+            record.write(line);
+        });
+        written.map(|number| self.receipt_id(number)).map_err(|error| refused(&error))
+    }
+
+    /// Writes that a batch call has begun or is over. What cannot be written is counted; its requests have records of their own.
+    pub(crate) fn batch_call(&self, call: &BatchCall) {
+        let count = |count: usize| Some(count as u64);
+        let (answered, failed, cancelled) = match call.phase {
+            BatchCallPhase::Started => (None, None, None),
+            BatchCallPhase::Completed { answered, failed, cancelled } => {
+                (count(answered), count(failed), count(cancelled))
+            }
+        };
+        let written = self.writer.record(|number, at: UnixMicros, line| {
+            let record = spinwell_ledger::BatchCall {
+                number,
+                at,
+                id: &call.id.0,
+                has_begun: call.phase == BatchCallPhase::Started,
+                requests: call.requests as u64,
+                answered,
+                failed,
+                cancelled,
+            };
+            record.write(line);
+        });
+        if let Err(error) = written {
+            tracing::debug!(%error, "a batch call is not in the ledger");
+        }
+    }
+
+    fn receipt_id(&self, number: u64) -> String {
+        format!("{}-{number}", self.name)
+    }
+
+    /// The receipt of that id. Waits for the next checkpoint where it must.
+    ///
+    /// # Errors
+    /// Where this ledger has none of that id, or cannot be read.
+    pub(crate) async fn receipt(self: &Arc<Self>, id: &str) -> Result<Receipt, Fault> {
+        let unknown = |message: String| Fault::new(Code::ReceiptUnknown, message);
+        let parts = id.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
+        let Some((name, number)) = parts.filter(|(name, number)| *id == format!("{name}-{number}")) else {
+            return Err(unknown("a receipt's id looks like gateway-4711".to_owned()));
+        };
+        if name != self.name {
+            let message =
+                format!("this is the ledger of the gateway {}; ask {name} for its receipts", self.name);
+            return Err(unknown(message));
+        }
+        let audit = self.clone();
+        let found = tokio::task::spawn_blocking(move || audit.writer.receipt(number)).await;
+        match found
+            .map_err(|_| Fault::new(Code::Internal, "the receipt could not be made; the server goes on"))?
+        {
+            Ok(Some(receipt)) => Ok(receipt),
+            Ok(None) => {
+                let records = self.writer.records().0;
+                Err(unknown(format!("this ledger has {records} records, and none of the number {number}")))
+            }
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> LedgerCounts {
+        let (records, records_signed) = self.writer.records();
+        let (entries, entries_signed) = self.writer.entries();
+        let (counts, is_ready) = (self.writer.counts(), self.writer.ready().is_ok());
+        LedgerCounts { records, records_signed, entries, entries_signed, counts, is_ready }
+    }
+
+    /// The longest times from a record to the disk since this was last asked.
+    pub(crate) fn take_lags(&self) -> Vec<Micros> {
+        self.writer.take_lags()
+    }
+}
+
+fn refused(error: &LedgerError) -> Fault {
+    error.fault().retry_after(RETRY)
+}

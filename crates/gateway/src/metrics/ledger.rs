@@ -1,0 +1,106 @@
+//! How the ledger keeps up.
+
+use super::set;
+use crate::audit::{Audit, LedgerCounts};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use spinwell_core::Micros;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Boundaries of the time from a record to the disk: 0.2 s is what is promised.
+const LAG_SECONDS: [f64; 9] = [0.01, 0.02, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0];
+
+/// What is shown of the ledger, where there is one.
+pub(super) struct LedgerFigures {
+    records: Counter,
+    entries: Counter,
+    records_unsigned: Gauge,
+    entries_unsigned: Gauge,
+    forced: Counter,
+    waited: Counter,
+    refused: Counter,
+    is_ready: Gauge,
+    lag: Histogram,
+    shown: OnceLock<Arc<Audit>>,
+}
+
+impl LedgerFigures {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let counter = |registry: &mut Registry, name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let gauge = |registry: &mut Registry, name: &str, help: &str| {
+            let gauge = Gauge::<i64>::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let lag = Histogram::new(LAG_SECONDS);
+        registry.register(
+            "spinwell_ledger_lag_seconds",
+            "From the oldest record of a batch until it is sealed and on the disk",
+            lag.clone(),
+        );
+        Self {
+            records: counter(registry, "spinwell_ledger_records", "Records of requests in the ledger"),
+            entries: counter(registry, "spinwell_ledger_entries", "Entries of the ledger's log"),
+            records_unsigned: gauge(
+                registry,
+                "spinwell_ledger_records_unsigned",
+                "Records that no checkpoint is over yet",
+            ),
+            entries_unsigned: gauge(
+                registry,
+                "spinwell_ledger_entries_unsigned",
+                "Entries that no checkpoint is over yet",
+            ),
+            forced: counter(
+                registry,
+                "spinwell_ledger_forced",
+                "Times that the ledger's journal was forced to the disk",
+            ),
+            waited: counter(
+                registry,
+                "spinwell_ledger_waited",
+                "Records that waited for the disk before they were written",
+            ),
+            refused: counter(
+                registry,
+                "spinwell_ledger_refused",
+                "Records and events that could not be written, so that what they tell of did not happen",
+            ),
+            is_ready: gauge(registry, "spinwell_ledger_ready", "1 where the ledger takes records"),
+            lag,
+            shown: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn show(&self, audit: Arc<Audit>) {
+        // A process has one ledger.
+        let _ = self.shown.set(audit);
+    }
+
+    /// Brings the series to what was counted.
+    pub(super) fn update(&self) {
+        let Some(audit) = self.shown.get() else { return };
+        let LedgerCounts { records, records_signed, entries, entries_signed, counts, is_ready } =
+            audit.counts();
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        set(&self.records, records);
+        set(&self.entries, entries);
+        self.records_unsigned.set(whole(records.saturating_sub(records_signed)));
+        self.entries_unsigned.set(whole(entries.saturating_sub(entries_signed)));
+        set(&self.forced, counts.forced);
+        set(&self.waited, counts.waited);
+        set(&self.refused, counts.refused);
+        self.is_ready.set(i64::from(is_ready));
+        audit
+            .take_lags()
+            .into_iter()
+            .for_each(|lag: Micros| self.lag.observe(Duration::from_micros(lag.0).as_secs_f64()));
+    }
+}
