@@ -1,0 +1,15 @@
+//! Who may do what, and what is kept secret.
+//!
+//! Bytes and moments in, decisions out: nothing here reads a clock, a file, the network, the environment or a random number. What
+//! must be random or was fetched is an argument, so every refusal can be tested.
+//!
+//! - [`key`]: API keys, made and checked.
+
+mod glob;
+mod identity;
+pub mod key;
+mod secret;
+
+pub use glob::{Glob, InvalidGlob};
+pub use identity::{Grants, Identity, Scopes};
+pub use secret::{Secret, SecretText};
