@@ -9,6 +9,7 @@ mod glob;
 mod identity;
 pub mod key;
 mod secret;
+pub mod token;
 
 pub use glob::{Glob, InvalidGlob};
 pub use identity::{Grants, Identity, Scopes};
