@@ -4,7 +4,10 @@
 //! must be random or was fetched is an argument, so every refusal can be tested.
 //!
 //! - [`key`]: API keys, made and checked.
+//! - [`token`]: JSON web tokens, checked against given keys.
+//! - [`access`]: what an identity may do, decided by Cedar policies.
 
+pub mod access;
 mod glob;
 mod identity;
 pub mod key;

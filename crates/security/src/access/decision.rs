@@ -1,0 +1,75 @@
+//! What was decided, and by what.
+
+use std::sync::Arc;
+
+/// What a policy or a decision says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Do it.
+    Allow,
+    /// Do not.
+    Deny,
+}
+
+impl Effect {
+    /// `allow` or `deny`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// What a decision follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// The policies that it names.
+    Policies,
+    /// No policy permits it.
+    NoPolicy,
+    /// The credential is limited to something else.
+    Scope,
+    /// A policy could not be evaluated, or the action is not one for this kind of thing. Never a reason to allow.
+    Failed,
+}
+
+/// A decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    effect: Effect,
+    why: Why,
+    /// Sorted, so that equal decisions look equal in the ledger.
+    policies: Arc<[Arc<str>]>,
+}
+
+impl Decision {
+    pub(crate) fn new(effect: Effect, why: Why, mut policies: Vec<Arc<str>>) -> Self {
+        policies.sort_unstable();
+        Self { effect, why, policies: policies.into() }
+    }
+
+    /// Whether it may be done.
+    #[must_use]
+    pub fn allowed(&self) -> bool {
+        self.effect == Effect::Allow
+    }
+
+    /// What was decided.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// What it follows from.
+    #[must_use]
+    pub fn why(&self) -> Why {
+        self.why
+    }
+
+    /// Ids of the policies that decided, sorted.
+    pub fn policies(&self) -> impl Iterator<Item = &str> {
+        self.policies.iter().map(|id| &**id)
+    }
+}
