@@ -7,8 +7,11 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use spinwell_core::{TenantId, UnixMicros};
 use spinwell_security::access::{Action, PolicySet, Resource};
+use spinwell_security::envelope::{
+    Context, Fresh, KeyId, Keys, LocalRoot, open_field, seal_field, seal_stream,
+};
 use spinwell_security::token::{Algorithm, IssuerOptions, Issuers, KeySet};
-use spinwell_security::{Scopes, key};
+use spinwell_security::{Scopes, Secret, key};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -29,7 +32,7 @@ fn main() {
     let about = key::About {
         name: "speed".into(),
         tenant: TenantId("acme".into()),
-        principal: "speed@acme".into(),
+        principal: "speed".into(),
         roles: ["predictor".to_owned(), "viewer".to_owned()].into(),
         scopes: Scopes { models: vec!["taxi*".parse().unwrap()], actions: Vec::new() },
         created: UnixMicros(0),
@@ -60,4 +63,23 @@ fn main() {
     let signature = BASE64_URL_SAFE_NO_PAD.encode(pair.sign(message.as_bytes()));
     let token = format!("{message}.{signature}");
     time("token (Ed25519), checked", 5_000, |_| issuers.check(&token, UnixMicros(1_000_000)).unwrap());
+
+    let root = LocalRoot::new(Secret::of(&[1; 32]));
+    let fresh = |byte| Fresh { secret: Secret::of(&[byte; 32]), nonce: [byte; 12], now: UnixMicros(1) };
+    let (tenant, person) = (KeyId([2; 16]), KeyId([3; 16]));
+    let mut all = Keys::default();
+    all.add_tenant(&root, tenant, &fresh(2)).unwrap();
+    all.add_data(&root, tenant, person, &fresh(3)).unwrap();
+    let place = Context { tenant: "acme", path: "predictions/17", field: "input" };
+    let data = all.newest(&root, person).unwrap();
+    time("data key, unwrapped twice", 50_000, |_| all.newest(&root, person).unwrap());
+    time("field of 1 KiB, sealed", 50_000, |_| seal_field(&data, &place, &[7; 12], &[0; 1024]));
+    let sealed = seal_field(&data, &place, &[7; 12], &[0; 1024]);
+    time("field of 1 KiB, opened with its keys", 50_000, |_| {
+        open_field(&all, &root, &place, &sealed).unwrap()
+    });
+    let large = vec![0; 64 << 20];
+    time("64 MiB, sealed as a stream", 1, |_| {
+        seal_stream(&data, &place, &[7; 12], &large[..], std::io::sink()).unwrap()
+    });
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Who it is, unique over all ways to sign in: a key's principal, or a token's issuer and subject as `ISS#SUB`.
+    /// Who it is, unique over all ways to sign in: `TENANT/NAME` of a key, `ISSUER#SUBJECT` of a token.
     pub principal: Arc<str>,
     /// What they were given.
     pub grants: Arc<Grants>,
@@ -79,10 +79,14 @@ impl Hash for Grants {
     }
 }
 
+/// What every client asks before it asks a model. The list has only models that the caller may read.
+const CLIENTS_ASK_FIRST: [&str; 2] = ["ServerRead", "ModelList"];
+
 /// What a credential is limited to, whatever its roles would allow: it narrows and never widens.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scopes {
-    /// Models by name, as globs; none is no limit. With a limit, whatever belongs to no model is out of scope for actions on models.
+    /// Models by name, as globs; none is no limit. With a limit, what belongs to no model is out of reach too, but for the name of the
+    /// server, the list of models, and what `actions` names.
     pub models: Vec<Glob>,
     /// Actions by name, as globs (`Prediction*`); none is no limit.
     pub actions: Vec<Glob>,
@@ -95,12 +99,17 @@ impl Scopes {
         Self::default()
     }
 
-    /// Whether an action of this name on this model lies inside.
+    /// Whether an action of this name on this model, or on something else, lies inside.
     #[must_use]
     pub fn hold(&self, action: &str, model: Option<&str>) -> bool {
-        let fits =
-            |globs: &[Glob], text: &str| globs.is_empty() || globs.iter().any(|glob| glob.matches(text));
-        fits(&self.actions, action) && model.is_none_or(|model| fits(&self.models, model))
+        let fits = |globs: &[Glob], text: &str| globs.iter().any(|glob| glob.matches(text));
+        let action_fits = self.actions.is_empty() || fits(&self.actions, action);
+        let thing_fits = match model {
+            _ if self.models.is_empty() => true,
+            Some(model) => fits(&self.models, model),
+            None => !self.actions.is_empty() || CLIENTS_ASK_FIRST.contains(&action),
+        };
+        action_fits && thing_fits
     }
 }
 
@@ -137,6 +146,9 @@ mod tests {
             assert_eq!(scopes.hold(action, model), inside, "{action} {model:?}");
             assert!(Scopes::all().hold(action, model));
         }
+        let models = Scopes { actions: Vec::new(), ..scopes.clone() };
+        assert!(models.hold("ModelDelete", Some("flow")) && models.hold("ModelList", None));
+        assert!(!models.hold("ClusterWrite", None), "a key for models is none for the region");
         assert_eq!(scopes.to_string(), "models taxi*,flow, actions Prediction*,ModelRead");
         assert_eq!(Scopes::all().to_string(), "models *, actions *");
     }

@@ -12,7 +12,7 @@
 //! let about = key::About {
 //!     name: "ci".into(),
 //!     tenant: TenantId("acme".into()),
-//!     principal: "ci@acme".into(),
+//!     principal: "ci".into(),
 //!     roles: ["predictor".to_owned()].into(),
 //!     scopes: Scopes::all(),
 //!     created: UnixMicros(1),
@@ -21,7 +21,7 @@
 //! let (text, record) = key::create(&[1; 8], &[2; 32], about);
 //! let ring = key::KeyRing::new([record]).unwrap();
 //! let identity = ring.check(text.expose(), UnixMicros(5)).unwrap().identity();
-//! assert_eq!(&*identity.principal, "ci@acme");
+//! assert_eq!(&*identity.principal, "acme/ci");
 //! ```
 
 mod ring;
@@ -88,7 +88,8 @@ pub struct About {
     pub name: String,
     /// Whom it belongs to.
     pub tenant: TenantId,
-    /// Who calls with it.
+    /// Who calls with it, as the tenant calls them. Others know them by the tenant's name before it: nobody can take the name of
+    /// another tenant's caller, or of one with a token.
     pub principal: String,
     /// Names of the roles that it gives.
     pub roles: BTreeSet<String>,
@@ -109,6 +110,8 @@ pub struct KeyRecord {
     pub secret_hash: [u8; 32],
     /// What its owner calls it.
     pub name: String,
+    /// Who calls with it, as the tenant calls them.
+    pub principal: String,
     /// When it was made.
     pub created: UnixMicros,
     /// From when on it is refused; `None`: never.
@@ -124,9 +127,10 @@ impl KeyRecord {
     #[must_use]
     pub fn of_parts(id: KeyId, secret_hash: [u8; 32], about: About, revoked: Option<UnixMicros>) -> Self {
         let About { name, tenant, principal, roles, scopes, created, expires } = about;
+        let unique = format!("{}/{principal}", tenant.0).into();
         let grants = Arc::new(Grants::new(tenant, roles, scopes));
-        let identity = Identity { principal: principal.into(), grants };
-        Self { id, secret_hash, name, created, expires, revoked, identity }
+        let identity = Identity { principal: unique, grants };
+        Self { id, secret_hash, name, principal, created, expires, revoked, identity }
     }
 
     /// Who calls with it.

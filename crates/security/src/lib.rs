@@ -6,8 +6,10 @@
 //! - [`key`]: API keys, made and checked.
 //! - [`token`]: JSON web tokens, checked against given keys.
 //! - [`access`]: what an identity may do, decided by Cedar policies.
+//! - [`envelope`]: encryption at rest under root, tenant and data keys.
 
 pub mod access;
+pub mod envelope;
 mod glob;
 mod identity;
 pub mod key;
@@ -16,4 +18,4 @@ pub mod token;
 
 pub use glob::{Glob, InvalidGlob};
 pub use identity::{Grants, Identity, Scopes};
-pub use secret::{Secret, SecretText};
+pub use secret::{Secret, SecretBytes, SecretText};

@@ -59,6 +59,28 @@ impl fmt::Debug for SecretText {
     }
 }
 
+/// Bytes of any length that nobody may see, such as what was read of an encrypted field.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct SecretBytes(Vec<u8>);
+
+impl SecretBytes {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes(..)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +90,7 @@ mod tests {
         let secret = Secret::of(&[0x41; 4]);
         assert_eq!(format!("{secret:?}"), "Secret(..)");
         assert_eq!(format!("{:?}", SecretText::new("AAAA".into())), "SecretText(..)");
+        assert_eq!(format!("{:?}", SecretBytes::new(b"AAAA".into())), "SecretBytes(..)");
         assert_eq!(secret.expose(), b"AAAA");
     }
 

@@ -8,7 +8,7 @@ use cedar_policy::{Authorizer, PolicyId, Schema, ValidationMode, Validator};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What policies may speak of.
 pub const SCHEMA: &str = include_str!("../../policies/schema.cedarschema");
@@ -298,9 +298,13 @@ fn place(text: &str, from: usize, source: &str) -> usize {
     text.get(from..).and_then(|rest| rest.find(source)).map_or(from, |at| from + at)
 }
 
+/// Read once in a process: it never changes, and reading it takes longer than reading the policies.
 fn our_schema() -> Result<Schema, InvalidPolicies> {
-    let schema = Schema::from_cedarschema_str(SCHEMA).map_err(|error| ours(&error))?;
-    Ok(schema.0)
+    static READ: LazyLock<Result<Schema, InvalidPolicies>> = LazyLock::new(|| {
+        let schema = Schema::from_cedarschema_str(SCHEMA).map_err(|error| ours(&error))?;
+        Ok(schema.0)
+    });
+    READ.clone()
 }
 
 fn ours(error: &dyn std::error::Error) -> InvalidPolicies {

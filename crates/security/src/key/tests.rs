@@ -7,7 +7,7 @@ fn about(expires: Option<u64>) -> About {
     About {
         name: "ci".into(),
         tenant: TenantId("acme".into()),
-        principal: "ci@acme".into(),
+        principal: "ci".into(),
         roles: ["predictor".to_owned()].into(),
         scopes: Scopes::all(),
         created: UnixMicros(10),
@@ -40,6 +40,7 @@ fn a_good_key_gives_its_identity() {
     let ring = ring(record.clone());
     let found = ring.check(text.expose(), NOW).unwrap();
     assert_eq!(found, &record);
+    assert_eq!((found.principal.as_str(), &*found.identity().principal), ("ci", "acme/ci"));
     assert_eq!(found.identity().grants.roles().first().unwrap(), "predictor");
     assert_eq!((ring.len(), ring.is_empty()), (2, false));
     assert_eq!(ring.get(KeyId([9; 8])).unwrap().id, KeyId::parse("0909090909090909").unwrap());
