@@ -1,5 +1,6 @@
 //! Names of keys.
 
+use crate::envelope::Failed;
 use data_encoding::HEXLOWER;
 use std::fmt;
 
@@ -40,6 +41,12 @@ pub struct KeyRef {
 
 impl KeyRef {
     pub(crate) const BYTES: usize = 20;
+
+    /// The version after this one. There is none where a record that nobody here wrote says so.
+    pub(crate) fn next(self) -> Result<Self, Failed> {
+        let version = self.version.checked_add(1).ok_or(Failed::UnknownKey(self))?;
+        Ok(Self { version, ..self })
+    }
 
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];

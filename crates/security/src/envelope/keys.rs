@@ -120,7 +120,7 @@ impl Keys {
         fresh: &Fresh,
     ) -> Result<&WrappedKey, Failed> {
         let newest = self.newest_record(id, Level::Data)?;
-        let key = KeyRef { id, version: newest.key.version + 1 };
+        let key = newest.key.next()?;
         let record = self.below(root, newest.by.id, key, fresh)?;
         Ok(self.records.entry(key).or_insert(record))
     }
@@ -184,7 +184,7 @@ impl Keys {
     ) -> Result<usize, Failed> {
         let old = self.newest_record(id, Level::Tenant)?.key;
         let secret = self.tenant_secret(root, old)?;
-        let new = KeyRef { id, version: old.version + 1 };
+        let new = old.next()?;
         let mut changed = vec![under_root(root, new, fresh)?];
         for record in self.records.values().filter(|record| record.by == old && record.level == Level::Data) {
             let key = opened(record, &secret)?;

@@ -71,3 +71,15 @@ fn a_new_data_key_is_for_new_data_and_both_go_when_erased() {
         assert!(matches!(open_field(&keys, &root(2), &PLACE, &bytes), Err(Failed::Erased(_))));
     }
 }
+
+#[test]
+fn a_record_of_the_last_version_is_not_renewed() {
+    let before = keys();
+    let last = before.records().cloned().map(|mut record| {
+        record.key.version = u32::MAX;
+        record
+    });
+    let mut keys = Keys::of_records(last, [].into());
+    assert!(keys.renew_data(&root(1), PERSON, &fresh(9)).is_err());
+    assert!(keys.renew_tenant(&root(1), TENANT, &fresh(9), nonces()).is_err());
+}
