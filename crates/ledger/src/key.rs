@@ -52,7 +52,8 @@ impl LogKey {
     pub fn of_text(text: &str) -> Result<Self, InvalidKey> {
         let invalid = |why: String| InvalidKey::Secret(why);
         let signer = StandardSigner::new(text).map_err(|error| invalid(error.to_string()))?;
-        let seed = text.rsplit('+').next().and_then(|seed| BASE64_STANDARD.decode(seed).ok());
+        // Names have no `+`, and the base64 behind them may have some.
+        let seed = text.splitn(5, '+').nth(4).and_then(|seed| BASE64_STANDARD.decode(seed).ok());
         let seed = seed.and_then(|seed| <[u8; 32]>::try_from(seed.get(1..)?).ok());
         let seed = seed.ok_or_else(|| invalid("it has another length".into()))?;
         let verifying = SigningKey::from_bytes(&seed).verifying_key();
@@ -135,6 +136,12 @@ mod tests {
             LogKey::of_text(key.secret_text()).unwrap().public().to_string(),
             key.public().to_string()
         );
+        // Half of all keys have a `+` in their base64.
+        for seed in 0..=255 {
+            let key = LogKey::of_seed("example.com/log", &[seed; 32]).unwrap();
+            let again = LogKey::of_text(key.secret_text()).unwrap().public().to_string();
+            assert_eq!(again.parse::<PublicKey>().unwrap().to_string(), key.public().to_string());
+        }
         let public: PublicKey = format!(" {}\n", key.public()).parse().unwrap();
         assert_eq!(public.name(), "example.com/log");
         assert!(!format!("{key:?}").contains(key.secret_text().rsplit('+').next().unwrap()));
