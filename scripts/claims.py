@@ -132,7 +132,7 @@ class Gateway(Process):
     """A gateway of nodes that run."""
 
     def __init__(self, spinwell, log, nodes, **settings):
-        command = [spinwell, "gateway", *(part for node in nodes for part in ("--node", f"{node.id}={node.address}"))]
+        command = [spinwell, "gateway", "--data", pathlib.Path(log).with_suffix(".data"), *(part for node in nodes for part in ("--node", f"{node.id}={node.address}"))]
         super().__init__(("http", "grpc", "ops", "agent"), log, *command, **settings)
 
 

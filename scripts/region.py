@@ -341,7 +341,7 @@ class Region:
         (prefix, here), host = self.seen_from(id), self.host_of(id)
         ports = {plane: free_port(*([] if prefix else [host])) for plane in ("http", "grpc", "ops")} | {"agent": self.agent_port}
         # Only this machine can reach the others.
-        command = [*prefix, self.spinwell, "gateway", "--id", id, *(["--insecure"] if prefix else []), *(part for plane, port in ports.items() for part in (f"--{plane}", f"{host}:{port}"))]
+        command = [*prefix, self.spinwell, "gateway", "--id", id, "--data", self.work / id, *(["--insecure"] if prefix else []), *(part for plane, port in ports.items() for part in (f"--{plane}", f"{host}:{port}"))]
         gateway = Daemon(id, command, self.logs, **self.settings(id, "gateway", here, host), spinwell_cluster_min_nodes=len(NODES))
         gateway.ops = f"http://{host}:{ports['ops']}"
         return gateway

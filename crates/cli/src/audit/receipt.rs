@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[command(flatten)]
     place: Place,
     /// Ask a running server instead of reading its files, such as http://127.0.0.1:8000.
-    #[arg(long, value_name = "URL", requires = "key")]
+    #[arg(long, value_name = "URL", requires = "keys")]
     url: Option<String>,
     /// Write the receipt to this file.
     #[arg(long, value_name = "FILE")]

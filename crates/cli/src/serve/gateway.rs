@@ -16,6 +16,7 @@ use spinwell_runtime::options::{Nodes, Options, Region};
 use spinwell_runtime::transport::Dial;
 use spinwell_runtime::{entropy, listen, shutdown, tls};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,9 @@ pub(crate) struct GatewayArgs {
     /// A node with its name and its address, once for each; *W behind it for another weight than 100.
     #[arg(long = "node", value_name = "NAME=HOST:PORT[*W]")]
     nodes: Vec<String>,
+    /// Folder for the gateway's own files, which are its ledger [default: ./spinwell-data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     #[command(flatten)]
     planes: PlaneArgs,
     /// Address for HAProxy's agent check [default: 127.0.0.1:8003].
@@ -54,6 +58,7 @@ pub(crate) fn run(args: GatewayArgs) -> Result<()> {
     let given = Given::default()
         .text("gateway.id", args.id, "--id")
         .text("registry.nodes", (!args.nodes.is_empty()).then(|| args.nodes.join(",")), "--node")
+        .path("data.dir", args.data, "--data")
         .text("gateway.agent_address", args.agent, "--agent");
     let given = args.planes.given(given);
     let called = |options: &Options| Some(format!("gateway {}", options.region.gateway_id));

@@ -394,7 +394,7 @@ fn only_who_shows_a_certificate_of_the_region_is_answered_by_a_node() {
     // With nodes that do not answer them, gateways that want two do not begin.
     let refused = |command: Command, reason: &str| {
         let mut command = command;
-        let output = command.output().unwrap();
+        let output = command.env("SPINWELL_DATA_DIR", folder.path().join("refused")).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(told.contains("SPW-INSUFFICIENT-NODES"), "{told}");

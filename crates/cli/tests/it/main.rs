@@ -5,6 +5,7 @@
 
 mod activity;
 mod anomaly;
+mod audit;
 mod bad_input;
 mod batch_calls;
 mod bench;

@@ -209,6 +209,8 @@ fn an_expired_certificate_is_refused_by_a_node_and_no_process_of_ours_begins_wit
     expired(Path::new(&dir), &old);
     let refused = spinwell()
         .args(["gateway", "--id", "g1", "--node", "n1=127.0.0.1:9"])
+        .arg("--data")
+        .arg(folder.path().join("g1"))
         .env("SPINWELL_TLS_DIR", &old)
         .output()
         .unwrap();

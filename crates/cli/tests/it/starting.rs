@@ -140,7 +140,12 @@ fn a_node_tells_probes_that_it_loads_and_takes_gateways_behind() {
     check(ops, "/readyz", 503, "SPW-STARTING");
     let its = format!("local={}", node.address("gateways"));
     let mut gateway = support::spinwell();
-    gateway.args(["gateway", "--node", &its]).env("SPINWELL_GATEWAY_AGENT_ADDRESS", "127.0.0.1:0");
+    let data = tempfile::tempdir().unwrap();
+    gateway
+        .args(["gateway", "--node", &its])
+        .arg("--data")
+        .arg(data.path())
+        .env("SPINWELL_GATEWAY_AGENT_ADDRESS", "127.0.0.1:0");
     for flag in ["--http", "--grpc", "--ops"] {
         gateway.args([flag, "127.0.0.1:0"]);
     }

@@ -121,7 +121,8 @@ impl Server {
     }
 
     /// Starts a process that answers callers, and waits until it says that it is ready.
-    pub(crate) fn run(command: Command, data: tempfile::TempDir) -> Self {
+    pub(crate) fn run(mut command: Command, data: tempfile::TempDir) -> Self {
+        command.env("SPINWELL_DATA_DIR", data.path());
         let (child, said) = launch(command);
         let http = address_in(&said, "inference, HTTP");
         let grpc = address_in(&said, "inference, gRPC");

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// After a promise has run for this part of its time, it is renewed.
 const RENEWED_AFTER: u32 = 5;
+/// Records that have waited for this part of that time become a batch.
+const RIPE_AFTER: u32 = 2;
 /// How long a promise is renewed after the last record: then nothing is forced until somebody comes.
 const IDLE: Duration = Duration::from_secs(2);
 /// The longest that a record waits for the disk.
@@ -334,13 +336,19 @@ impl Shared {
     /// Seals what is there, promises more, and forces it all. While the disk works, records are written.
     fn force<'a>(&'a self, mut state: MutexGuard<'a, State>, time: Instant) -> Forced<'a> {
         let (promised, oldest) = (time + self.span, state.oldest);
-        let sealed = state.seal(self.clock, self.span).map_err(Trouble::Write);
+        // Each time for the disk, every other time for a batch: half as many files.
+        let is_ripe =
+            oldest.is_some_and(|oldest| time.saturating_duration_since(oldest) >= self.span / RIPE_AFTER);
+        let oldest = oldest.filter(|_| is_ripe || state.is_closing);
+        let sealed = state.seal(self.clock, self.span, oldest.is_some()).map_err(Trouble::Write);
         let (waiting, items) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.items));
         let (file, position) = match sealed.and_then(|()| state.spool.to_force().map_err(Trouble::Write)) {
             Ok(to_force) => to_force,
             Err(trouble) => return Forced { state, waiting, items, result: Err(trouble) },
         };
-        state.oldest = None;
+        if oldest.is_some() {
+            state.oldest = None;
+        }
         #[cfg(test)]
         let bytes = state.spool.end;
         drop(state);
@@ -414,9 +422,9 @@ impl State {
     }
 
     /// Makes a batch of the records that are in none, and says how long others may follow; in the end, that it is the end.
-    fn seal(&mut self, clock: fn() -> UnixMicros, span: Duration) -> io::Result<()> {
+    fn seal(&mut self, clock: fn() -> UnixMicros, span: Duration, is_ripe: bool) -> io::Result<()> {
         let at = self.now(clock);
-        if !self.spool.standing.lines.is_empty() {
+        if is_ripe && !self.spool.standing.lines.is_empty() {
             let item = self.spool.append(at, Frame::Seal)?;
             self.items.extend(item);
         }

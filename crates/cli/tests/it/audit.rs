@@ -1,0 +1,238 @@
+//! The ledger of a real server: what its callers saw is in it, whatever becomes of the server, and nobody changes it unseen.
+
+use crate::support::{Request, Server, json, models, run, said, send, window};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const ROWS: usize = 40;
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn body(id: &str) -> Value {
+    json!({"id": id, "inputs": [
+        {"name": "series", "shape": [1, ROWS, 1], "datatype": "FP32", "data": window(ROWS, 0.3)}]})
+}
+
+/// Calls until the server is gone. Gives the receipts of the answers that came, by the requests' ids.
+fn call_until_gone(server: &Server, thread: &str, gone: &AtomicBool) -> Vec<(String, String)> {
+    let mut seen = Vec::new();
+    for number in 0.. {
+        if gone.load(Ordering::SeqCst) {
+            break;
+        }
+        let id = format!("{thread}-{number}");
+        let request = Request::post("/v2/models/wave/infer", body(&id).to_string());
+        let Ok(mut stream) = TcpStream::connect(server.http) else { break };
+        let sent = write!(stream, "{}\r\n\r\n", request.head).and_then(|()| stream.write_all(&request.body));
+        if sent.is_err() {
+            break;
+        }
+        let answer = crate::support::read_answer(stream);
+        if answer.status != 200 {
+            break;
+        }
+        let document: Value = match serde_json::from_slice(&answer.body) {
+            Ok(document) => document,
+            // Cut off in the middle of the body.
+            Err(_) => break,
+        };
+        seen.push((id, document["parameters"]["receipt"].as_str().unwrap().to_owned()));
+    }
+    seen
+}
+
+/// All predictions of a ledger as OCSF events, by their receipts.
+fn exported(data: &Path) -> HashMap<String, Value> {
+    let lines = said(&["audit", "export", "--data", text(data)]);
+    let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events.map(|event| (event["metadata"]["uid"].as_str().unwrap_or_default().to_owned(), event)).collect()
+}
+
+#[test]
+fn what_callers_saw_is_in_the_ledger_of_a_server_that_was_killed_ten_times() {
+    let data = tempfile::tempdir().unwrap();
+    let options = ["--data", text(data.path())];
+    let mut seen = Vec::new();
+    for round in 0..10u64 {
+        let server = Server::start(models(), &options);
+        let gone = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..3)
+                .map(|thread| {
+                    let (server, gone) = (&server, &gone);
+                    scope.spawn(move || call_until_gone(server, &format!("{round}-{thread}"), gone))
+                })
+                .collect();
+            // Anywhere between seals, signatures and answers.
+            std::thread::sleep(Duration::from_millis(60 + 131 * round));
+            server.kill();
+            gone.store(true, Ordering::SeqCst);
+            for caller in callers {
+                seen.extend(caller.join().unwrap());
+            }
+        });
+    }
+    assert!(seen.len() > 100, "{} answers", seen.len());
+    let server = Server::start(models(), &options);
+    server.terminate();
+    assert!(server.wait().success());
+    let report = json(&["audit", "verify", "--data", text(data.path()), "--json"]);
+    let log = &report["logs"][0];
+    assert_eq!(
+        (&report["holds"], &log["gaps"], &log["origin"]),
+        (&json!(true), &json!([]), &json!("spinwell/gateway"))
+    );
+    let ledger = exported(data.path());
+    assert_eq!(log["records"], ledger.len(), "every record is one prediction");
+    for (id, receipt) in &seen {
+        let event = ledger.get(receipt).unwrap_or_else(|| panic!("{receipt} of {id} is not in the ledger"));
+        assert_eq!(event["api"]["request"]["uid"], id.as_str());
+        assert_eq!((&event["status"], &event["ai_model"]["name"]), (&json!("Success"), &json!("wave")));
+        assert_eq!(event["unmapped"]["input"].as_str().map(str::len), Some(43));
+    }
+    let receipts: HashSet<_> = seen.iter().map(|(_, receipt)| receipt).collect();
+    assert_eq!(receipts.len(), seen.len(), "no two answers have the same receipt");
+}
+
+#[test]
+fn a_receipt_proves_itself_and_requests_that_failed_are_there_as_well() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(models(), &["--data", text(data.path())]);
+    let answer = server.infer("wave", &body("mine"));
+    let receipt = answer.json()["parameters"]["receipt"].as_str().unwrap().to_owned();
+    assert_eq!(server.infer("nowhere", &body("lost")).status, 404);
+    let one = |model: &str| json!({"id": model, "model": model, "series": window(ROWS, 0.0)});
+    let call = json!({"requests": [one("wave"), one("nowhere")]}).to_string();
+    let batch = send(server.http, &Request::post("/v1/predictions", call)).json();
+    let batch_id = batch["batch_id"].as_str().unwrap();
+    let of_batch = batch["results"][0]["parameters"]["receipt"].as_str().unwrap();
+
+    let keys = data.path().join("ledger/log.vkey");
+    let (url, file) = (format!("http://{}", server.http), data.path().join("receipt.json"));
+    let got = json(&[
+        "audit",
+        "receipt",
+        &receipt,
+        "--url",
+        &url,
+        "--key",
+        text(&keys),
+        "--out",
+        text(&file),
+        "--json",
+    ]);
+    assert_eq!((&got["holds"], &got["record"]["request_id"]), (&json!(true), &json!("mine")));
+    let checked = json(&["audit", "receipt", text(&file), "--key", text(&keys), "--json"]);
+    assert_eq!(checked["record"], got["record"]);
+    assert_eq!(
+        json(&["audit", "receipt", of_batch, "--data", text(data.path()), "--json"])["record"]["batch_call"],
+        batch_id
+    );
+    let refused = |arguments: &[&str], code: &str| {
+        let output = run(arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && told.contains(code), "{arguments:?}: {told}");
+    };
+    let forged = std::fs::read_to_string(&file).unwrap().replace("mine", "mind");
+    let forgery = data.path().join("forged.json");
+    std::fs::write(&forgery, forged).unwrap();
+    refused(&["audit", "receipt", text(&forgery), "--key", text(&keys)], "SPW-LEDGER-WRONG");
+    refused(&["audit", "receipt", "gateway-77", "--data", text(data.path())], "SPW-RECEIPT-UNKNOWN");
+    refused(&["audit", "receipt", "gateway-77", "--url", &url, "--key", text(&keys)], "SPW-RECEIPT-UNKNOWN");
+    assert_eq!(server.get("/v1/receipts/elsewhere-0").status, 404);
+
+    server.terminate();
+    assert!(server.wait().success());
+    let search = |arguments: &[&str]| {
+        let all = [&["audit", "search", "--data", text(data.path()), "--json"], arguments].concat();
+        json(&all)["lines"].as_array().unwrap().len()
+    };
+    assert_eq!(search(&["--result", "SPW-MODEL-NOT-FOUND"]), 2);
+    assert_eq!(search(&["--result", "failed", "--request-id", "lost"]), 1);
+    assert_eq!(search(&["--model", "wave", "--result", "answered"]), 2);
+    assert_eq!(search(&["--batch-call", batch_id]), 4, "two requests, its begin and its end");
+    assert_eq!(search(&["--until", "2020-01-01T00:00:00Z"]), 0);
+    let tail = said(&["audit", "tail", "-n", "2", "--data", text(data.path())]);
+    assert!(tail.trim_end().ends_with("closed in good order"), "{tail}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            drop(std::fs::copy(entry.path(), target))
+        }
+    }
+}
+
+#[test]
+fn a_ledger_that_was_changed_cut_off_or_replaced_is_found_by_whoever_has_the_key() {
+    let data = tempfile::tempdir().unwrap();
+    let serve = |count: usize| {
+        let server = Server::start(models(), &["--data", text(data.path())]);
+        for number in 0..count {
+            assert_eq!(server.infer("wave", &body(&format!("r{number}"))).status, 200);
+        }
+        server.terminate();
+        assert!(server.wait().success());
+    };
+    serve(3);
+    let (ledger, early) = (data.path().join("ledger"), data.path().join("early"));
+    copy(&ledger, &early);
+    serve(3);
+    let key = std::fs::read_to_string(ledger.join("log.vkey")).unwrap();
+    let verify = |folder: &Path, seen: &[&Path]| {
+        let mut arguments = vec!["audit", "verify", "--offline", text(folder), "--key", key.trim(), "--json"];
+        seen.iter().for_each(|path| arguments.extend(["--seen", text(path)]));
+        let output = run(&arguments);
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.success(), document["holds"] == true);
+        document["logs"][0].clone()
+    };
+    let (then, now) = (early.join("gateway/checkpoint"), ledger.join("gateway/checkpoint"));
+    let whole = verify(&ledger, &[&then]);
+    assert_eq!((&whole["holds"], &whole["records"]), (&json!(true), &json!(6)));
+    assert!(whole["seen_up_to"].as_u64() < whole["entries"].as_u64());
+    assert!(verify(&ledger, &[])["cannot_be_excluded"].as_str().unwrap().contains("no checkpoint was given"));
+    // The older log is whole, and shorter than somebody has seen.
+    assert_eq!(verify(&early, &[])["holds"], true);
+    assert!(verify(&early, &[&now])["error"].as_str().unwrap().contains("was cut off"));
+    // One bit of a record's file.
+    let batches = ledger.join("gateway/batches");
+    let file = std::fs::read_dir(&batches).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[20] ^= 4;
+    std::fs::write(&file, &bytes).unwrap();
+    let broken = verify(&ledger, &[]);
+    let entry: u64 = file.file_name().unwrap().to_str().unwrap().parse().unwrap();
+    assert_eq!(broken["first_bad_entry"], entry, "{broken}");
+    // Another server's key.
+    let other = tempfile::tempdir().unwrap();
+    let server = Server::start(models(), &["--data", text(other.path())]);
+    server.terminate();
+    assert!(server.wait().success());
+    let foreign = text(&other.path().join("ledger/log.vkey")).to_owned();
+    assert!(!run(&["audit", "verify", "--offline", text(&early), "--key", &foreign]).status.success());
+}
+
+#[test]
+fn a_server_without_a_ledger_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("spinwell.toml");
+    std::fs::write(&config, "[ledger]\nenabled = false\n").unwrap();
+    let server = Server::start(models(), &["--config", text(&config)]);
+    let answer = server.infer("wave", &body("a")).json();
+    assert_eq!(answer["parameters"].get("receipt"), None);
+    assert_eq!(server.get("/v1/receipts/gateway-0").json()["code"], "SPW-NOT-OFFERED");
+}
