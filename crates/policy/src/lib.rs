@@ -15,4 +15,5 @@ pub mod sequence;
 pub mod shards;
 pub mod split;
 pub mod spread;
+pub mod threat;
 pub mod traffic;
