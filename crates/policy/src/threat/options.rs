@@ -13,15 +13,24 @@ pub struct Limits {
     pub fast: u32,
     /// So much within the long window ([`Options::slow`]).
     pub slow: u32,
+    /// So much more for every thousand requests beside it in that window, where those are counted: who asks much errs more often. 0
+    /// where it is not said.
+    pub per_thousand: u32,
+}
+
+impl Limits {
+    const fn new(fast: u32, slow: u32) -> Self {
+        Self { fast, slow, per_thousand: 0 }
+    }
 }
 
 /// What threats are looked for by. Defaults are for one gateway. Gateways know nothing of each other: an attack that is spread over g of
 /// them needs g times as much to be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Addresses that are remembered, at most. 16,384 take 3 MiB.
+    /// Addresses that are remembered, at most. 16,384 take 5 MiB.
     pub addresses_max: usize,
-    /// Principals that are remembered, at most. 4,096 take 1.5 MiB, and up to 8 MiB more once they send windows.
+    /// Principals that are remembered, at most. 4,096 take 2.3 MiB, and up to 8 MiB more once they send windows.
     pub principals_max: usize,
     /// Attacked keys and identities that are remembered, at most.
     pub identities_max: usize,
@@ -37,10 +46,11 @@ pub struct Options {
     /// Different refused credentials, within the long window, from all addresses at which nobody was good: 150. What the internet sends by
     /// itself is less.
     pub stranger_credentials: u32,
-    /// Different names that do not exist or belong to others: 20 a minute, 60 an hour.
+    /// Different names that do not exist or belong to others: 20 a minute, 60 an hour, and one more for every thousand
+    /// requests.
     pub missing: Limits,
     /// Points of bad payloads (shape bomb 10, oversize 5, malformed 2; the same body again within the short window: none, but for
-    /// bombs): 100 a minute, 600 an hour.
+    /// bombs): 100 a minute, 600 an hour, and ten more for every thousand requests.
     pub payloads: Limits,
     /// Payloads with values that are not finite: 600 a minute, 6,000 an hour.
     pub not_finite: Limits,
@@ -54,7 +64,8 @@ pub struct Options {
     pub rate_burst: Millis,
     /// Requests per second without credentials from an address: 20.
     pub anonymous_per_second: u32,
-    /// How long a principal is watched before its past is one to be compared with: 24 h. Before, only its quota is.
+    /// How long a principal is watched before its past is one to be compared with: 24 h. Before, only its quota is. At
+    /// least 1 h.
     pub learning: Millis,
     /// Times its usual peak of an hour that is not usual: 4.
     pub habit_times: u32,
@@ -75,7 +86,8 @@ pub struct Options {
     pub slow_percent: u32,
     /// Requests per second that a slowed address gets, for all who are bound by it: 1.
     pub slow_address_per_second: u32,
-    /// One strike is forgotten after so long without another, not counting the time under a measure: 1 h.
+    /// One strike is forgotten after so long without another, not counting the time under a measure: 4 h. With less than a few
+    /// long windows, who stays just above a limit of the long window never gets a second strike.
     pub strike_memory: Millis,
     /// So long a finding from which nothing but a line in the log follows is not repeated: 10 min.
     pub repeat_after: Millis,
@@ -96,14 +108,14 @@ impl Default for Options {
             identities_max: 1_024,
             fast: minutes(1),
             slow: minutes(60),
-            credentials: Limits { fast: 10, slow: 40 },
-            identity: Limits { fast: 10, slow: 30 },
+            credentials: Limits::new(10, 40),
+            identity: Limits::new(10, 30),
             stranger_credentials: 150,
-            missing: Limits { fast: 20, slow: 60 },
-            payloads: Limits { fast: 100, slow: 600 },
-            not_finite: Limits { fast: 600, slow: 6_000 },
-            step_jumps: Limits { fast: 30, slow: 90 },
-            addresses: Limits { fast: 50, slow: 120 },
+            missing: Limits { per_thousand: 1, ..Limits::new(20, 60) },
+            payloads: Limits { per_thousand: 10, ..Limits::new(100, 600) },
+            not_finite: Limits::new(600, 6_000),
+            step_jumps: Limits::new(30, 90),
+            addresses: Limits::new(50, 120),
             rate_times: 2,
             rate_burst: Millis(30_000),
             anonymous_per_second: 20,
@@ -117,7 +129,7 @@ impl Default for Options {
             block_for_max: minutes(24 * 60),
             slow_percent: 10,
             slow_address_per_second: 1,
-            strike_memory: minutes(60),
+            strike_memory: minutes(240),
             repeat_after: minutes(10),
             allowed_addresses: Vec::new(),
             allowed_principals: Vec::new(),
@@ -212,7 +224,6 @@ impl Options {
             ("fast", self.fast),
             ("slow", self.slow),
             ("rate_burst", self.rate_burst),
-            ("learning", self.learning),
             ("slow_for", self.slow_for),
             ("block_for", self.block_for),
             ("strike_memory", self.strike_memory),
@@ -238,6 +249,7 @@ impl Options {
         }
         bounds.extend(tables.map(|(option, value)| (option, value as u64, 8, 1 << 24)));
         bounds.extend(spans.map(|(option, span)| (option, span.0, 1_000, SPAN_MAX_MS)));
+        bounds.push(("learning", self.learning.0, 3_600_000, SPAN_MAX_MS));
         bounds.push(("slow", self.slow.0, self.fast.0, SPAN_MAX_MS));
         bounds.push(("slow_for_max", self.slow_for_max.0, self.slow_for.0, SPAN_MAX_MS));
         bounds.push(("block_for_max", self.block_for_max.0, self.block_for.0, SPAN_MAX_MS));

@@ -67,6 +67,8 @@ impl Probes {
     ) -> Option<(Detector, Trip)> {
         let (now_s, lengths) = (seconds(now), options.lengths());
         let rate = self.rate.add(now, per_second, options);
+        self.missing.add_beside(now_s, lengths);
+        self.payloads.add_beside(now_s, lengths);
         let found = match request.answer {
             Answer::Missing => {
                 self.missing.add(now_s, lengths, hash(seed, request.object.0), 1);
@@ -179,6 +181,8 @@ struct Home {
     tag: u32,
     first_s: u32,
     last_s: u32,
+    /// Whether it was said that it is new there while the address tries credentials.
+    is_said: bool,
 }
 
 /// A principal.
@@ -210,7 +214,9 @@ impl Principal {
             Some(home) => home.last_s = now_s,
             None => {
                 let oldest = self.homes.iter_mut().min_by_key(|home| (home.tag != 0, home.last_s));
-                oldest.into_iter().for_each(|home| *home = Home { tag, first_s: now_s, last_s: now_s });
+                oldest
+                    .into_iter()
+                    .for_each(|home| *home = Home { tag, first_s: now_s, last_s: now_s, is_said: false });
             }
         }
         self.addresses.add(now_s, lengths, address, 1);
@@ -220,6 +226,12 @@ impl Principal {
     /// Whether it came from the address before that second, and lately.
     pub(super) fn is_home(&self, address: u64, before_s: u32) -> bool {
         self.homes.iter().any(|home| home.tag == address as u32 | 1 && home.first_s < before_s)
+    }
+
+    /// Whether it did not, which is said once.
+    pub(super) fn is_newly_abroad(&mut self, address: u64, before_s: u32) -> bool {
+        let home = self.homes.iter_mut().find(|home| home.tag == address as u32 | 1);
+        home.is_some_and(|home| home.first_s >= before_s && !std::mem::replace(&mut home.is_said, true))
     }
 }
 
@@ -263,5 +275,15 @@ impl Identity {
 impl Record for Identity {
     fn rank(&self, _now_s: u32) -> Rank {
         Rank { standing: self.standing.weight(self.seen_s), evidence: 0, seen_s: self.seen_s }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_as_large_as_options_say_that_tables_become() {
+        assert!(size_of::<Address>() <= 320 && size_of::<Principal>() <= 576 && size_of::<Identity>() <= 160);
     }
 }

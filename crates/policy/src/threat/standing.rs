@@ -13,6 +13,10 @@ const SLOW_FROM: u32 = 2;
 /// Strikes from which on it is blocked.
 const BLOCK_FROM: u32 = 4;
 
+/// Who came to an address so long before it was first struck, in seconds, or later, is new there. With less, a credential that was found
+/// before the attack was noticed passes for an old friend; with more, colleagues who came this morning do not.
+const STRANGER_S: u32 = 600;
+
 /// How a subject stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -20,6 +24,8 @@ pub(super) struct Standing {
     strikes: u32,
     /// Second of the first event of the first of them.
     since_s: u32,
+    /// Second from which on those who came first are new, for the measures of this episode.
+    strangers_from_s: u32,
     /// Second of the last of them, moved on where one is forgotten.
     struck_s: u32,
     /// What it is under, until `until`.
@@ -90,6 +96,11 @@ impl Standing {
         (self.strikes > 0).then_some(self.since_s)
     }
 
+    /// The second from which on those who came first are new, while there is an episode.
+    pub(super) fn strangers_from_s(&self) -> Option<u32> {
+        (self.strikes > 0).then_some(self.strangers_from_s)
+    }
+
     /// Ends measures and forgets strikes.
     pub(super) fn lift(&mut self) {
         *self = Self::default();
@@ -117,6 +128,7 @@ impl Standing {
         }
         if self.strikes == 0 {
             self.since_s = strike.first_s;
+            self.strangers_from_s = strike.first_s.max(now_s.saturating_sub(STRANGER_S));
         }
         self.strikes = self.strikes.saturating_add(1);
         self.struck_s = now_s;
@@ -198,10 +210,10 @@ mod tests {
             let _ = strike(&mut own, Detector::ObjectEnumeration, n);
         }
         let over = 5 * MINUTE;
-        // Two hours after the block two strikes are left, and the third one slows.
-        let after = strike(&mut own, Detector::ObjectEnumeration, over + 121 * MINUTE);
+        // Eight hours after the block two strikes are left, and the third one slows.
+        let after = strike(&mut own, Detector::ObjectEnumeration, over + 481 * MINUTE);
         assert_eq!(after.map(Response::level), Some(Level::Slow));
-        let later = strike(&mut own, Detector::ObjectEnumeration, over + 900 * MINUTE);
+        let later = strike(&mut own, Detector::ObjectEnumeration, over + 2_400 * MINUTE);
         assert_eq!(later, Some(Response::Log));
     }
 

@@ -300,7 +300,7 @@ fn observation() -> impl Strategy<Value = (u64, Observation)> {
 
 /// Small limits, so that few observations find something.
 fn eager() -> Options {
-    let few = Limits { fast: 3, slow: 5 };
+    let few = Limits { fast: 3, slow: 5, per_thousand: 0 };
     Options {
         addresses_max: 16,
         principals_max: 8,
@@ -308,7 +308,7 @@ fn eager() -> Options {
         credentials: few,
         missing: few,
         step_jumps: few,
-        payloads: Limits { fast: 10, slow: 20 },
+        payloads: Limits { fast: 10, slow: 20, per_thousand: 0 },
         rate_burst: Millis(1_000),
         ..Options::default()
     }

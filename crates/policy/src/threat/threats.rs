@@ -82,12 +82,13 @@ impl Threats {
 
     /// What a request meets now: from an address, and of a principal once that is authenticated.
     ///
-    /// An address's measure binds those who are nobody there. A principal that came from the address before the attack began is not
+    /// An address's measure binds those who are nobody there. A principal that came from the address well before the attack was noticed is not
     /// touched by it, and another one has to keep a low rate at most, of its own: nobody is blocked for what others do.
     #[must_use]
     pub fn verdict(&self, now: Millis, address: IpAddr, principal: Option<PrincipalId>) -> Verdict {
         let key = hash(self.seed, bits(address));
-        let at = self.addresses.get(key).map(|own| (own.standing.verdict(now), own.standing.since_s()));
+        let at =
+            self.addresses.get(key).map(|own| (own.standing.verdict(now), own.standing.strangers_from_s()));
         let (there, since_s) = at.unwrap_or_default();
         let Some(principal) = principal else { return there };
         let own = self.principals.get(hash(!self.seed, principal.0));
@@ -257,11 +258,11 @@ impl Threats {
         let place = self.addresses.enter(address, now_s);
         place.see(now, options);
         place.welcome(id, now_s, options);
-        let tried_since_s = place.standing.since_s().filter(|_| place.is_trying);
+        let tried_since_s = place.standing.strangers_from_s().filter(|_| place.is_trying);
 
         let own = self.principals.enter(id, now_s);
         let many = own.see(address, now, options);
-        let abroad = tried_since_s.filter(|since_s| !own.is_home(address, *since_s));
+        let abroad = tried_since_s.filter(|since_s| own.is_newly_abroad(address, *since_s));
         let object = hash(self.seed, request.object.0);
         let probe = own.probes.add(request, self.seed, now, caller.quota, options);
         own.habits.advance(now_s, options);

@@ -60,6 +60,8 @@ pub(super) struct Window {
     count: u32,
     /// Which hashes, by six bits of each.
     bits: u64,
+    /// All requests beside them, where those are counted.
+    beside: u32,
 }
 
 impl Window {
@@ -73,6 +75,13 @@ impl Window {
         self.bits |= bit;
         self.count = self.count.saturating_add(weight);
         is_new
+    }
+
+    /// Counts a request beside the events.
+    fn add_beside(&mut self, now_s: u32, length_s: u32) {
+        if !self.is_over(now_s, length_s) {
+            self.beside = self.beside.saturating_add(1);
+        }
     }
 
     fn is_over(&self, now_s: u32, length_s: u32) -> bool {
@@ -114,6 +123,12 @@ impl Spread {
         self.fast.add(now_s, lengths.fast_s, hash, weight)
     }
 
+    /// Counts a request beside the events: who sends more may do more wrong.
+    pub(super) fn add_beside(&mut self, now_s: u32, lengths: Lengths) {
+        self.slow.add_beside(now_s, lengths.slow_s);
+        self.fast.add_beside(now_s, lengths.fast_s);
+    }
+
     /// Whether a hash would be a new one in the short window.
     pub(super) fn is_new(&self, now_s: u32, lengths: Lengths, hash: u64) -> bool {
         self.fast.is_over(now_s, lengths.fast_s) || self.fast.bits & 1 << (hash & 63) == 0
@@ -122,12 +137,17 @@ impl Spread {
     /// Whether so many were different as a limit says, more being allowed by `allowance`. Both windows then begin anew, so
     /// that the next time is evidence of its own.
     pub(super) fn take_distinct(&mut self, limits: Limits, allowance: u32) -> Option<Trip> {
-        self.take(limits, allowance, |window| distinct(window.bits))
+        let limit = |limit: u32, window: &Window| {
+            let beside = window.beside / 1_000 * limits.per_thousand;
+            limit.saturating_add(allowance).saturating_add(beside).min(LIMIT_MAX.max(limit))
+        };
+        self.take(limits, limit, |window| distinct(window.bits))
     }
 
     /// The same for the number of events, by their weight.
     pub(super) fn take_count(&mut self, limits: Limits) -> Option<Trip> {
-        self.take(limits, 0, |window| window.count)
+        let beside = |window: &Window| window.beside / 1_000 * limits.per_thousand;
+        self.take(limits, |limit, window| limit.saturating_add(beside(window)), |window| window.count)
     }
 
     /// Whether so many were different as a limit says; nothing begins anew.
@@ -140,9 +160,14 @@ impl Spread {
         if self.slow.is_over(now_s, lengths.slow_s) { 0 } else { distinct(self.slow.bits) }
     }
 
-    fn take(&mut self, limits: Limits, allowance: u32, size: impl Fn(&Window) -> u32) -> Option<Trip> {
+    fn take(
+        &mut self,
+        limits: Limits,
+        raised: impl Fn(u32, &Window) -> u32,
+        size: impl Fn(&Window) -> u32,
+    ) -> Option<Trip> {
         let over = [(self.fast, limits.fast), (self.slow, limits.slow)].into_iter();
-        let mut over = over.map(|(window, limit)| (window, (limit + allowance).min(LIMIT_MAX.max(limit))));
+        let mut over = over.map(|(window, limit)| (window, raised(limit, &window)));
         let (window, limit) = over.find(|(window, limit)| size(window) >= *limit)?;
         *self = Self::default();
         let (count, distinct) = (window.count, distinct(window.bits));
@@ -186,8 +211,11 @@ mod tests {
         for second in 0..3_000 {
             let _ = spread.add(second, LENGTHS, 77, 1);
         }
-        assert_eq!(spread.take_distinct(Limits { fast: 2, slow: 2 }, 0), None);
-        assert_eq!(spread.take_count(Limits { fast: 61, slow: 3_000 }).map(|trip| trip.count), Some(3_000));
+        assert_eq!(spread.take_distinct(Limits { fast: 2, slow: 2, per_thousand: 0 }, 0), None);
+        assert_eq!(
+            spread.take_count(Limits { fast: 61, slow: 3_000, per_thousand: 0 }).map(|trip| trip.count),
+            Some(3_000)
+        );
         assert_eq!(spread, Spread::default());
     }
 
@@ -198,7 +226,7 @@ mod tests {
             let _ = spread.add(n, LENGTHS, u64::from(n), 1);
         }
         spread.add(70, LENGTHS, 9, 1);
-        assert_eq!(spread.take_distinct(Limits { fast: 5, slow: 50 }, 0), None);
+        assert_eq!(spread.take_distinct(Limits { fast: 5, slow: 50, per_thousand: 0 }, 0), None);
         assert!(spread.evidence(3_599, LENGTHS) >= 10);
         assert_eq!(spread.evidence(3_600, LENGTHS), 0);
     }
