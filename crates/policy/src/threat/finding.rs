@@ -17,7 +17,8 @@ pub enum Detector {
     KeyEnumeration,
     /// Many different credentials refused for one key or identity, from many addresses.
     IdentityAttack,
-    /// Many different credentials refused from addresses from which nobody ever was good.
+    /// Many different credentials refused from addresses at which nobody was good. A quarter as much is then enough, for an hour, to find
+    /// one of these by itself.
     DistributedStuffing,
     /// A principal was authenticated from an address that is trying credentials, and had not been seen there before.
     CredentialFound,

@@ -44,7 +44,7 @@ pub struct Options {
     /// Different credentials for one key, and different addresses that they are from: 10 a minute, 30 an hour, of both.
     pub identity: Limits,
     /// Different refused credentials, within the long window, from all addresses at which nobody was good: 150. What the internet sends by
-    /// itself is less.
+    /// itself is less. More than that, and for an hour a quarter of `credentials` is enough at such an address.
     pub stranger_credentials: u32,
     /// Different names that do not exist or belong to others: 20 a minute, 60 an hour, and one more for every thousand
     /// requests.
@@ -214,6 +214,7 @@ impl Options {
             ("step_jumps", self.step_jumps),
             ("addresses", self.addresses),
         ];
+        let shares = [("missing.per_thousand", self.missing), ("payloads.per_thousand", self.payloads)];
         let points = [("payloads", self.payloads), ("not_finite", self.not_finite)];
         let tables = [
             ("addresses_max", self.addresses_max),
@@ -244,6 +245,7 @@ impl Options {
         for (option, limits) in distinct {
             bounds.extend(both(limits).map(|value| (option, value, 2, DISTINCT_MAX)));
         }
+        bounds.extend(shares.map(|(option, limits)| (option, limits.per_thousand.into(), 0, 1_000)));
         for (option, limits) in points {
             bounds.extend(both(limits).map(|value| (option, value, 10, u64::from(u32::MAX / 2))));
         }

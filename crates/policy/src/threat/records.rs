@@ -34,7 +34,7 @@ impl Rate {
         self.level = self.level.saturating_add(1_000);
         self.count = self.count.saturating_add(1);
         // Requests per second times milliseconds are thousandths of requests.
-        if per_second == 0 || self.level <= u64::from(per_second) * options.rate_burst.0 {
+        if per_second == 0 || self.level <= u64::from(per_second).saturating_mul(options.rate_burst.0) {
             return None;
         }
         let limit = u32::try_from(leak).unwrap_or(u32::MAX);
@@ -153,12 +153,13 @@ impl Address {
         credential: u64,
         is_known: bool,
         now_s: u32,
+        limits: Limits,
         options: &Options,
     ) -> Option<(Detector, Trip)> {
         if self.credentials.add(now_s, options.lengths(), credential, 1) {
             *(if is_known { &mut self.known } else { &mut self.unknown }) += 1;
         }
-        let trip = self.credentials.take_distinct(options.credentials, self.good() / 4)?;
+        let trip = self.credentials.take_distinct(limits, self.good() / 4)?;
         let is_stuffing = self.known >= self.unknown;
         (self.known, self.unknown) = (0, 0);
         Some((if is_stuffing { Detector::CredentialStuffing } else { Detector::KeyEnumeration }, trip))

@@ -98,6 +98,16 @@ fn one_credential_that_expired_is_nothing_however_often_it_comes() {
 }
 
 #[test]
+fn an_attack_spread_over_strangers_is_found_and_then_each_of_them() {
+    let mut own = threats(Options::default());
+    let found = send(&mut own, 100, (0..6_000u32).map(|n| refused(0, ip(n % 200), n.into(), n.into(), true)));
+    assert_eq!((found[0].detector, found[0].subject), (Detector::DistributedStuffing, Subject::Service));
+    let slowed =
+        (0..200).filter(|n| own.verdict(Millis(10 * MINUTE), ip(*n), None) != Verdict::Allow).count();
+    assert!(slowed > 190, "{slowed}");
+}
+
+#[test]
 fn an_identity_that_many_addresses_try_is_found_and_its_owner_keeps_working() {
     let mut own = threats(Options::default());
     send(&mut own, SECOND, (0..10).map(|_| good(0, ip(9_999), 7)));

@@ -3,7 +3,7 @@
 use super::finding::{Detector, Evidence, Finding, Level, Severity, Subject, Verdict};
 use super::habits::{Past, Unusual};
 use super::observation::{Answer, Credential, Event, Observation, PrincipalId, Request};
-use super::options::{InvalidOptions, Options, seconds};
+use super::options::{InvalidOptions, Limits, Options, seconds};
 use super::records::{Address, Identity, Principal};
 use super::standing::{Standing, Strike};
 use super::table::Table;
@@ -16,7 +16,8 @@ use std::net::{IpAddr, Ipv6Addr};
 pub struct Observed {
     /// What the next request of the same caller meets.
     pub verdict: Verdict,
-    /// What was found by it, if anything. What more there is to find is found by the next one.
+    /// What was found by it, if anything. Where two detectors find something in the same request, one is told and the other one begins
+    /// anew.
     pub finding: Option<Finding>,
 }
 
@@ -47,6 +48,23 @@ struct Strangers {
     credentials: Crowd<16>,
     count: u32,
     began_s: u32,
+    /// Until that second they are looked at more closely: an attack is spread over many of them.
+    closely_until_s: u32,
+}
+
+/// So many times less is enough to find a stranger, while an attack is spread over many.
+const CLOSELY: u32 = 4;
+
+impl Strangers {
+    /// What is allowed to an address at which nobody was good.
+    fn limits(&self, now_s: u32, usual: Limits) -> Limits {
+        if now_s >= self.closely_until_s {
+            return usual;
+        }
+        // Two wrong credentials are a mistake and its correction.
+        let less = |limit: u32| (limit / CLOSELY).max(3).min(limit);
+        Limits { fast: less(usual.fast), slow: less(usual.slow), ..usual }
+    }
 }
 
 /// The detectors of one gateway.
@@ -200,7 +218,9 @@ impl Threats {
         let own = self.addresses.enter(key, now_s);
         own.see(now, &self.options);
         let is_stranger = own.good() == 0;
-        let found = own.refuse(credential, refused.is_known, now_s, &self.options);
+        let usual = self.options.credentials;
+        let limits = if is_stranger { self.strangers.limits(now_s, usual) } else { usual };
+        let found = own.refuse(credential, refused.is_known, now_s, limits, &self.options);
         own.is_trying |= found.is_some();
         let mut finding = found.and_then(|(detector, trip)| self.found_at(now, address, detector, trip));
         if refused.is_known {
@@ -229,6 +249,7 @@ impl Threats {
         }
         let trip = Trip { first_s: own.began_s, count: own.count, distinct, limit };
         (own.credentials, own.count, own.began_s) = (Crowd::default(), 0, now_s);
+        own.closely_until_s = now_s.saturating_add(self.options.lengths().slow_s);
         let about = About::new(now, Detector::DistributedStuffing, Subject::Service, trip);
         about.strike(&mut own.standing, &self.options, Level::Log)
     }
@@ -262,7 +283,6 @@ impl Threats {
 
         let own = self.principals.enter(id, now_s);
         let many = own.see(address, now, options);
-        let abroad = tried_since_s.filter(|since_s| own.is_newly_abroad(address, *since_s));
         let object = hash(self.seed, request.object.0);
         let probe = own.probes.add(request, self.seed, now, caller.quota, options);
         own.habits.advance(now_s, options);
@@ -279,9 +299,12 @@ impl Threats {
             own.jumps.take_distinct(options.step_jumps, 0).map(|trip| (Detector::StepJumps, trip))
         });
         let subject = Subject::Principal(caller.id);
-        let found_credential = abroad
-            .map(|first_s| (Detector::CredentialFound, Trip { first_s, count: 1, distinct: 1, limit: 1 }));
-        let trip = probe.or(jump.flatten()).or(many).or(found_credential);
+        let trip = probe.or(jump.flatten()).or(many);
+        // Last, since it is said only once.
+        let is_silent = trip.is_none() && habit.is_none();
+        let abroad = tried_since_s.filter(|since_s| is_silent && own.is_newly_abroad(address, *since_s));
+        let abroad = abroad.map(|first_s| Trip { first_s, count: 1, distinct: 1, limit: 1 });
+        let trip = trip.or(abroad.map(|trip| (Detector::CredentialFound, trip)));
         let mut about = match (trip, habit) {
             (_, Some((detector, unusual))) => About::unusual(now, detector, subject, unusual),
             (Some((detector, trip)), None) => About::new(now, detector, subject, trip),
