@@ -76,7 +76,7 @@ fn found(pasts: &[Vec<Past>]) {
     println!(
         "what the attack sent, the part that no measure refused. *Raised* and *refused*: findings about honest callers and"
     );
-    println!("requests of theirs that a measure refused, all seeds.\n");
+    println!("authenticated requests of theirs that a measure refused, all seeds.\n");
     println!(
         "| attack | variant | found | as | first finding | slowed | blocked | through | raised | refused |"
     );

@@ -14,7 +14,7 @@ pub(crate) const ATTACKER: u64 = 0x80_0000;
 pub(crate) struct Report {
     /// Honest requests.
     pub(crate) honest: u64,
-    /// Those that were refused because of a measure.
+    /// Those with good credentials that were refused because of a measure.
     pub(crate) honest_refused: u64,
     pub(crate) honest_findings: Vec<Finding>,
     /// Requests of the attack.
@@ -84,7 +84,8 @@ impl Stage {
     /// A request of an honest caller, whether it was served.
     pub(crate) fn honest(&mut self, observation: Observation) {
         self.report.honest += 1;
-        if !self.send(&observation) {
+        let would_be_served = matches!(observation.event, Event::Authenticated { .. });
+        if !self.send(&observation) && would_be_served {
             self.report.honest_refused += 1;
         }
     }
