@@ -5,11 +5,11 @@
 //! what it cannot find.
 //!
 //! * *Different ones count, not many.* A client with an expired key fails every second for days with one credential; who tries
-//!   credentials tries different ones. The same for names, bodies, sequences and addresses ([`window`]).
-//! * *What comes again weighs more* ([`standing`]): log, then a low rate, then a block, each with an end.
+//!   credentials tries different ones. The same for names, bodies, sequences and addresses (`window`).
+//! * *What comes again weighs more* (`standing`): log, then a low rate, then a block, each with an end.
 //! * *Nobody is blocked for what others do*: without authentication a request counts against its address, with it against its
 //!   principal, and an address's measure does not touch who was good there before.
-//! * *Strangers get a fixed space* ([`table`]).
+//! * *Strangers get a fixed space* (`table`).
 //!
 //! ```
 //! use spinwell_core::Millis;

@@ -68,7 +68,7 @@ pub enum Answer {
     /// It was answered; with a sketch of its window, where it had one.
     Answered(Option<Sketch>),
     /// There is no such object, or it is another's (404 and 403). Not for what only is not there yet, as a receipt before its batch is
-    /// sealed.
+    /// sealed, and not for a sequence in the caller's own name space: after a retention run an honest client may ask for thousands.
     Missing,
     /// Its payload was refused.
     Payload {
