@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving bench-hop request-cost crash overload reload soak edge \
-  idle-sequences accuracy fuzz bench-engine sim sim-compare cluster-faults clean
+  idle-sequences accuracy fuzz bench-engine bench-trust threats sim sim-compare cluster-faults clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -23,6 +23,8 @@ help:
 	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
 	@echo "make cluster-faults  a real region under load while parts of it are killed, frozen, drained, cut off, as docs/results/faults.md (about 6 minutes)"
 	@echo "make bench-hop    what a gateway in a process of its own adds to a request, as docs/results/hop.md (2 minutes)"
+	@echo "make bench-trust  what the ledger costs: throughput, latency, lag, bytes, as docs/results/trust.md (4 minutes)"
+	@echo "make threats      simulated attacks and honest traffic at the threat detectors, SEEDS=10, printed as in docs/results/threats.md"
 	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences and controls too, SEEDS/10 of the real services, planted bugs, as docs/results/simulation.md"
 	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
@@ -125,11 +127,21 @@ fuzz:
 	@scripts/need.sh build fuzz
 	@scripts/fuzz.sh
 
+bench-trust:
+	@scripts/need.sh build python
+	cargo build --release --quiet
+	cargo build --release --quiet --package spinwell-store --example ledger_speed
+	@python3 scripts/trust.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" $${OUT:+--out "$$OUT"}
+
 sim:
 	@scripts/need.sh build python
 	cargo build --release --quiet --package spinwell-sim --package spinwell-ring
 	@python3 scripts/sim.py --seeds $${SEEDS:-1000} --out $${OUT:-docs/results/simulation.md} \
 	  --written "$$(date +%F), commit $$(git describe --always --dirty)"
+
+threats:
+	@scripts/need.sh build
+	cargo run --release --quiet --package spinwell-policy --example threats -- $${SEEDS:-10}
 
 sim-compare:
 	@scripts/need.sh build
