@@ -14,7 +14,7 @@ use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::shutdown;
 use spinwell_store::postgres::Postgres;
 use spinwell_store::testing::{Held, Server};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower::ServiceExt;
@@ -179,7 +179,7 @@ async fn a_plan_is_asked_for_once_and_another_leader_goes_on_with_it() {
     assert!(!store.lease(LEASE).await.unwrap().unwrap().is_valid);
 }
 
-fn keys(object: &Value) -> Vec<&String> {
+fn keys(object: &Value) -> BTreeSet<&String> {
     object.as_object().unwrap().keys().collect()
 }
 

@@ -25,8 +25,11 @@ pub enum NotCanonical {
 /// Where it holds numbers or names that are not of the part described above.
 pub(crate) fn to_text(value: &Value) -> Result<String, NotCanonical> {
     check(value)?;
-    // Maps are sorted by name, and serde_json escapes what RFC 8785 escapes, in the same way.
-    Ok(value.to_string())
+    // Whether maps keep the order that they were made in is a matter of how serde_json was built. It escapes what RFC 8785 escapes, in the
+    // same way.
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    Ok(sorted.to_string())
 }
 
 fn check(value: &Value) -> Result<(), NotCanonical> {

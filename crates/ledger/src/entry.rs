@@ -89,6 +89,9 @@ impl Event {
     /// # Errors
     /// Where it has fractions, names that are not ASCII, or is too long.
     pub fn new(object: Map<String, Value>) -> Result<Self, EntryError> {
+        let mut object = Value::Object(object);
+        object.sort_all_objects();
+        let Value::Object(object) = object else { return Err(EntryError::Malformed) };
         let event = Self(object);
         // With the latest time, which is the longest.
         let entry = Entry::Event { at: UnixMicros(INTEGER_MAX), event: event.clone() };

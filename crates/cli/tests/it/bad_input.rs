@@ -31,8 +31,8 @@ fn with_data(place: usize, value: &str) -> Request {
     let mut numbers: Vec<String> = window(ROWS, 0.5).iter().map(ToString::to_string).collect();
     numbers[place] = value.to_owned();
     let text = good().to_string();
-    let (before, _) = text.split_once("\"data\":[").unwrap();
-    let (_, after) = text.split_once(']').unwrap();
+    let (before, rest) = text.split_once("\"data\":[").unwrap();
+    let (_, after) = rest.split_once(']').unwrap();
     Request::post(WAVE, format!("{before}\"data\":[{}]{after}", numbers.join(",")))
 }
 
