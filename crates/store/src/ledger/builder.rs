@@ -18,6 +18,8 @@ pub(super) struct Builder {
     folder: Folder,
     key: LogKey,
     tree: Tree,
+    /// Files that are not written yet.
+    unwritten: Vec<File>,
     /// Files that the next checkpoint needs on the disk.
     new: Vec<String>,
     /// Files that are not full, of the last checkpoint.
@@ -33,7 +35,7 @@ impl Builder {
         let signed = tree.size();
         // What is not full of the last checkpoint is there, and goes with the next one.
         let parts = tree.take_files().into_iter().map(|file| file.path).collect();
-        Self { folder, key, tree, new: Vec::new(), parts, signed, records }
+        Self { folder, key, tree, unwritten: Vec::new(), new: Vec::new(), parts, signed, records }
     }
 
     /// Makes the next entry.
@@ -60,10 +62,11 @@ impl Builder {
         if self.tree.size() == self.signed {
             return Ok(());
         }
-        // What fails is done again: the tree gives what is not full each time, and what became full is remembered.
-        for file in self.tree.take_files() {
-            self.folder.write(&file)?;
-            self.new.push(file.path);
+        // The tree gives a file that became full once. What cannot be written is kept and tried again.
+        self.unwritten.extend(self.tree.take_files());
+        while let Some(file) = self.unwritten.last() {
+            self.folder.write(file)?;
+            self.new.extend(self.unwritten.pop().map(|file| file.path));
         }
         self.folder.force(&self.new)?;
         let checkpoint = Checkpoint {

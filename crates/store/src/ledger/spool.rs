@@ -176,6 +176,8 @@ pub(super) struct Spool {
     next: Position,
     /// Frames since the file was forced.
     loose: u32,
+    /// A part of a frame stands at the end and cannot be cut off: nothing may follow it.
+    is_broken: bool,
     pub(super) standing: Standing,
     /// Whether there was none.
     pub(super) is_new: bool,
@@ -230,12 +232,35 @@ impl Spool {
             let failed = |error| LogError::io(&last.path, &error);
             let mut file = OpenOptions::new().write(true).open(&last.path).map_err(failed)?;
             let end = file.seek(SeekFrom::End(0)).map_err(failed)?;
-            return Ok(Self { folder, segments, file, end, next, loose: 0, standing, is_new, bytes, frame });
+            return Ok(Self {
+                folder,
+                segments,
+                file,
+                end,
+                next,
+                loose: 0,
+                is_broken: false,
+                standing,
+                is_new,
+                bytes,
+                frame,
+            });
         }
         let (segment, file) = Segment::create(&folder, next)?;
         segments.push((segment, standing.entries));
-        let mut spool =
-            Self { folder, segments, file, end: 0, next, loose: 0, standing, is_new, bytes, frame };
+        let mut spool = Self {
+            folder,
+            segments,
+            file,
+            end: 0,
+            next,
+            loose: 0,
+            is_broken: false,
+            standing,
+            is_new,
+            bytes,
+            frame,
+        };
         spool.begin().map_err(|error| LogError::io(&spool.folder, &error))?;
         Ok(spool)
     }
@@ -246,10 +271,13 @@ impl Spool {
         frame.write(at, &mut self.frame);
         self.bytes.clear();
         frame::write(self.next, self.loose, &self.frame, &mut self.bytes);
+        if self.is_broken {
+            return Err(io::Error::other("a part of a record that could not be written cannot be cut off"));
+        }
         if let Err(error) = self.file.write_all(&self.bytes) {
             // A part of it may stand there.
-            self.file.set_len(self.end)?;
-            self.file.seek(SeekFrom::Start(self.end))?;
+            let cut = self.file.set_len(self.end).and_then(|()| self.file.seek(SeekFrom::Start(self.end)));
+            self.is_broken = cut.is_err();
             return Err(error);
         }
         self.end += self.bytes.len() as u64;
@@ -269,11 +297,32 @@ impl Spool {
         self.loose = u32::try_from(self.next.0 - until.0).unwrap_or(u32::MAX);
     }
 
-    /// Goes on in another segment where this one is long, and everything in it is sealed and forced.
-    pub(super) fn go_on(&mut self) -> io::Result<()> {
-        if self.end < SEGMENT_BYTES || self.loose > 0 || !self.standing.lines.is_empty() {
-            return Ok(());
+    /// Goes on in another segment where this one is long: all that stands in this one is sealed and forced before. Gives the entry that the
+    /// seal makes.
+    pub(super) fn go_on(&mut self, at: UnixMicros) -> io::Result<Option<Item>> {
+        if self.end < SEGMENT_BYTES {
+            return Ok(None);
         }
+        let item = if self.standing.lines.is_empty() { None } else { self.append(at, Frame::Seal)? };
+        let next = self.force_here().and_then(|()| self.following());
+        match next {
+            Ok(()) => Ok(item),
+            // The entry stands in the journal, and this segment grows on.
+            Err(error) => {
+                tracing::warn!(%error, "the ledger's journal goes on in its old file");
+                Ok(item)
+            }
+        }
+    }
+
+    fn force_here(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        self.loose = 0;
+        Ok(())
+    }
+
+    /// Begins the next segment.
+    fn following(&mut self) -> io::Result<()> {
         let (segment, file) = Segment::create(&self.folder, self.next).map_err(io::Error::other)?;
         if let Some((_, entries)) = self.segments.last_mut() {
             *entries = self.standing.entries;
@@ -285,8 +334,11 @@ impl Spool {
 
     fn begin(&mut self) -> io::Result<()> {
         self.end = self.file.stream_position()?;
-        let Standing { records, entries, at, boot, .. } = self.standing.clone();
-        self.append(at, Frame::Begin { records, entries, boot: &boot }).map(|_| ())
+        let Standing { records, entries, at, until, boot, .. } = self.standing.clone();
+        self.append(at, Frame::Begin { records, entries, boot: &boot })?;
+        // What was promised in the last segment holds when that is gone.
+        self.append(at, Frame::Until(until))?;
+        Ok(())
     }
 
     /// Removes the segments whose entries are all among the first `size` of the log.

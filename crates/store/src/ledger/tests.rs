@@ -221,6 +221,49 @@ fn a_long_log_forgets_its_journal_and_not_its_records() {
     assert!(parts <= 3, "{parts}");
 }
 
+#[test]
+fn a_journal_goes_on_in_other_files_also_while_it_is_never_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(folder.path(), "a");
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let records: u64 = std::thread::scope(|scope| {
+        let write = || {
+            let mut count = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                writer
+                    .record(|number, at, text| {
+                        text.extend(format!("{{\"at\":{},\"n\":{number},\"x\":\"", at.0).bytes());
+                        text.extend([b'x'; 2000]);
+                        text.extend(b"\"}");
+                    })
+                    .unwrap();
+                count += 1;
+                std::thread::sleep(Duration::from_micros(50));
+            }
+            count
+        };
+        let threads = [scope.spawn(write), scope.spawn(write)];
+        let since = Instant::now();
+        // The first file is full, and gone when its entries are signed.
+        while folder.path().join("spool/0000000000000000.log").exists() {
+            assert!(since.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    // As a killed process leaves it, at a moment when its files stand still.
+    writer.receipt(records - 1).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    copy(folder.path(), other.path());
+    drop(writer);
+    for folder in [&folder, &other] {
+        drop(open(folder.path(), "a"));
+        let found = report(folder.path());
+        assert_eq!((found.records, found.gaps.len()), (records, 0));
+    }
+}
+
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()

@@ -46,6 +46,8 @@ struct State {
     is_closing: bool,
     /// Nothing can be forced any more.
     lost: Option<String>,
+    /// The journal could not be written a moment ago.
+    failing: Option<String>,
     /// What the last attempt to build failed with, and since when attempts fail.
     behind: Option<(Instant, String)>,
     entries_signed: u64,
@@ -102,6 +104,7 @@ impl Shared {
             oldest: None,
             is_closing: false,
             lost: None,
+            failing: None,
             behind: None,
             entries_signed: signed.0,
             records_signed: signed.1,
@@ -126,6 +129,9 @@ impl Shared {
         let mut time = began;
         while state.promised.is_none_or(|promised| promised <= time) {
             state.refusal()?;
+            if let Some(failing) = &state.failing {
+                return Err(LedgerError::Disk(failing.clone()));
+            }
             if time - began >= PATIENCE {
                 state.counts.refused += 1;
                 return Err(LedgerError::Slow);
@@ -314,9 +320,12 @@ impl Shared {
             for done in waiting {
                 done(result.as_ref().copied().map_err(|trouble| LedgerError::Disk(trouble.to_string())));
             }
-            // Nobody listens only where the builder is gone, with the process.
-            let _ = items.send(ready);
+            if !ready.is_empty() {
+                // Nobody listens only where the builder is gone, with the process.
+                let _ = items.send(ready);
+            }
             state = self.lock();
+            state.failing = result.as_ref().err().map(ToString::to_string);
             if is_last || state.lost.is_some() {
                 return;
             }
@@ -327,8 +336,11 @@ impl Shared {
             }
             let size = state.entries_signed;
             state.spool.forget(size);
-            if let Err(error) = state.spool.go_on() {
-                tracing::warn!(%error, "the ledger's journal goes on in its old file");
+            let at = state.now(self.clock);
+            match state.spool.go_on(at) {
+                Ok(item) => state.items.extend(item),
+                // Tried again next time.
+                Err(error) => tracing::warn!(%error, "the ledger's journal cannot be written"),
             }
         }
     }
@@ -341,11 +353,13 @@ impl Shared {
             oldest.is_some_and(|oldest| time.saturating_duration_since(oldest) >= self.span / RIPE_AFTER);
         let oldest = oldest.filter(|_| is_ripe || state.is_closing);
         let sealed = state.seal(self.clock, self.span, oldest.is_some()).map_err(Trouble::Write);
-        let (waiting, items) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.items));
+        let waiting = std::mem::take(&mut state.waiting);
         let (file, position) = match sealed.and_then(|()| state.spool.to_force().map_err(Trouble::Write)) {
             Ok(to_force) => to_force,
-            Err(trouble) => return Forced { state, waiting, items, result: Err(trouble) },
+            // What stands in the journal by now is forced another time, and built then.
+            Err(trouble) => return Forced { state, waiting, items: Vec::new(), result: Err(trouble) },
         };
+        let items = std::mem::take(&mut state.items);
         if oldest.is_some() {
             state.oldest = None;
         }
@@ -353,6 +367,8 @@ impl Shared {
         let bytes = state.spool.end;
         drop(state);
         let result = file.sync_data().map_err(Trouble::Force);
+        // What is not on the disk is not built.
+        let items = if result.is_ok() { items } else { Vec::new() };
         let mut state = self.lock();
         if result.is_ok() {
             state.spool.forced(position);
