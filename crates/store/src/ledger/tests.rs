@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "these tests let time go by, and look at it")]
+
 use super::*;
 use spinwell_ledger::verify::{self, Report};
 use std::fs;
