@@ -91,7 +91,8 @@ fn of_folder(dir: &Path) -> Result<Vec<Folder>> {
         .map_err(|error| failure::fault(Code::Io, format!("{} cannot be read: {error}", dir.display())))?;
     for entry in entries {
         let path = entry.with_context(|| format!("{} cannot be read", dir.display()))?.path();
-        if path.join("checkpoint").is_file() {
+        // One whose checkpoint was removed is one, and wrong.
+        if path.join("checkpoint").is_file() || path.join("tile").is_dir() {
             found.push(path);
         }
     }

@@ -186,10 +186,14 @@ impl Serving {
         };
         let drained = tokio::time::timeout(ends.saturating_duration_since(clock::now()), drain).await;
         stop_readers(front.readers, ends).await;
-        if let Some(audit) = front.audit
-            && tokio::task::spawn_blocking(move || audit.close()).await.is_err()
-        {
-            tracing::error!("the ledger was not closed in good order; what it has taken is in its journal");
+        if let Some(audit) = front.audit {
+            let rest = ends.saturating_duration_since(clock::now()).max(LAST_WORDS);
+            let closed = tokio::task::spawn_blocking(move || audit.close());
+            if !matches!(tokio::time::timeout(rest, closed).await, Ok(Ok(()))) {
+                tracing::error!(
+                    "the ledger was not closed in good order; what it has taken is in its journal"
+                );
+            }
         }
         stop_operations.pull();
         match drained {

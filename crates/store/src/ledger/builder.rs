@@ -4,6 +4,7 @@ use super::folder::Folder;
 use super::spool::Item;
 use super::writer::{Shared, now};
 use spinwell_ledger::{Batch, Checkpoint, Entry, File, LogKey, Tree, batch_path};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -22,11 +23,17 @@ pub(super) struct Builder {
     unwritten: Vec<File>,
     /// Files that the next checkpoint needs on the disk.
     new: Vec<String>,
-    /// Files that are not full, of the last checkpoint.
-    parts: Vec<String>,
+    /// Files that are not full and that a checkpoint is over: they stay as they are until the full one is there.
+    parts: BTreeSet<String>,
     /// The entries and records under the last checkpoint.
     signed: u64,
     records: u64,
+    records_signed: u64,
+}
+
+/// Whether a file is not full.
+fn is_part(path: &str) -> bool {
+    path.contains(".p/")
 }
 
 impl Builder {
@@ -35,7 +42,17 @@ impl Builder {
         let signed = tree.size();
         // What is not full of the last checkpoint is there, and goes with the next one.
         let parts = tree.take_files().into_iter().map(|file| file.path).collect();
-        Self { folder, key, tree, unwritten: Vec::new(), new: Vec::new(), parts, signed, records }
+        Self {
+            folder,
+            key,
+            tree,
+            unwritten: Vec::new(),
+            new: Vec::new(),
+            parts,
+            signed,
+            records,
+            records_signed: records,
+        }
     }
 
     /// Makes the next entry.
@@ -62,8 +79,11 @@ impl Builder {
         if self.tree.size() == self.signed {
             return Ok(());
         }
-        // The tree gives a file that became full once. What cannot be written is kept and tried again.
-        self.unwritten.extend(self.tree.take_files());
+        // The tree gives a file that became full once: one that cannot be written is kept. What is not full it gives each time.
+        self.unwritten.retain(|file| !is_part(&file.path));
+        let parts = &self.parts;
+        // A checkpoint needs what stands there of the same name, which is the same.
+        self.unwritten.extend(self.tree.take_files().into_iter().filter(|file| !parts.contains(&file.path)));
         while let Some(file) = self.unwritten.last() {
             self.folder.write(file)?;
             self.new.extend(self.unwritten.pop().map(|file| file.path));
@@ -77,11 +97,15 @@ impl Builder {
         let note = checkpoint.sign(&[&self.key]).map_err(io::Error::other)?;
         self.folder.set_checkpoint(&note)?;
         self.signed = checkpoint.size;
-        let new = std::mem::take(&mut self.new);
-        let parts = new.into_iter().filter(|path| path.contains(".p/")).collect();
-        for path in std::mem::replace(&mut self.parts, parts) {
-            if !self.parts.contains(&path) {
-                self.folder.remove(&path);
+        self.records_signed = self.records;
+        for path in std::mem::take(&mut self.new) {
+            if is_part(&path) {
+                self.parts.insert(path);
+            } else if path.starts_with("tile/") {
+                // Readers of older checkpoints find the beginning of the full one.
+                self.folder.remove_parts(&path);
+                let within = format!("{path}.p/");
+                self.parts.retain(|part| !part.starts_with(&within));
             }
         }
         Ok(())
@@ -99,7 +123,7 @@ impl Builder {
 
     /// How far the signed log goes: entries, and records.
     pub(super) fn signed(&self) -> (u64, u64) {
-        (self.signed, self.records)
+        (self.signed, self.records_signed)
     }
 
     /// Builds what comes, until nothing comes any more.
@@ -111,7 +135,10 @@ impl Builder {
             let is_over = match items.recv_timeout(wait) {
                 Ok(items) => {
                     for item in items {
-                        shared.try_until_done(AGAIN, || self.take(&item));
+                        // What follows must not take its place.
+                        if !shared.try_until_done(AGAIN, || self.take(&item)) {
+                            return;
+                        }
                     }
                     false
                 }
@@ -119,7 +146,9 @@ impl Builder {
                 Err(RecvTimeoutError::Disconnected) => true,
             };
             if self.unsigned() >= ENTRIES || now().saturating_duration_since(signed) >= pause || is_over {
-                shared.try_until_done(AGAIN, || self.sign());
+                if !shared.try_until_done(AGAIN, || self.sign()) {
+                    return;
+                }
                 signed = now();
                 let (entries, records) = self.signed();
                 shared.signed(entries, records);

@@ -59,15 +59,10 @@ impl Folder {
         fs::File::open(&self.0)?.sync_all()
     }
 
-    /// Removes a file that nothing needs any more.
-    pub(super) fn remove(&self, path: &str) {
-        // One that stays is in nobody's way.
-        let path = self.0.join(path);
-        let _ = fs::remove_file(&path);
-        // A folder of parts that are all gone; it stays where there are others.
-        if let Some(parts) = path.parent().filter(|parts| parts.extension().is_some_and(|end| end == "p")) {
-            let _ = fs::remove_dir(parts);
-        }
+    /// Removes the beginnings of a file that is full by now.
+    pub(super) fn remove_parts(&self, full: &str) {
+        // Those that stay are in nobody's way, and often there are none.
+        let _ = fs::remove_dir_all(self.0.join(format!("{full}.p")));
     }
 }
 

@@ -79,6 +79,19 @@ pub enum LedgerError {
         /// Entries that are signed.
         log: u64,
     },
+    /// The journal begins behind the end of the log: what is between them is nowhere.
+    #[error(
+        "the journal in {} goes on behind entry {journal}, and the log ends at {log}: its files are an older copy; restore the newest",
+        path.display()
+    )]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// Entries before the journal's own.
+        journal: u64,
+        /// Entries that there are.
+        log: u64,
+    },
     /// A file cannot be written or read.
     #[error("the ledger in {} cannot be read or written", path.display())]
     Io {
@@ -115,6 +128,7 @@ impl LedgerError {
                     Self::Files { .. }
                     | Self::Checkpoint { .. }
                     | Self::NoCheckpoint(_)
+                    | Self::Newer { .. }
                     | Self::Older { .. } => Code::LedgerWrong,
                     _ => Code::LedgerFailed,
                 };
@@ -177,9 +191,13 @@ impl Writer {
             }
         })?;
         built?;
-        let is_lost = size > 0 && spool.is_new;
+        // Whoever begins a journal says first in which life of the machine he does.
+        let is_lost = size > 0 && spool.standing.boot.is_empty();
         if spool.standing.entries < size {
             return Err(LedgerError::Older { path, journal: spool.standing.entries, log: size });
+        }
+        if spool.standing.entries > builder.entries() {
+            return Err(LedgerError::Newer { path, journal: spool.standing.entries, log: builder.entries() });
         }
         for item in begin(&mut spool, clock, &boot, &program, is_lost).map_err(failed)? {
             builder.take(&item).map_err(failed)?;
@@ -338,7 +356,8 @@ fn begin(
     let is_cut = !is_closed && spool.standing.boot != boot;
     let mut items = Vec::new();
     if !spool.standing.lines.is_empty() {
-        items.extend(spool.append(at, Frame::Seal)?);
+        // As old as they are: a gap behind them must not look as if it were before.
+        items.extend(spool.append(last, Frame::Seal)?);
     }
     let gap = if is_lost {
         Some((UnixMicros(0), at, "the journal is missing"))

@@ -132,7 +132,10 @@ impl Standing {
         self.at = self.at.max(at);
         let item = match frame {
             Frame::Begin { records, entries, boot } => {
-                (self.records, self.first, self.entries) = (records, records, entries);
+                if self.lines.is_empty() {
+                    self.first = records;
+                }
+                (self.records, self.entries) = (records, entries);
                 boot.clone_into(&mut self.boot);
                 None
             }
@@ -166,6 +169,17 @@ impl Standing {
     }
 }
 
+/// Why something is not in the journal, or not on the disk.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Nothing has changed by it.
+    #[error(transparent)]
+    Write(io::Error),
+    /// Nobody knows what is there: the system forgets what it could not write.
+    #[error(transparent)]
+    Force(io::Error),
+}
+
 /// The journal, open for writing.
 pub(super) struct Spool {
     folder: std::path::PathBuf,
@@ -179,8 +193,6 @@ pub(super) struct Spool {
     /// A part of a frame stands at the end and cannot be cut off: nothing may follow it.
     is_broken: bool,
     pub(super) standing: Standing,
-    /// Whether there was none.
-    pub(super) is_new: bool,
     bytes: Vec<u8>,
     frame: Vec<u8>,
 }
@@ -194,7 +206,17 @@ impl Spool {
         each: &mut dyn FnMut(u64, Item),
     ) -> Result<Self, LogError> {
         std::fs::create_dir_all(folder).map_err(|error| LogError::io(folder, &error))?;
-        let found = list(folder)?;
+        let mut found = list(folder)?;
+        // A crash while a segment was begun leaves one that has no frame: the one before it is the last.
+        while let Some(last) = found.last() {
+            let mut is_empty = true;
+            last.read(true, &mut |_, _| is_empty = false)?;
+            if !is_empty {
+                break;
+            }
+            std::fs::remove_file(&last.path).map_err(|error| LogError::io(&last.path, &error))?;
+            found.pop();
+        }
         let (mut standing, mut next) = (Standing::default(), Position(0));
         let mut segments = Vec::new();
         for (place, segment) in found.iter().enumerate() {
@@ -219,19 +241,16 @@ impl Spool {
             segments.push((segment.clone(), standing.entries));
         }
         let folder = folder.to_owned();
-        let is_new = segments.is_empty();
-        if is_new {
+        if segments.is_empty() {
             (standing.records, standing.first, standing.entries) = (records, records, entries);
         }
-        // A crash while a segment was begun leaves one that has no frame.
-        segments.pop_if(|(last, _)| last.first == next);
         let (bytes, frame) = (Vec::new(), Vec::new());
-        if let Some((last, _)) = segments.last()
-            && found.len() == segments.len()
-        {
+        if let Some((last, _)) = segments.last() {
             let failed = |error| LogError::io(&last.path, &error);
             let mut file = OpenOptions::new().write(true).open(&last.path).map_err(failed)?;
             let end = file.seek(SeekFrom::End(0)).map_err(failed)?;
+            // What a killed process has written may not be forced, and what follows counts from here.
+            file.sync_data().map_err(failed)?;
             return Ok(Self {
                 folder,
                 segments,
@@ -241,26 +260,14 @@ impl Spool {
                 loose: 0,
                 is_broken: false,
                 standing,
-                is_new,
                 bytes,
                 frame,
             });
         }
         let (segment, file) = Segment::create(&folder, next)?;
         segments.push((segment, standing.entries));
-        let mut spool = Self {
-            folder,
-            segments,
-            file,
-            end: 0,
-            next,
-            loose: 0,
-            is_broken: false,
-            standing,
-            is_new,
-            bytes,
-            frame,
-        };
+        let mut spool =
+            Self { folder, segments, file, end: 0, next, loose: 0, is_broken: false, standing, bytes, frame };
         spool.begin().map_err(|error| LogError::io(&spool.folder, &error))?;
         Ok(spool)
     }
@@ -299,37 +306,36 @@ impl Spool {
 
     /// Goes on in another segment where this one is long: all that stands in this one is sealed and forced before. Gives the entry that the
     /// seal makes.
-    pub(super) fn go_on(&mut self, at: UnixMicros) -> io::Result<Option<Item>> {
+    pub(super) fn go_on(&mut self, at: UnixMicros) -> Result<Option<Item>, Trouble> {
         if self.end < SEGMENT_BYTES {
             return Ok(None);
         }
-        let item = if self.standing.lines.is_empty() { None } else { self.append(at, Frame::Seal)? };
-        let next = self.force_here().and_then(|()| self.following());
-        match next {
-            Ok(()) => Ok(item),
-            // The entry stands in the journal, and this segment grows on.
-            Err(error) => {
-                tracing::warn!(%error, "the ledger's journal goes on in its old file");
-                Ok(item)
-            }
-        }
-    }
-
-    fn force_here(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
+        let is_sealed = self.standing.lines.is_empty();
+        let item = if is_sealed { None } else { self.append(at, Frame::Seal).map_err(Trouble::Write)? };
+        self.file.sync_data().map_err(Trouble::Force)?;
         self.loose = 0;
-        Ok(())
+        if let Err(error) = self.following() {
+            tracing::warn!(%error, "the ledger's journal goes on in its old file");
+        }
+        Ok(item)
     }
 
-    /// Begins the next segment.
+    /// Begins the next segment, or leaves everything as it is.
     fn following(&mut self) -> io::Result<()> {
         let (segment, file) = Segment::create(&self.folder, self.next).map_err(io::Error::other)?;
+        let old = std::mem::replace(&mut self.file, file);
+        let before = (self.end, self.next, self.loose, self.is_broken, self.standing.clone());
+        if let Err(error) = self.begin() {
+            self.file = old;
+            (self.end, self.next, self.loose, self.is_broken, self.standing) = before;
+            std::fs::remove_file(&segment.path)?;
+            return Err(error);
+        }
         if let Some((_, entries)) = self.segments.last_mut() {
             *entries = self.standing.entries;
         }
         self.segments.push((segment, self.standing.entries));
-        self.file = file;
-        self.begin()
+        Ok(())
     }
 
     fn begin(&mut self) -> io::Result<()> {

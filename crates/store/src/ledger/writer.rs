@@ -1,7 +1,7 @@
 //! The thread that forces the journal, and what it shares with those who write.
 
 use super::LedgerError;
-use super::spool::{Frame, Item, Spool};
+use super::spool::{Frame, Item, Spool, Trouble};
 use spinwell_core::{Micros, UnixMicros};
 use spinwell_ledger::Entry;
 use std::io;
@@ -33,8 +33,8 @@ struct State {
     /// Entries that are in the journal and not forced.
     items: Vec<Item>,
     waiting: Vec<Done>,
-    /// Records may be written until then.
-    promised: Option<Instant>,
+    /// Records may be written until then, by both clocks: one stands still while the machine does, the other may be set.
+    promised: Option<(Instant, UnixMicros)>,
     /// Somebody waits for a promise.
     is_wanted: bool,
     last_record: Option<Instant>,
@@ -124,16 +124,22 @@ impl Shared {
         &self,
         line: impl FnOnce(u64, UnixMicros, &mut Vec<u8>),
     ) -> Result<u64, LedgerError> {
-        let began = now();
         let mut state = self.lock();
+        let began = now();
         let mut time = began;
-        while state.promised.is_none_or(|promised| promised <= time) {
+        while !state.may_follow(time, self.clock) {
             state.refusal()?;
-            if let Some(failing) = &state.failing {
-                return Err(LedgerError::Disk(failing.clone()));
+            if let Some(failing) = state.failing.clone() {
+                // Tried again, for those who come later.
+                state.is_wanted = true;
+                state.counts.refused += 1;
+                self.work.notify_one();
+                return Err(LedgerError::Disk(failing));
             }
             if time - began >= PATIENCE {
                 state.counts.refused += 1;
+                // Others need not wait as long to hear the same.
+                state.failing = Some(LedgerError::Slow.to_string());
                 return Err(LedgerError::Slow);
             }
             if !state.is_wanted {
@@ -195,8 +201,12 @@ impl Shared {
         self.done.notify_all();
     }
 
-    /// Does something again and again until it succeeds; meanwhile the log is behind.
-    pub(super) fn try_until_done(&self, pause: Duration, mut attempt: impl FnMut() -> io::Result<()>) {
+    /// Does something again and again until it succeeds; meanwhile the log is behind. Whether it was done: at the end it is given up.
+    pub(super) fn try_until_done(
+        &self,
+        pause: Duration,
+        mut attempt: impl FnMut() -> io::Result<()>,
+    ) -> bool {
         let mut is_first = true;
         while let Err(error) = attempt() {
             let mut state = self.lock();
@@ -207,7 +217,7 @@ impl Shared {
             }
             if state.is_closing {
                 // It is made of the journal at the next start.
-                return;
+                return false;
             }
             drop(self.work_done_or(state, pause));
         }
@@ -215,6 +225,7 @@ impl Shared {
         if state.behind.take().is_some() {
             tracing::info!("the ledger's files can be written again");
         }
+        true
     }
 
     /// Waits for so long, or less.
@@ -232,7 +243,7 @@ impl Shared {
     pub(super) fn expect(&self) {
         let mut state = self.lock();
         let soon = now() + self.span / RENEWED_AFTER;
-        if !state.is_wanted && state.promised.is_none_or(|promised| promised <= soon) {
+        if !state.is_wanted && !state.may_follow(soon, self.clock) {
             state.is_wanted = true;
             self.work.notify_one();
         }
@@ -327,7 +338,7 @@ impl Shared {
             state = self.lock();
             state.failing = result.as_ref().err().map(ToString::to_string);
             if is_last || state.lost.is_some() {
-                return;
+                return Self::end(state);
             }
             if let Err(error) = result {
                 tracing::warn!(%error, "the ledger's journal cannot be written; trying again");
@@ -339,9 +350,25 @@ impl Shared {
             let at = state.now(self.clock);
             match state.spool.go_on(at) {
                 Ok(item) => state.items.extend(item),
-                // Tried again next time.
-                Err(error) => tracing::warn!(%error, "the ledger's journal cannot be written"),
+                Err(Trouble::Write(error)) => {
+                    tracing::warn!(%error, "the ledger's journal cannot be written; trying again");
+                }
+                Err(Trouble::Force(error)) => {
+                    tracing::error!(%error, "the ledger's journal cannot be forced to the disk; restart this server");
+                    state.lost = Some(error.to_string());
+                    return Self::end(state);
+                }
             }
+        }
+    }
+
+    /// Nothing is forced any more: whoever waits for it hears so.
+    fn end(mut state: MutexGuard<'_, State>) {
+        let waiting = std::mem::take(&mut state.waiting);
+        let lost = state.lost.clone();
+        drop(state);
+        for done in waiting {
+            done(Err(lost.clone().map_or(LedgerError::Closed, LedgerError::Disk)));
         }
     }
 
@@ -354,7 +381,8 @@ impl Shared {
         let oldest = oldest.filter(|_| is_ripe || state.is_closing);
         let sealed = state.seal(self.clock, self.span, oldest.is_some()).map_err(Trouble::Write);
         let waiting = std::mem::take(&mut state.waiting);
-        let (file, position) = match sealed.and_then(|()| state.spool.to_force().map_err(Trouble::Write)) {
+        let to_force = sealed.and_then(|until| Ok((until, state.spool.to_force().map_err(Trouble::Write)?)));
+        let (until, (file, position)) = match to_force {
             Ok(to_force) => to_force,
             // What stands in the journal by now is forced another time, and built then.
             Err(trouble) => return Forced { state, waiting, items: Vec::new(), result: Err(trouble) },
@@ -372,7 +400,7 @@ impl Shared {
         let mut state = self.lock();
         if result.is_ok() {
             state.spool.forced(position);
-            (state.promised, state.is_wanted, state.forced) = (Some(promised), false, time);
+            (state.promised, state.is_wanted, state.forced) = (Some((promised, until)), false, time);
             state.counts.forced += 1;
             #[cfg(test)]
             {
@@ -403,17 +431,6 @@ struct Forced<'a> {
     result: Result<(), Trouble>,
 }
 
-/// Why the journal is not on the disk.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    /// Nothing has changed by it.
-    #[error(transparent)]
-    Write(io::Error),
-    /// Nobody knows what is there: the system forgets what it could not write.
-    #[error(transparent)]
-    Force(io::Error),
-}
-
 impl State {
     /// The time, which does not run backwards within a log.
     fn now(&self, clock: fn() -> UnixMicros) -> UnixMicros {
@@ -438,7 +455,7 @@ impl State {
     }
 
     /// Makes a batch of the records that are in none, and says how long others may follow; in the end, that it is the end.
-    fn seal(&mut self, clock: fn() -> UnixMicros, span: Duration, is_ripe: bool) -> io::Result<()> {
+    fn seal(&mut self, clock: fn() -> UnixMicros, span: Duration, is_ripe: bool) -> io::Result<UnixMicros> {
         let at = self.now(clock);
         if is_ripe && !self.spool.standing.lines.is_empty() {
             let item = self.spool.append(at, Frame::Seal)?;
@@ -449,10 +466,15 @@ impl State {
             let item = self.spool.append(at, Frame::Entry(&entry))?;
             self.items.extend(item);
             self.spool.append(at, Frame::Closed)?;
-        } else {
-            let span = Micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
-            self.spool.append(at, Frame::Until(at.after(span)))?;
+            return Ok(at);
         }
-        Ok(())
+        let until = at.after(Micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)));
+        self.spool.append(at, Frame::Until(until))?;
+        Ok(until)
+    }
+
+    /// Whether a record that is written then is within what was promised.
+    fn may_follow(&self, time: Instant, clock: fn() -> UnixMicros) -> bool {
+        self.promised.is_some_and(|(promised, until)| time < promised && self.now(clock) <= until)
     }
 }

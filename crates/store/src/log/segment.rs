@@ -45,7 +45,11 @@ impl Segment {
             File::open(folder)?.sync_all()?;
             Ok(file)
         };
-        let file = create().map_err(|error| LogError::io(&path, &error))?;
+        let file = create().map_err(|error| {
+            // A part of one would stand in the way of the next start.
+            let _ = fs::remove_file(&path);
+            LogError::io(&path, &error)
+        })?;
         Ok((Self { path, first }, file))
     }
 
