@@ -45,11 +45,21 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let (receipt, keys) = get(args)?;
     let signed =
         receipt.check(&keys).map_err(|error| failure::fault(Code::LedgerWrong, error.to_string()))?;
+    let record: Value = serde_json::from_str(&receipt.record).context("the record is no JSON")?;
+    if let Some((name, number)) = id_in(&args.receipt).filter(|_| !Path::new(&args.receipt).is_file()) {
+        let origin = &signed.checkpoint.origin;
+        if record["n"] != number || !origin.ends_with(&format!("/{name}")) {
+            let message = format!(
+                "this is the receipt of number {} in {origin}, and not {}",
+                record["n"], args.receipt
+            );
+            return Err(failure::fault(Code::LedgerWrong, message));
+        }
+    }
     if let Some(path) = &args.out {
         write_atomically(path, receipt.to_text().as_bytes())
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    let record: Value = serde_json::from_str(&receipt.record).context("the record is no JSON")?;
     let checkpoint = signed.checkpoint;
     if args.json {
         output::document(&json!({
@@ -70,6 +80,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
         say(&format!("written  {}", path.display()));
     }
     Ok(())
+}
+
+/// The log and the number in a receipt's id.
+fn id_in(text: &str) -> Option<(&str, u64)> {
+    let (name, number) = text.rsplit_once('-')?;
+    Some((name, number.parse().ok()?))
 }
 
 fn get(args: &Args) -> Result<(Receipt, Vec<PublicKey>)> {
@@ -97,9 +113,7 @@ fn get(args: &Args) -> Result<(Receipt, Vec<PublicKey>)> {
     }
     let ledger = args.place.open()?;
     let unknown = |message: String| failure::fault(Code::ReceiptUnknown, message);
-    let parts =
-        args.receipt.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
-    let Some((name, number)) = parts else {
+    let Some((name, number)) = id_in(&args.receipt) else {
         return Err(unknown(format!(
             "{:?} is neither a file nor the id of a receipt, such as gateway-4711",
             args.receipt
