@@ -235,7 +235,7 @@ mod tests {
         check(r#"{"inputs": []}"#, Code::RequestInvalid);
         check(r#"{"inputs": [{}]}"#, Code::RequestInvalid);
         check(&input("\"a\"", "7"), Code::RequestInvalid);
-        check(&input("\"data\":[1,2,3,4],", ""), Code::RequestInvalid);
+        check(&input("\"data\"", "\"later\""), Code::RequestInvalid);
         check(&input("\"series\"", "\"sereis\""), Code::TensorUnknown);
         check(&input("\"FP32\"", "\"INT8\""), Code::TensorDatatype);
         check(&input("[1,4,1]", "[4]"), Code::TensorShape);
