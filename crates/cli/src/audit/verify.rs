@@ -1,6 +1,6 @@
 //! `spinwell audit verify`.
 
-use super::logs::{Ledger, Place, doubt_keys};
+use super::logs::{Place, doubt_keys};
 use crate::failure;
 use crate::output::{self, say};
 use anyhow::Result;
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     if args.json {
         output::document(
-            &json!({"holds": first.is_none(), "keys_beside_the_logs": ledger.keys_are_beside, "logs": documents}),
+            &json!({"holds": first.is_none() && unused.is_empty(), "keys_beside_the_logs": ledger.keys_are_beside, "logs": documents}),
         );
     }
     if let Some((path, error)) = first {
@@ -76,12 +76,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let message = format!("{}: a checkpoint of none of these logs", path.display());
         return Err(failure::fault(Code::LedgerWrong, message));
     }
-    doubt(&ledger);
+    doubt_keys(&ledger);
     Ok(())
-}
-
-fn doubt(ledger: &Ledger) {
-    doubt_keys(ledger);
 }
 
 fn first_line(note: &[u8]) -> Vec<u8> {
