@@ -92,6 +92,16 @@ codes! {
     OutputUnknown = "SPW-OUTPUT-UNKNOWN", Client, retryable: false;
     /// A part of the protocol that this server does not offer.
     NotOffered = "SPW-NOT-OFFERED", Client, retryable: false;
+    /// The request carries nothing that says who asks, and only known callers are served.
+    CredentialsMissing = "SPW-CREDENTIALS-MISSING", Client, retryable: false;
+    /// What the request carries to say who asks is not good.
+    CredentialsRefused = "SPW-CREDENTIALS-REFUSED", Client, retryable: false;
+    /// The caller is known and may not do this.
+    NotPermitted = "SPW-NOT-PERMITTED", Client, retryable: false;
+    /// The caller's tenant has asked for more than its quota.
+    QuotaExceeded = "SPW-QUOTA-EXCEEDED", Client, retryable: true;
+    /// The caller, or everybody unknown at its address, is held back for what was asked before.
+    CallerHeldBack = "SPW-CALLER-HELD-BACK", Client, retryable: true;
     /// The request's deadline passed before its answer was ready.
     DeadlineExceeded = "SPW-DEADLINE-EXCEEDED", Service, retryable: true;
     /// The queue is full; the request was refused at once.
@@ -280,8 +290,10 @@ mod tests {
 
     #[test]
     fn only_the_service_asks_for_a_retry_of_a_request_that_was_read() {
-        // What came too late was never read: nothing says that the request itself is wrong.
-        let read = |code: &&Code| **code != Code::BodyTimeout;
+        // What came too late, or more often than it may, was never read: nothing says that the request itself is wrong.
+        let read = |code: &&Code| {
+            !matches!(code, Code::BodyTimeout | Code::QuotaExceeded | Code::CallerHeldBack)
+        };
         for code in Code::ALL.iter().filter(read).filter(|code| code.blame() == Blame::Client) {
             assert!(
                 !code.retryable(),

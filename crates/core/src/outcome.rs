@@ -3,7 +3,9 @@
 //! Metrics, service levels, the audit trail and threat detection are readers of the outcome stream. They
 //! agree because none of them counts for itself. **Each inference request produces exactly one outcome.**
 
-use crate::{Code, Micros, ModelHash, ModelName, ModelVersion, NodeId, NumericProfile, SequenceId, Trace};
+use crate::{
+    Code, Micros, ModelHash, ModelName, ModelVersion, NodeId, NumericProfile, SequenceId, TenantId, Trace,
+};
 use std::sync::Arc;
 
 /// How the request arrived.
@@ -145,6 +147,12 @@ pub struct Outcome {
     pub request_id: String,
     /// Where it stands in a trace, where traces are kept.
     pub trace: Option<Trace>,
+    /// Who asked; empty where nobody knows.
+    pub principal: Arc<str>,
+    /// Whose request it is.
+    pub tenant: TenantId,
+    /// The policies that let it in or kept it out, with commas between them; empty where none was asked.
+    pub policy: Arc<str>,
     /// How the request arrived.
     pub protocol: Protocol,
     /// The batch call that it came in, where it did.

@@ -10,6 +10,7 @@ pub mod batch;
 pub mod breaker;
 pub mod fence;
 pub mod leadership;
+pub mod quota;
 pub mod rolling;
 pub mod sequence;
 pub mod shards;

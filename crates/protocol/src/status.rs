@@ -28,6 +28,8 @@ pub const fn http(code: Code) -> u16 {
         | Code::ForecastUnknown
         | Code::ReceiptUnknown
         | Code::NodeUnknown => 404,
+        Code::CredentialsMissing | Code::CredentialsRefused => 401,
+        Code::NotPermitted => 403,
         Code::MethodNotAllowed => 405,
         Code::BodyTimeout => 408,
         Code::SequenceStep
@@ -40,6 +42,7 @@ pub const fn http(code: Code) -> u16 {
         Code::SequenceExpired => 410,
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
+        Code::QuotaExceeded | Code::CallerHeldBack => 429,
         Code::QueueFull
         | Code::Starting
         | Code::Stopping
@@ -72,6 +75,9 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::ForecastUnknown
         | Code::ReceiptUnknown
         | Code::NodeUnknown => tonic::Code::NotFound,
+        Code::CredentialsMissing | Code::CredentialsRefused => tonic::Code::Unauthenticated,
+        Code::NotPermitted => tonic::Code::PermissionDenied,
+        Code::QuotaExceeded | Code::CallerHeldBack => tonic::Code::ResourceExhausted,
         Code::SequenceExists => tonic::Code::AlreadyExists,
         // gRPC's word for what may be tried again as a whole, and not by whoever passed it on.
         Code::SequenceOvertaken => tonic::Code::Aborted,

@@ -42,7 +42,7 @@ use std::sync::Arc;
 /// What every key's text fits, as a regular expression, for scanners of leaked secrets.
 pub const PATTERN: &str = "spw_[0-9a-f]{16}_[0-9a-f]{72}";
 
-const PREFIX: &str = "spw_";
+pub(crate) const PREFIX: &str = "spw_";
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 4;

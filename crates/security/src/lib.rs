@@ -6,14 +6,18 @@
 //! - [`key`]: API keys, made and checked.
 //! - [`token`]: JSON web tokens, checked against given keys.
 //! - [`access`]: what an identity may do, decided by Cedar policies.
+//! - [`guard`]: who comes in, by all of these together.
+//! - [`tenant`]: whose models are whose, and how much each may ask for.
 //! - [`envelope`]: encryption at rest under root, tenant and data keys.
 
 pub mod access;
 pub mod envelope;
 mod glob;
+pub mod guard;
 mod identity;
 pub mod key;
 mod secret;
+pub mod tenant;
 pub mod token;
 
 pub use glob::{Glob, InvalidGlob};

@@ -22,6 +22,7 @@
 mod algorithm;
 mod check;
 mod claims;
+mod file;
 mod form;
 mod issuer;
 mod keys;
@@ -31,8 +32,10 @@ mod replay;
 mod tests;
 
 pub use algorithm::Algorithm;
+pub(crate) use check::claimed;
 pub use check::{Issuers, UnknownIssuer, Verified};
 pub use claims::{ClaimPath, ClaimPaths, InvalidPath, TenantFrom};
+pub use file::{InvalidIssuers, KeysFrom, issuers_of_text};
 pub use issuer::{InvalidOptions, IssuerOptions};
 pub use keys::{InvalidKeySet, KeySet};
 pub use refetch::{Fetch, Refetch, RefetchOptions, Why};
@@ -121,6 +124,15 @@ impl Refused {
             Self::Audience => "this token is for another audience",
             _ => "this token is not valid here",
         }
+    }
+
+    /// Whether its issuer has signed it, and it is refused for what it says.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        matches!(
+            self,
+            Self::Expired(_) | Self::NotYet(_) | Self::Lifetime | Self::Audience | Self::Replayed(_)
+        )
     }
 
     /// Whose keys to fetch again, because the token is signed with one that is not among them.

@@ -42,12 +42,15 @@ pub struct Decision {
     why: Why,
     /// Sorted, so that equal decisions look equal in the ledger.
     policies: Arc<[Arc<str>]>,
+    /// The same as one text, made once: each record has it.
+    named: Arc<str>,
 }
 
 impl Decision {
     pub(crate) fn new(effect: Effect, why: Why, mut policies: Vec<Arc<str>>) -> Self {
         policies.sort_unstable();
-        Self { effect, why, policies: policies.into() }
+        let named = policies.join(",").into();
+        Self { effect, why, policies: policies.into(), named }
     }
 
     /// Whether it may be done.
@@ -66,6 +69,12 @@ impl Decision {
     #[must_use]
     pub fn why(&self) -> Why {
         self.why
+    }
+
+    /// The same policies as one text, with commas between them.
+    #[must_use]
+    pub fn named(&self) -> &Arc<str> {
+        &self.named
     }
 
     /// Ids of the policies that decided, sorted.

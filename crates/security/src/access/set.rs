@@ -172,6 +172,12 @@ impl PolicySet {
     }
 }
 
+impl Default for PolicySet {
+    fn default() -> Self {
+        Self::of_defaults()
+    }
+}
+
 impl fmt::Debug for PolicySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.policies.iter().map(|policy| &policy.id)).finish()

@@ -96,6 +96,11 @@ impl KeyRing {
         self.records.get(&id)
     }
 
+    /// All of them, in no order.
+    pub fn records(&self) -> impl Iterator<Item = &KeyRecord> {
+        self.records.values()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

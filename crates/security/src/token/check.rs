@@ -14,6 +14,9 @@ const REPLAYS_MAX: usize = 100_000;
 /// A subject longer than this is none (OpenID Connect allows 255).
 const SUBJECT_BYTES_MAX: usize = 255;
 
+/// Of a longer token that is refused nobody looks at what it claims.
+const CLAIMED_BYTES_MAX: usize = 16 * 1_024;
+
 /// There is no issuer of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there are no options for issuer {0:?}")]
@@ -27,6 +30,8 @@ pub struct Verified {
     /// Until when it is good, skew included. An answer that is kept must not be kept for longer; that of a one-time token not
     /// at all.
     pub until: UnixMicros,
+    /// Whether it was good for this one use.
+    pub is_one_time: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +49,14 @@ pub struct Issuers {
     replays: Arc<Mutex<ReplayCache>>,
 }
 
+impl Default for Issuers {
+    /// None.
+    fn default() -> Self {
+        let replays = Arc::new(Mutex::new(ReplayCache::new(REPLAYS_MAX)));
+        Self { issuers: HashMap::new(), bytes_max: 0, replays }
+    }
+}
+
 impl Issuers {
     /// These issuers, without keys yet.
     ///
@@ -59,7 +72,7 @@ impl Issuers {
                 return Err(InvalidOptions::Twice(name));
             }
         }
-        Ok(Self { issuers, bytes_max, replays: Arc::new(Mutex::new(ReplayCache::new(REPLAYS_MAX))) })
+        Ok(Self { issuers, bytes_max, ..Self::default() })
     }
 
     /// The same with these keys of one issuer, in place of those that it had.
@@ -82,6 +95,17 @@ impl Issuers {
         let mut next = self.clone();
         next.issuers.get_mut(issuer).ok_or_else(|| UnknownIssuer(issuer.to_owned()))?.keys = keys;
         Ok(next)
+    }
+
+    /// The same, with the keys and the used one-time tokens of those issuers that stand in both with the same options.
+    #[must_use]
+    pub fn going_on_from(mut self, before: &Self) -> Self {
+        for (name, issuer) in &mut self.issuers {
+            let same = before.issuers.get(name).filter(|other| other.options == issuer.options);
+            issuer.keys = same.and_then(|other| other.keys.clone());
+        }
+        self.replays = before.replays.clone();
+        self
     }
 
     /// Their names.
@@ -111,7 +135,7 @@ impl Issuers {
             let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
             replays.spend(hash.into(), until, now).map_err(Refused::Replayed)?;
         }
-        Ok(Verified { identity, until })
+        Ok(Verified { identity, until, is_one_time: options.one_time })
     }
 }
 
@@ -197,4 +221,12 @@ fn missing(claim: &str) -> Refused {
 
 fn micros(span: Millis) -> Micros {
     Micros(span.0.saturating_mul(1_000))
+}
+
+/// The issuer and the subject that a token claims to be of, which nobody has verified.
+#[must_use]
+pub(crate) fn claimed(token: &str) -> Option<(String, String)> {
+    let parts = Parts::of(token, CLAIMED_BYTES_MAX).ok()?;
+    let text = |name| text(&parts.claims, name).unwrap_or_default().to_owned();
+    Some((text("iss"), text("sub")))
 }

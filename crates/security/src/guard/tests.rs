@@ -1,0 +1,132 @@
+//! Doors: who comes in, and what is told of who does not.
+
+use super::*;
+use crate::key::{About, create};
+
+fn about(tenant: &str, expires: Option<UnixMicros>) -> About {
+    About {
+        name: "ci".into(),
+        tenant: TenantId(tenant.into()),
+        principal: "ci".into(),
+        roles: ["predictor".to_owned()].into(),
+        scopes: Scopes { models: vec!["taxi*".parse().unwrap()], actions: Vec::new() },
+        created: UnixMicros(1),
+        expires,
+    }
+}
+
+fn guard(records: Vec<key::KeyRecord>, tenants: &str) -> Guard {
+    let keys = KeyRing::new(records).unwrap().into();
+    let tenants = Tenants::parse(tenants).unwrap().into();
+    Guard::new(Rules { keys, tenants, ..Rules::default() }, &[3; 16])
+}
+
+fn header(text: &str) -> String {
+    format!("Bearer {text}")
+}
+
+#[test]
+fn a_key_comes_in_and_may_do_what_its_roles_allow() {
+    let (text, record) = create(&[1; 8], &[2; 32], about("acme", Some(UnixMicros(100))));
+    let tenants = "[acme]\nrequests_per_second = 5\nmodels = [\"taxi-a\"]\n[other]\nmodels = [\"taxi-b\"]";
+    let guard = guard(vec![record], tenants);
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let header = format!("{scheme} {}", text.expose());
+        let caller = guard.authenticate(Some(header.as_bytes()), UnixMicros(5)).unwrap();
+        assert_eq!((&**caller.principal(), &*caller.tenant().0), ("acme/ci", "acme"));
+        let may = |action, model: &str| {
+            let resource = guard.model(&model.parse().unwrap());
+            guard.decide(&caller, action, &resource).unwrap().allowed()
+        };
+        assert!(may(Action::PredictionCreate, "taxi-a") && may(Action::PredictionCreate, "taxi-c"));
+        assert!(!may(Action::PredictionCreate, "taxi-b"), "it is another tenant's");
+        assert!(!may(Action::PredictionCreate, "flow"), "the key is limited");
+        assert!(!may(Action::ModelUnload, "taxi-a"));
+        assert_eq!(guard.quota(caller.tenant()).unwrap().per_second, 5);
+    }
+}
+
+#[test]
+fn who_does_not_come_in_learns_little_and_the_detectors_enough() {
+    let (text, record) = create(&[1; 8], &[2; 32], about("acme", Some(UnixMicros(100))));
+    let (wrong, _) = create(&[1; 8], &[9; 32], about("acme", None));
+    let (unknown, _) = create(&[7; 8], &[9; 32], about("acme", None));
+    let guard = guard(vec![record], "");
+    let tried =
+        |text: &str, at| guard.authenticate(Some(header(text).as_bytes()), UnixMicros(at)).unwrap_err();
+    let expired = tried(text.expose(), 100);
+    let (wrong, unknown) = (tried(wrong.expose(), 5), tried(unknown.expose(), 5));
+    assert_eq!(wrong.fault(), unknown.fault());
+    assert_eq!(expired.fault().message(), "this API key has expired");
+    let of = |not_in: &NotIn| not_in.tried().unwrap();
+    assert_eq!(of(&expired).key, of(&wrong).key, "both mean the same key");
+    assert_ne!(of(&expired).credential, of(&wrong).credential);
+    assert!(of(&wrong).is_known && !of(&unknown).is_known);
+    assert_eq!(of(&tried(text.expose(), 200)), of(&expired), "an expired key is one credential");
+    for header in ["Basic dXNlcjpwYXNz", "Bearer", "Bearer  ", "spw_1"] {
+        let not_in = guard.authenticate(Some(header.as_bytes()), UnixMicros(5)).unwrap_err();
+        assert_eq!(
+            (not_in.reason(), not_in.fault().code()),
+            (&Refused::Scheme, Code::CredentialsRefused),
+            "{header}"
+        );
+    }
+    let none = guard.authenticate(None, UnixMicros(5)).unwrap_err();
+    assert_eq!((none.fault().code(), none.tried()), (Code::CredentialsMissing, None));
+    assert_eq!(tried("a.b.c", 5).fault().code(), Code::CredentialsRefused);
+}
+
+#[test]
+fn new_rules_hold_at_once() {
+    let (text, record) = create(&[1; 8], &[2; 32], about("acme", None));
+    let guard = guard(vec![record.clone()], "");
+    let comes_in = || guard.authenticate(Some(header(text.expose()).as_bytes()), UnixMicros(9)).is_ok();
+    assert!(comes_in());
+    let keys = KeyRing::new([record.revoked_at(UnixMicros(9))]).unwrap().into();
+    guard.replace(Rules { keys, ..Rules::default() });
+    assert!(!comes_in());
+    let open = Guard::open();
+    open.replace(Rules::default());
+    assert!(open.is_open() && open.rules().is_none(), "an open guard stays open");
+}
+
+#[test]
+fn keys_are_kept_without_their_secrets() {
+    let (text, record) = create(&[1; 8], &[2; 32], about("acme", Some(UnixMicros(100))));
+    let revoked = create(&[9; 8], &[2; 32], about("default", None)).1.revoked_at(UnixMicros(50));
+    let ring = KeyRing::new([record.clone(), revoked.clone()]).unwrap();
+    let kept = keys_to_text(&ring);
+    let secret = &text.expose()[21..];
+    assert!(!kept.contains(&secret[..16]), "{kept}");
+    let read = keys_of_text(&kept).unwrap();
+    assert_eq!((read.get(record.id), read.get(revoked.id)), (Some(&record), Some(&revoked)));
+    assert_eq!(keys_to_text(&read), kept);
+    let wrong = [
+        ("{}", "missing field"),
+        (&kept.replace("\"acme\"", "\"a/b\""), "no name of a tenant"),
+        (&kept.replace("taxi*", "taxi ?"), "not a pattern"),
+        (&kept.replace(&record.id.to_string(), "12"), "16 hexadecimal"),
+        (&kept.replace(&record.id.to_string(), &revoked.id.to_string()), "two API keys"),
+    ];
+    for (text, wanted) in wrong {
+        let error = keys_of_text(text).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{text}: {error}");
+    }
+}
+
+#[test]
+fn verified_tokens_are_kept_until_they_expire_and_not_without_end() {
+    let identity = Caller::anonymous().identity;
+    let verified =
+        |until| Verified { identity: identity.clone(), until: UnixMicros(until), is_one_time: false };
+    let mut tokens = VerifiedTokens::default();
+    tokens.put([1; 32], verified(10), UnixMicros(1));
+    assert!(tokens.get(&[1; 32], UnixMicros(9)).is_some());
+    assert!(tokens.get(&[1; 32], UnixMicros(10)).is_none());
+    for number in 0..VERIFIED_MAX as u64 + 5 {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&number.to_le_bytes());
+        tokens.put(hash, verified(100), UnixMicros(20));
+    }
+    assert!(tokens.0.len() <= VERIFIED_MAX);
+}
