@@ -291,9 +291,8 @@ mod tests {
     #[test]
     fn only_the_service_asks_for_a_retry_of_a_request_that_was_read() {
         // What came too late, or more often than it may, was never read: nothing says that the request itself is wrong.
-        let read = |code: &&Code| {
-            !matches!(code, Code::BodyTimeout | Code::QuotaExceeded | Code::CallerHeldBack)
-        };
+        let read =
+            |code: &&Code| !matches!(code, Code::BodyTimeout | Code::QuotaExceeded | Code::CallerHeldBack);
         for code in Code::ALL.iter().filter(read).filter(|code| code.blame() == Blame::Client) {
             assert!(
                 !code.retryable(),

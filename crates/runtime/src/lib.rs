@@ -4,6 +4,7 @@
 //! **Only this crate reads the environment and opens listeners.** The services get values and sockets, so
 //! they can be run in a test without either.
 
+pub mod access;
 pub mod appended;
 pub mod clock;
 pub mod entropy;

@@ -26,7 +26,9 @@ pub enum InvalidTenants {
     #[error("{0}")]
     Form(#[from] toml::de::Error),
     /// A name that nobody can have.
-    #[error("{0:?} is no name of a tenant: use 1 to 128 characters, none of them a '/' or a control character")]
+    #[error(
+        "{0:?} is no name of a tenant: use 1 to 128 characters, none of them a '/' or a control character"
+    )]
     Name(String),
     /// A pattern of models that is none.
     #[error("tenant {tenant}: {error}")]
@@ -47,7 +49,9 @@ pub enum InvalidTenants {
         second: String,
     },
     /// A quota that is none.
-    #[error("tenant {0}: requests_per_second is a number from 1 to {RATE_MAX}, and burst, at least 1, comes only with it")]
+    #[error(
+        "tenant {0}: requests_per_second is a number from 1 to {RATE_MAX}, and burst, at least 1, comes only with it"
+    )]
     Quota(String),
 }
 

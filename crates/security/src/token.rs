@@ -35,7 +35,7 @@ pub use algorithm::Algorithm;
 pub(crate) use check::claimed;
 pub use check::{Issuers, UnknownIssuer, Verified};
 pub use claims::{ClaimPath, ClaimPaths, InvalidPath, TenantFrom};
-pub use file::{InvalidIssuers, KeysFrom, issuers_of_text};
+pub use file::{InvalidIssuers, KeysFrom, is_safe, issuers_of_text};
 pub use issuer::{InvalidOptions, IssuerOptions};
 pub use keys::{InvalidKeySet, KeySet};
 pub use refetch::{Fetch, Refetch, RefetchOptions, Why};

@@ -6,6 +6,7 @@
 //! would otherwise be a limit that does not hold. An unknown variable is only mentioned in the log, because
 //! container platforms put variables of their own under any service's name.
 
+mod access;
 mod capacity;
 mod control;
 mod device;
@@ -17,6 +18,7 @@ mod sources;
 mod store;
 mod telemetry;
 
+pub use access::AccessOptions;
 pub use capacity::RegionCapacity;
 pub use control::ControlOptions;
 pub use device::Device;
@@ -105,6 +107,8 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("ledger.origin", "spinwell"),
     ("ledger.span_ms", "100"),
     ("ledger.checkpoint_ms", "1000"),
+    ("access.required", "false"),
+    ("access.dir", ""),
     ("drain.notice_ms", "1000"),
     ("drain.timeout_ms", "30000"),
     ("log.level", "info"),
@@ -260,6 +264,8 @@ pub struct Options {
     pub store: Option<StoreUrl>,
     /// How the ledger is kept.
     pub ledger: LedgerOptions,
+    /// Who is served.
+    pub access: AccessOptions,
     /// How sequences are kept.
     pub sequences: Sequences,
     /// How forecasts are remembered until their truth is known.
@@ -317,6 +323,7 @@ impl Options {
         let data_dir = PathBuf::from(layered.text("data.dir"));
         layered.default_to("models.dir", || data_dir.join("models").display().to_string());
         layered.default_to("ledger.dir", || data_dir.join("ledger").display().to_string());
+        layered.default_to("access.dir", || data_dir.join("access").display().to_string());
         layered.default_to("node.executors", || {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string()
         });
@@ -338,6 +345,7 @@ impl Options {
             control: control::control(&layered)?,
             store: store::store(&layered)?,
             ledger: ledger::ledger(&layered)?,
+            access: access::access(&layered)?,
             sequences: sequences(&layered)?,
             accuracy: accuracy(&layered)?,
             drain_notice: Millis(layered.number("drain.notice_ms", 0..=3_600_000)? as u64),

@@ -107,14 +107,15 @@ pub fn issuers_of_text(text: &str) -> Result<Vec<(IssuerOptions, KeysFrom)>, Inv
 fn options(written: Written) -> Result<(IssuerOptions, KeysFrom), InvalidIssuers> {
     let issuer = written.issuer;
     let algorithm = |text: &String| {
-        let unknown =
-            || InvalidIssuers::Algorithm { issuer: issuer.clone(), algorithm: text.chars().take(64).collect() };
+        let unknown = || InvalidIssuers::Algorithm {
+            issuer: issuer.clone(),
+            algorithm: text.chars().take(64).collect(),
+        };
         Algorithm::of_name(text).ok_or_else(unknown)
     };
     let algorithms = written.algorithms.iter().map(algorithm).collect::<Result<Vec<_>, _>>()?;
-    let path = |text: &str| {
-        text.parse().map_err(|error| InvalidIssuers::Claim { issuer: issuer.clone(), error })
-    };
+    let path =
+        |text: &str| text.parse().map_err(|error| InvalidIssuers::Claim { issuer: issuer.clone(), error });
     let both = |what| InvalidIssuers::Both { issuer: issuer.clone(), what };
     let from = match (written.jwks_url, written.jwks_file) {
         (Some(_), Some(_)) => return Err(both(("jwks_url", "jwks_file"))),
@@ -136,7 +137,8 @@ fn options(written: Written) -> Result<(IssuerOptions, KeysFrom), InvalidIssuers
         (None, Some(claim)) => TenantFrom::Claim(path(&claim)?),
         (None, None) => usual.claims.tenant,
     };
-    let seconds = |given: Option<u32>, usual| given.map_or(usual, |seconds| Millis(u64::from(seconds) * 1_000));
+    let seconds =
+        |given: Option<u32>, usual| given.map_or(usual, |seconds| Millis(u64::from(seconds) * 1_000));
     let roles = match &written.roles_claim {
         Some(claim) => path(claim)?,
         None => usual.claims.roles,
@@ -158,8 +160,15 @@ fn options(written: Written) -> Result<(IssuerOptions, KeysFrom), InvalidIssuers
 
 /// Whether nobody on the way can hand out other keys.
 #[must_use]
-pub(crate) fn is_safe(url: &str) -> bool {
-    let local = ["http://127.0.0.1:", "http://127.0.0.1/", "http://[::1]:", "http://[::1]/", "http://localhost:", "http://localhost/"];
+pub fn is_safe(url: &str) -> bool {
+    let local = [
+        "http://127.0.0.1:",
+        "http://127.0.0.1/",
+        "http://[::1]:",
+        "http://[::1]/",
+        "http://localhost:",
+        "http://localhost/",
+    ];
     url.starts_with("https://") || local.iter().any(|start| url.starts_with(start))
 }
 
@@ -184,7 +193,10 @@ mod tests {
             skew_s = 5\nlifetime_max_s = 600\none_time = true\n";
         let (options, from) = issuers_of_text(text).unwrap().remove(0);
         assert_eq!(from, KeysFrom::File("keys.json".into()));
-        assert_eq!((options.skew, options.lifetime_max, options.one_time), (Millis(5_000), Millis(600_000), true));
+        assert_eq!(
+            (options.skew, options.lifetime_max, options.one_time),
+            (Millis(5_000), Millis(600_000), true)
+        );
         assert_eq!(options.claims.tenant, TenantFrom::Claim("org/name".parse().unwrap()));
         assert_eq!(options.claims.roles_allowed, ["admin".to_owned()].into());
     }

@@ -1,0 +1,259 @@
+//! Who may come in and what they may do, as it stands in files and at issuers of tokens, kept up to date.
+//!
+//! A folder has `keys.json` (API keys, written by `spinwell token`), `issuers.toml`, `tenants.toml` and `policies/*.cedar`; what is not
+//! there is empty, and without policies the usual ones hold. [`Doors`] looks at the folder every second and takes what is new as a whole,
+//! or not at all where anything in it is wrong: then what held before goes on to hold. Issuers' keys are fetched when they grow old and
+//! when a token names one that is not there.
+
+mod contents;
+mod fetch;
+#[cfg(test)]
+mod tests;
+
+pub use contents::{ISSUERS, KEYS, POLICIES, TENANTS, read_keys, read_policies};
+
+use crate::clock::unix_micros;
+use crate::shutdown::Shutdown;
+use crate::telemetry::chain;
+use contents::Contents;
+use spinwell_core::{Code, Fault, UnixMicros};
+use spinwell_security::guard::{Guard, Rules};
+use spinwell_security::key::KeyRecord;
+use spinwell_security::token::{Fetch, Issuers, KeysFrom, Refetch, RefetchOptions, Why};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often the folder is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Something that an operator or an issuer has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A key is there that was not.
+    KeyAdded(KeyRecord),
+    /// A key was taken back.
+    KeyRevoked(KeyRecord),
+    /// A key is gone.
+    KeyRemoved(KeyRecord),
+    /// Other policies hold, of this hash.
+    Policies([u8; 32]),
+    /// Tenants have other models or quotas.
+    Tenants,
+    /// Other issuers are trusted.
+    Issuers,
+}
+
+/// An issuer's keys, and when they were fetched.
+struct Source {
+    from: KeysFrom,
+    refetch: Refetch,
+}
+
+/// What is fetched of which issuer. Locked while something is fetched, so that all who wait get what one has fetched.
+type Sources = tokio::sync::Mutex<HashMap<String, Source>>;
+
+/// What decides who comes in, with what keeps it up to date.
+pub struct Doors {
+    guard: Arc<Guard>,
+    dir: PathBuf,
+    /// What the files held when they were last taken. Locked for a whole change.
+    taken: Mutex<Contents>,
+    sources: Sources,
+    client: reqwest::Client,
+}
+
+impl Doors {
+    /// Nobody is asked who he is.
+    #[must_use]
+    pub fn open() -> Arc<Self> {
+        let (taken, sources, client) = (Mutex::default(), Sources::default(), reqwest::Client::new());
+        Arc::new(Self { guard: Arc::new(Guard::open()), dir: PathBuf::new(), taken, sources, client })
+    }
+
+    /// Only those come in whom the files of this folder know. The seed is to be random. Issuers' keys are not there yet.
+    ///
+    /// # Errors
+    /// What is wrong with the files.
+    pub fn guarded(dir: &Path, seed: &[u8; 16]) -> Result<Arc<Self>, Fault> {
+        let contents = Contents::read(dir)?;
+        let (rules, sources) = contents.rules(dir, None)?;
+        let client = fetch::client().map_err(|error| Fault::new(Code::Internal, chain(&error)))?;
+        Ok(Arc::new(Self {
+            guard: Arc::new(Guard::new(rules, seed)),
+            dir: dir.to_owned(),
+            taken: Mutex::new(contents),
+            sources: Sources::new(sources_of(sources)),
+            client,
+        }))
+    }
+
+    /// What stands at the doors.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    /// Takes what the files hold now, where that is something new, and says what has changed.
+    ///
+    /// # Errors
+    /// What is wrong with the files. What held before goes on to hold.
+    pub async fn look(&self) -> Result<Vec<Change>, Fault> {
+        if self.guard.is_open() {
+            return Ok(Vec::new());
+        }
+        let mut sources = self.sources.lock().await;
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let contents = Contents::read(&self.dir)?;
+        if contents == *taken {
+            return Ok(Vec::new());
+        }
+        let before = self.guard.rules();
+        let (rules, listed) = contents.rules(&self.dir, before.as_deref())?;
+        let changes = before.map(|before| changes(&before, &rules, &taken, &contents)).unwrap_or_default();
+        self.guard.replace(rules);
+        let mut next = sources_of(listed);
+        for (name, source) in &mut next {
+            // Who has the same keys as before need not fetch them again.
+            if let Some(old) = sources.remove(name).filter(|old| old.from == source.from) {
+                source.refetch = old.refetch;
+            }
+        }
+        (*sources, *taken) = (next, contents);
+        Ok(changes)
+    }
+
+    /// Fetches an issuer's keys again because a token names one that is not there, unless that was tried a moment ago. Whether it may help
+    /// to look at the token again.
+    pub async fn unknown_key(&self, issuer: &str) -> bool {
+        self.fetch(issuer, Why::UnknownKey, unix_micros()).await
+    }
+
+    async fn fetch(&self, issuer: &str, why: Why, now: UnixMicros) -> bool {
+        let mut sources = self.sources.lock().await;
+        let Some(source) = sources.get_mut(issuer) else { return false };
+        // Whoever had to wait for another's fetch has its keys.
+        if why == Why::UnknownKey && source.refetch.age(unix_micros()).is_some_and(|age| age.0 < 1_000_000) {
+            return true;
+        }
+        if source.refetch.decide(why, now) != Fetch::Now {
+            return false;
+        }
+        source.refetch.trying(now);
+        match fetch::keys(&self.client, &source.from, &self.dir).await {
+            Ok(keys) => {
+                source.refetch.fetched(now);
+                tracing::debug!(
+                    issuer,
+                    keys = keys.len(),
+                    passed_over = keys.passed_over(),
+                    "an issuer's keys are here"
+                );
+                self.with_issuers(|issuers| issuers.with_keys(issuer, keys).ok())
+            }
+            Err(error) => {
+                let is_usable = source.refetch.usable(now);
+                tracing::warn!(
+                    issuer,
+                    error = chain(&error),
+                    is_usable,
+                    "an issuer's keys cannot be fetched"
+                );
+                if !is_usable {
+                    self.with_issuers(|issuers| issuers.without_keys(issuer).ok());
+                }
+                false
+            }
+        }
+    }
+
+    fn with_issuers(&self, change: impl FnOnce(&Issuers) -> Option<Issuers>) -> bool {
+        let _taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(rules) = self.guard.rules() else { return false };
+        let Some(issuers) = change(&rules.issuers) else { return false };
+        self.guard.replace(Rules { issuers, ..(*rules).clone() });
+        true
+    }
+
+    /// Fetches what is old, of every issuer.
+    pub async fn refresh(&self) {
+        let names: Vec<String> = self.sources.lock().await.keys().cloned().collect();
+        for name in names {
+            self.fetch(&name, Why::Age, unix_micros()).await;
+        }
+    }
+
+    /// Keeps everything up to date until `shutdown`, and tells of what changes.
+    pub async fn watch(self: Arc<Self>, changed: impl Fn(&Change) + Send, mut shutdown: Shutdown) {
+        if self.guard.is_open() {
+            return;
+        }
+        let mut said: Option<String> = None;
+        loop {
+            self.refresh().await;
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            match self.look().await {
+                Ok(changes) => {
+                    said = None;
+                    for change in &changes {
+                        tracing::info!(change = name(change), "access has changed");
+                        changed(change);
+                    }
+                }
+                Err(fault) if said.as_deref() != Some(fault.message()) => {
+                    let error = fault.message();
+                    tracing::warn!(error, "access files cannot be used; what held before goes on to hold");
+                    said = Some(error.to_owned());
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+fn sources_of(listed: Vec<(String, KeysFrom)>) -> HashMap<String, Source> {
+    let source = |from| Source { from, refetch: Refetch::new(RefetchOptions::default()) };
+    listed.into_iter().map(|(name, from)| (name, source(from))).collect()
+}
+
+/// What has changed, in words.
+#[must_use]
+pub fn name(change: &Change) -> &'static str {
+    match change {
+        Change::KeyAdded(_) => "an API key was added",
+        Change::KeyRevoked(_) => "an API key was revoked",
+        Change::KeyRemoved(_) => "an API key was removed",
+        Change::Policies(_) => "other policies hold",
+        Change::Tenants => "other tenants hold",
+        Change::Issuers => "other issuers hold",
+    }
+}
+
+fn changes(before: &Rules, after: &Rules, taken: &Contents, contents: &Contents) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for record in after.keys.records() {
+        match before.keys.get(record.id) {
+            None => changes.push(Change::KeyAdded(record.clone())),
+            Some(old) if old.revoked.is_none() && record.revoked.is_some() => {
+                changes.push(Change::KeyRevoked(record.clone()));
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = before.keys.records().filter(|record| after.keys.get(record.id).is_none());
+    changes.extend(gone.map(|record| Change::KeyRemoved(record.clone())));
+    if before.policies.hash() != after.policies.hash() {
+        changes.push(Change::Policies(after.policies.hash()));
+    }
+    if taken.tenants != contents.tenants {
+        changes.push(Change::Tenants);
+    }
+    if taken.issuers != contents.issuers {
+        changes.push(Change::Issuers);
+    }
+    changes
+}

@@ -1,0 +1,114 @@
+//! Folders that change, and issuers that do not answer.
+
+#![allow(clippy::disallowed_methods, reason = "tests write files as operators do")]
+
+use super::*;
+use spinwell_core::TenantId;
+use spinwell_security::Scopes;
+use spinwell_security::guard::keys_to_text;
+use spinwell_security::key::{About, KeyRing, create};
+use std::fs;
+
+fn about() -> About {
+    About {
+        name: "ci".into(),
+        tenant: TenantId("acme".into()),
+        principal: "ci".into(),
+        roles: ["viewer".to_owned()].into(),
+        scopes: Scopes::all(),
+        created: UnixMicros(1),
+        expires: None,
+    }
+}
+
+#[tokio::test]
+async fn what_is_new_is_taken_as_a_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let doors = Doors::guarded(dir.path(), &[1; 16]).unwrap();
+    let (text, record) = create(&[1; 8], &[2; 32], about());
+    let header = format!("Bearer {}", text.expose());
+    let comes_in = || doors.guard().authenticate(Some(header.as_bytes()), UnixMicros(9)).is_ok();
+    assert!(!comes_in());
+    assert_eq!(doors.look().await, Ok(Vec::new()));
+
+    let keys = |record: &KeyRecord| keys_to_text(&KeyRing::new([record.clone()]).unwrap());
+    fs::write(at(KEYS), keys(&record)).unwrap();
+    assert_eq!(doors.look().await, Ok(vec![Change::KeyAdded(record.clone())]));
+    assert!(comes_in());
+
+    // Nothing of what came with it is taken where a policy is wrong.
+    let revoked = record.clone().revoked_at(UnixMicros(2));
+    fs::write(at(KEYS), keys(&revoked)).unwrap();
+    fs::create_dir(at(POLICIES)).unwrap();
+    fs::write(at("policies/mine.cedar"), "permit (principal, action, resource);").unwrap();
+    let fault = doors.look().await.unwrap_err();
+    assert!(fault.code() == Code::ConfigInvalid && fault.message().contains("mine.cedar:1"), "{fault}");
+    assert!(comes_in(), "what held before goes on to hold");
+
+    fs::write(at("policies/mine.cedar"), "@id(\"all\") permit (principal, action, resource);").unwrap();
+    fs::write(at(TENANTS), "[acme]\nmodels = [\"acme-*\"]\n").unwrap();
+    let changes = doors.look().await.unwrap();
+    assert!(
+        matches!(&changes[..], [Change::KeyRevoked(_), Change::Policies(_), Change::Tenants]),
+        "{changes:?}"
+    );
+    assert!(!comes_in());
+
+    fs::remove_file(at(KEYS)).unwrap();
+    assert_eq!(doors.look().await, Ok(vec![Change::KeyRemoved(revoked)]));
+}
+
+#[tokio::test]
+async fn keys_of_an_issuer_are_fetched_and_go_on_to_hold_while_it_does_not_answer() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let issuer = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).await.unwrap();
+            let is_discovery = String::from_utf8_lossy(&head[..read]).contains("well-known");
+            let body = match is_discovery {
+                true => format!("{{\"jwks_uri\": \"http://127.0.0.1:{port}/keys\"}}"),
+                false => {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    "{\"keys\": []}".to_owned()
+                }
+            };
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let name = format!("http://127.0.0.1:{port}");
+    let text = format!("[[issuer]]\nissuer = \"{name}\"\naudience = [\"s\"]\nalgorithms = [\"ES256\"]\n");
+    fs::write(dir.path().join(ISSUERS), text).unwrap();
+    let doors = Doors::guarded(dir.path(), &[1; 16]).unwrap();
+    doors.refresh().await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "by way of the discovery document");
+    doors.refresh().await;
+    assert!(doors.unknown_key(&name).await, "they have just come");
+    assert!(!doors.unknown_key("https://elsewhere.example").await);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "they are young");
+
+    issuer.abort();
+    let _ = issuer.await;
+    let later = UnixMicros(unix_micros().0 + 700 * 1_000_000);
+    assert!(!doors.fetch(&name, Why::Age, later).await);
+    assert!(doors.sources.lock().await[&name].refetch.usable(later), "for a day");
+}
+
+#[tokio::test]
+async fn open_doors_stay_open() {
+    let doors = Doors::open();
+    assert_eq!(doors.look().await, Ok(Vec::new()));
+    assert!(doors.guard().authenticate(None, UnixMicros(1)).is_ok());
+}
