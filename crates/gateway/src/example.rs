@@ -2,6 +2,7 @@
 //! last value plus 1, 2 and 3; `gait` says `walk` where the last value is positive; `pump` finds it unusual then.
 
 use crate::api::Addresses;
+use crate::door::Door;
 use crate::record::OutcomeReader;
 use crate::statistics::Statistics;
 use crate::traffic::{Missing, Role, SplitAnswer};
@@ -171,7 +172,7 @@ pub(crate) fn gateway_of(region: RegionStatus) -> Gateway {
 
 /// The same, not ready yet.
 pub(crate) fn starting_gateway_of(region: RegionStatus) -> Gateway {
-    made(Mood::Answers, Some(region), |_| {}).0
+    made(Mood::Answers, Some(region), Arc::new(Door::open()), |_| {}).0
 }
 
 /// What `model` answers to a call.
@@ -331,12 +332,20 @@ pub(crate) fn gateway_with(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gat
 
 /// The same, not ready yet.
 pub(crate) fn starting_gateway(mood: Mood, change: impl FnOnce(&mut Limits)) -> (Gateway, Arc<Outcomes>) {
-    made(mood, None, change)
+    made(mood, None, Arc::new(Door::open()), change)
+}
+
+/// A gateway to a node of this mood, ready, behind this door.
+pub(crate) fn guarded_gateway(mood: Mood, door: Arc<Door>) -> Gateway {
+    let (gateway, _) = made(mood, None, door, |_| {});
+    gateway.health().advance(Phase::Ready);
+    gateway
 }
 
 fn made(
     mood: Mood,
     region: Option<RegionStatus>,
+    door: Arc<Door>,
     change: impl FnOnce(&mut Limits),
 ) -> (Gateway, Arc<Outcomes>) {
     let outcomes = Arc::new(Outcomes::default());
@@ -357,6 +366,7 @@ fn made(
         capacity: brief_terms(),
         load_reporting: options.load_reporting,
         audit: None,
+        door,
     });
     (gateway, outcomes)
 }
@@ -366,6 +376,9 @@ pub(crate) fn outcome(result: ResultClass) -> Outcome {
     Outcome {
         request_id: String::new(),
         trace: None,
+        principal: "".into(),
+        tenant: TenantId("default".into()),
+        policy: "".into(),
         protocol: Protocol::Grpc,
         batch_call: None,
         model: "taxi".parse().ok(),

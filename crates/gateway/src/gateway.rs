@@ -5,6 +5,7 @@ use crate::api::Addresses;
 use crate::audit::Audit;
 use crate::budget::{Budget, Share};
 use crate::capacity::RegionCapacity;
+use crate::door::{Door, Entry, Refusal};
 use crate::load_reports::LoadReports;
 use crate::record::{Arrival, BatchTicket, KnownBatch, OutcomeReader, Ticket};
 use crate::statistics::{Statistics, Totals};
@@ -26,6 +27,7 @@ use spinwell_registry::CapacityOptions;
 use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Readiness};
 use spinwell_runtime::options::{Limits, LoadReporting};
+use spinwell_security::access::{Action, Resource};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +64,8 @@ pub struct Parts {
     pub load_reporting: LoadReporting,
     /// Where the records of requests are kept, if anywhere.
     pub audit: Option<Arc<Audit>>,
+    /// Who comes in.
+    pub door: Arc<Door>,
 }
 
 /// A cheap handle on the gateway, shared by all connections.
@@ -74,8 +78,6 @@ pub struct Gateway {
     splitter: Arc<Splitter>,
     /// Tells callers who ask how busy the server is.
     load_reports: Arc<LoadReports>,
-    /// Whose all requests are until callers have identities.
-    tenant: TenantId,
 }
 
 impl Gateway {
@@ -85,8 +87,7 @@ impl Gateway {
         let bodies = Budget::new(parts.limits.bodies_bytes_max);
         let splitter = Arc::new(Splitter::new(parts.limits.bodies_bytes_max));
         let load_reports = Arc::new(LoadReports::new(parts.load_reporting, clock::now()));
-        let tenant = TenantId("default".into());
-        Self { parts: Arc::new(parts), bodies, splitter, load_reports, tenant }
+        Self { parts: Arc::new(parts), bodies, splitter, load_reports }
     }
 
     /// Where the planes listen.
@@ -103,17 +104,74 @@ impl Gateway {
         self.bodies.share()
     }
 
-    /// A sequence of the caller's.
+    /// A sequence of a tenant's.
     ///
     /// # Errors
     /// Where no model can have that name.
-    pub(crate) fn sequence(&self, model: &str, id: SequenceId) -> Result<SequenceKey, Fault> {
-        Ok(SequenceKey { tenant: self.tenant.clone(), model: named(model)?, id })
+    pub(crate) fn sequence(
+        &self,
+        tenant: &TenantId,
+        model: &str,
+        id: SequenceId,
+    ) -> Result<SequenceKey, Fault> {
+        Ok(SequenceKey { tenant: tenant.clone(), model: named(model)?, id })
     }
 
-    /// Whose all requests are.
-    pub(crate) fn tenant(&self) -> &TenantId {
-        &self.tenant
+    /// Who comes in.
+    pub(crate) fn door(&self) -> &Door {
+        &self.parts.door
+    }
+
+    /// Where acts are written down, if anywhere.
+    pub(crate) fn audit(&self) -> Option<&Arc<Audit>> {
+        self.parts.audit.as_ref()
+    }
+
+    /// Lets the sender of a request in who may ask this model for predictions, or step sequences with it.
+    ///
+    /// # Errors
+    /// Where he may not.
+    pub(crate) fn let_in(&self, ticket: &mut Ticket, entry: Entry, model: &str) -> Result<(), Fault> {
+        ticket.entered(entry)?;
+        // What no model can be called, none is: that is said where it is looked for.
+        let Ok(model) = model.parse::<ModelName>() else { return Ok(()) };
+        let (door, caller) = (self.door(), ticket.caller()?);
+        let sequences = Resource::Sequence { model: model.clone(), tenant: caller.tenant().clone() };
+        match door.permit(caller, Action::PredictionCreate, &door.model(&model)) {
+            Err(_) if door.may(caller, Action::SequenceStep, &sequences) => Ok(()),
+            Err(refusal) => Err(self.refused(ticket, refusal)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Lets a request in whose caller may do what it asks, and whose tenant has quota left.
+    ///
+    /// # Errors
+    /// Where that is not so.
+    pub(crate) fn permit_call(
+        &self,
+        ticket: &mut Ticket,
+        model: &ModelName,
+        call: &Call,
+    ) -> Result<(), Fault> {
+        let (door, caller) = (self.door(), ticket.caller()?);
+        let (action, resource) = match &call.parameters.sequence {
+            Some(_) => {
+                let tenant = caller.tenant().clone();
+                (Action::SequenceStep, Resource::Sequence { model: model.clone(), tenant })
+            }
+            None => (Action::PredictionCreate, door.model(model)),
+        };
+        match door.permit(caller, action, &resource) {
+            Ok(policy) => ticket.decided_by(policy),
+            Err(refusal) => return Err(self.refused(ticket, refusal)),
+        }
+        door.take(ticket.tenant(), call.series.batch())
+    }
+
+    fn refused(&self, ticket: &mut Ticket, refusal: Refusal) -> Fault {
+        ticket.decided_by(refusal.policy);
+        self.door().counted(refusal.fault)
     }
 
     /// Who learns of what becomes of requests.
@@ -174,8 +232,13 @@ impl Gateway {
     }
 
     /// Takes the truth for an earlier forecast of a model.
-    pub(crate) fn observe(&self, model: &ModelName, observation: Observation) -> Result<Observed, Fault> {
-        self.parts.accuracy.observe(&self.tenant, model, observation)
+    pub(crate) fn observe(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        observation: Observation,
+    ) -> Result<Observed, Fault> {
+        self.parts.accuracy.observe(tenant, model, observation)
     }
 
     /// The state of a sequence at that step is not the one that its forecasts were made from.
@@ -257,18 +320,19 @@ impl Gateway {
         self.parts.traces.as_ref().map(|traces| traces.of(headers))
     }
 
-    /// Whether requests have places in traces.
-    pub(crate) fn keeps_traces(&self) -> bool {
-        self.parts.traces.is_some()
-    }
-
     /// The place of a request of a batch call that has this one.
     pub(crate) fn trace_within(&self, trace: Option<Trace>) -> Option<Trace> {
         self.parts.traces.as_ref().zip(trace).map(|(traces, trace)| traces.within(trace))
     }
 
     pub(crate) fn open_ticket(&self, protocol: Protocol, trace: Option<Trace>) -> Ticket {
-        Ticket::open(self.parts.reader.clone(), self.parts.audit.clone(), protocol, trace)
+        Ticket::open(
+            self.parts.reader.clone(),
+            self.parts.door.clone(),
+            self.parts.audit.clone(),
+            protocol,
+            trace,
+        )
     }
 
     pub(crate) fn open_batch_call(&self, call: KnownBatch, arrival: Arrival) -> BatchTicket {
@@ -279,11 +343,37 @@ impl Gateway {
     ///
     /// # Errors
     /// Where there is none here.
-    pub(crate) async fn receipt(&self, id: &str) -> Result<Receipt, Fault> {
-        match &self.parts.audit {
-            Some(audit) => audit.receipt(id).await,
-            None => Err(Fault::new(Code::NotOffered, "this server keeps no ledger (ledger.enabled)")),
+    pub(crate) async fn receipt(&self, entry: &Entry, id: &str) -> Result<Receipt, Fault> {
+        let Some(audit) = &self.parts.audit else {
+            return Err(Fault::new(Code::NotOffered, "this server keeps no ledger (ledger.enabled)"));
+        };
+        let caller = entry.caller.clone()?;
+        let receipt = audit.receipt(id).await?;
+        // Ids are numbers: whoever asks for one of another tenant's learns as little as of one that is not there.
+        let record: serde_json::Value = serde_json::from_str(&receipt.record).unwrap_or_default();
+        let tenant = TenantId(record["tenant"].as_str().unwrap_or_default().into());
+        match self.door().may(&caller, Action::ReceiptRead, &Resource::Ledger(Some(tenant))) {
+            true => Ok(receipt),
+            false => {
+                Err(Fault::new(Code::ReceiptUnknown, "none of your predictions has a receipt of that id"))
+            }
         }
+    }
+
+    /// Leaves only those in a list of models of whom the caller may know.
+    ///
+    /// # Errors
+    /// Where he does not come in.
+    pub(crate) fn shown<T>(
+        &self,
+        entry: &Entry,
+        action: Action,
+        all: &mut Vec<T>,
+        name: impl Fn(&T) -> &ModelName,
+    ) -> Result<(), Fault> {
+        let caller = entry.caller.clone()?;
+        all.retain(|one| self.door().may(&caller, action, &self.door().model(name(one))));
+        Ok(())
     }
 
     /// Whether this process should be sent requests, or why not.
@@ -367,11 +457,12 @@ impl Gateway {
         patience: Option<Micros>,
     ) -> (InferRequest, Expected) {
         let is_named = found.is_named;
-        let Plan { model, is_canary, shadow } = self.splitter.plan(self, found, &call);
+        let tenant = ticket.tenant().clone();
+        let Plan { model, is_canary, shadow } = self.splitter.plan(self, &tenant, found, &call);
         if is_canary {
             ticket.found(&model);
         }
-        let asked = self.parts.accuracy.asked(&self.tenant, &model, &call);
+        let asked = self.parts.accuracy.asked(&tenant, &model, &call);
         let shadow = shadow.map(|shadow| shadow.remembered(asked.clone()));
         let Call { id, series, outputs, parameters } = call;
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
@@ -382,12 +473,13 @@ impl Gateway {
             Some(timeout) if Duration::from_micros(timeout.0) < usual => Patience::Short,
             _ => Patience::Enough,
         };
-        let (priority, tenant) = (parameters.priority, self.tenant.clone());
+        let priority = parameters.priority;
         let sequence = parameters.sequence.map(|step| SequenceCall { names_version: is_named, ..step });
         ticket.is_step(sequence.as_ref());
         let canary = is_canary.then(|| Canary {
             gateway: self.clone(),
             model: model.clone(),
+            tenant: tenant.clone(),
             sequence: sequence.as_ref().map(|step| step.id.clone()),
             patience,
         });

@@ -13,6 +13,7 @@ mod budget;
 mod capacity;
 mod cluster;
 mod cut_off;
+mod door;
 #[cfg(test)]
 mod example;
 mod gateway;
@@ -35,6 +36,7 @@ pub use api::Addresses;
 pub use audit::Audit;
 pub use cluster::{Cluster, Member, Options as ClusterOptions, Purpose, Routes};
 pub use cut_off::watch_nodes;
+pub use door::{Door, Proxies, Watch};
 pub use gateway::{Gateway, Parts};
 pub use grpc::{GrpcEdge, service as grpc_service};
 pub use http::router as http_router;

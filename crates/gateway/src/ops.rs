@@ -4,6 +4,7 @@
 //! closed to those who may only predict.
 
 use crate::api::{self, Addresses, Content, Operation, Plane, Route, Schema, document_route};
+use crate::door::Need;
 use crate::http::{fault_response, json_response, method_not_allowed, path_not_found};
 use crate::{Gateway, Metrics};
 use axum::Router;
@@ -13,6 +14,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use serde_json::json;
 use spinwell_core::{Code, Fault};
+use spinwell_security::access::Action;
 use std::sync::Arc;
 
 /// The media type of OpenMetrics.
@@ -35,7 +37,7 @@ impl Operations {
 
 /// The operations plane, to be called as a function or served.
 pub fn router(gateway: Gateway, metrics: Arc<Metrics>) -> Router {
-    api::router(routes(gateway.addresses()))
+    api::router(routes(gateway.addresses()), &gateway)
         .fallback(path_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Operations { gateway, metrics })
@@ -43,16 +45,17 @@ pub fn router(gateway: Gateway, metrics: Arc<Metrics>) -> Router {
 
 /// Every route, with what callers may know of it.
 pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Operations>> {
-    let live = Operation::new("livez", "Whether the process runs")
+    let live = Operation::new("livez", "Whether the process runs", Need::Nothing)
         .gives(Content::json(Schema::named("Live"), json!({"live": true})));
-    let ready_operation = Operation::new("readyz", "Whether the server takes requests")
+    let ready_operation = Operation::new("readyz", "Whether the server takes requests", Need::Nothing)
         .gives(Content::json(Schema::named("Ready"), json!({"ready": true})))
         .fails(&[Code::Starting, Code::Stopping, Code::NodeUnreachable]);
-    let metrics_operation = Operation::new("metrics", "Metrics for Prometheus")
-        .about("`spinwell_*` with units in the names, and Triton's `nv_inference_*` names as aliases.")
-        .gives(Content::text(OPEN_METRICS, "OpenMetrics."))
-        .fails(&[Code::Internal]);
-    let docs_operation = Operation::new("docs", "This document as a page")
+    let metrics_operation =
+        Operation::new("metrics", "Metrics for Prometheus", Need::Region(Action::MetricsRead))
+            .about("`spinwell_*` with units in the names, and Triton's `nv_inference_*` names as aliases.")
+            .gives(Content::text(OPEN_METRICS, "OpenMetrics."))
+            .fails(&[Code::Internal]);
+    let docs_operation = Operation::new("docs", "This document as a page", Need::Nothing)
         .about("Without scripts and without anything from other hosts.")
         .gives(Content::text(HTML, "HTML."));
     let own = vec![

@@ -5,14 +5,17 @@
 //! cancelled, a handler panicked) says so. There is no path on which a request leaves no outcome.
 
 use crate::audit::{Audit, Bound};
+use crate::door::{Door, Entry, Seen};
 use crate::traffic::{Shadow, SplitAnswer};
 use spinwell_core::{
     BatchCall, BatchCallId, BatchCallPhase, BatchPlan, Code, Fault, Micros, ModelName, Outcome, Protocol,
-    ResultClass, SequenceStep, Series, Timings, Trace,
+    ResultClass, Samples, SequenceStep, Series, TenantId, Timings, Trace,
 };
+use spinwell_policy::threat::Sketch;
 use spinwell_protocol::{InferReply, ModelDescription, SequenceCall};
 use spinwell_runtime::clock;
-use std::sync::Arc;
+use spinwell_security::guard::Caller;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 /// Bytes of a caller's id that the record keeps: records wait in queues, and an id can be as long as a body.
@@ -30,9 +33,19 @@ pub trait OutcomeReader: Send + Sync + 'static {
     fn read_split(&self, _: &SplitAnswer<'_>) {}
 }
 
+/// Of whom nothing is known yet.
+static NOBODY: LazyLock<(Arc<str>, TenantId)> = LazyLock::new(|| ("".into(), TenantId("default".into())));
+
 /// An inference request whose end is not known yet.
 pub(crate) struct Ticket {
     reader: Arc<dyn OutcomeReader>,
+    door: Arc<Door>,
+    /// Who sends it, once that is known.
+    entry: Option<Entry>,
+    /// What the detectors remember of its window.
+    sketch: Option<Sketch>,
+    /// By which a body is known that is sent again.
+    body: u64,
     /// Where it is recorded, if anywhere.
     audit: Option<Arc<Audit>>,
     bound: Bound,
@@ -49,6 +62,7 @@ impl Ticket {
     /// A request that has just been recognised.
     pub(crate) fn open(
         reader: Arc<dyn OutcomeReader>,
+        door: Arc<Door>,
         audit: Option<Arc<Audit>>,
         protocol: Protocol,
         trace: Option<Trace>,
@@ -56,9 +70,13 @@ impl Ticket {
         if let Some(audit) = &audit {
             audit.expect();
         }
+        let (principal, tenant) = NOBODY.clone();
         let outcome = Outcome {
             request_id: String::new(),
             trace,
+            policy: principal.clone(),
+            principal,
+            tenant,
             protocol,
             batch_call: None,
             model: None,
@@ -72,8 +90,62 @@ impl Ticket {
             timings: Timings::default(),
             result: ResultClass::Cancelled,
         };
-        let (bound, received) = (Bound::default(), clock::now());
-        Self { reader, audit, bound, is_recorded: false, outcome, received, shadow: None, is_closed: false }
+        Self {
+            reader,
+            door,
+            entry: None,
+            sketch: None,
+            body: 0,
+            audit,
+            bound: Bound::default(),
+            is_recorded: false,
+            outcome,
+            received: clock::now(),
+            shadow: None,
+            is_closed: false,
+        }
+    }
+
+    /// This is who sends it.
+    ///
+    /// # Errors
+    /// Where he does not come in.
+    pub(crate) fn entered(&mut self, entry: Entry) -> Result<(), Fault> {
+        let entry = self.entry.insert(entry);
+        let caller = entry.caller.as_ref().map_err(Clone::clone)?;
+        self.outcome.principal = caller.principal().clone();
+        self.outcome.tenant = caller.tenant().clone();
+        Ok(())
+    }
+
+    /// Who sends it.
+    ///
+    /// # Errors
+    /// Where he does not come in, or nobody has looked.
+    pub(crate) fn caller(&self) -> Result<&Caller, Fault> {
+        match &self.entry {
+            Some(Entry { caller, .. }) => caller.as_ref().map_err(Clone::clone),
+            None => Err(Fault::new(Code::Internal, "nobody has looked at the caller; the server goes on")),
+        }
+    }
+
+    /// Whose request it is.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.outcome.tenant
+    }
+
+    /// These policies let it in, or keep it out.
+    pub(crate) fn decided_by(&mut self, policy: Arc<str>) {
+        self.outcome.policy = policy;
+    }
+
+    /// Its body has so many bytes, of which these are the first.
+    pub(crate) fn has_body(&mut self, bytes: &[u8]) {
+        const FIRST: usize = 256;
+        let first = &bytes[..bytes.len().min(FIRST)];
+        self.body = first
+            .iter()
+            .fold(bytes.len() as u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     }
 
     /// The last byte of the request is here: the time that it takes starts now.
@@ -148,6 +220,13 @@ impl Ticket {
     /// This is what the request asks for.
     pub(crate) fn asks(&mut self, series: &Series) {
         self.bound.input = self.audit.as_ref().map(|audit| audit.input(series));
+        self.sketch = self.door.watch().map(|watch| match series.samples() {
+            Samples::F32(values) => watch.sketch(values),
+            Samples::F64(values) => {
+                let narrow: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+                watch.sketch(&narrow)
+            }
+        });
     }
 
     /// Writes the answer's record before it leaves. Gives the id of its receipt, where there is a ledger.
@@ -188,6 +267,13 @@ impl Ticket {
             tracing::debug!(%fault, "a request that was not answered is not in the ledger");
         }
         self.reader.read(&self.outcome);
+        if let Some(entry) = &self.entry {
+            let model = self.outcome.model.as_ref().map_or("", |model| model.as_str());
+            let seen = Seen::prediction(model, self.outcome.result, self.sketch, self.body);
+            if let Some(seen) = seen {
+                self.door.observe(entry, seen);
+            }
+        }
     }
 }
 
@@ -281,7 +367,7 @@ mod tests {
     fn a_ticket_leaves_exactly_one_outcome_however_it_ends() {
         let check = |end: fn(Ticket), wanted: ResultClass| {
             let seen = Arc::new(Seen::default());
-            end(Ticket::open(seen.clone(), None, Protocol::Grpc, None));
+            end(Ticket::open(seen.clone(), Arc::new(Door::open()), None, Protocol::Grpc, None));
             assert_eq!(*seen.0.lock().unwrap(), [wanted]);
         };
         check(|ticket| ticket.close_answered(Micros(1)), ResultClass::Answered);

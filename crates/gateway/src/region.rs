@@ -2,6 +2,7 @@
 
 use crate::api::{Content, Operation, Parameter, Route, Schema};
 use crate::capacity::{ClusterCapacity, RegionCapacity};
+use crate::door::Need;
 use crate::http::{fault_response, json_response};
 use crate::ops::Operations;
 use axum::extract::{Path, RawQuery, State};
@@ -9,15 +10,19 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault, ModelName, NodeId};
 use spinwell_protocol::{Caller, NodeStatus, RegionStatus, quoted};
+use spinwell_security::access::Action;
+
+/// What whoever chooses strategies needs.
+const STRATEGY: Need = Need::Region(Action::StrategyWrite);
 
 /// The routes.
 pub(crate) fn routes() -> Vec<Route<Operations>> {
-    let status = Operation::new("region", "The nodes of the region")
+    let status = Operation::new("region", "The nodes of the region", Need::Region(Action::ClusterRead))
         .about("What this gateway knows of them: whether they can be asked, how busy they are, and by which strategies they are chosen; and what \
             its processing clusters can carry.")
         .gives(Content::json(Schema::named("Region"), example()))
         .fails(&[Code::NotOffered]);
-    let drain = Operation::new("drainNode", "Has a node stop in good order")
+    let drain = Operation::new("drainNode", "Has a node stop in good order", Need::Region(Action::ClusterWrite))
         .about("It takes nothing new, answers what it has, copies its sequences and ends. Whoever looks after it may start it again. \
             The last node that serves is refused.")
         .query(Parameter {
@@ -35,7 +40,7 @@ pub(crate) fn routes() -> Vec<Route<Operations>> {
             Code::NodeUnreachable,
             Code::QueueFull,
         ]);
-    let choose = Operation::new("chooseStrategy", "Chooses nodes by another strategy from now on")
+    let choose = Operation::new("chooseStrategy", "Chooses nodes by another strategy from now on", STRATEGY)
         .about(
             "At this gateway, until it ends, for the requests of one model or of all that have no strategy of their own: \
              `round_robin`, `weighted_least_connections`, `resource_aware`, `predictive`, `latency_optimized`.",
@@ -43,7 +48,7 @@ pub(crate) fn routes() -> Vec<Route<Operations>> {
         .query(of_model())
         .gives(Content::json(Schema::named("ChosenStrategy"), json!({"strategy": "predictive"})))
         .fails(&[Code::NotOffered, Code::RequestInvalid, Code::ModelNotFound]);
-    let as_usual = Operation::new("chooseAsUsual", "Chooses nodes for a model as for all others again")
+    let as_usual = Operation::new("chooseAsUsual", "Chooses nodes for a model as for all others again", STRATEGY)
         .about("At this gateway, until it ends; a strategy that its configuration names for the model is back when it begins anew.")
         .query(Parameter { is_required: true, ..of_model() })
         .gives(Content::json(Schema::map(Schema::any(""), "Which model."), json!({"model": "taxi"})))

@@ -126,7 +126,7 @@ impl Splitter {
     }
 
     /// Decides about a request.
-    pub(crate) fn plan(&self, gateway: &Gateway, found: Found, call: &Call) -> Plan {
+    pub(crate) fn plan(&self, gateway: &Gateway, tenant: &TenantId, found: Found, call: &Call) -> Plan {
         let Found { model, traffic, .. } = found;
         let Some(traffic) = traffic else { return Plan { model, is_canary: false, shadow: None } };
         let share = |part: &Option<spinwell_protocol::Part>| part.as_ref().map(|part| part.share);
@@ -146,12 +146,18 @@ impl Splitter {
         let shadow = traffic.shadow.as_ref().filter(|part| {
             is_shadowed && sequence.is_none() && part.model.version != model.version && takes(&part.model)
         });
-        let shadow = shadow.and_then(|part| self.shadow(gateway, part.model.clone(), call));
+        let shadow = shadow.and_then(|part| self.shadow(gateway, tenant, part.model.clone(), call));
         Plan { model, is_canary, shadow }
     }
 
     /// Makes a shadow, where there is room for one.
-    fn shadow(&self, gateway: &Gateway, model: Arc<ModelDescription>, call: &Call) -> Option<Shadow> {
+    fn shadow(
+        &self,
+        gateway: &Gateway,
+        tenant: &TenantId,
+        model: Arc<ModelDescription>,
+        call: &Call,
+    ) -> Option<Shadow> {
         let mut share = self.bytes.share();
         // Each number takes eight bytes at most.
         let bytes = call.series.samples().len().saturating_mul(8);
@@ -162,6 +168,7 @@ impl Splitter {
                 id: call.id.clone(),
                 series: call.series.clone(),
                 gateway: gateway.clone(),
+                tenant: tenant.clone(),
                 answered: None,
                 asked: None,
                 _held: (permit, share),
@@ -170,7 +177,7 @@ impl Splitter {
                 let answer = SplitAnswer {
                     model: &model,
                     role: Role::Shadow,
-                    tenant: gateway.tenant(),
+                    tenant,
                     id: &call.id,
                     sequence: None,
                     result: Err(Missing::Dropped),
@@ -187,6 +194,7 @@ impl Splitter {
 pub(crate) struct Canary {
     pub(crate) gateway: Gateway,
     pub(crate) model: Arc<ModelDescription>,
+    pub(crate) tenant: TenantId,
     pub(crate) sequence: Option<SequenceId>,
     pub(crate) patience: Patience,
 }
@@ -214,7 +222,7 @@ impl Canary {
         let answer = SplitAnswer {
             model: &self.model,
             role: Role::Canary,
-            tenant: self.gateway.tenant(),
+            tenant: &self.tenant,
             id,
             sequence: self.sequence.as_ref(),
             result: result.map_err(|fault| match fails(fault, self.patience) {
@@ -243,6 +251,8 @@ pub(crate) struct Shadow {
     id: String,
     series: Series,
     gateway: Gateway,
+    /// Whose request it is.
+    tenant: TenantId,
     /// What the caller gets.
     answered: Option<Vec<f32>>,
     /// What its own answer is remembered under until the truth is known.
@@ -268,7 +278,7 @@ impl Shadow {
     }
 
     async fn run(self) {
-        let Self { model, id, series, gateway, answered, asked, _held } = self;
+        let Self { model, id, series, gateway, tenant, answered, asked, _held } = self;
         let patience: Duration = gateway.limits().deadline.into();
         let deadline = clock::now() + patience;
         let request = InferRequest {
@@ -278,7 +288,7 @@ impl Shadow {
             deadline,
             priority: Priority::Low,
             is_spare: true,
-            tenant: gateway.tenant().clone(),
+            tenant: tenant.clone(),
             sequence: None,
         };
         let reply = timeout_at(Instant::from_std(deadline), gateway.infer(request)).await;
@@ -302,7 +312,7 @@ impl Shadow {
         let answer = SplitAnswer {
             model: &model,
             role: Role::Shadow,
-            tenant: gateway.tenant(),
+            tenant: &tenant,
             id: &id,
             sequence: None,
             result: reply.as_ref().map_err(missing),
@@ -377,7 +387,7 @@ mod tests {
         let (gateway, _) = gateway_with(Mood::Answers, |_| {});
         let splitter = Splitter::new(1 << 20);
         let check = |found: Found, call: Call, wanted: (u32, bool)| {
-            let plan = splitter.plan(&gateway, found, &call);
+            let plan = splitter.plan(&gateway, &TenantId("t".into()), found, &call);
             assert_eq!((plan.model.version.0, plan.shadow.is_some()), wanted, "{call:?}");
             assert_eq!(plan.is_canary, wanted.0 == 2);
         };
@@ -436,7 +446,13 @@ mod tests {
         let model = splitter_model(&gateway, &call);
         let default = crate::example::catalogue().find("taxi", None).unwrap().clone();
         let sequence = SequenceId::of_text("s");
-        let canary = Canary { gateway, model: model.clone(), sequence, patience: Patience::Enough };
+        let canary = Canary {
+            gateway,
+            model: model.clone(),
+            tenant: TenantId("t".into()),
+            sequence,
+            patience: Patience::Enough,
+        };
         canary.record("", Ok(&crate::example::reply(&default, &call)), true);
         assert_eq!(outcomes.canaries(), []);
         canary.record("", Ok(&crate::example::reply(&model, &call)), true);
@@ -445,7 +461,7 @@ mod tests {
 
     /// The version that the canary is.
     fn splitter_model(gateway: &Gateway, call: &Call) -> Arc<ModelDescription> {
-        Splitter::new(1 << 20).plan(gateway, versions(1.0, 0.0), call).model
+        Splitter::new(1 << 20).plan(gateway, &TenantId("t".into()), versions(1.0, 0.0), call).model
     }
 
     #[test]
@@ -454,7 +470,11 @@ mod tests {
         let count = |bytes: usize, rows: usize| {
             let splitter = Splitter::new(bytes);
             let plans: Vec<_> = (0..200)
-                .map_while(|_| splitter.plan(&gateway, versions(0.0, 1.0), &call("", rows, None)).shadow)
+                .map_while(|_| {
+                    splitter
+                        .plan(&gateway, &TenantId("t".into()), versions(0.0, 1.0), &call("", rows, None))
+                        .shadow
+                })
                 .collect();
             plans.len()
         };
@@ -463,7 +483,12 @@ mod tests {
         let splitter = Splitter::new(1 << 20);
         for _ in 0..200 {
             // What is over gives its place back.
-            assert!(splitter.plan(&gateway, versions(0.0, 1.0), &call("", 4, None)).shadow.is_some());
+            assert!(
+                splitter
+                    .plan(&gateway, &TenantId("t".into()), versions(0.0, 1.0), &call("", 4, None))
+                    .shadow
+                    .is_some()
+            );
         }
     }
 

@@ -8,8 +8,8 @@ use crate::node;
 use crate::scenario::{NODES, Plant, Scenario};
 use spinwell_core::{BatchCall, Fault, ModelName, NodeId, Outcome, ResultClass, Rng, SequenceKey};
 use spinwell_gateway::{
-    Addresses, Cluster, ClusterOptions, Gateway, LiveAccuracy, Member, OutcomeReader, Parts, Purpose, Routes,
-    http_router,
+    Addresses, Cluster, ClusterOptions, Door, Gateway, LiveAccuracy, Member, OutcomeReader, Parts, Purpose,
+    Routes, http_router,
 };
 use spinwell_protocol::{
     Catalogue, IndexEntry, InferFuture, InferReply, InferRequest, LinkFuture, NodeLink, NodeLoad,
@@ -79,6 +79,7 @@ pub(crate) async fn live(terms: Terms) -> turmoil::Result {
         },
         load_reporting: options.load_reporting,
         audit: None,
+        door: Arc::new(Door::open()),
     });
     tokio::spawn(drain(cluster.clone(), drains));
     cluster.has_nodes(NODES).await;

@@ -2,6 +2,7 @@
 //!
 //! What is here wires and decides nothing: options become a node, a gateway and listeners; a signal becomes a drain.
 
+mod access;
 mod args;
 mod control;
 mod gateway;

@@ -3,9 +3,9 @@
 //! The order of the drain is the promise of no failed request: readiness off and a notice with each answer, no new connections,
 //! requests in flight answered, then the node's queue, then the operations plane.
 
-use super::ledger;
 use super::process::Process;
 use super::region::capacity_options;
+use super::{access, ledger};
 use anyhow::{Context, Result};
 use spinwell_core::{Code, Fault, Millis, Ratio};
 use spinwell_gateway::{
@@ -59,6 +59,8 @@ pub(super) struct Front {
     metrics: Arc<Metrics>,
     readers: Arc<Readers>,
     audit: Option<Arc<Audit>>,
+    /// Keeps what the door knows up to date.
+    kept: Trigger,
 }
 
 impl Front {
@@ -90,6 +92,10 @@ impl Front {
         if let Some(audit) = &audit {
             metrics.show_ledger(audit.clone());
         }
+        let doors = access::doors(&options.access)?;
+        let door = access::door(&options.access, doors.clone(), audit.clone());
+        metrics.show_door(door.clone());
+        let kept = access::keep(doors, audit.clone());
         let readers = Arc::new(Readers::start(&options.readers, metrics.clone(), &options.node_id)?);
         let gateway = Gateway::new(Parts {
             link,
@@ -103,8 +109,9 @@ impl Front {
             capacity: capacity_options(&options.region)?,
             load_reporting: options.load_reporting,
             audit: audit.clone(),
+            door,
         });
-        Ok(Self { gateway, metrics, readers, audit })
+        Ok(Self { gateway, metrics, readers, audit, kept })
     }
 }
 
@@ -185,6 +192,7 @@ impl Serving {
             tokio::task::spawn_blocking(last).await
         };
         let drained = tokio::time::timeout(ends.saturating_duration_since(clock::now()), drain).await;
+        front.kept.pull();
         stop_readers(front.readers, ends).await;
         if let Some(audit) = front.audit {
             let rest = ends.saturating_duration_since(clock::now()).max(LAST_WORDS);

@@ -8,6 +8,7 @@ use crate::VERSION;
 use serde_json::{Map, Value, json};
 use spinwell_core::{Code, Fault, Millis};
 use spinwell_protocol::status;
+use spinwell_security::access::Action;
 use std::collections::BTreeMap;
 
 const ABOUT: &str = "Predictions of time series from reservoir models, over the Open Inference Protocol V2 with Triton's \
@@ -46,7 +47,9 @@ pub(crate) fn document(home: Plane, addresses: &Addresses) -> Value {
             {"name": tag(Plane::Operations), "description": "Port 8002 where nothing else is configured."},
         ],
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {"bearer": {
+            "type": "http", "scheme": "bearer", "description": "An API key, or a token of an issuer that is known here.",
+        }}},
     })
 }
 
@@ -116,7 +119,7 @@ fn path_parameter(segment: &str) -> Option<Value> {
 
 fn operation_json(path: &str, plane: Plane, operation: Operation) -> Value {
     let responses = responses(&operation);
-    let Operation { id, summary, about, headers, query, takes, needs_body, compresses, .. } = operation;
+    let Operation { id, summary, need, about, headers, query, takes, needs_body, compresses, .. } = operation;
     // Two paths of one operation need names of their own.
     let suffix = if path.contains("{version}") { "OfVersion" } else { "" };
     let mut described = json!({
@@ -125,6 +128,12 @@ fn operation_json(path: &str, plane: Plane, operation: Operation) -> Value {
         "summary": summary,
         "responses": responses,
     });
+    let actions: Vec<&str> = need.actions().into_iter().map(Action::name).collect();
+    if !actions.is_empty() {
+        // Where `access.required` is off, nobody is asked.
+        described["security"] = json!([{"bearer": []}, {}]);
+        described["x-actions"] = actions.into();
+    }
     if !about.is_empty() {
         described["description"] = about.into();
     }

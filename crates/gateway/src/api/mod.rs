@@ -15,6 +15,8 @@ pub(crate) use document::document;
 pub(crate) use page::{SECURITY_POLICY, page};
 pub(crate) use schema::Schema;
 
+use crate::Gateway;
+use crate::door::{Need, guarded};
 use axum::Router;
 use axum::body::Bytes;
 use axum::handler::Handler;
@@ -95,6 +97,21 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     }
 }
 
+#[cfg(test)]
+impl<S> Route<S> {
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn method(&self) -> &'static str {
+        self.method
+    }
+
+    pub(crate) fn need(&self) -> Need {
+        self.operation.need
+    }
+}
+
 /// The route of the document itself, which is made when it is first asked for.
 pub(crate) fn document_route<S>(plane: Plane, addresses: Addresses) -> Route<S>
 where
@@ -106,17 +123,33 @@ where
         crate::http::negotiated(text.clone(), &headers)
     };
     let schema = Schema::map(Schema::any(""), "An OpenAPI 3.1 document.");
-    let operation = Operation::new("openapi", "This document")
+    let operation = Operation::new("openapi", "This document", Need::Nothing)
         .about("What both planes offer over HTTP, made from the routes themselves.")
         .compresses()
         .gives(Content::json(schema, serde_json::json!({"openapi": "3.1.0"})));
     Route::get(DOCUMENT_PATH, answer, operation)
 }
 
-/// The router of these routes.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>(routes: Vec<Route<S>>) -> Router<S> {
-    routes.into_iter().fold(Router::new(), |router, route| router.route(&route.path, route.handler))
+/// The router of these routes, each behind the door that it needs.
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(
+    routes: Vec<Route<S>>,
+    gateway: &Gateway,
+) -> Router<S> {
+    routes.into_iter().fold(Router::new(), |router, route| {
+        router.route(&route.path, guarded(route.handler, gateway, route.operation.need))
+    })
 }
+
+/// What can go wrong before anybody looks at what is asked.
+const AT_THE_DOOR: &[Code] = &[
+    Code::CredentialsMissing,
+    Code::CredentialsRefused,
+    Code::NotPermitted,
+    Code::CallerHeldBack,
+    Code::ModelNotFound,
+    Code::LedgerFailed,
+    Code::Internal,
+];
 
 /// What one method of one path takes and gives.
 pub(crate) struct Operation {
@@ -124,6 +157,8 @@ pub(crate) struct Operation {
     id: &'static str,
     /// What it does, in a line.
     summary: &'static str,
+    /// What its caller must be allowed.
+    need: Need,
     /// What else is worth knowing.
     about: &'static str,
     /// Headers of the request that matter to it.
@@ -145,10 +180,16 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    pub(crate) fn new(id: &'static str, summary: &'static str) -> Self {
+    pub(crate) fn new(id: &'static str, summary: &'static str, need: Need) -> Self {
+        let fails = match need {
+            Need::Nothing => Vec::new(),
+            Need::Predict => [AT_THE_DOOR, &[Code::QuotaExceeded]].concat(),
+            _ => AT_THE_DOOR.to_vec(),
+        };
         Self {
             id,
             summary,
+            need,
             about: "",
             headers: Vec::new(),
             query: Vec::new(),
@@ -157,7 +198,7 @@ impl Operation {
             compresses: false,
             gives: Vec::new(),
             answer_headers: Vec::new(),
-            fails: Vec::new(),
+            fails,
         }
     }
 

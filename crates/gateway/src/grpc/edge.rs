@@ -8,7 +8,9 @@
 use super::metered::Metered;
 use super::reported::reported;
 use crate::Gateway;
+use crate::door::{Entry, Need, of_method, resource};
 use crate::record::Ticket;
+use crate::serve::PeerAddress;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use spinwell_core::{Code, Fault, Protocol};
@@ -35,6 +37,14 @@ pub(super) struct LentTicket(Arc<Mutex<Option<Ticket>>>);
 impl LentTicket {
     fn new(ticket: Ticket) -> Self {
         Self(Arc::new(Mutex::new(Some(ticket))))
+    }
+
+    /// This is who sends the request.
+    fn entered(&self, entry: &Entry) {
+        if let Some(ticket) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Whoever does not come in is told so by whoever asks.
+            let _ = ticket.entered(entry.clone());
+        }
     }
 
     /// The ticket, unless it was taken before.
@@ -75,8 +85,9 @@ fn too_slow(patience: Duration) -> Response<tonic::body::Body> {
 impl<S, B> Service<Request<B>> for GrpcEdge<S>
 where
     S: Service<Request<Metered<B>>, Response = Response<tonic::body::Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
     S::Future: Send + 'static,
-    B: HttpBody<Data = Bytes>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
 {
     type Response = S::Response;
     type Error = Infallible;
@@ -116,11 +127,22 @@ where
             metered if is_stream => metered.streamed(message_limit),
             metered => metered,
         };
-        let answer = self.server.call(request.map(metered));
+        let mut request = request.map(metered);
         let patience = self.patience();
+        let gateway = self.gateway.clone();
+        // The one that is ready answers.
+        let next = self.server.clone();
+        let mut server = std::mem::replace(&mut self.server, next);
         Box::pin(async move {
-            let mut response = match reserved {
-                Ok(()) => timeout(patience, answer).await.unwrap_or_else(|_| Ok(too_slow(patience)))?,
+            let let_in = match reserved {
+                Ok(()) => let_in(&gateway, &mut request, lent.as_ref()).await,
+                Err(fault) => Err(fault),
+            };
+            let mut response = match let_in {
+                Ok(()) => {
+                    let answer = server.call(request);
+                    timeout(patience, answer).await.unwrap_or_else(|_| Ok(too_slow(patience)))?
+                }
                 Err(fault) => status::to_grpc(&fault).into_http(),
             };
             // The message is decoded and answered: what it held is free.
@@ -139,6 +161,30 @@ where
             })
         })
     }
+}
+
+/// Looks at the caller, unless the method needs none.
+async fn let_in<B>(
+    gateway: &Gateway,
+    request: &mut Request<B>,
+    lent: Option<&LentTicket>,
+) -> Result<(), Fault> {
+    // Of a method that does not exist the library says so.
+    let Some(need) = of_method(request.uri().path()).filter(|need| *need != Need::Nothing) else {
+        return Ok(());
+    };
+    let peer = request.extensions().get::<PeerAddress>().copied();
+    let entry = gateway.door().enter(request.headers(), peer).await;
+    if let Some(lent) = lent {
+        lent.entered(&entry);
+    }
+    let caller = entry.caller.clone()?;
+    if let Some((action, resource)) = resource(need, caller.tenant()) {
+        let permitted = gateway.door().permit(&caller, action, &resource);
+        permitted.map_err(|refusal| gateway.door().counted(refusal.fault))?;
+    }
+    request.extensions_mut().insert(entry);
+    Ok(())
 }
 
 /// Whether the library knew no such method: it says so without a word, unlike of all else that it does not offer.

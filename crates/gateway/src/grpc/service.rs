@@ -4,6 +4,7 @@ use super::edge::LentTicket;
 use super::metered::SharedShare;
 use super::timeout;
 use crate::cut_off;
+use crate::door::{Act, Entry, acted};
 use crate::gateway::{Answered, Begun};
 use crate::record::Ticket;
 use crate::{Gateway, VERSION};
@@ -11,7 +12,7 @@ use axum::http::HeaderMap;
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, Stream, StreamExt, future, stream};
 use prost::Message;
-use spinwell_core::{Fault, Micros, Protocol, Trace};
+use spinwell_core::{Code, Fault, Micros, Protocol, Trace};
 use spinwell_protocol::grpc::wire::grpc_inference_service_server::GrpcInferenceService;
 use spinwell_protocol::grpc::wire::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
@@ -23,6 +24,7 @@ use spinwell_protocol::grpc::wire::{
 };
 use spinwell_protocol::{grpc, status};
 use spinwell_runtime::clock;
+use spinwell_security::access::{Action, Resource};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tonic::{Request, Response, Status, Streaming};
@@ -45,16 +47,49 @@ impl Service {
     fn begin(
         &self,
         ticket: &mut Ticket,
+        entry: Entry,
         message: ModelInferRequest,
         patience: Option<Micros>,
     ) -> Result<Begun, Fault> {
         ticket.received();
         ticket.asked_for(&message.model_name);
+        self.gateway.let_in(ticket, entry, &message.model_name)?;
         let found = self.gateway.find_split(&message.model_name, Some(&message.model_version))?;
         ticket.found(&found.model);
         let call = grpc::decode(message, &found.model)?;
         ticket.decoded(&call.id, call.series.batch());
+        self.gateway.permit_call(ticket, &found.model.name, &call)?;
         Ok(self.gateway.begin(ticket, found, call, patience))
+    }
+
+    /// Whether whoever sends a request may do that to a model; to the region, where none is named.
+    fn may<T>(&self, request: &Request<T>, action: Action, model: &str) -> Result<Arc<str>, Status> {
+        let door = self.gateway.door();
+        let permitted = entry_of(request).and_then(|entry| {
+            let caller = entry.caller?;
+            let resource = match model.parse() {
+                Ok(model) => door.model(&model),
+                // What no model can be called, none is: that is said where it is looked for.
+                Err(_) => Resource::Region,
+            };
+            // Of the region, only what can be asked of it.
+            if !action.kinds().contains(&resource.kind()) {
+                return Ok("".into());
+            }
+            door.permit(&caller, action, &resource).map_err(|refusal| door.counted(refusal.fault))
+        });
+        permitted.map_err(|fault| status::to_grpc(&fault))
+    }
+
+    /// What is to be written down of an act on a model, where its caller may do it.
+    fn act<T>(&self, request: &Request<T>, action: Action, model: &str) -> Result<(Entry, Act), Status> {
+        let policy = self.may(request, action, model)?;
+        let entry = entry_of(request).map_err(|fault| status::to_grpc(&fault))?;
+        let resource = match model.parse() {
+            Ok(model) => self.gateway.door().model(&model),
+            Err(_) => Resource::Region,
+        };
+        Ok((entry, Act { action, resource, policy, place: format!("gRPC {action}") }))
     }
 
     /// Hands the request in a message of a stream over, and comes with the message that answers it.
@@ -72,7 +107,11 @@ impl Service {
                 let id = message.id.clone();
                 // What came compressed holds more than its frames.
                 let more = message.encoded_len().saturating_sub(share.bytes());
-                let begun = share.take(more).and_then(|()| self.begin(&mut ticket, message, None));
+                let begun = share.take(more).and_then(|()| {
+                    // Keys may have been revoked, and tokens expired, since the stream began.
+                    let entry = self.gateway.door().enter_again(&stream.headers, &stream.entry);
+                    self.begin(&mut ticket, entry, message, None)
+                });
                 (begun.map_err(Failed::Request), Some(ticket), Some(share), id)
             }
             Err(status) => {
@@ -114,12 +153,24 @@ impl Service {
     }
 }
 
+/// Who sends a request, as its edge has seen.
+fn entry_of<T>(request: &Request<T>) -> Result<Entry, Fault> {
+    let entry = request.extensions().get::<Entry>().cloned();
+    entry.ok_or_else(|| Fault::new(Code::Internal, "nobody has looked at the caller; the server goes on"))
+}
+
+fn code_of<T>(result: &Result<T, Fault>) -> Option<Code> {
+    result.as_ref().err().map(Fault::code)
+}
+
 /// What all requests of one stream share.
 struct OpenStream {
     /// Where what arrives is counted.
     arriving: SharedShare,
-    /// The headers that the stream came with, where traces are kept.
+    /// The headers that the stream came with.
     headers: HeaderMap,
+    /// Who began it.
+    entry: Entry,
     /// Comes when the stream is to end because there are no nodes.
     lost: Shared<BoxFuture<'static, ()>>,
 }
@@ -162,9 +213,15 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
+        let may = self.may(&request, Action::ModelRead, &request.get_ref().name);
+        if let Err(refused) = may.as_ref()
+            && refused.code() != tonic::Code::NotFound
+        {
+            return Err(refused.clone());
+        }
         let ModelReadyRequest { name, version } = request.into_inner();
         // As Triton has it, whose clients poll for a model that is yet to come: an unknown one is not ready, and no error.
-        let ready = self.gateway.find(&name, Some(&version)).is_ok();
+        let ready = may.is_ok() && self.gateway.find(&name, Some(&version)).is_ok();
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 
@@ -179,6 +236,7 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
+        self.may(&request, Action::ModelRead, &request.get_ref().name)?;
         let ModelMetadataRequest { name, version } = request.into_inner();
         let models = self.gateway.models().map_err(|fault| status::to_grpc(&fault))?;
         let model = models.find(&name, Some(&version)).map_err(|fault| status::to_grpc(&fault))?;
@@ -189,6 +247,7 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<ModelConfigRequest>,
     ) -> Result<Response<ModelConfigResponse>, Status> {
+        self.may(&request, Action::ModelRead, &request.get_ref().name)?;
         let ModelConfigRequest { name, version } = request.into_inner();
         let model = self.gateway.find(&name, Some(&version)).map_err(|fault| status::to_grpc(&fault))?;
         Ok(Response::new(ModelConfigResponse { config: Some(grpc::config(&model)) }))
@@ -204,7 +263,9 @@ impl GrpcInferenceService for Service {
         });
         let patience = request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
         let patience = patience.and_then(timeout::parse);
-        let answered = match self.begin(&mut ticket, request.into_inner(), patience) {
+        let begun = entry_of(&request)
+            .and_then(|entry| self.begin(&mut ticket, entry, request.into_inner(), patience));
+        let answered = match begun {
             Ok(begun) => begun.end(&mut ticket).await,
             Err(fault) => Err(fault),
         };
@@ -232,14 +293,12 @@ impl GrpcInferenceService for Service {
         let arriving = request.extensions().get::<SharedShare>().cloned();
         let arriving = arriving.unwrap_or_else(|| Arc::new(Mutex::new(self.gateway.body_share())));
         // A server that stops answers what it has read and ends the stream, and one that has lost its nodes refuses it.
-        let headers = match self.gateway.keeps_traces() {
-            true => request.metadata().as_ref().clone(),
-            false => HeaderMap::new(),
-        };
+        let headers = request.metadata().as_ref().clone();
+        let entry = entry_of(&request).map_err(|fault| status::to_grpc(&fault))?;
         let health = self.gateway.health();
         let lost = cut_off::lost_nodes(health.clone()).boxed().shared();
         let ends = future::select(health.stopping().boxed(), lost.clone());
-        let open = OpenStream { arriving, headers, lost: lost.clone() };
+        let open = OpenStream { arriving, headers, entry, lost: lost.clone() };
         let mut is_over = false;
         // What cannot be read ends the stream, once: asked again, the library may tell of it again.
         let until_broken = move |message: &Result<ModelInferRequest, Status>| {
@@ -258,9 +317,15 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<ModelStatisticsRequest>,
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
+        let entry = entry_of(&request).map_err(|fault| status::to_grpc(&fault))?;
+        self.may(&request, Action::StatisticsRead, &request.get_ref().name)?;
         let ModelStatisticsRequest { name, version } = request.into_inner();
-        let all =
-            self.gateway.statistics(Some(&name), Some(&version)).map_err(|fault| status::to_grpc(&fault))?;
+        let counted = self.gateway.statistics(Some(&name), Some(&version));
+        let shown = counted.and_then(|mut all| {
+            self.gateway.shown(&entry, Action::StatisticsRead, &mut all, |counted| &counted.name)?;
+            Ok(all)
+        });
+        let all = shown.map_err(|fault| status::to_grpc(&fault))?;
         Ok(Response::new(grpc::statistics(&all)))
     }
 
@@ -268,8 +333,13 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
-        let listed = async { self.gateway.link()?.index().await };
-        let mut all = listed.await.map_err(|fault| status::to_grpc(&fault))?;
+        let listed = async {
+            let mut all = self.gateway.link()?.index().await?;
+            let entry = entry_of(&request)?;
+            self.gateway.shown(&entry, Action::ModelRead, &mut all, |listed| &listed.name)?;
+            Ok(all)
+        };
+        let mut all: Vec<_> = listed.await.map_err(|fault: Fault| status::to_grpc(&fault))?;
         all.retain(|entry| entry.is_ready || !request.get_ref().ready);
         Ok(Response::new(grpc::index(all)))
     }
@@ -278,12 +348,14 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
+        let (entry, act) = self.act(&request, Action::ModelLoad, &request.get_ref().model_name)?;
         let RepositoryModelLoadRequest { model_name, parameters, .. } = request.into_inner();
         let loaded = async {
             grpc::checked_repository_parameters(&parameters)?;
             self.gateway.load_model(&model_name).await
         };
-        let left_out = loaded.await.map_err(|fault| status::to_grpc(&fault))?;
+        let loaded = acted(&self.gateway, &entry, act, code_of, loaded).await.and_then(|loaded| loaded);
+        let left_out = loaded.map_err(|fault| status::to_grpc(&fault))?;
         let mut response = Response::new(RepositoryModelLoadResponse {});
         if let Some(versions) = grpc::not_loaded(&left_out) {
             response.metadata_mut().insert(grpc::NOT_LOADED_KEY, versions);
@@ -295,12 +367,15 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
+        let (entry, act) = self.act(&request, Action::ModelUnload, &request.get_ref().model_name)?;
         let RepositoryModelUnloadRequest { model_name, parameters, .. } = request.into_inner();
         let unloaded = async {
             grpc::checked_repository_parameters(&parameters)?;
             self.gateway.unload_model(&model_name).await
         };
-        unloaded.await.map_err(|fault| status::to_grpc(&fault))?;
+        let unloaded =
+            acted(&self.gateway, &entry, act, code_of, unloaded).await.and_then(|unloaded| unloaded);
+        unloaded.map_err(|fault| status::to_grpc(&fault))?;
         Ok(Response::new(RepositoryModelUnloadResponse {}))
     }
 }

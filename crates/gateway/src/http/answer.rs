@@ -1,15 +1,18 @@
 //! Answers. Whatever is not a 200 carries our error JSON, unknown paths and wrong methods included.
 
 use super::coding::Coding;
+use crate::door::Coded;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use axum::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::{StateAnswer, rest, status};
 
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// How callers show who they are (RFC 6750).
+static BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"spinwell\"");
 static BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
 static HEADER_LENGTH: HeaderName = HeaderName::from_static(rest::HEADER_LENGTH);
 /// The newest step in a state.
@@ -78,6 +81,10 @@ pub(crate) fn fault_response(fault: &Fault) -> Response {
     let mut response = with_body(status::error_json(fault), JSON.clone());
     let status = status::http(fault.code());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.extensions_mut().insert(Coded(fault.code()));
+    if matches!(fault.code(), Code::CredentialsMissing | Code::CredentialsRefused) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, BEARER.clone());
+    }
     if let Some(seconds) = status::retry_after_seconds(fault) {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }

@@ -5,6 +5,7 @@ use super::body::{self, Received};
 use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
+use crate::door::Entry;
 use crate::gateway::Answered;
 use crate::record::Ticket;
 use axum::body::Bytes;
@@ -16,14 +17,19 @@ use spinwell_protocol::rest::{self, Framing};
 use spinwell_runtime::clock;
 
 /// `POST /v2/models/{model}[/versions/{version}]/infer`.
-pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
+pub(super) async fn infer(
+    State(gateway): State<Gateway>,
+    entry: Entry,
+    target: Target,
+    request: Request,
+) -> Response {
     let is_binary = request.headers().contains_key(rest::HEADER_LENGTH);
     let protocol = if is_binary { Protocol::HttpBinary } else { Protocol::HttpJson };
     let mut ticket = gateway.open_ticket(protocol, gateway.trace(request.headers()));
     let coding = Coding::for_answer(request.headers());
     let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let report = gateway.load_report_wanted(request.headers());
-    let response = match answer(&gateway, &mut ticket, &target, request).await {
+    let response = match answer(&gateway, &mut ticket, entry, &target, request).await {
         Ok(encoded) => {
             let started = clock::now();
             let response = inference_response(encoded, coding);
@@ -41,10 +47,12 @@ pub(super) async fn infer(State(gateway): State<Gateway>, target: Target, reques
 async fn answer(
     gateway: &Gateway,
     ticket: &mut Ticket,
+    entry: Entry,
     target: &Target,
     request: Request,
 ) -> Result<rest::Encoded, Fault> {
     ticket.asked_for(&target.model);
+    gateway.let_in(ticket, entry, &target.model)?;
     let (head, request_body) = request.into_parts();
     let found = gateway.find_split(&target.model, target.version.as_deref())?;
     ticket.found(&found.model);
@@ -55,10 +63,12 @@ async fn answer(
     let mut share = gateway.body_share();
     let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
     ticket.received();
+    ticket.has_body(&bytes);
     let model = found.model.clone();
     let read = move |bytes: Bytes| rest::decode(&bytes, framing, &model);
     let (call, _share) = Received { bytes, coding, share }.read_by(gateway.limits().body_bytes, read).await?;
     ticket.decoded(&call.id, call.series.batch());
+    gateway.permit_call(ticket, &found.model.name, &call)?;
     let Answered { id, outputs, reply } = gateway.begin(ticket, found, call, None).end(ticket).await?;
     Ok(rest::encode(&id, &outputs, &reply))
 }

@@ -25,7 +25,7 @@ use target::Target;
 
 /// The inference plane over HTTP, to be called as a function or served.
 pub fn router(gateway: Gateway) -> Router {
-    api::router(routes(gateway.addresses()))
+    api::router(routes(gateway.addresses()), &gateway)
         .fallback(path_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(gateway)

@@ -6,24 +6,36 @@ use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
 use crate::accuracy::OfModel;
+use crate::door::Entry;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use spinwell_core::{Fault, ModelName, ModelVersion};
+use spinwell_core::{Fault, ModelName, ModelVersion, TenantId};
 use spinwell_policy::accuracy::{Comparison, Figures};
 use spinwell_protocol::rest::{self, LiveComparison, LiveVersion, Observation, ObservationCall};
 use spinwell_protocol::{Catalogue, Task};
 
 /// `POST /v1/models/{model}/observations`.
-pub(super) async fn observe(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
+pub(super) async fn observe(
+    State(gateway): State<Gateway>,
+    entry: Entry,
+    target: Target,
+    request: Request,
+) -> Response {
     let answer_coding = Coding::for_answer(request.headers());
     let has_unknown_coding = Coding::of_request(request.headers()).is_err();
-    match received(&gateway, &target, request).await {
+    match received(&gateway, &entry, &target, request).await {
         Ok(document) => compressed_response(document, answer_coding),
         Err(fault) => coded_fault_response(&fault, has_unknown_coding),
     }
 }
 
-async fn received(gateway: &Gateway, target: &Target, request: Request) -> Result<Vec<u8>, Fault> {
+async fn received(
+    gateway: &Gateway,
+    entry: &Entry,
+    target: &Target,
+    request: Request,
+) -> Result<Vec<u8>, Fault> {
+    let tenant = entry.caller.clone()?.tenant().clone();
     let (head, request_body) = request.into_parts();
     let model = gateway.find(&target.model, None)?.name.clone();
     // Says so before the body is read.
@@ -34,13 +46,14 @@ async fn received(gateway: &Gateway, target: &Target, request: Request) -> Resul
     let bytes_max = gateway.limits().body_bytes;
     let gateway = gateway.clone();
     let body = Received { bytes, coding, share };
-    let (answer, _share) = body.read_by(bytes_max, move |bytes| take(&gateway, &model, &bytes)).await?;
+    let (answer, _share) =
+        body.read_by(bytes_max, move |bytes| take(&gateway, &tenant, &model, &bytes)).await?;
     Ok(answer)
 }
 
-fn take(gateway: &Gateway, model: &ModelName, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+fn take(gateway: &Gateway, tenant: &TenantId, model: &ModelName, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
     let call = ObservationCall::read(bytes, gateway.limits().batch_call_requests_max)?;
-    let one = |raw| gateway.observe(model, Observation::read(raw)?);
+    let one = |raw| gateway.observe(tenant, model, Observation::read(raw)?);
     Ok(rest::encode_observed(call.observations.into_iter().map(one).collect()))
 }
 

@@ -9,6 +9,7 @@ use super::body::{self, Received};
 use super::coding::Coding;
 use crate::Gateway;
 use crate::budget::Share;
+use crate::door::Entry;
 use crate::gateway::{Answered, Begun};
 use crate::record::{Arrival, BatchTicket, KnownBatch, Ticket};
 use crate::traffic::Found;
@@ -39,7 +40,7 @@ struct Sent {
 }
 
 /// The handler.
-pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request) -> Response {
+pub(super) async fn predictions(State(gateway): State<Gateway>, entry: Entry, request: Request) -> Response {
     let coding = Coding::for_answer(request.headers());
     let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let report = gateway.load_report_wanted(request.headers());
@@ -47,10 +48,13 @@ pub(super) async fn predictions(State(gateway): State<Gateway>, request: Request
     // Stands for the whole call until its requests are known.
     let trace = gateway.trace(&head.headers);
     let mut ticket = gateway.open_ticket(Protocol::HttpBatch, trace);
-    let received = receive(&gateway, &head.headers, request_body, &mut ticket).await;
+    let received = match ticket.entered(entry.clone()) {
+        Ok(()) => receive(&gateway, &head.headers, request_body, &mut ticket).await,
+        Err(fault) => Err(fault),
+    };
     let arrival = Arrival { at: ticket.received_at(), trace };
     let prepared = match received {
-        Ok(body) => prepare(&gateway, body, arrival).await,
+        Ok(body) => prepare(&gateway, entry, body, arrival).await,
         Err(fault) => Err(fault),
     };
     let response = match prepared {
@@ -86,6 +90,7 @@ async fn receive(
 /// Reads all requests of a call.
 async fn prepare(
     gateway: &Gateway,
+    entry: Entry,
     body: Received,
     arrival: Arrival,
 ) -> Result<(Vec<Prepared>, Share), Fault> {
@@ -97,7 +102,7 @@ async fn prepare(
         let one = |raw| {
             let mut ticket = gateway.open_ticket(Protocol::HttpBatch, gateway.trace_within(arrival.trace));
             ticket.received_with(arrival.at);
-            let call = read(raw, call.priority, &models, &mut ticket);
+            let call = read(&gateway, &entry, raw, call.priority, &models, &mut ticket);
             let id = call.as_ref().map_or_else(|_| BatchedRequest::id(raw), |(_, call)| call.id.clone());
             let windows = call.as_ref().map_or(0, |(_, call)| call.series.batch());
             ticket.decoded(&id, windows);
@@ -109,6 +114,8 @@ async fn prepare(
 }
 
 fn read(
+    gateway: &Gateway,
+    entry: &Entry,
     raw: &serde_json::value::RawValue,
     priority: Priority,
     models: &Catalogue,
@@ -116,9 +123,12 @@ fn read(
 ) -> Result<(Found, Call), Fault> {
     let request = BatchedRequest::read(raw)?;
     ticket.asked_for(request.model());
+    ticket.has_body(raw.get().as_bytes());
+    gateway.let_in(ticket, entry.clone(), request.model())?;
     let found = Found::among(models, request.model(), request.version().as_deref())?;
     ticket.found(&found.model);
     let call = request.into_call(priority, &found.model)?;
+    gateway.permit_call(ticket, &found.model.name, &call)?;
     Ok((found, call))
 }
 

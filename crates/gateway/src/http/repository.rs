@@ -5,18 +5,21 @@ use super::body::read_whole;
 use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
+use crate::door::Entry;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use spinwell_protocol::rest;
+use spinwell_security::access::Action;
 
 /// `POST /v2/repository/index`.
-pub(super) async fn index(State(gateway): State<Gateway>, request: Request) -> Response {
+pub(super) async fn index(State(gateway): State<Gateway>, entry: Entry, request: Request) -> Response {
     let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let listed = async {
         let only_ready = rest::read_index_request(&read_whole(request, &gateway).await?.0)?;
         let mut all = gateway.link()?.index().await?;
         all.retain(|entry| entry.is_ready || !only_ready);
+        gateway.shown(&entry, Action::ModelRead, &mut all, |listed| &listed.name)?;
         Ok(rest::index(&all))
     };
     match listed.await {
@@ -55,10 +58,16 @@ pub(super) async fn unload(State(gateway): State<Gateway>, target: Target, reque
 /// `GET /v2/models[/{model}[/versions/{version}]]/stats`.
 pub(super) async fn statistics(
     State(gateway): State<Gateway>,
+    entry: Entry,
     target: Target,
     headers: HeaderMap,
 ) -> Response {
-    match gateway.statistics(Some(&target.model), target.version.as_deref()) {
+    let counted = gateway.statistics(Some(&target.model), target.version.as_deref());
+    let shown = counted.and_then(|mut all| {
+        gateway.shown(&entry, Action::StatisticsRead, &mut all, |counted| &counted.name)?;
+        Ok(all)
+    });
+    match shown {
         Ok(all) => negotiated(rest::statistics(&all).to_string(), &headers),
         Err(fault) => fault_response(&fault),
     }

@@ -6,10 +6,12 @@ use super::{
 };
 use crate::Gateway;
 use crate::api::{Addresses, Content, Header, Operation, Plane, Route, Schema, document_route};
+use crate::door::Need;
 use serde_json::{Value, json};
 use spinwell_core::Code;
 use spinwell_protocol::load_report::Format;
 use spinwell_protocol::{EXTENSIONS, SERVER_NAME};
+use spinwell_security::access::Action;
 
 /// What a model can be found with: not yet known, unknown, or there with a file that cannot be loaded.
 const FINDING: &[Code] = &[
@@ -57,6 +59,11 @@ const OF_SEQUENCES: &[Code] = &[
     Code::DatabaseFailed,
 ];
 
+/// What whoever looks at a model needs.
+const READ: Need = Need::Model(Action::ModelRead);
+/// What whoever looks at its figures needs.
+const STATISTICS: Need = Need::Model(Action::StatisticsRead);
+
 /// Every route.
 pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Gateway>> {
     let mut routes = vec![
@@ -67,11 +74,11 @@ pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Gateway>> {
         Route::get(
             "/v2/models/stats",
             repository::statistics,
-            statistics_operation("statistics", "Counts of all models"),
+            statistics_operation("statistics", "Counts of all models", Need::Region(Action::StatisticsRead)),
         ),
     ];
     for root in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
-        let stats = statistics_operation("modelStatistics", "Counts of a model");
+        let stats = statistics_operation("modelStatistics", "Counts of a model", STATISTICS);
         routes.extend([
             Route::get(root, model_metadata, metadata_operation()),
             Route::get(&format!("{root}/ready"), model_ready, model_ready_operation()),
@@ -102,17 +109,17 @@ pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Gateway>> {
 
 fn server_operation(id: &'static str) -> Operation {
     let example = json!({"name": SERVER_NAME, "version": crate::VERSION, "extensions": EXTENSIONS});
-    Operation::new(id, "Name, version and extensions of the server")
+    Operation::new(id, "Name, version and extensions of the server", Need::Region(Action::ServerRead))
         .gives(Content::json(Schema::named("ServerMetadata"), example))
 }
 
 fn live_operation() -> Operation {
-    Operation::new("serverLive", "Whether the process runs")
+    Operation::new("serverLive", "Whether the process runs", Need::Nothing)
         .gives(Content::json(Schema::named("Live"), json!({"live": true})))
 }
 
 fn ready_operation() -> Operation {
-    Operation::new("serverReady", "Whether the server takes requests")
+    Operation::new("serverReady", "Whether the server takes requests", Need::Nothing)
         .gives(Content::json(Schema::named("Ready"), json!({"ready": true, "live": true})))
         .fails(&[Code::Starting, Code::Stopping, Code::NodeUnreachable])
 }
@@ -125,13 +132,13 @@ fn metadata_operation() -> Operation {
         "outputs": (["forecast", "lower", "upper"].map(|name| tensor(name, [-1, 48, 1]))),
         "properties": {"horizon": "48", "season": "336", "window_min": "337", "window_recommended": "337"},
     });
-    Operation::new("modelMetadata", "Inputs, outputs and properties of a model")
+    Operation::new("modelMetadata", "Inputs, outputs and properties of a model", READ)
         .gives(Content::json(Schema::named("ModelMetadata"), example))
         .fails(FINDING)
 }
 
 fn model_ready_operation() -> Operation {
-    Operation::new("modelReady", "Whether a model answers")
+    Operation::new("modelReady", "Whether a model answers", READ)
         .gives(Content::json(Schema::named("ModelReady"), json!({"name": "taxi", "ready": true})))
         .fails(FINDING)
 }
@@ -144,12 +151,12 @@ fn config_operation() -> Operation {
         "output": (["forecast", "lower", "upper"].map(|name| tensor(name, [48, 1]))),
         "dynamic_batching": {}, "parameters": {"horizon": {"string_value": "48"}},
     });
-    Operation::new("modelConfig", "A model in the terms of Triton's configuration")
+    Operation::new("modelConfig", "A model in the terms of Triton's configuration", READ)
         .gives(Content::json(Schema::named("ModelConfig"), example))
         .fails(FINDING)
 }
 
-fn statistics_operation(id: &'static str, summary: &'static str) -> Operation {
+fn statistics_operation(id: &'static str, summary: &'static str, need: Need) -> Operation {
     let one = |count: u64, ns: u64| json!({"count": count, "ns": ns});
     let example = json!({"model_stats": [{
         "name": "taxi", "version": "1", "last_inference": 1_764_150_000_000_u64,
@@ -161,7 +168,7 @@ fn statistics_operation(id: &'static str, summary: &'static str) -> Operation {
         },
         "response_stats": {}, "batch_stats": [], "memory_usage": [],
     }]});
-    Operation::new(id, summary)
+    Operation::new(id, summary, need)
         .about("Since the server started: requests by part of their way, windows, and batches by size.")
         .compresses()
         .gives(Content::json(Schema::named("Statistics"), example))
@@ -191,7 +198,7 @@ fn infer_operation() -> Operation {
     });
     let length =
         |about| Header { name: "Inference-Header-Content-Length", about, schema: Schema::whole(0, "Bytes.") };
-    let operation = Operation::new("infer", "Predictions from windows, or from a step of a sequence")
+    let operation = Operation::new("infer", "Predictions from windows, or from a step of a sequence", Need::Predict)
         .about(
             "One input, `series`, of windows × rows × channels: at least the model's window_min rows, better its \
              window_recommended. With a sequence_id there is one window, whose rows are the next ones of that sequence. \
@@ -239,7 +246,7 @@ fn predictions_operation() -> Operation {
             "lower": [[3300.0], [2600.5]], "upper": [[4700.0], [4500.5]], "parameters": example_parameters()},
         {"id": "b", "status": 404, "error": "no model is named \"nowhere\"", "code": "SPW-MODEL-NOT-FOUND", "retryable": false},
     ]});
-    let operation = Operation::new("predictions", "Many requests in one call")
+    let operation = Operation::new("predictions", "Many requests in one call", Need::Predict)
         .about(
             "Requests to any models, each with its own deadline, status and place in the results. Only a body that is no batch \
              call is refused whole. Where several nodes answer, requests without a sequence are divided over them at once.",
@@ -260,7 +267,7 @@ fn observations_operation() -> Operation {
         {"status": 200, "matched": 1, "repeated": 0},
         {"status": 404, "error": "nothing is remembered", "code": "SPW-FORECAST-UNKNOWN", "retryable": false},
     ]});
-    Operation::new("observations", "The truth for earlier forecasts")
+    Operation::new("observations", "The truth for earlier forecasts", Need::Model(Action::ObservationWrite))
         .about(
             "Each observation names a request by its id, or a step of a sequence, and has its own status and place in the \
              results. Truths may come in pieces, in any order and more than once.",
@@ -283,7 +290,7 @@ fn accuracy_operation() -> Operation {
         "interval": [-19.9, -4.7], "verdict": "better", "failed_total": 0, "against_failed_total": 0,
     });
     let example = json!({"model": "taxi", "versions": [version], "comparisons": [comparison]});
-    Operation::new("accuracy", "How right a model's forecasts turned out to be")
+    Operation::new("accuracy", "How right a model's forecasts turned out to be", STATISTICS)
         .about("Of each version, over its newest 5,000 values whose truth is known; and which of two versions is better.")
         .gives(Content::json(Schema::named("Accuracy"), example))
         .fails(FINDING)
@@ -293,14 +300,18 @@ fn accuracy_operation() -> Operation {
 fn index_operation() -> Operation {
     let entry = |name: &str, state: &str, reason: &str| json!({"name": name, "version": "1", "state": state, "reason": reason});
     let entries = [entry("taxi", "READY", ""), entry("old", "UNAVAILABLE", "unloaded")];
-    Operation::new("repositoryIndex", "Every version in the models folder, whether it answers or not")
-        .may_take(Content::json(Schema::named("RepositoryIndexRequest"), json!({"ready": false})))
-        .gives(Content::json(Schema::list(Schema::named("RepositoryEntry"), ""), json!(entries)))
-        .fails(&[Code::RequestInvalid, Code::Starting, Code::Io, Code::Internal])
+    Operation::new(
+        "repositoryIndex",
+        "Every version in the models folder, whether it answers or not",
+        Need::Region(Action::ModelList),
+    )
+    .may_take(Content::json(Schema::named("RepositoryIndexRequest"), json!({"ready": false})))
+    .gives(Content::json(Schema::list(Schema::named("RepositoryEntry"), ""), json!(entries)))
+    .fails(&[Code::RequestInvalid, Code::Starting, Code::Io, Code::Internal])
 }
 
-fn change_operation(id: &'static str, summary: &'static str) -> Operation {
-    Operation::new(id, summary)
+fn change_operation(id: &'static str, summary: &'static str, action: Action) -> Operation {
+    Operation::new(id, summary, Need::Model(action))
         .may_take(Content::json(Schema::named("RepositoryRequest"), json!({"parameters": {}})))
         .fails(&[Code::RequestInvalid, Code::NotOffered])
         .fails(FINDING)
@@ -309,7 +320,7 @@ fn change_operation(id: &'static str, summary: &'static str) -> Operation {
 fn load_operation() -> Operation {
     let reason = "SPW-FILE-CORRUPT: the model file is damaged: the contents do not match the checksum";
     let entry = json!({"name": "taxi", "version": "8", "state": "UNAVAILABLE", "reason": reason});
-    change_operation("repositoryModelLoad", "Serve a model's files as they are now").about(
+    change_operation("repositoryModelLoad", "Serve a model's files as they are now", Action::ModelLoad).about(
         "New and changed versions are tried out first and take the place of what is served in one step. A version that cannot \
          be loaded is left out where others can be, and the answer names it.",
     )
@@ -320,12 +331,13 @@ fn unload_operation() -> Operation {
     change_operation(
         "repositoryModelUnload",
         "Serve no version of a model any more, after the requests under way",
+        Action::ModelUnload,
     )
 }
 
 /// An operation on the state of a sequence.
-fn state_operation(id: &'static str, summary: &'static str) -> Operation {
-    Operation::new(id, summary)
+fn state_operation(id: &'static str, summary: &'static str, action: Action) -> Operation {
+    Operation::new(id, summary, Need::Sequence(action))
         .fails(&[
             Code::ModelNotFound,
             Code::RequestInvalid,
@@ -351,7 +363,7 @@ fn step(sequence: &str) -> Content {
 }
 
 fn state_get_operation() -> Operation {
-    state_operation("sequenceStateGet", "A copy of a sequence's state")
+    state_operation("sequenceStateGet", "A copy of a sequence's state", Action::SequenceRead)
         .gives(Content::bytes("The state, to be put back here or elsewhere as it is."))
         .gives_header(Header {
             name: "Spinwell-Sequence-Step",
@@ -361,13 +373,17 @@ fn state_get_operation() -> Operation {
 }
 
 fn state_put_operation() -> Operation {
-    state_operation("sequenceStatePut", "Begin or replace a sequence with a state that was taken away before")
-        .takes(Content::bytes("A state as GET gave it."))
-        .gives(step("stream-7"))
+    state_operation(
+        "sequenceStatePut",
+        "Begin or replace a sequence with a state that was taken away before",
+        Action::SequenceWrite,
+    )
+    .takes(Content::bytes("A state as GET gave it."))
+    .gives(step("stream-7"))
 }
 
 fn state_delete_operation() -> Operation {
-    state_operation("sequenceStateDelete", "Remove a sequence").gives(step("stream-7"))
+    state_operation("sequenceStateDelete", "Remove a sequence", Action::SequenceWrite).gives(step("stream-7"))
 }
 
 fn receipt_operation() -> Operation {
@@ -375,7 +391,7 @@ fn receipt_operation() -> Operation {
         "batch_proof": ["Zt1C…="], "entry": "{\"at\":1795000000000000,…,\"kind\":\"batch\"}", "format": "spinwell-receipt-1",
         "record": "{\"at\":1795000000000000,\"model\":\"taxi\",…}", "tlog_proof": "c2sp.org/tlog-proof@v1\nindex 17\n…",
     });
-    Operation::new("receipt", "The proof that a prediction stands in the ledger")
+    Operation::new("receipt", "The proof that a prediction stands in the ledger", Need::Ledger(Action::ReceiptRead))
         .about(
             "By the id that the answer carried as its parameter `receipt`. What was answered within the last second waits for the \
              next checkpoint. `spinwell audit receipt FILE --key VKEY` checks it without this server.",
@@ -385,7 +401,7 @@ fn receipt_operation() -> Operation {
 }
 
 fn fork_operation() -> Operation {
-    state_operation("sequenceFork", "Begin another sequence with the same state")
+    state_operation("sequenceFork", "Begin another sequence with the same state", Action::SequenceWrite)
         .takes(Content::json(Schema::named("ForkRequest"), json!({"to": "what-if"})))
         .fails(&[Code::SequenceExists])
         .gives(step("what-if"))

@@ -5,6 +5,7 @@ use super::body::read_whole;
 use super::coding::Coding;
 use super::target::Target;
 use crate::Gateway;
+use crate::door::Entry;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
@@ -14,19 +15,24 @@ use spinwell_protocol::{StateAnswer, StateRequest, checked_sequence_id, reason};
 use tokio::time::timeout;
 
 /// `GET /v1/models/{model}/sequences/{sequence}/state`.
-pub(super) async fn get(State(gateway): State<Gateway>, target: Target) -> Response {
-    match manage(&gateway, &target, StateRequest::Get).await {
+pub(super) async fn get(State(gateway): State<Gateway>, entry: Entry, target: Target) -> Response {
+    match manage(&gateway, &entry, &target, StateRequest::Get).await {
         Ok((_, answer)) => state_response(answer),
         Err(fault) => fault_response(&fault),
     }
 }
 
 /// `PUT /v1/models/{model}/sequences/{sequence}/state`.
-pub(super) async fn put(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
+pub(super) async fn put(
+    State(gateway): State<Gateway>,
+    entry: Entry,
+    target: Target,
+    request: Request,
+) -> Response {
     let has_unknown_coding = Coding::of_request(request.headers()).is_err();
     let put = async {
         let (bytes, _share) = read_whole(request, &gateway).await?;
-        let (key, answer) = manage(&gateway, &target, StateRequest::Put(bytes.to_vec())).await?;
+        let (key, answer) = manage(&gateway, &entry, &target, StateRequest::Put(bytes.to_vec())).await?;
         gateway.replaced_state(&key, answer.step);
         Ok((key, answer))
     };
@@ -34,12 +40,17 @@ pub(super) async fn put(State(gateway): State<Gateway>, target: Target, request:
 }
 
 /// `DELETE /v1/models/{model}/sequences/{sequence}/state`.
-pub(super) async fn delete(State(gateway): State<Gateway>, target: Target) -> Response {
-    told(manage(&gateway, &target, StateRequest::Delete).await, false)
+pub(super) async fn delete(State(gateway): State<Gateway>, entry: Entry, target: Target) -> Response {
+    told(manage(&gateway, &entry, &target, StateRequest::Delete).await, false)
 }
 
 /// `POST /v1/models/{model}/sequences/{sequence}/fork`.
-pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request: Request) -> Response {
+pub(super) async fn fork(
+    State(gateway): State<Gateway>,
+    entry: Entry,
+    target: Target,
+    request: Request,
+) -> Response {
     #[derive(Deserialize)]
     struct Asked {
         to: String,
@@ -56,7 +67,7 @@ pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request
         }
         let asked: Asked = serde_json::from_slice(&bytes).map_err(|error| invalid(&reason(&error)))?;
         let to = checked_sequence_id(&asked.to)?;
-        let (key, answer) = manage(&gateway, &target, StateRequest::Fork { to: to.clone() }).await?;
+        let (key, answer) = manage(&gateway, &entry, &target, StateRequest::Fork { to: to.clone() }).await?;
         let key = SequenceKey { id: to, ..key };
         gateway.replaced_state(&key, answer.step);
         Ok((key, answer))
@@ -66,10 +77,12 @@ pub(super) async fn fork(State(gateway): State<Gateway>, target: Target, request
 
 async fn manage(
     gateway: &Gateway,
+    entry: &Entry,
     target: &Target,
     request: StateRequest,
 ) -> Result<(SequenceKey, StateAnswer), Fault> {
-    let key = gateway.sequence(&target.model, checked_sequence_id(&target.sequence)?)?;
+    let caller = entry.caller.clone()?;
+    let key = gateway.sequence(caller.tenant(), &target.model, checked_sequence_id(&target.sequence)?)?;
     let limit = gateway.limits().deadline;
     let asked = gateway.link()?.sequence_state(key.clone(), request.into());
     let answer = timeout(limit.into(), asked).await.unwrap_or_else(|_| {

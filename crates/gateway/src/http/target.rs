@@ -1,10 +1,10 @@
 //! The model, version and sequence that a path names.
 
 use super::answer::fault_response;
+use crate::door::no_text;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::response::Response;
-use spinwell_core::{Code, Fault};
 
 /// What stands in the path.
 pub(super) struct Target {
@@ -22,12 +22,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| {
-            fault_response(&Fault::new(
-                Code::PathNotFound,
-                "the path is not valid text; use percent-encoded UTF-8",
-            ))
-        })?;
+        let parameters = RawPathParams::from_request_parts(parts, state).await;
+        let parameters = parameters.map_err(|_| fault_response(&no_text()))?;
         let mut target =
             Target { model: String::new(), version: None, sequence: String::new(), receipt: String::new() };
         for (key, value) in &parameters {

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod connections;
+mod door;
 mod gpu;
 mod handshakes;
 mod ledger;
@@ -21,6 +22,7 @@ use crate::VERSION;
 use crate::accuracy::OfVersion;
 use crate::audit::Audit;
 use crate::capacity::RegionCapacity;
+use crate::door::Door;
 use crate::record::OutcomeReader;
 use crate::statistics::Statistics;
 pub use connections::ConnectionCounts;
@@ -29,6 +31,7 @@ pub(crate) use readers::ReaderCounts;
 use crate::traffic::SplitAnswer;
 use cluster::ClusterFigures;
 use connections::ConnectionFamilies;
+use door::DoorFigures;
 use gpu::GpuFigures;
 use handshakes::HandshakeFigures;
 use ledger::LedgerFigures;
@@ -88,6 +91,7 @@ pub struct Metrics {
     connections: ConnectionFamilies,
     handshakes: HandshakeFigures,
     ledger: LedgerFigures,
+    door: DoorFigures,
     models: RwLock<HashMap<ModelName, Arc<ModelSeries>>>,
     statistics: Arc<Statistics>,
     loaded: Gauge,
@@ -205,6 +209,7 @@ impl Metrics {
             gpus: GpuFigures::register(&mut registry),
             handshakes: HandshakeFigures::register(&mut registry),
             ledger: LedgerFigures::register(&mut registry),
+            door: DoorFigures::register(&mut registry),
             cluster: ClusterFigures::register(&mut registry),
             region: RegionFigures::register(&mut registry),
             live: LiveFigures::register(&mut registry),
@@ -255,6 +260,11 @@ impl Metrics {
         self.ledger.show(audit);
     }
 
+    /// Shows from now on who is refused at this door.
+    pub fn show_door(&self, door: Arc<Door>) {
+        self.door.show(door);
+    }
+
     /// Where a reader that is not on the request's path counts.
     pub(crate) fn reader(&self, name: &'static str) -> ReaderCounts {
         self.readers.of(name)
@@ -293,6 +303,7 @@ impl Metrics {
         }
         self.handshakes.update();
         self.ledger.update();
+        self.door.update();
         self.gpus.set(&load.gpus);
         self.cluster.set(load);
         self.region.set(capacity);

@@ -6,6 +6,7 @@
 
 mod activity;
 mod linger;
+mod peer;
 mod places;
 mod preface;
 mod refusal;
@@ -24,6 +25,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use linger::{Lingering, Unread, WatchedBody};
+pub(crate) use peer::PeerAddress;
 use places::{Place, Places};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;

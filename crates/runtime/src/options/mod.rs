@@ -18,7 +18,7 @@ mod sources;
 mod store;
 mod telemetry;
 
-pub use access::AccessOptions;
+pub use access::{AccessOptions, Threats};
 pub use capacity::RegionCapacity;
 pub use control::ControlOptions;
 pub use device::Device;
@@ -109,6 +109,9 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("ledger.checkpoint_ms", "1000"),
     ("access.required", "false"),
     ("access.dir", ""),
+    ("access.proxies", ""),
+    ("threats.enabled", "true"),
+    ("threats.respond", "true"),
     ("drain.notice_ms", "1000"),
     ("drain.timeout_ms", "30000"),
     ("log.level", "info"),

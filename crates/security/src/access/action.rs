@@ -138,6 +138,62 @@ actions! {
     BreachWrite: Region,
 }
 
+impl Action {
+    /// Whether each time that it is done stands in the ledger by itself, before it is done: what changes something or gives data away. What
+    /// predictions are made from and what they turned out to be is not; predictions have records of their own.
+    #[must_use]
+    pub fn is_recorded(self) -> bool {
+        match self {
+            Self::ServerRead
+            | Self::ModelList
+            | Self::ModelRead
+            | Self::StatisticsRead
+            | Self::SloRead
+            | Self::ReceiptRead
+            | Self::PredictionCreate
+            | Self::ObservationWrite
+            | Self::SequenceStep
+            | Self::TrainingRead
+            | Self::MetricsRead
+            | Self::ClusterRead
+            | Self::CapacityRead
+            | Self::CostRead
+            | Self::ThreatRead
+            | Self::PolicyRead
+            | Self::TokenRead
+            | Self::ComplianceRead => false,
+            Self::SequenceRead
+            | Self::SequenceWrite
+            | Self::ModelTrain
+            | Self::ModelWrite
+            | Self::ModelDelete
+            | Self::ModelLoad
+            | Self::ModelUnload
+            | Self::ClusterWrite
+            | Self::StrategyWrite
+            | Self::SloWrite
+            | Self::MaintenanceWrite
+            | Self::BackupCreate
+            | Self::BackupRestore
+            | Self::RegionFailover
+            | Self::DrillRun
+            | Self::LedgerRead
+            | Self::LedgerExport
+            | Self::LedgerReplay
+            | Self::ConsentRead
+            | Self::TokenWrite
+            | Self::ConsentWrite
+            | Self::SubjectExport
+            | Self::SubjectErase
+            | Self::KeyRotate
+            | Self::PolicyWrite
+            | Self::ThreatWrite
+            | Self::RetentionWrite
+            | Self::BreachWrite => true,
+        }
+    }
+}
+
 impl FromStr for Action {
     type Err = UnknownAction;
 

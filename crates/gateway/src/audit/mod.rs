@@ -3,9 +3,10 @@
 //! The record of a prediction is in the ledger before its answer leaves; where it cannot be, the request fails. Of inputs and outputs the
 //! ledger gets commitments only, which bind it to them for whoever has the key.
 
+mod events;
+
 use spinwell_core::{
-    BatchCall, BatchCallPhase, Code, Fault, Micros, Millis, Outcome, ResultClass, Series, TenantId,
-    UnixMicros,
+    BatchCall, BatchCallPhase, Code, Fault, Micros, Millis, Outcome, ResultClass, Series, UnixMicros,
 };
 use spinwell_ledger::{Commitments, Prediction, PredictionResult, Receipt};
 use spinwell_protocol::InferReply;
@@ -22,7 +23,6 @@ pub struct Audit {
     name: String,
     writer: Writer,
     commitments: Commitments,
-    tenant: TenantId,
 }
 
 /// What binds a record to what was asked and answered.
@@ -47,7 +47,7 @@ impl Audit {
     /// The ledger of the gateway of this name.
     #[must_use]
     pub fn new(name: String, writer: Writer, commitments: Commitments) -> Self {
-        Self { name, writer, commitments, tenant: TenantId("default".into()) }
+        Self { name, writer, commitments }
     }
 
     /// Seals and signs all that was taken. Nothing is taken afterwards. Blocks.
@@ -107,9 +107,9 @@ impl Audit {
                 number,
                 at,
                 took,
-                principal: "",
-                tenant: &self.tenant.0,
-                policy: "",
+                principal: &outcome.principal,
+                tenant: &outcome.tenant.0,
+                policy: &outcome.policy,
                 protocol: outcome.protocol.as_str(),
                 request_id: &outcome.request_id,
                 trace: &trace,

@@ -1,0 +1,258 @@
+//! The door: who sends a request, whether he may, and how much.
+//!
+//! Each route says what it needs ([`Need`]), and the router puts a look at the caller before it, so that no handler runs for somebody who
+//! may not. Requests for predictions come in with what was found ([`Entry`]) instead, since each of them ends in an outcome, also one that
+//! is refused. The decisions are those of `security` and `policy`; here they meet the clock, the ledger and the metrics.
+
+mod act;
+mod layer;
+mod need;
+mod proxies;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub(crate) use act::{Act, Phase, acted};
+pub(crate) use layer::{Coded, guarded, no_text};
+pub(crate) use need::{Need, of_method, resource};
+pub use proxies::Proxies;
+pub(crate) use watch::Seen;
+pub use watch::Watch;
+
+use crate::serve::PeerAddress;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use spinwell_core::{Code, Fault, Micros, Millis, ModelName, TenantId};
+use spinwell_policy::quota::{Quotas, Rate};
+use spinwell_protocol::quoted;
+use spinwell_runtime::access::Doors;
+use spinwell_runtime::clock;
+use spinwell_security::access::{Action, Decision, Resource, Why};
+use spinwell_security::guard::{Caller, NotIn, Refused};
+use spinwell_security::token;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
+
+/// A request at the door.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// Who sends it, or why he does not come in.
+    pub(crate) caller: Result<Caller, Fault>,
+    /// From where.
+    pub(crate) address: IpAddr,
+}
+
+/// What is looked at before requests come in.
+pub struct Door {
+    doors: Arc<Doors>,
+    proxies: Proxies,
+    watch: Option<Watch>,
+    quotas: Mutex<Quotas>,
+    began: Instant,
+    refused: [AtomicU64; REFUSALS.len()],
+}
+
+/// Codes with which requests are refused here, as metrics count them.
+pub(crate) const REFUSALS: [Code; 5] = [
+    Code::CredentialsMissing,
+    Code::CredentialsRefused,
+    Code::NotPermitted,
+    Code::QuotaExceeded,
+    Code::CallerHeldBack,
+];
+
+/// No policy was asked.
+static NO_POLICY: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
+
+impl Door {
+    /// A door of these parts. Callers behind `proxies` are known by what those say.
+    #[must_use]
+    pub fn new(doors: Arc<Doors>, proxies: Proxies, watch: Option<Watch>) -> Self {
+        let (quotas, began) = (Mutex::default(), clock::now());
+        Self { doors, proxies, watch, quotas, began, refused: Default::default() }
+    }
+
+    /// Everybody comes in, and nobody is watched.
+    #[must_use]
+    pub fn open() -> Self {
+        Self::new(Doors::open(), Proxies::default(), None)
+    }
+
+    /// How many requests were refused here with each code.
+    pub(crate) fn refused(&self) -> [(Code, u64); REFUSALS.len()] {
+        let counts = REFUSALS.iter().zip(&self.refused);
+        let mut counts = counts.map(|(code, count)| (*code, count.load(Ordering::Relaxed)));
+        std::array::from_fn(|_| counts.next().unwrap_or((Code::Internal, 0)))
+    }
+
+    /// Who watches, if anybody.
+    pub(crate) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+
+    /// Counts a refusal.
+    pub(crate) fn counted(&self, fault: Fault) -> Fault {
+        if let Some(place) = REFUSALS.iter().position(|code| *code == fault.code()) {
+            self.refused[place].fetch_add(1, Ordering::Relaxed);
+        }
+        fault
+    }
+
+    fn now(&self) -> Millis {
+        Millis(clock::since(self.began).0 / 1_000)
+    }
+
+    /// Who sends a request with these headers, from there. An issuer may be asked for its keys meanwhile.
+    pub(crate) async fn enter(&self, headers: &HeaderMap, peer: Option<PeerAddress>) -> Entry {
+        let address = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
+        let address = self.proxies.caller(address, headers);
+        let caller = self.caller(headers, address).await.map_err(|fault| self.counted(fault));
+        Entry { caller, address }
+    }
+
+    /// The same for a later message of somebody who has come in. Nobody is waited for.
+    pub(crate) fn enter_again(&self, headers: &HeaderMap, before: &Entry) -> Entry {
+        let (found, address) = (self.look(headers), before.address);
+        // The stream is what a one-time token was good for.
+        let is_same = |not_in: &NotIn| matches!(not_in.reason(), Refused::Token(token::Refused::Replayed(_)));
+        if found.as_ref().is_err_and(is_same) {
+            return before.clone();
+        }
+        let caller = self.judged(found, address).map_err(|fault| self.counted(fault));
+        Entry { caller, address }
+    }
+
+    fn look(&self, headers: &HeaderMap) -> Result<Caller, NotIn> {
+        // Two of them are none: which one counts would depend on who reads them.
+        let mut all = headers.get_all(AUTHORIZATION).iter();
+        let header = match (all.next(), all.next()) {
+            (header, None) => header.map(|value| value.as_bytes()),
+            _ => Some(&b""[..]),
+        };
+        self.doors.guard().authenticate(header, clock::unix_micros())
+    }
+
+    async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, Fault> {
+        let mut found = self.look(headers);
+        if let Err(not_in) = &found
+            && let Refused::Token(token::Refused::UnknownKey { issuer, .. }) = not_in.reason()
+            && self.doors.unknown_key(issuer).await
+        {
+            found = self.look(headers);
+        }
+        self.judged(found, address)
+    }
+
+    /// What the detectors say of it.
+    fn judged(&self, found: Result<Caller, NotIn>, address: IpAddr) -> Result<Caller, Fault> {
+        let Some(watch) = &self.watch else { return found.map_err(|not_in| not_in.fault()) };
+        watch.admit(self.now(), address, found.as_ref().ok())?;
+        found.map_err(|not_in| {
+            watch.refused(self.now(), address, not_in.tried());
+            tracing::debug!(%address, reason = %not_in.reason(), "a caller did not come in");
+            not_in.fault()
+        })
+    }
+
+    /// The policies by which a caller may do that.
+    ///
+    /// # Errors
+    /// Where he may not.
+    pub(crate) fn permit(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: &Resource,
+    ) -> Result<Arc<str>, Refusal> {
+        let Some(decision) = self.doors.guard().decide(caller, action, resource) else {
+            return Ok(NO_POLICY.clone());
+        };
+        if self.is_of_another(caller, resource) {
+            return Err(Refusal { fault: unknown(resource), policy: decision.named().clone() });
+        }
+        if decision.allowed() {
+            return Ok(decision.named().clone());
+        }
+        Err(Refusal { fault: refusal(caller, action, resource, &decision), policy: decision.named().clone() })
+    }
+
+    /// Whether the model behind it is another tenant's: then the caller does not learn that it exists.
+    fn is_of_another(&self, caller: &Caller, resource: &Resource) -> bool {
+        let owner = match resource {
+            Resource::Model { tenant, .. } => tenant.clone(),
+            // Whoever steps a sequence asks its model.
+            Resource::Sequence { model, .. } => self.model(model).tenant().cloned(),
+            Resource::Region | Resource::Tenant(_) | Resource::Ledger(_) => None,
+        };
+        owner.is_some_and(|owner| owner != *caller.tenant())
+    }
+
+    /// Whether a caller may do that, where it is no refusal that he may not: of what he is not shown.
+    pub(crate) fn may(&self, caller: &Caller, action: Action, resource: &Resource) -> bool {
+        let decision = self.doors.guard().decide(caller, action, resource);
+        decision.is_none_or(|decision| decision.allowed() && !self.is_of_another(caller, resource))
+    }
+
+    /// A model as policies know it.
+    pub(crate) fn model(&self, name: &ModelName) -> Resource {
+        self.doors.guard().model(name)
+    }
+
+    /// Takes predictions from a tenant's quota.
+    ///
+    /// # Errors
+    /// Where it has none left.
+    pub(crate) fn take(&self, tenant: &TenantId, predictions: usize) -> Result<(), Fault> {
+        let Some(quota) = self.doors.guard().quota(tenant) else { return Ok(()) };
+        let rate = Rate { per_second: quota.per_second, burst: quota.burst };
+        let now = clock::since(self.began);
+        let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+        quotas.take(now, tenant, rate, predictions.max(1)).map_err(|Micros(wait)| {
+            let (wait, per_second) = (Millis(wait.div_ceil(1_000).max(1)), quota.per_second);
+            let message = format!(
+                "tenant {} may ask for {per_second} predictions a second here; try again in {wait}",
+                tenant.0
+            );
+            self.counted(Fault::new(Code::QuotaExceeded, message).retry_after(wait))
+        })
+    }
+
+    /// Takes what became of a request.
+    pub(crate) fn observe(&self, entry: &Entry, seen: Seen) {
+        let Some(watch) = &self.watch else { return };
+        if let Ok(caller) = &entry.caller {
+            let quota = self.doors.guard().quota(caller.tenant()).map_or(0, |quota| quota.per_second);
+            watch.observe(self.now(), entry.address, caller, quota, seen);
+        }
+    }
+}
+
+/// A request that is refused because of who sends it.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) fault: Fault,
+    /// The policies that say so.
+    pub(crate) policy: Arc<str>,
+}
+
+/// As if there were no such model.
+fn unknown(resource: &Resource) -> Fault {
+    Fault::new(
+        Code::ModelNotFound,
+        format!("no model is named {}", quoted(resource.model().unwrap_or_default())),
+    )
+}
+
+/// What a caller is told who may not.
+fn refusal(caller: &Caller, action: Action, resource: &Resource, decision: &Decision) -> Fault {
+    let why = match decision.why() {
+        Why::Policies => format!("forbidden by {}", decision.named()),
+        Why::NoPolicy => "no policy permits it".to_owned(),
+        Why::Scope => "the credential is limited to something else".to_owned(),
+        Why::Failed => "a policy could not be evaluated".to_owned(),
+    };
+    let message = format!("{} may not do {action} to {resource}: {why}", caller.principal());
+    Fault::new(Code::NotPermitted, message)
+}
