@@ -136,7 +136,7 @@ fn start(models: &str, name: &str) -> Result<Served> {
         },
         load_reporting: options.load_reporting,
         audit: None,
-        door: std::sync::Arc::new(spinwell_gateway::Door::open()),
+        door: Arc::new(spinwell_gateway::Door::open()),
     });
     Ok(Served { node, gateway, limits: options.limits, model, _data: data, runtime })
 }
