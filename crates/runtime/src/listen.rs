@@ -1,8 +1,7 @@
 //! Opening a listener, with an error that says which and why.
 //!
-//! An address that is not loopback is refused unless the operator says `insecure`, because until callers have
-//! identities anybody who reaches the port can use it. That is decided here, where every listener is opened,
-//! and not by whoever reads the options.
+//! An address that is not loopback is refused unless connections to it are encrypted and callers say who they are, or the operator
+//! says `insecure`. That is decided here, where every listener is opened, and not by whoever reads the options.
 
 use crate::options::Exposure;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -18,16 +17,18 @@ const BACKLOG: i32 = 4096;
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address may be reached from elsewhere and nobody said that it may.
+    /// The address may be reached from elsewhere, without what protects it, and nobody said that it may.
     #[error(
-        "{name} address {address} can be reached from other machines, and nothing on this plane says who calls; use a \
-         loopback address, or say --insecure"
+        "{name} address {address} can be reached from other machines, and {}; use a loopback address, {}, or say --insecure",
+        missing.what(), missing.remedy()
     )]
     Exposed {
         /// Which listener.
         name: &'static str,
         /// Where it should have listened.
         address: SocketAddr,
+        /// What is missing.
+        missing: Missing,
     },
     /// The same on a plane that is for our own processes.
     #[error(
@@ -53,6 +54,35 @@ pub enum Error {
     },
 }
 
+/// What a listener for callers needs, and does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Nothing is encrypted.
+    Encryption,
+    /// Nobody has to say who he is.
+    Identities,
+    /// Neither.
+    Both,
+}
+
+impl Missing {
+    const fn what(self) -> &'static str {
+        match self {
+            Missing::Encryption => "nothing on it is encrypted",
+            Missing::Identities => "nobody on it has to say who he is",
+            Missing::Both => "nothing on it is encrypted and nobody has to say who he is",
+        }
+    }
+
+    const fn remedy(self) -> &'static str {
+        match self {
+            Missing::Encryption => "set edge.certificate and edge.key",
+            Missing::Identities => "set access.required",
+            Missing::Both => "set edge.certificate, edge.key and access.required",
+        }
+    }
+}
+
 impl Error {
     /// The error as it is shown to the operator.
     #[must_use]
@@ -66,13 +96,14 @@ impl Error {
     }
 }
 
-/// The same as [`bind`], for a plane on which our own processes know each other by certificates.
+/// The same as [`bind`], for a plane on which our own processes know each other by certificates. What protects callers does nothing
+/// there.
 ///
 /// # Errors
 /// As [`bind`]; where the address is not loopback it says that certificates are missing.
 pub fn bind_own(name: &'static str, address: SocketAddr, exposure: Exposure) -> Result<TcpListener, Error> {
-    bind(name, address, exposure).map_err(|error| match error {
-        Error::Exposed { name, address } => Error::Uncertified { name, address },
+    bind(name, address, exposure.between_processes()).map_err(|error| match error {
+        Error::Exposed { name, address, .. } => Error::Uncertified { name, address },
         other => other,
     })
 }
@@ -82,14 +113,17 @@ pub fn bind_own(name: &'static str, address: SocketAddr, exposure: Exposure) -> 
 /// # Errors
 /// Where the address is not loopback and `exposure` does not allow it, or where it cannot be bound.
 pub fn bind(name: &'static str, address: SocketAddr, exposure: Exposure) -> Result<TcpListener, Error> {
+    let exposed = |missing| Err(Error::Exposed { name, address, missing });
     if !address.ip().is_loopback() {
         match exposure {
-            Exposure::LoopbackOnly => return Err(Error::Exposed { name, address }),
-            Exposure::Certified => {}
+            Exposure::LoopbackOnly => return exposed(Missing::Both),
+            Exposure::EncryptedOnly => return exposed(Missing::Identities),
+            Exposure::IdentifiedOnly => return exposed(Missing::Encryption),
+            Exposure::Protected | Exposure::Certified => {}
             Exposure::Insecure => tracing::warn!(
                 listener = name,
                 %address,
-                "listening without encryption and without identities, because --insecure was given"
+                "listening where other machines can reach it, whatever protects it, because --insecure was given"
             ),
         }
     }
@@ -123,7 +157,24 @@ mod tests {
         check("127.0.0.1:0", Exposure::LoopbackOnly, Ok(()));
         check("0.0.0.0:0", Exposure::LoopbackOnly, Err(Code::ListenRefused));
         check("[::]:0", Exposure::LoopbackOnly, Err(Code::ListenRefused));
+        check("127.0.0.1:0", Exposure::EncryptedOnly, Ok(()));
+        check("0.0.0.0:0", Exposure::EncryptedOnly, Err(Code::ListenRefused));
+        check("0.0.0.0:0", Exposure::IdentifiedOnly, Err(Code::ListenRefused));
+        check("0.0.0.0:0", Exposure::Protected, Ok(()));
         check("0.0.0.0:0", Exposure::Insecure, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_a_listener_for_callers_lacks_is_named_and_nothing_else() {
+        let says = |exposure| {
+            let error = bind("http", "0.0.0.0:0".parse().unwrap(), exposure).unwrap_err();
+            let message = error.fault().message().to_owned();
+            assert!(message.contains("--insecure"), "{message}");
+            (message.contains("edge.certificate"), message.contains("access.required"))
+        };
+        assert_eq!(says(Exposure::LoopbackOnly), (true, true));
+        assert_eq!(says(Exposure::EncryptedOnly), (false, true));
+        assert_eq!(says(Exposure::IdentifiedOnly), (true, false));
     }
 
     #[tokio::test]
@@ -134,6 +185,8 @@ mod tests {
         let others = bind("http", address, Exposure::LoopbackOnly).unwrap_err().fault();
         assert!(others.message().contains("--insecure") && !others.message().contains("tls.dir"), "{others}");
         assert!(bind_own("node", address, Exposure::Certified).is_ok());
+        // What protects callers does nothing for our own processes.
+        assert!(matches!(bind_own("node", address, Exposure::Protected), Err(Error::Uncertified { .. })));
     }
 
     #[tokio::test]

@@ -7,10 +7,13 @@
 //! container platforms put variables of their own under any service's name.
 
 mod access;
+mod accuracy;
 mod capacity;
 mod control;
 mod device;
+mod edge;
 mod error;
+mod exposure;
 mod ledger;
 mod load_reporting;
 mod region;
@@ -19,10 +22,12 @@ mod store;
 mod telemetry;
 
 pub use access::{AccessOptions, Threats};
+pub use accuracy::Accuracy;
 pub use capacity::RegionCapacity;
 pub use control::ControlOptions;
 pub use device::Device;
 pub use error::Error;
+pub use exposure::Exposure;
 pub use ledger::LedgerOptions;
 pub use load_reporting::LoadReporting;
 pub use region::{Nodes, Region, StaticNode};
@@ -30,6 +35,7 @@ pub use sources::{Override, Sources};
 pub use store::StoreUrl;
 pub use telemetry::{AccessLog, Otlp, OutcomeReaders};
 
+use crate::tls::EdgeFiles;
 use sources::Layered;
 use spinwell_core::{Millis, NodeId};
 use std::borrow::Cow;
@@ -44,6 +50,9 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("http.address", "127.0.0.1:8000"),
     ("grpc.address", "127.0.0.1:8001"),
     ("ops.address", "127.0.0.1:8002"),
+    ("edge.certificate", ""),
+    ("edge.key", ""),
+    ("access.required", "false"),
     ("data.dir", "./spinwell-data"),
     ("models.dir", ""),
     ("limits.body_bytes", "16777216"),
@@ -124,17 +133,6 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
 
 /// Keys that a file may also give as a table of names and values, which elsewhere are NAME=VALUE with commas between them.
 pub(crate) const TABLES: [&str; 1] = ["cluster.routes"];
-
-/// Who may reach the listeners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exposure {
-    /// Programs on this machine only.
-    LoopbackOnly,
-    /// Anybody: the operator said `insecure`.
-    Insecure,
-    /// Anybody, and those are served who show a certificate of our own.
-    Certified,
-}
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,15 +229,6 @@ pub struct Sequences {
     pub memory_bytes: usize,
 }
 
-/// How forecasts are remembered until their truth is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accuracy {
-    /// Bytes of forecasts beyond which the oldest are forgotten; 0 remembers none.
-    pub memory_bytes: usize,
-    /// For how long a truth is waited for.
-    pub age_max: Millis,
-}
-
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -247,6 +236,8 @@ pub struct Options {
     pub exposure: Exposure,
     /// Where the listeners are.
     pub addresses: Addresses,
+    /// The certificate that callers are shown; none where they are answered in the clear.
+    pub edge: Option<EdgeFiles>,
     /// Where the process keeps its own files.
     pub data_dir: PathBuf,
     /// Where the models are.
@@ -330,13 +321,19 @@ impl Options {
         layered.default_to("node.executors", || {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string()
         });
+        let edge = edge::edge(&layered)?;
+        let access_required = layered.flag("access.required")?;
         let options = Options {
-            exposure: if layered.flag("insecure")? { Exposure::Insecure } else { Exposure::LoopbackOnly },
+            exposure: match layered.flag("insecure")? {
+                true => Exposure::Insecure,
+                false => Exposure::of_callers(edge.as_ref(), access_required),
+            },
             addresses: Addresses {
                 http: layered.address("http.address")?,
                 grpc: layered.address("grpc.address")?,
                 ops: layered.address("ops.address")?,
             },
+            edge,
             data_dir,
             models_dir: PathBuf::from(layered.text("models.dir")),
             limits: limits(&layered)?,
@@ -350,7 +347,7 @@ impl Options {
             ledger: ledger::ledger(&layered)?,
             access: access::access(&layered)?,
             sequences: sequences(&layered)?,
-            accuracy: accuracy(&layered)?,
+            accuracy: accuracy::accuracy(&layered)?,
             drain_notice: Millis(layered.number("drain.notice_ms", 0..=3_600_000)? as u64),
             drain_timeout: layered.millis("drain.timeout_ms")?,
             load_reporting: load_reporting::load_reporting(&layered)?,
@@ -428,14 +425,6 @@ fn sequences(layered: &Layered) -> Result<Sequences, Error> {
         idle_expiry: Millis(layered.number("sequences.idle_expiry_ms", 1..=31_536_000_000)? as u64),
         snapshot_interval: layered.millis("sequences.snapshot_interval_ms")?,
         memory_bytes: layered.number("sequences.memory_bytes", 1 << 20..=1 << 40)?,
-    })
-}
-
-fn accuracy(layered: &Layered) -> Result<Accuracy, Error> {
-    Ok(Accuracy {
-        memory_bytes: layered.number("accuracy.memory_bytes", 0..=1 << 40)?,
-        // Ten years: longer than any horizon.
-        age_max: Millis(layered.number("accuracy.age_max_ms", 1..=315_360_000_000)? as u64),
     })
 }
 
@@ -567,7 +556,8 @@ mod tests {
 
     #[test]
     fn variables_of_others_are_only_mentioned() {
-        let environment = [("SPINWELL_SERVICE_HOST", "10.0.0.1"), ("HOME", "/root")];
+        let environment =
+            [("SPINWELL_SERVICE_HOST", "10.0.0.1"), ("HOME", "/root"), ("SPINWELL_TOKEN", "for callers")];
         let loaded = Options::load(&sources("", &environment, &[])).unwrap();
         let wanted = UnknownVariable { name: "SPINWELL_SERVICE_HOST".to_owned(), nearest: None };
         assert_eq!(loaded.unknown_variables(), [wanted]);

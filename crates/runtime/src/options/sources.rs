@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// What every variable of ours starts with.
 const PREFIX: &str = "SPINWELL_";
 
+/// Variables that are none of a server's keys, and that commands read which call one.
+const OF_CALLERS: [&str; 2] = ["SPINWELL_CA", "SPINWELL_TOKEN"];
+
 /// A value from the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
@@ -97,6 +100,7 @@ impl Sources {
                 Some((key, _)) => {
                     known.push(((*key).to_owned(), value(&format!("environment {name}"), text.clone())));
                 }
+                None if OF_CALLERS.contains(&name.as_str()) => {}
                 None => unknown.push(UnknownVariable { name: name.clone(), nearest: nearest(name) }),
             }
         }

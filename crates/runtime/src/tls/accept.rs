@@ -41,22 +41,18 @@ impl Handshakes {
     }
 }
 
-/// Accepts connections of our own processes. Clones share counts and the log's quota.
+/// What holds for all handshakes at a listener. Clones share counts and the log's quota.
 #[derive(Clone)]
-pub struct Acceptor {
-    acceptor: TlsAcceptor,
+pub(super) struct Gate {
     /// How long a handshake may take.
     limit: Duration,
     handshakes: Handshakes,
     quotas: Arc<Mutex<[Quota; Refusal::KINDS.len()]>>,
 }
 
-impl Acceptor {
-    /// Accepts processes of these roles, whose handshakes take no longer than `limit`.
-    #[must_use]
-    pub fn new(mutual: &Mutual, roles: &[Role], limit: Duration) -> Self {
+impl Gate {
+    pub(super) fn new(limit: Duration) -> Self {
         Self {
-            acceptor: TlsAcceptor::from(mutual.server(roles)),
             limit,
             handshakes: Handshakes::default(),
             quotas: Arc::new(Mutex::new([Quota::FULL; Refusal::KINDS.len()])),
@@ -64,9 +60,64 @@ impl Acceptor {
     }
 
     /// The counts.
+    pub(super) fn handshakes(&self) -> Handshakes {
+        self.handshakes.clone()
+    }
+
+    /// The end of a handshake with `from`, at the latest when its time is over; counted, and logged where it failed.
+    pub(super) async fn pass<T>(
+        &self,
+        handshake: impl Future<Output = Result<T, Refusal>>,
+        from: SocketAddr,
+    ) -> Result<T, Refusal> {
+        let ended = match tokio::time::timeout(self.limit, handshake).await {
+            Ok(ended) => ended,
+            Err(_) => Err(Refusal::TooSlow { limit: self.limit }),
+        };
+        match &ended {
+            Ok(_) => {
+                self.handshakes.0.accepted.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(refusal) => self.refuse(refusal, from),
+        }
+        ended
+    }
+
+    /// Counts and logs that a connection was refused.
+    fn refuse(&self, refusal: &Refusal, from: SocketAddr) {
+        self.handshakes.count(refusal);
+        if *refusal == Refusal::HungUp {
+            // Whoever checks that a port is open does this, every few seconds.
+            return tracing::debug!(peer = %from, "a connection closed before its handshake was over");
+        }
+        let quota = {
+            let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+            quotas[refusal.kind()].take(crate::clock::now())
+        };
+        if let Some(not_logged) = quota {
+            tracing::warn!(peer = %from, reason = %refusal, not_logged, "refused a connection");
+        }
+    }
+}
+
+/// Accepts connections of our own processes. Clones share counts and the log's quota.
+#[derive(Clone)]
+pub struct Acceptor {
+    acceptor: TlsAcceptor,
+    gate: Gate,
+}
+
+impl Acceptor {
+    /// Accepts processes of these roles, whose handshakes take no longer than `limit`.
+    #[must_use]
+    pub fn new(mutual: &Mutual, roles: &[Role], limit: Duration) -> Self {
+        Self { acceptor: TlsAcceptor::from(mutual.server(roles)), gate: Gate::new(limit) }
+    }
+
+    /// The counts.
     #[must_use]
     pub fn handshakes(&self) -> Handshakes {
-        self.handshakes.clone()
+        self.gate.handshakes()
     }
 
     /// Makes a connection that was accepted from the address `from` one of ours, and says who is at its other end. To be called
@@ -82,33 +133,12 @@ impl Acceptor {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let accepted = within(self.limit, self.acceptor.accept(stream)).await;
-        let accepted = accepted.and_then(|stream| {
+        let handshake = async {
+            let stream = self.acceptor.accept(stream).await.map_err(|error| Refusal::of(&error))?;
             let peer = peer(stream.get_ref().1)?;
             Ok((stream, peer))
-        });
-        match &accepted {
-            Ok(_) => {
-                self.handshakes.0.accepted.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(refusal) => self.refuse(refusal, from),
-        }
-        accepted
-    }
-
-    fn refuse(&self, refusal: &Refusal, from: SocketAddr) {
-        self.handshakes.count(refusal);
-        if *refusal == Refusal::HungUp {
-            // Whoever checks that a port is open does this, every few seconds.
-            return tracing::debug!(peer = %from, "a connection closed before its handshake was over");
-        }
-        let quota = {
-            let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
-            quotas[refusal.kind()].take(crate::clock::now())
         };
-        if let Some(not_logged) = quota {
-            tracing::warn!(peer = %from, reason = %refusal, not_logged, "refused a connection");
-        }
+        self.gate.pass(handshake, from).await
     }
 }
 
@@ -149,7 +179,7 @@ impl Connector {
     }
 }
 
-async fn within<S>(
+pub(super) async fn within<S>(
     limit: Duration,
     handshake: impl Future<Output = std::io::Result<S>>,
 ) -> Result<S, Refusal> {

@@ -4,7 +4,8 @@
 //! certificate, a certificate of another authority, one that is expired or that only a server may use.
 
 use super::identity::{Identity, Name};
-use super::refusal::{Refusal, moment};
+use super::refusal::Refusal;
+use super::shared::Shown;
 use super::verifier::{self, Trust};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
@@ -100,6 +101,9 @@ pub enum Error {
         #[source]
         source: Refusal,
     },
+    /// The system trusts nobody, so that no server can be believed.
+    #[error("this system lists no authorities to trust (such as /etc/ssl/certs)")]
+    NoSystemAuthorities,
     /// New files are of another process than the old ones.
     #[error("{} is the certificate of {found}, and this process is {own}", path.display())]
     OtherIdentity {
@@ -160,15 +164,17 @@ impl Authority {
     /// # Errors
     /// Where it is no certificate, or one that names no region.
     pub fn read(path: &Path, contents: &[u8]) -> Result<Self, Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
         let all = certificates(path, contents)?;
         let missing =
             || Error::Missing { path: path.to_owned(), wanted: "authority made by `spinwell pki init`" };
         let first = all.first().ok_or_else(missing)?;
         let region = verifier::region(first).ok_or_else(missing)?;
+        // One that cannot be used as an authority is said to be that.
+        authorities(path, contents)?;
         let refused = |source| Error::Refused { path: path.to_owned(), source };
-        let (from, until) = trust(path, contents, &provider)?.validity(first).map_err(refused)?;
-        Ok(Self { region, validity: Validity { from: moment(from), until: moment(until) } })
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Self { region, validity: verifier::validity(first, &algorithms).map_err(refused)? })
     }
 }
 
@@ -182,7 +188,7 @@ impl Contents {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let contents = std::fs::metadata(path).and_then(|metadata| {
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
@@ -233,7 +239,7 @@ impl Material {
     ) -> Result<Self, Error> {
         let trust = trust(&files.authority, &contents.authority, provider)?;
         let chain = certificates(&files.certificate, &contents.certificate)?;
-        let certified = Arc::new(certified(files, chain, &contents.key, provider)?);
+        let certified = Arc::new(certified(&files.certificate, chain, &files.key, &contents.key, provider)?);
         let (own, between) = certified
             .cert
             .split_first()
@@ -241,22 +247,34 @@ impl Material {
         let refused = |source| Error::Refused { path: files.certificate.clone(), source };
         let checked = trust.check_own(own, between, UnixTime::since_unix_epoch(Duration::from_millis(now.0)));
         let identity = checked.map_err(refused)?;
-        let (from, until) = trust.validity(own).map_err(refused)?;
-        let validity = Validity { from: moment(from), until: moment(until) };
+        let algorithms = provider.signature_verification_algorithms;
+        let validity = verifier::validity(own, &algorithms).map_err(refused)?;
         Ok(Self { identity, validity, certified, trust })
+    }
+}
+
+impl Shown for Material {
+    fn certified(&self) -> &Arc<CertifiedKey> {
+        &self.certified
     }
 }
 
 fn trust(path: &Path, contents: &[u8], provider: &Arc<CryptoProvider>) -> Result<Trust, Error> {
     let unusable = |source| Error::Unusable { path: path.to_owned(), wanted: "an authority", source };
+    Trust::new(authorities(path, contents)?, provider).map_err(unusable)
+}
+
+/// The authorities in what a file held.
+pub(super) fn authorities(path: &Path, contents: &[u8]) -> Result<RootCertStore, Error> {
+    let unusable = |source| Error::Unusable { path: path.to_owned(), wanted: "an authority", source };
     let mut roots = RootCertStore::empty();
     for authority in certificates(path, contents)? {
         roots.add(authority).map_err(unusable)?;
     }
-    Trust::new(roots, provider).map_err(unusable)
+    Ok(roots)
 }
 
-fn certificates(path: &Path, contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(super) fn certificates(path: &Path, contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(contents).collect();
     let all = all.map_err(|source| Error::Malformed { path: path.to_owned(), source })?;
     if all.is_empty() {
@@ -265,13 +283,15 @@ fn certificates(path: &Path, contents: &[u8]) -> Result<Vec<CertificateDer<'stat
     Ok(all)
 }
 
-fn certified(
-    files: &Files,
+/// A chain with its key, of these two files.
+pub(super) fn certified(
+    certificate_path: &Path,
     chain: Vec<CertificateDer<'static>>,
+    key_path: &Path,
     key: &[u8],
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, Error> {
-    let path = || files.key.clone();
+    let path = || key_path.to_owned();
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
         pem::Error::NoItemsFound => {
             Error::Missing { path: path(), wanted: "private key (an encrypted one is not read)" }
@@ -284,10 +304,10 @@ fn certified(
     match certified.keys_match() {
         Ok(()) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(Error::KeyMismatch { key: path(), certificate: files.certificate.clone() })
+            Err(Error::KeyMismatch { key: path(), certificate: certificate_path.to_owned() })
         }
         Err(source) => {
-            Err(Error::Unusable { path: files.certificate.clone(), wanted: "a certificate", source })
+            Err(Error::Unusable { path: certificate_path.to_owned(), wanted: "a certificate", source })
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Mutual TLS between our own processes: both ends show a certificate, and both look at whose it is.
+//! Mutual TLS between our own processes, and TLS for callers, who show no certificate.
+//!
+//! Between our own processes both ends show a certificate, and both look at whose it is.
 //!
 //! A certificate says which process it is for (`spinwell://<region>/<role>/<id>`), and each end says which roles it deals with: a
 //! node is called by gateways and control, and its own certificate opens nothing at another node. TLS 1.3 only, HTTP/2 by ALPN.
@@ -7,6 +9,9 @@
 //!
 //! [`Mutual::load`] reads and checks the files, [`watch`] takes new ones without a restart, [`Acceptor`] and [`Connector`] do the
 //! handshakes. `spinwell pki` makes the files. Why it is done so stands in `docs/adr/0027`.
+//!
+//! Callers are shown an [`EdgeCertificate`], by an [`EdgeAcceptor`] for each listener; the command line calls with an
+//! [`EdgeConnector`], which believes whom it [`Trusted`] before. What callers are is not looked at here: they say it in each request.
 //!
 //! ```
 //! use spinwell_runtime::tls::{Acceptor, Connector, Files, Mutual, Role};
@@ -68,6 +73,8 @@
 //! ```
 
 mod accept;
+mod called;
+mod edge;
 mod identity;
 mod material;
 mod quota;
@@ -77,11 +84,13 @@ mod verifier;
 mod watch;
 
 pub use accept::{Acceptor, Connector, Handshakes};
+pub use called::{CalledStream, EdgeConnector, Trusted};
+pub use edge::{EdgeAcceptor, EdgeCertificate, EdgeFiles, EdgeStream, Greeted, Spoken};
 pub use identity::{Identity, Invalid, Name, Peer, Role};
 pub use material::{Authority, Contents, Error, Files, Validity, check};
 pub use refusal::Refusal;
 pub use rustls::pki_types::ServerName;
-pub use watch::watch;
+pub use watch::{Watched, watch};
 
 use material::Material;
 use rustls::client::Resumption;
@@ -104,7 +113,7 @@ pub struct Mutual(Arc<Inner>);
 struct Inner {
     files: Files,
     provider: Arc<CryptoProvider>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Material>>,
     /// What the files held when they were last taken. Locked for a whole reload, so that an older look never overtakes a newer.
     taken: Mutex<Contents>,
 }

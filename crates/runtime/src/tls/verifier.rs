@@ -4,7 +4,8 @@
 //! authority with each handshake, so that a new one holds without a restart.
 
 use super::identity::{Identity, Name, Role, SCHEME};
-use super::refusal::Refusal;
+use super::material::{Material, Validity};
+use super::refusal::{Refusal, moment};
 use super::shared::Shared;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -68,23 +69,47 @@ impl Trust {
         as_server.map_err(|_| Refusal::WrongPurpose)?;
         identity(own)
     }
+}
 
-    /// From when until when a certificate is valid. The library says it only in the errors of a check at another time.
-    pub(super) fn validity(&self, own: &CertificateDer<'_>) -> Result<(UnixTime, UnixTime), Refusal> {
-        let certificate = EndEntityCert::try_from(own).map_err(unreadable)?;
-        let at = |secs| {
-            let time = UnixTime::since_unix_epoch(Duration::from_secs(secs));
-            let usage = KeyUsage::client_auth();
-            let roots = &self.roots.roots;
-            certificate.verify_for_usage(self.algorithms.all, roots, &[], time, usage, None, None).err()
-        };
-        match (at(0), at(u64::MAX)) {
-            (
-                Some(webpki::Error::CertNotValidYet { not_before, .. }),
-                Some(webpki::Error::CertExpired { not_after, .. }),
-            ) => Ok((not_before, not_after)),
-            _ => Err(Refusal::Other("certificate says no time it is valid for".to_owned())),
+/// From when until when a certificate is valid. The library says it only in the errors of a check at another time, which comes
+/// before it asks who has signed.
+pub(super) fn validity(
+    own: &CertificateDer<'_>,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<Validity, Refusal> {
+    let certificate = EndEntityCert::try_from(own).map_err(unreadable)?;
+    let at = |secs| {
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(secs));
+        certificate
+            .verify_for_usage(algorithms.all, &[], &[], time, KeyUsage::server_auth(), None, None)
+            .err()
+    };
+    match (at(0), at(u64::MAX)) {
+        (
+            Some(webpki::Error::CertNotValidYet { not_before, .. }),
+            Some(webpki::Error::CertExpired { not_after, .. }),
+        ) => Ok(Validity { from: moment(not_before), until: moment(not_after) }),
+        _ => Err(Refusal::Other("certificate says no time it is valid for".to_owned())),
+    }
+}
+
+/// What every caller would refuse in a server's certificate, whatever authorities he trusts: its time and its purpose.
+pub(super) fn check_for_callers(
+    own: &CertificateDer<'_>,
+    algorithms: &WebPkiSupportedAlgorithms,
+    now: UnixTime,
+) -> Result<(), Refusal> {
+    let certificate = EndEntityCert::try_from(own).map_err(unreadable)?;
+    match certificate.verify_for_usage(algorithms.all, &[], &[], now, KeyUsage::server_auth(), None, None) {
+        Err(webpki::Error::CertExpired { not_after, .. }) => Err(Refusal::Expired { at: moment(not_after) }),
+        Err(webpki::Error::CertNotValidYet { not_before, .. }) => {
+            Err(Refusal::NotYetValid { from: moment(not_before) })
         }
+        Err(webpki::Error::RequiredEkuNotFoundContext(_)) => Err(Refusal::Other(
+            "certificate may not be used by a server: it must allow serverAuth".to_owned(),
+        )),
+        // Nobody is trusted here, so that the check ends with an unknown authority at the latest.
+        _ => Ok(()),
     }
 }
 
@@ -117,7 +142,7 @@ fn foreign(error: Error) -> Error {
 #[derive(Debug)]
 pub(super) struct Verifier {
     /// Whose authority and region hold now.
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared<Material>>,
     /// Roles that peers may have.
     pub(super) roles: Vec<Role>,
     /// How signatures are checked.
