@@ -127,7 +127,7 @@ fn start(models: &str, name: &str) -> Result<Served> {
         reader: Arc::new(Readers::start(&options.readers, metrics.clone(), &options.node_id)?),
         traces: None,
         statistics: metrics.statistics(),
-        addresses: Addresses { http: nowhere, ops: nowhere },
+        addresses: Addresses { http: nowhere, ops: nowhere, is_https: false },
         accuracy: Arc::new(LiveAccuracy::new(options.accuracy)),
         capacity: CapacityOptions {
             predictions_per_node: options.region.capacity.predictions_per_node,
@@ -202,8 +202,12 @@ impl Served {
         let listener = self.runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
         let (stop, never) = shutdown::channel();
-        let listening =
-            Listening { listener, limits: self.limits.clone(), counts: ConnectionCounts::default() };
+        let listening = Listening {
+            listener,
+            limits: self.limits.clone(),
+            counts: ConnectionCounts::default(),
+            tls: None,
+        };
         self.runtime.spawn(serve_http(
             listening,
             http_router(self.gateway.clone()),

@@ -1,6 +1,7 @@
 //! `spinwell control`: leads a region, and looks after node processes on this machine.
 
 use super::args::{Common, address};
+use super::edge::Edge;
 use super::process::{self, Given, Process};
 use super::region::{Known, Place, follow};
 use crate::output::say;
@@ -11,6 +12,7 @@ use spinwell_core::{Code, Fault, NodeId};
 use spinwell_gateway::{Cluster, ClusterOptions, ConnectionCounts, Listening, Purpose, Routes, serve_http};
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::{Exposure, Nodes, Options};
+use spinwell_runtime::tls::Spoken;
 use spinwell_runtime::transport::Dial;
 use spinwell_runtime::{entropy, listen, shutdown, tls};
 use spinwell_store::postgres::Postgres;
@@ -70,6 +72,7 @@ pub(crate) fn run(args: ControlArgs) -> Result<()> {
 async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
     let Process { options, health, mut asked_to_stop } = process;
     let own = options.control.clone();
+    let edge = Edge::of(&options)?;
     let ops = listen::bind("ops", options.addresses.ops, options.exposure).map_err(|error| error.fault())?;
     let address = ops.local_addr()?;
     let known = Known::of(&options.region, tls::Role::Control, &own.id)?;
@@ -95,11 +98,16 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
     let (stop, stops) = shutdown::channel();
     let (leading, leads) = (control.clone(), stops.clone());
     let leading = tokio::spawn(async move { leading.run(leads).await });
-    let listening =
-        Listening { listener: ops, limits: options.limits.clone(), counts: ConnectionCounts::default() };
+    let listening = Listening {
+        listener: ops,
+        limits: options.limits.clone(),
+        counts: ConnectionCounts::default(),
+        tls: edge.acceptor(Spoken::Http1),
+    };
     let router = spinwell_control::router(control, health.clone());
     let operations = tokio::spawn(serve_http(listening, router, health.clone(), stops));
-    say(&format!("serving http://{address} (metrics, health and administration)"));
+    let scheme = edge.scheme(Spoken::Http1);
+    say(&format!("serving {scheme}://{address} (metrics, health and administration)"));
     health.advance(Phase::Ready);
     say(&format!("ready   control {}, stop with Ctrl-C or SIGTERM", own.id));
     asked_to_stop.wait().await;

@@ -90,6 +90,7 @@ fn routes(region: &Region) -> Routes {
 async fn serve(mut process: Process) -> Result<()> {
     let planes = Planes::open(&process.options)?;
     let region = process.options.region.clone();
+    // HAProxy asks without TLS. It is told one word and tells nothing, so what protects callers is enough to open it to others.
     let agent = listen::bind("agent", region.agent_address, process.options.exposure);
     let agent = agent.map_err(|error| error.fault())?;
     let known = Known::of(&region, tls::Role::Gateway, &region.gateway_id)?;
@@ -106,11 +107,12 @@ async fn serve(mut process: Process) -> Result<()> {
         http: planes.http.local_addr()?,
         grpc: planes.grpc.local_addr()?,
         ops: planes.ops.local_addr()?,
+        is_encrypted: planes.edge.is_encrypted(),
     };
     let begins = begin(cluster, region, place.clone(), addresses, process.health.clone());
     let beginning = process.begin(begins);
     tokio::spawn(tell(place.registry(), process.health.clone()));
-    let mut serving = Serving::new(process, front);
+    let mut serving = Serving::new(process, front, planes.edge);
     serving.inference(planes.http, planes.grpc);
     let stopped = serving.until_stopped(planes.ops, || ()).await;
     place.close().await;

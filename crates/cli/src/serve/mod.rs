@@ -5,6 +5,7 @@
 mod access;
 mod args;
 mod control;
+mod edge;
 mod gateway;
 mod later;
 mod ledger;
@@ -103,7 +104,7 @@ async fn serve(mut process: Process) -> Result<()> {
         say("ready   stop with Ctrl-C or SIGTERM");
         Err(node.failed().await)
     });
-    let mut serving = Serving::new(process, front);
+    let mut serving = Serving::new(process, front, planes.edge);
     serving.inference(planes.http, planes.grpc);
     let stopped = serving.until_stopped(planes.ops, move || later.stop()).await;
     beginning.ended(stopped).await

@@ -1,6 +1,7 @@
 //! `spinwell node`: a processing node, for gateways elsewhere; and the node of `spinwell serve`.
 
 use super::args::{Common, address, device};
+use super::edge::Edge;
 use super::later::LaterNode;
 use super::planes::{Front, Serving};
 use super::process::{self, Given, Process};
@@ -14,6 +15,7 @@ use spinwell_node::{Exchange, Node};
 use spinwell_protocol::{NodeLink, Task};
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::{Device, Options};
+use spinwell_runtime::tls::Spoken;
 use spinwell_runtime::transport::Door;
 use spinwell_runtime::{entropy, listen, tls};
 use std::net::SocketAddr;
@@ -91,6 +93,7 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
     });
     let options = process.options.clone();
     let known = Known::of(&options.region, tls::Role::Node, &options.node_id)?;
+    let edge = Edge::of(&options)?;
     let exposure = known.exposure(options.exposure);
     let listener = listen::bind_own("node", options.region.node_address, exposure);
     let listener = listener.map_err(|error| error.fault())?;
@@ -111,10 +114,10 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
         processing_cluster: options.region.processing_cluster.clone(),
         capacity_per_second: options.region.node_capacity_per_second,
     };
-    let front = Front::of_node(&process, later.clone(), ops_address)?;
+    let front = Front::of_node(&process, later.clone(), ops_address, &edge)?;
     let place = Arc::new(Place::open(&options.region)?);
     say(&format!("serving {address} (gateways)"));
-    say(&format!("serving http://{ops_address} (metrics and health)"));
+    say(&format!("serving {}://{ops_address} (metrics and health)", edge.scheme(Spoken::Http1)));
     let (own, listed, health, metrics) =
         (later.clone(), place.clone(), process.health.clone(), front.metrics());
     let beginning = process.begin(async move {
@@ -134,7 +137,7 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
     if let Door::Mutual(acceptor) = &door {
         front.metrics().show_handshakes("node", acceptor.handshakes());
     }
-    let mut serving = Serving::new(process, front);
+    let mut serving = Serving::new(process, front, edge);
     serving.plane(|stop| async move {
         // To a gateway that came before, this would be a node without models.
         if health.after(Some(Phase::Starting)).await != Phase::Ready {

@@ -11,6 +11,7 @@ use spinwell_gateway::{Cluster, Member, watch_nodes};
 use spinwell_registry::ClusterName;
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::{Exposure, Options};
+use spinwell_runtime::tls::Spoken;
 use spinwell_runtime::transport::Dial;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,15 +32,17 @@ pub(super) async fn serve(process: Process, count: usize, config: Option<PathBuf
     let front = Front::new(&process, cluster.clone(), &planes)?;
     planes.lines()?.iter().for_each(|line| say(line));
     let (health, nodes) = (process.health.clone(), supervisor.nodes());
+    // They have the certificate from the same options.
+    let scheme = planes.edge.scheme(Spoken::Http1);
     tokio::spawn(async move {
         cluster.has_nodes(count).await;
         health.advance(Phase::Ready);
         tokio::spawn(watch_nodes(Cluster::clone(&cluster), health));
-        let known: Vec<String> = nodes.borrow().iter().map(line).collect();
+        let known: Vec<String> = nodes.borrow().iter().map(|node| line(node, scheme)).collect();
         known.iter().chain(&models(&cluster)).for_each(|line| say(line));
         say("ready   stop with Ctrl-C or SIGTERM");
     });
-    let mut serving = Serving::new(process, front);
+    let mut serving = Serving::new(process, front, planes.edge);
     serving.inference(planes.http, planes.grpc);
     let runtime = tokio::runtime::Handle::current();
     serving.until_stopped(planes.ops, move || runtime.block_on(supervisor.stop())).await
@@ -95,6 +98,7 @@ fn member(node: &Running) -> Member {
     }
 }
 
-fn line(node: &Running) -> String {
-    format!("node    {} at {} (process {}, metrics at http://{})", node.id, node.address, node.pid, node.ops)
+fn line(node: &Running, scheme: &str) -> String {
+    let Running { id, address, pid, ops, .. } = node;
+    format!("node    {id} at {address} (process {pid}, metrics at {scheme}://{ops})")
 }

@@ -3,6 +3,7 @@
 //! The order of the drain is the promise of no failed request: readiness off and a notice with each answer, no new connections,
 //! requests in flight answered, then the node's queue, then the operations plane.
 
+use super::edge::Edge;
 use super::process::Process;
 use super::region::capacity_options;
 use super::{access, ledger};
@@ -16,6 +17,7 @@ use spinwell_protocol::NodeLink;
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::options::Options;
 use spinwell_runtime::shutdown::{Shutdown, Trigger};
+use spinwell_runtime::tls::Spoken;
 use spinwell_runtime::{clock, entropy, listen, shutdown};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -29,10 +31,13 @@ pub(super) struct Planes {
     pub(super) http: TcpListener,
     pub(super) grpc: TcpListener,
     pub(super) ops: TcpListener,
+    /// What callers are shown at all of them.
+    pub(super) edge: Edge,
 }
 
 impl Planes {
     pub(super) fn open(options: &Options) -> Result<Self, Fault> {
+        let edge = Edge::of(options)?;
         let open = |name, address: SocketAddr| {
             listen::bind(name, address, options.exposure).map_err(|error| error.fault())
         };
@@ -40,15 +45,17 @@ impl Planes {
             http: open("http", options.addresses.http)?,
             grpc: open("grpc", options.addresses.grpc)?,
             ops: open("ops", options.addresses.ops)?,
+            edge,
         })
     }
 
     /// Where they are, a line each: the addresses are the real ones, also for port 0.
     pub(super) fn lines(&self) -> Result<Vec<String>> {
+        let (http, grpc) = (self.edge.scheme(Spoken::Http1), self.edge.scheme(Spoken::Http2));
         Ok(vec![
-            format!("serving http://{} (inference, HTTP)", self.http.local_addr()?),
-            format!("serving grpc://{} (inference, gRPC)", self.grpc.local_addr()?),
-            format!("serving http://{} (metrics and health)", self.ops.local_addr()?),
+            format!("serving {http}://{} (inference, HTTP)", self.http.local_addr()?),
+            format!("serving {grpc}://{} (inference, gRPC)", self.grpc.local_addr()?),
+            format!("serving {http}://{} (metrics and health)", self.ops.local_addr()?),
         ])
     }
 }
@@ -66,14 +73,20 @@ pub(super) struct Front {
 impl Front {
     /// The gateway that callers meet.
     pub(super) fn new(process: &Process, link: Arc<dyn NodeLink>, planes: &Planes) -> Result<Self> {
-        let addresses = Addresses { http: planes.http.local_addr()?, ops: planes.ops.local_addr()? };
+        let (http, ops) = (planes.http.local_addr()?, planes.ops.local_addr()?);
+        let addresses = Addresses { http, ops, is_https: planes.edge.is_encrypted() };
         let audit = ledger::open(&process.options.ledger, &process.options.region.gateway_id.0)?;
         Self::of(process, link, addresses, audit)
     }
 
     /// The gateway behind a node's operations plane: nobody else can reach it.
-    pub(super) fn of_node(process: &Process, link: Arc<dyn NodeLink>, ops: SocketAddr) -> Result<Self> {
-        Self::of(process, link, Addresses { http: ops, ops }, None)
+    pub(super) fn of_node(
+        process: &Process,
+        link: Arc<dyn NodeLink>,
+        ops: SocketAddr,
+        edge: &Edge,
+    ) -> Result<Self> {
+        Self::of(process, link, Addresses { http: ops, ops, is_https: edge.is_encrypted() }, None)
     }
 
     /// Where outcomes are counted.
@@ -128,6 +141,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) struct Serving {
     process: Process,
     front: Front,
+    edge: Edge,
     /// Where requests come in: each ends when it was told to stop and has answered.
     planes: Vec<JoinHandle<()>>,
     stop: Trigger,
@@ -135,23 +149,27 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(process: Process, front: Front) -> Self {
+    pub(super) fn new(process: Process, front: Front, edge: Edge) -> Self {
         let (stop, stops) = shutdown::channel();
-        Self { process, front, planes: Vec::new(), stop, stops }
+        Self { process, front, edge, planes: Vec::new(), stop, stops }
     }
 
     /// Answers callers at these listeners.
     pub(super) fn inference(&mut self, http: TcpListener, grpc: TcpListener) {
         let (gateway, health) = (self.front.gateway.clone(), self.process.health.clone());
         let (router, service) = (http_router(gateway.clone()), grpc_service(gateway));
-        let (http, grpc) = (self.listening("http", http), self.listening("grpc", grpc));
+        let (http, grpc) =
+            (self.listening("http", http, Spoken::Http1), self.listening("grpc", grpc, Spoken::Http2));
         self.plane(|stop| serve_http(http, router, health, stop));
         self.plane(|stop| serve_grpc(grpc, service, stop));
     }
 
-    fn listening(&self, name: &'static str, listener: TcpListener) -> Listening {
-        let limits = self.process.options.limits.clone();
-        Listening { listener, limits, counts: self.front.metrics.connections(name) }
+    fn listening(&self, name: &'static str, listener: TcpListener, spoken: Spoken) -> Listening {
+        let (limits, tls) = (self.process.options.limits.clone(), self.edge.acceptor(spoken));
+        if let Some(acceptor) = &tls {
+            self.front.metrics.show_handshakes(name, acceptor.handshakes());
+        }
+        Listening { listener, limits, counts: self.front.metrics.connections(name), tls }
     }
 
     /// Runs something else that answers requests, until it is told to stop and has answered.
@@ -168,8 +186,9 @@ impl Serving {
         ops: TcpListener,
         last: impl FnOnce() + Send + 'static,
     ) -> Result<()> {
-        let ops = self.listening("ops", ops);
-        let Self { process, front, planes, stop, .. } = self;
+        let ops = self.listening("ops", ops, Spoken::Http1);
+        // The certificate is watched until the end.
+        let Self { process, front, planes, stop, edge: _edge, .. } = self;
         let Process { options, health, mut asked_to_stop } = process;
         let (stop_operations, operations_stop) = shutdown::channel();
         let router = ops_router(front.gateway, front.metrics);

@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long the last word to the registry may take. Where it does not get through, missed beats say the same.
 const LAST_BEAT: Duration = Duration::from_millis(300);
+/// By this key the registry says of a member that its addresses for callers and operators are spoken to over TLS.
+const TLS: &str = "tls";
 /// How often to look whether there are new certificates.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,8 @@ pub(super) struct GatewayPlanes {
     pub(super) http: SocketAddr,
     pub(super) grpc: SocketAddr,
     pub(super) ops: SocketAddr,
+    /// Whether callers are shown a certificate at all of them.
+    pub(super) is_encrypted: bool,
 }
 
 /// The place in the region's registry.
@@ -123,6 +127,9 @@ impl Place {
         member.processing_cluster =
             region.processing_cluster.parse().map_err(|error| config_invalid(&error))?;
         member.capacity_per_second = region.node_capacity_per_second;
+        if options.edge.is_some() {
+            member.meta.insert(TLS.to_owned(), "true".to_owned());
+        }
         self.announce(member, "node.id").await
     }
 
@@ -133,11 +140,14 @@ impl Place {
     pub(super) async fn announce_gateway(
         &self,
         region: &Region,
-        GatewayPlanes { http, grpc, ops }: GatewayPlanes,
+        GatewayPlanes { http, grpc, ops, is_encrypted }: GatewayPlanes,
     ) -> Result<(), Fault> {
         let mut member = self.member(region, Role::Gateway, &region.gateway_id, http)?;
         member.grpc = Some(advertised(region, grpc)?);
         member.ops = Some(advertised(region, ops)?);
+        if is_encrypted {
+            member.meta.insert(TLS.to_owned(), "true".to_owned());
+        }
         self.announce(member, "gateway.id").await
     }
 

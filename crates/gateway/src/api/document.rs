@@ -90,9 +90,9 @@ fn item(path: &str, plane: Plane, home: Plane, addresses: &Addresses) -> Value {
     }
     if plane != home && !is_on_both(path) {
         let (host, port) = addresses.of(plane);
+        let url = format!("{}://{{host}}:{{port}}", addresses.scheme());
         let variables = json!({"host": {"default": host}, "port": {"default": port}});
-        item["servers"] =
-            json!([{"url": "http://{host}:{port}", "description": tag(plane), "variables": variables}]);
+        item["servers"] = json!([{"url": url, "description": tag(plane), "variables": variables}]);
     }
     item
 }

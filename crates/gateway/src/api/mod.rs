@@ -46,16 +46,23 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// The operations plane.
     pub ops: SocketAddr,
+    /// Whether both are asked over TLS.
+    pub is_https: bool,
 }
 
 impl Default for Addresses {
     fn default() -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Self { http: local(8000), ops: local(8002) }
+        Self { http: local(8000), ops: local(8002), is_https: false }
     }
 }
 
 impl Addresses {
+    /// How a URL of either begins.
+    fn scheme(&self) -> &'static str {
+        if self.is_https { "https" } else { "http" }
+    }
+
     /// Host and port of a plane, as they stand in a URL. Who listens everywhere is found here at least.
     fn of(&self, plane: Plane) -> (String, String) {
         let address = match plane {

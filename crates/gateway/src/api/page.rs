@@ -237,7 +237,8 @@ fn curl(Listed { path, method, item, operation }: &Listed<'_>, addresses: &Addre
         "get" => String::new(),
         other => format!(" -X {}", other.to_uppercase()),
     };
-    format!("curl -s{verb} {quote}http://{host}:{port}{address}{query}{quote}{into}{data}")
+    let scheme = addresses.scheme();
+    format!("curl -s{verb} {quote}{scheme}://{host}:{port}{address}{query}{quote}{into}{data}")
 }
 
 /// The type of a schema, as a link where it has a name.

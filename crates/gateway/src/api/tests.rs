@@ -250,6 +250,16 @@ fn addresses_are_those_that_a_caller_can_use() {
 }
 
 #[test]
+fn addresses_that_are_asked_over_tls_say_so() {
+    let addresses = Addresses { is_https: true, ..Addresses::default() };
+    let described = super::document::document(Plane::Operations, &addresses);
+    let server = &described["paths"]["/v2"]["servers"][0]["url"];
+    assert_eq!(server, "https://{host}:{port}");
+    let page = super::page(&addresses);
+    assert!(page.contains("https://127.0.0.1:800") && !page.contains("http://"));
+}
+
+#[test]
 fn the_page_shows_everything_and_asks_nobody_for_anything() {
     let page = super::page(&Addresses::default());
     for (path, method) in described(Plane::Operations) {

@@ -69,7 +69,7 @@ impl<S> GrpcEdge<S> {
     /// counts. Without this, a caller who never sends his message would hold a stream for ever.
     fn patience(&self) -> Duration {
         let limits = self.gateway.limits();
-        Duration::from(limits.body_timeout) + limits.deadline.max(limits.deadline_max).into()
+        Duration::from(limits.body_timeout) + Duration::from(limits.deadline.max(limits.deadline_max))
     }
 }
 

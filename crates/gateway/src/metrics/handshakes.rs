@@ -1,4 +1,4 @@
-//! Handshakes between our own processes, by the listener that they came to and what became of them.
+//! Handshakes, by the listener that they came to and what became of them: between our own processes, and with callers.
 
 use super::set;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -15,7 +15,7 @@ struct HandshakeLabels {
     result: &'static str,
 }
 
-/// What is shown of every listener that asks for certificates.
+/// What is shown of every listener that speaks TLS.
 pub(super) struct HandshakeFigures {
     family: Family<HandshakeLabels, Counter>,
     listeners: Mutex<Vec<(&'static str, Handshakes)>>,
@@ -26,7 +26,7 @@ impl HandshakeFigures {
         let family = Family::<HandshakeLabels, Counter>::default();
         registry.register(
             "spinwell_tls_handshakes",
-            "Handshakes at a listener that asks for certificates: accepted, or why they were refused",
+            "TLS handshakes at a listener: accepted, or why they were refused",
             family.clone(),
         );
         Self { family, listeners: Mutex::default() }

@@ -250,7 +250,7 @@ impl Metrics {
         self.connections.of(listener)
     }
 
-    /// Shows from now on what was counted at a listener of that name which asks for certificates.
+    /// Shows from now on what was counted at a listener of that name which speaks TLS.
     pub fn show_handshakes(&self, listener: &'static str, handshakes: Handshakes) {
         self.handshakes.show(listener, handshakes);
     }

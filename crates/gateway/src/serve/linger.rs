@@ -9,6 +9,7 @@
 
 use super::activity::Activity;
 use super::refusal;
+use super::wire::Wire;
 use axum::body::{Bytes, HttpBody};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -19,7 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, timeout};
 
 /// How long a caller may go on sending what nobody wants.
@@ -121,7 +121,7 @@ impl HttpBody for WatchedBody {
 
 /// A connection that is read out before it closes, where something was left unread.
 pub(super) struct Lingering {
-    stream: TcpStream,
+    stream: Wire,
     unread: Unread,
     /// Told of every write, and of what is read out.
     activity: Activity,
@@ -133,7 +133,7 @@ pub(super) struct Lingering {
 }
 
 impl Lingering {
-    pub(super) fn new(stream: TcpStream, unread: Unread, activity: Activity) -> Self {
+    pub(super) fn new(stream: Wire, unread: Unread, activity: Activity) -> Self {
         Self {
             stream,
             unread,

@@ -5,11 +5,14 @@
 //! stop lets every request in flight be answered before its connection closes.
 
 mod activity;
+mod greeting;
 mod linger;
-mod peer;
 mod places;
 mod preface;
 mod refusal;
+mod wire;
+
+pub(crate) use greeting::PeerAddress;
 
 use crate::http::fault_response;
 use crate::metrics::ConnectionCounts;
@@ -19,17 +22,18 @@ use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response};
 use futures::future::Either;
+use greeting::{Begun, greet};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use linger::{Lingering, Unread, WatchedBody};
-pub(crate) use peer::PeerAddress;
 use places::{Place, Places};
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::options::Limits;
 use spinwell_runtime::shutdown::{self, Shutdown};
+use spinwell_runtime::tls::EdgeAcceptor;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
@@ -62,6 +66,8 @@ pub struct Listening {
     pub limits: Limits,
     /// Where they are counted.
     pub counts: ConnectionCounts,
+    /// How they are encrypted; none where they are in the clear.
+    pub tls: Option<EdgeAcceptor>,
 }
 
 /// Serves `router` over HTTP/1.1 until `shutdown`, and returns when every request in flight is answered. From when `health`
@@ -69,17 +75,22 @@ pub struct Listening {
 /// requests, and none of theirs meets a closed connection.
 pub async fn serve_http(listening: Listening, router: Router, health: Health, shutdown: Shutdown) {
     let idle_timeout = listening.limits.idle_timeout.into();
-    accept(listening, shutdown, |stream, held| {
-        let (router, health) = (router.clone(), health.clone());
+    let tls = listening.tls.clone();
+    accept(listening, shutdown, |stream, mut held| {
+        let (router, health, tls) = (router.clone(), health.clone(), tls.clone());
         tokio::spawn(async move {
+            let begun = greet(stream, tls.as_ref(), held.peer, &mut held.close).await;
+            let Some(Begun { wire, is_misled }) = begun else { return };
             let unread = Unread::default();
             let watched = unread.clone();
-            let activity = held.activity.clone();
-            let lingering = Lingering::new(stream, unread, activity.clone());
+            let (activity, peer) = (held.activity.clone(), held.peer);
+            let lingering = Lingering::new(wire, unread, activity.clone());
             let service = service_fn(move |request: Request<Incoming>| {
                 let in_flight = activity.begin();
-                let request = request.map(|body| Body::new(WatchedBody::new(body, watched.clone())));
-                let answer = match refusal::of_host(&request) {
+                let mut request = request.map(|body| Body::new(WatchedBody::new(body, watched.clone())));
+                request.extensions_mut().insert(peer);
+                let refused = is_misled.then(refusal::of_the_clear);
+                let answer = match refused.or_else(|| refusal::of_host(&request)) {
                     None => Either::Left(router.clone().call(request)),
                     Some(fault) => Either::Right(std::future::ready(Ok(fault_response(&fault)))),
                 };
@@ -87,7 +98,7 @@ pub async fn serve_http(listening: Listening, router: Router, health: Health, sh
                 async move {
                     let mut answer = answer.await?;
                     // What is not said here would cost the next request on this connection, without a word.
-                    if watched.settle().await || health.phase() >= Phase::Leaving {
+                    if watched.settle().await || is_misled || health.phase() >= Phase::Leaving {
                         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     }
                     Ok::<_, Infallible>(answer.map(|body| AnswerBody::new(body, in_flight)))
@@ -113,19 +124,27 @@ where
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
+    let tls = listening.tls.clone();
     accept(listening, shutdown, |stream, mut held| {
-        let service = service.clone();
+        let (service, tls) = (service.clone(), tls.clone());
         tokio::spawn(async move {
+            // Who speaks in the clear where he must not could only be told in HTTP/1.1.
+            let begun = greet(stream, tls.as_ref(), held.peer, &mut held.close).await;
+            let Some(Begun { wire, is_misled: false }) = begun else { return };
             let stream = tokio::select! {
                 () = held.close.wait() => return,
-                stream = preface::awaited(stream, held.head_timeout) => match stream {
+                stream = preface::awaited(wire, held.head_timeout) => match stream {
                     Ok(stream) => stream,
-                    Err(error) => return tracing::debug!(%error, "a connection had no HTTP/2 preface"),
+                    Err(error) => {
+                        let peer = held.peer.0;
+                        return tracing::debug!(%peer, %error, "a connection had no HTTP/2 preface");
+                    }
                 },
             };
-            let activity = held.activity.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
+            let (activity, peer) = (held.activity.clone(), held.peer);
+            let service = service_fn(move |mut request: Request<Incoming>| {
                 let in_flight = activity.begin();
+                request.extensions_mut().insert(peer);
                 let answer = service.clone().call(request);
                 async move { Ok::<_, Infallible>(answer.await?.map(|body| AnswerBody::new(body, in_flight))) }
             });
@@ -145,6 +164,8 @@ where
 
 /// What a connection's task holds until the connection ends.
 struct Held {
+    /// Who is at its other end.
+    peer: PeerAddress,
     /// Says that the connection is to end after the requests in flight.
     close: Shutdown,
     activity: Activity,
@@ -160,7 +181,7 @@ impl Held {
     /// Drives a connection to its end. It is told to end at a stop, and where no request comes: in a peer's protocol, so that a
     /// channel that was opened early is opened again. Where it does not end then, and no request is in flight, it is dropped.
     async fn watch<C: GracefulConnection<Error = hyper::Error>>(self, connection: C) {
-        let Self { mut close, activity, head_timeout, place: _place, open: _open } = self;
+        let Self { mut close, activity, head_timeout, place: _place, open: _open, .. } = self;
         let mut connection = pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return log_end(ended),
@@ -177,7 +198,7 @@ impl Held {
 
 /// Hands each connection to `start` until `shutdown`, then waits for all of them.
 async fn accept(listening: Listening, mut shutdown: Shutdown, mut start: impl FnMut(TcpStream, Held)) {
-    let Listening { listener, limits, counts } = listening;
+    let Listening { listener, limits, counts, .. } = listening;
     let (closing, close) = shutdown::channel();
     let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
     let mut places = Places::new(&limits, counts);
@@ -187,8 +208,9 @@ async fn accept(listening: Listening, mut shutdown: Shutdown, mut start: impl Fn
             accepted = accept_one(&listener, &mut places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, peer, place)) => {
                 let held = Held {
+                    peer,
                     close: close.clone(),
                     activity: Activity::new(),
                     head_timeout: limits.head_timeout.into(),
@@ -212,13 +234,16 @@ async fn accept(listening: Listening, mut shutdown: Shutdown, mut start: impl Fn
 }
 
 /// The next connection that finds a place; one whose address has too many is closed.
-async fn accept_one(listener: &TcpListener, places: &mut Places) -> std::io::Result<(TcpStream, Place)> {
+async fn accept_one(
+    listener: &TcpListener,
+    places: &mut Places,
+) -> std::io::Result<(TcpStream, PeerAddress, Place)> {
     loop {
         let (stream, from) = listener.accept().await?;
         let Some(place) = places.take(from.ip()).await else { continue };
         // Answers are small and written whole: waiting for more to send would only delay them.
         stream.set_nodelay(true)?;
-        return Ok((stream, place));
+        return Ok((stream, PeerAddress(from), place));
     }
 }
 
@@ -231,3 +256,5 @@ fn log_end(ended: Result<(), hyper::Error>) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

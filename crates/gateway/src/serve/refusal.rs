@@ -21,6 +21,11 @@ pub(super) fn of_host<B>(request: &Request<B>) -> Option<Fault> {
     Some(Fault::new(Code::FramingInvalid, message))
 }
 
+/// Why a request is refused that came in the clear to a listener with a certificate.
+pub(super) fn of_the_clear() -> Fault {
+    Fault::new(Code::FramingInvalid, "this address is spoken to over TLS; ask https:// in place of http://")
+}
+
 /// Our answer in place of `written`, where that is a bare refusal of the library.
 pub(super) fn instead_of(written: &[u8]) -> Option<Vec<u8>> {
     let rest = written.strip_prefix(b"HTTP/1.1 4").filter(|_| is_bare(written))?;

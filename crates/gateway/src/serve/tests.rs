@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-const BOUND: Duration = Duration::from_secs(20);
+pub(super) const BOUND: Duration = Duration::from_secs(20);
 
 async fn server(mood: Mood) -> (SocketAddr, Trigger, JoinHandle<()>, std::sync::Arc<example::Outcomes>) {
     server_of(mood, Health::default()).await
@@ -29,7 +29,7 @@ async fn server_of(
     let (trigger, shutdown) = shutdown::channel();
     let (gateway, outcomes) = example::gateway(mood);
     let limits = Limits { connections_max: 16, ..gateway.limits().clone() };
-    let listening = Listening { listener, limits, counts: ConnectionCounts::default() };
+    let listening = Listening { listener, limits, counts: ConnectionCounts::default(), tls: None };
     let serving = tokio::spawn(serve_http(listening, http_router(gateway), health, shutdown));
     (address, trigger, serving, outcomes)
 }
@@ -41,7 +41,7 @@ async fn plane(is_grpc: bool, head_timeout: Millis) -> (SocketAddr, Trigger, Joi
     let (trigger, shutdown) = shutdown::channel();
     let (gateway, _) = example::gateway(Mood::Answers);
     let limits = Limits { head_timeout, ..gateway.limits().clone() };
-    let listening = Listening { listener, limits, counts: ConnectionCounts::default() };
+    let listening = Listening { listener, limits, counts: ConnectionCounts::default(), tls: None };
     let serving = if is_grpc {
         tokio::spawn(serve_grpc(listening, grpc_service(gateway), shutdown))
     } else {
@@ -69,7 +69,7 @@ async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// Reads until the server closes or has answered once.
-async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+pub(super) async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut answer = Vec::new();
     timeout(BOUND, async {
         let mut buffer = [0; 4096];
@@ -88,12 +88,13 @@ async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn post(length: usize, body: &str) -> Vec<u8> {
+pub(super) fn post(length: usize, body: &str) -> Vec<u8> {
     format!("POST /v2/models/taxi/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
         .into_bytes()
 }
 
-const GOOD: &str = r#"{"inputs":[{"name":"series","shape":[1,2,1],"datatype":"FP32","data":[1,2]}]}"#;
+pub(super) const GOOD: &str =
+    r#"{"inputs":[{"name":"series","shape":[1,2,1],"datatype":"FP32","data":[1,2]}]}"#;
 
 #[tokio::test]
 async fn fifty_megabytes_are_refused_before_they_are_sent_and_while() {
@@ -309,7 +310,7 @@ async fn silent_connections_of_one_address_leave_room_for_others() {
         ..gateway.limits().clone()
     };
     let counts = ConnectionCounts::default();
-    let listening = Listening { listener, limits, counts: counts.clone() };
+    let listening = Listening { listener, limits, counts: counts.clone(), tls: None };
     tokio::spawn(serve_http(listening, http_router(gateway), Health::default(), shutdown));
     let mut silent = Vec::new();
     for _ in 0..20 {

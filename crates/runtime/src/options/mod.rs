@@ -52,7 +52,6 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("ops.address", "127.0.0.1:8002"),
     ("edge.certificate", ""),
     ("edge.key", ""),
-    ("access.required", "false"),
     ("data.dir", "./spinwell-data"),
     ("models.dir", ""),
     ("limits.body_bytes", "16777216"),
