@@ -9,13 +9,18 @@ mod control;
 mod region;
 mod repository;
 
+use crate::connection::{Connection, Server};
 use answer::{RemoteClass, RemoteForecast, RemoteVerdict, decode_class, decode_forecast, decode_verdict};
+use bytes::Bytes;
 pub(crate) use control::{Plan, PlannedNode};
+use http_body_util::Full;
+use hyper::Request;
 pub(crate) use region::{Node, ProcessingCluster, Region};
 pub(crate) use repository::Indexed;
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Samples, Series};
 use spinwell_protocol::split_names;
+use spinwell_runtime::tls::Spoken;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -73,30 +78,43 @@ const CLASS_OUTPUTS: [&str; 2] = ["label", "probabilities"];
 /// The outputs of a detector.
 const VERDICT_OUTPUTS: [&str; 2] = ["score", "anomaly"];
 
-/// A connection to a server. Its methods block.
+/// A client of a server. Its methods block.
 pub(crate) struct Client {
-    base: String,
-    http: reqwest::Client,
+    server: Server,
     runtime: tokio::runtime::Runtime,
+}
+
+/// A request to be sent.
+struct Asked {
+    method: &'static str,
+    path: String,
+    /// How much of the body is JSON, where tensors are behind it.
+    json_bytes: Option<usize>,
+    body: Vec<u8>,
+    /// How long the server may take.
+    limit: Duration,
+}
+
+impl Asked {
+    fn get(path: impl Into<String>) -> Self {
+        Self { method: "GET", path: path.into(), json_bytes: None, body: Vec::new(), limit: TIMEOUT }
+    }
+
+    fn post(path: impl Into<String>) -> Self {
+        Self { method: "POST", ..Self::get(path) }
+    }
 }
 
 impl Client {
     /// A client of the server at `url`, such as `http://127.0.0.1:8000`.
     ///
     /// # Errors
-    /// Where the client cannot be built; nothing is sent yet.
-    pub(crate) fn new(url: &str) -> Result<Self, Fault> {
-        let failed = |error: &dyn std::error::Error| {
-            Fault::new(Code::Internal, spinwell_runtime::telemetry::chain(error))
-        };
+    /// Where it cannot be called so; nothing is sent yet.
+    pub(crate) fn new(url: &str, connection: &Connection) -> Result<Self, Fault> {
+        let server = connection.server(url, Spoken::Http1)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build();
-        let base = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        Ok(Self {
-            base: base.trim_end_matches('/').to_owned(),
-            http: http.map_err(|error| failed(&error))?,
-            runtime: runtime.map_err(|error| failed(&error))?,
-        })
+        let runtime = runtime.map_err(|error| Fault::new(Code::Internal, error.to_string()))?;
+        Ok(Self { server, runtime })
     }
 
     /// What the server says of a model.
@@ -104,10 +122,7 @@ impl Client {
     /// # Errors
     /// The server's own fault, or [`Code::Unreachable`].
     pub(crate) fn metadata(&self, model: &ModelRef<'_>) -> Result<RemoteModel, Fault> {
-        let request = self.http.get(self.url(model, ""));
-        let (_, body) = self.runtime.block_on(self.send(request))?;
-        let document: Value =
-            serde_json::from_slice(&body).map_err(|error| not_the_protocol(&error.to_string()))?;
+        let document = self.document(Asked::get(path(model, "")))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let properties = document["properties"].as_object().into_iter().flatten();
         let outputs = document["outputs"].as_array().into_iter().flatten();
@@ -163,13 +178,8 @@ impl Client {
         series: &Series,
     ) -> Result<(usize, Vec<u8>), Fault> {
         let (json_bytes, body) = binary_body(series, outputs);
-        let request = self
-            .http
-            .post(self.url(model, "/infer"))
-            .header("content-type", "application/octet-stream")
-            .header("inference-header-content-length", json_bytes)
-            .body(body);
-        let (json_bytes, body) = self.runtime.block_on(self.send(request))?;
+        let asked = Asked { json_bytes: Some(json_bytes), body, ..Asked::post(path(model, "/infer")) };
+        let (json_bytes, body) = self.send(asked)?;
         Ok((json_bytes.unwrap_or(body.len()), body))
     }
 
@@ -178,30 +188,41 @@ impl Client {
     /// # Errors
     /// Where the server has none, or cannot be reached.
     pub(crate) fn receipt(&self, id: &str) -> Result<String, Fault> {
-        let url = format!("{}/v1/receipts/{id}", self.base);
-        let (_, body) = self.runtime.block_on(self.send(self.http.get(url)))?;
+        let (_, body) = self.send(Asked::get(format!("/v1/receipts/{id}")))?;
         String::from_utf8(body).map_err(|_| not_the_protocol("the receipt is no text"))
     }
 
-    fn url(&self, model: &ModelRef<'_>, rest: &str) -> String {
-        let version = model.version.map(|version| format!("/versions/{version}")).unwrap_or_default();
-        format!("{}/v2/models/{}{version}{rest}", self.base, model.name)
+    /// Sends a request; gives the length of the answer's JSON, where its header says it, and the answer.
+    fn send(&self, asked: Asked) -> Result<(Option<usize>, Vec<u8>), Fault> {
+        let mut head = self.server.head(asked.method, &asked.path);
+        if let Some(bytes) = asked.json_bytes {
+            let names = ("content-type", "inference-header-content-length");
+            head = head.header(names.0, "application/octet-stream").header(names.1, bytes);
+        }
+        let request: Result<Request<_>, _> = head.body(Full::new(Bytes::from(asked.body)));
+        let request = request.map_err(|_| {
+            Fault::new(
+                Code::OptionInvalid,
+                format!("{:?} cannot be asked for: is the name right?", asked.path),
+            )
+        })?;
+        let (status, headers, body) = self.runtime.block_on(self.server.exchange(request, asked.limit))?;
+        let header = headers.get("inference-header-content-length");
+        let json_bytes = header.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+        if status == 200 { Ok((json_bytes, body.to_vec())) } else { Err(fault_of(status.as_u16(), &body)) }
     }
 
-    /// Sends a request; gives the length of the answer's JSON, where its header says it, and the answer.
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<(Option<usize>, Vec<u8>), Fault> {
-        let unreachable = |error: reqwest::Error| {
-            let message =
-                format!("{} cannot be reached: {}", self.base, spinwell_runtime::telemetry::chain(&error));
-            Fault::new(Code::Unreachable, message)
-        };
-        let response = request.send().await.map_err(unreachable)?;
-        let status = response.status().as_u16();
-        let header = response.headers().get("inference-header-content-length");
-        let json_bytes = header.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-        let body = response.bytes().await.map_err(unreachable)?.to_vec();
-        if status == 200 { Ok((json_bytes, body)) } else { Err(fault_of(status, &body)) }
+    /// The answer to a request, as JSON.
+    fn document(&self, asked: Asked) -> Result<Value, Fault> {
+        let (_, body) = self.send(asked)?;
+        serde_json::from_slice(&body).map_err(|error| not_the_protocol(&error.to_string()))
     }
+}
+
+/// The path of a model, or of what is behind it.
+fn path(model: &ModelRef<'_>, rest: &str) -> String {
+    let version = model.version.map(|version| format!("/versions/{version}")).unwrap_or_default();
+    format!("/v2/models/{}{version}{rest}", model.name)
 }
 
 /// The server's own fault, from the body of an answer that is not a 200.

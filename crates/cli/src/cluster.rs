@@ -1,6 +1,7 @@
 //! `spinwell cluster`: the nodes of a region, through one of its gateways, or through control.
 
 use crate::client::{Client, Node, Plan, PlannedNode, ProcessingCluster, Region};
+use crate::connection::Connection;
 use crate::output::{self, remark, say};
 use crate::progress::wait_for;
 use clap::Subcommand;
@@ -68,9 +69,17 @@ struct Asked {
     /// The operations plane of a gateway, or of `serve --nodes`; for a restart also of control.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8002")]
     url: String,
+    #[command(flatten)]
+    connection: Connection,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
+}
+
+impl Asked {
+    fn client(&self) -> Result<Client, Fault> {
+        Client::new(&self.url, &self.connection)
+    }
 }
 
 /// Runs the command that was asked for.
@@ -83,7 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn status(asked: &Asked) -> anyhow::Result<()> {
-    let region = Client::new(&asked.url)?.region()?;
+    let region = asked.client()?.region()?;
     if asked.json {
         output::document(&region.document);
         return Ok(());
@@ -162,7 +171,7 @@ fn capacity_table(region: &Region) -> String {
 }
 
 fn drain(node: &str, is_forced: bool, asked: &Asked) -> anyhow::Result<()> {
-    let client = Client::new(&asked.url)?;
+    let client = asked.client()?;
     if is_forced {
         client.drain_anyway(node)?;
     } else {
@@ -177,7 +186,7 @@ fn drain(node: &str, is_forced: bool, asked: &Asked) -> anyhow::Result<()> {
 }
 
 fn restart(asked: &Asked, timeout: Duration) -> anyhow::Result<()> {
-    let client = Client::new(&asked.url)?;
+    let client = asked.client()?;
     let restarted = match client.is_control()? {
         true => by_control(&client, asked, timeout)?,
         false => by_gateway(&client, asked, timeout)?,

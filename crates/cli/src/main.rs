@@ -10,6 +10,7 @@ mod bench;
 mod classify;
 mod client;
 mod cluster;
+mod connection;
 mod detect;
 mod evaluate;
 mod failure;

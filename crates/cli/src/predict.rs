@@ -5,6 +5,7 @@ mod show;
 
 use crate::classify::predict as class;
 use crate::client::{Client, ModelRef, RemoteModel};
+use crate::connection::Connection;
 use crate::detect::predict as verdict;
 use crate::models::{self, Found};
 use crate::output::{self, remark, say};
@@ -44,6 +45,8 @@ pub(crate) struct Args {
     /// Ask a running server instead, such as http://127.0.0.1:8000.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
     /// Write a plot of the history and the forecast.
     #[arg(long, value_name = "F.svg")]
     plot: Option<PathBuf>,
@@ -197,7 +200,7 @@ fn forecast_here(args: &Args, model: &Model, title: String) -> anyhow::Result<An
 fn ask_server(args: &Args, url: &str) -> anyhow::Result<Answered> {
     let (name, version) = models::named(&args.model)?;
     let reference = ModelRef { name: name.as_str(), version: version.map(|version| version.0) };
-    let client = Client::new(url)?;
+    let client = Client::new(url, &args.connection)?;
     let remote = client.metadata(&reference).map_err(failure::of_server)?;
     match remote.properties.get("task").map(String::as_str) {
         None | Some("forecast") => forecast_there(args, &client, &reference, &remote),

@@ -3,6 +3,7 @@
 use super::logs::{Place, given_keys};
 use super::verify::moment;
 use crate::client::Client;
+use crate::connection::Connection;
 use crate::failure;
 use crate::output::{self, say};
 use anyhow::{Context, Result};
@@ -32,6 +33,8 @@ pub(super) struct Args {
     /// Ask a running server instead of reading its files, such as http://127.0.0.1:8000.
     #[arg(long, value_name = "URL", requires = "keys")]
     url: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
     /// Write the receipt to this file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -108,7 +111,7 @@ fn get(args: &Args) -> Result<(Receipt, Vec<PublicKey>)> {
         return Ok((receipt, keys));
     }
     if let Some(url) = &args.url {
-        let text = Client::new(url)?.receipt(&args.receipt)?;
+        let text = Client::new(url, &args.connection)?.receipt(&args.receipt)?;
         return Ok((Receipt::of_text(&text).map_err(|error| wrong(&error))?, given_keys(args.place.keys())?));
     }
     let ledger = args.place.open()?;

@@ -2,7 +2,9 @@
 
 use super::tally::{Ended, Failure};
 use super::work::{Subject, little_endian};
+use crate::connection::Server;
 use bytes::Bytes;
+use hyper_util::rt::TokioIo;
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
 use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
@@ -11,7 +13,10 @@ use spinwell_protocol::status::GRPC_CODE_KEY;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint, Uri};
 
 /// Requests that are made before the run; callers go round them.
 const REQUESTS: u64 = 64;
@@ -19,21 +24,64 @@ const REQUESTS: u64 = 64;
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// A client of the service.
-pub(crate) type Client = GrpcInferenceServiceClient<Channel>;
+pub(crate) type Client = GrpcInferenceServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// Says with each request who asks, where somebody does.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    fn of(server: &Server) -> Self {
+        let value = server.authorization().and_then(|value| MetadataValue::try_from(value.as_bytes()).ok());
+        Self(value.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        }))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
 
 /// Opens a connection.
 ///
 /// # Errors
-/// [`Code::Unreachable`].
-pub(crate) async fn connect(authority: &str) -> Result<Client, Fault> {
-    let failed = |error: tonic::transport::Error| {
-        let why = spinwell_runtime::telemetry::chain(&error);
-        Fault::new(Code::Unreachable, format!("{authority} cannot be reached over gRPC: {why}"))
-    };
+/// [`Code::Unreachable`], or why the server is not trusted.
+pub(crate) async fn connect(server: &Server) -> Result<Client, Fault> {
+    let failed = |error: tonic::transport::Error| unreachable(server, &error);
+    let authority = server.authority();
+    // The handshake is ours; to the library the connection is in the clear.
     let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(failed)?;
-    let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
-    let channel = endpoint.connect().await.map_err(failed)?;
-    Ok(Client::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX))
+    let scheme = if server.is_encrypted() { "https" } else { "http" };
+    let origin = format!("{scheme}://{authority}").parse::<Uri>();
+    let origin = origin.map_err(|error| Fault::new(Code::OptionInvalid, error.to_string()))?;
+    let endpoint = endpoint.origin(origin).connect_timeout(Duration::from_secs(5));
+    let called = server.clone();
+    let connector = tower::service_fn(move |_: Uri| {
+        let server = called.clone();
+        async move { server.open().await.map(TokioIo::new) }
+    });
+    let channel = endpoint.connect_with_connector(connector).await.map_err(failed)?;
+    let client = Client::new(InterceptedService::new(channel, Bearer::of(server)));
+    Ok(client.max_decoding_message_size(ANSWER_BYTES_MAX))
+}
+
+/// Our own words where the connection could not be opened, else those of the library.
+fn unreachable(server: &Server, error: &tonic::transport::Error) -> Fault {
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    match causes.filter_map(|cause| cause.downcast_ref::<Fault>()).next() {
+        Some(fault) => fault.clone(),
+        None => {
+            let (shown, why) = (server.shown(), spinwell_runtime::telemetry::chain(error));
+            Fault::new(Code::Unreachable, format!("{shown} cannot be reached over gRPC: {why}"))
+        }
+    }
 }
 
 /// What the server says of a model.

@@ -2,21 +2,23 @@
 
 use super::tally::{Ended, Failure};
 use super::work::{Subject, little_endian};
+use crate::connection::Server;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::grpc::wire::ModelMetadataResponse;
 use spinwell_protocol::grpc::wire::model_metadata_response::TensorMetadata;
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use std::time::Duration;
 
 /// Bodies that are made before the run, so that making them is not measured; callers go round them.
 const BODIES: u64 = 64;
+/// How long a page may take.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Posts {
     kind: Kind,
-    authority: String,
+    server: Server,
     path: String,
     windows: u64,
     /// Bodies with the length of their JSON.
@@ -42,25 +44,19 @@ pub(crate) struct Posts {
 
 impl Posts {
     /// Makes the bodies.
-    pub(crate) fn new(kind: Kind, authority: &str, subject: &Subject) -> Arc<Self> {
+    pub(crate) fn new(kind: Kind, server: Server, subject: &Subject) -> Arc<Self> {
         let path = match kind {
             Kind::Json | Kind::Binary => subject.infer_path(),
             Kind::Batch => "/v1/predictions".to_owned(),
         };
         let bodies = (0..BODIES).map(|number| body(kind, subject, number)).collect();
-        Arc::new(Self {
-            kind,
-            authority: authority.to_owned(),
-            path,
-            windows: subject.windows as u64,
-            bodies,
-        })
+        Arc::new(Self { kind, server, path, windows: subject.windows as u64, bodies })
     }
 
     fn request(&self, number: u64) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
         let place = usize::try_from(number % BODIES).unwrap_or(0);
         let (body, json_bytes) = self.bodies[place].clone();
-        let mut request = Request::post(&self.path).header(header::HOST, &self.authority);
+        let mut request = self.server.head("POST", &self.path);
         request = match self.kind {
             Kind::Binary => request
                 .header(header::CONTENT_TYPE, "application/octet-stream")
@@ -110,14 +106,15 @@ fn body(kind: Kind, subject: &Subject, number: u64) -> (Bytes, usize) {
 /// # Errors
 /// The server's own fault, or [`Code::Unreachable`].
 pub(crate) async fn metadata(
-    authority: &str,
+    server: &Server,
     name: &str,
     version: Option<u32>,
 ) -> Result<ModelMetadataResponse, Fault> {
     let version = version.map(|version| format!("/versions/{version}")).unwrap_or_default();
-    let page = page(authority, &format!("/v2/models/{name}{version}")).await?;
-    let document: Value = serde_json::from_str(&page)
-        .map_err(|error| Fault::new(Code::Unreachable, format!("{authority} answers no JSON: {error}")))?;
+    let page = page(server, &format!("/v2/models/{name}{version}")).await?;
+    let document: Value = serde_json::from_str(&page).map_err(|error| {
+        Fault::new(Code::Unreachable, format!("{} answers no JSON: {error}", server.shown()))
+    })?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let inputs = document["inputs"].as_array().into_iter().flatten().map(|input| TensorMetadata {
         name: text(&input["name"]),
@@ -137,31 +134,15 @@ pub(crate) async fn metadata(
 ///
 /// # Errors
 /// The server's own fault, or [`Code::Unreachable`].
-pub(crate) async fn page(authority: &str, path: &str) -> Result<String, Fault> {
-    let unreachable =
-        |why: &str| Fault::new(Code::Unreachable, format!("{authority} cannot be reached: {why}"));
-    let mut connection = connect(authority).await.map_err(unreachable)?;
-    let request = Request::get(path).header(header::HOST, authority).body(Full::default());
-    let request = request.map_err(|_| {
+pub(crate) async fn page(server: &Server, path: &str) -> Result<String, Fault> {
+    let request = server.head("GET", path).body(Full::default()).map_err(|_| {
         Fault::new(Code::OptionInvalid, format!("{path:?} cannot be asked for: is the model's name right?"))
     })?;
-    let response = connection.send_request(request).await.map_err(|error| unreachable(&error.to_string()))?;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(|error| unreachable(&error.to_string()))?;
-    let body = body.to_bytes();
+    let (status, _, body) = server.exchange(request, PAGE_TIMEOUT).await?;
     if status != StatusCode::OK {
         return Err(crate::client::fault_of(status.as_u16(), &body));
     }
     Ok(String::from_utf8_lossy(&body).into_owned())
-}
-
-async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, &'static str> {
-    let stream = TcpStream::connect(authority).await.map_err(|_| "client-connect")?;
-    stream.set_nodelay(true).map_err(|_| "client-connect")?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| "client-connect")?;
-    // Ends with the connection; a caller sees its end as that of a request.
-    tokio::spawn(connection);
-    Ok(sender)
 }
 
 /// A caller with a connection, which is opened again where the server closes it.
@@ -203,7 +184,7 @@ impl HttpCaller {
         {
             return Ok(self.connection.insert(sender));
         }
-        let sender = connect(&self.posts.authority).await?;
+        let sender = self.posts.server.requests().await.map_err(|_| "client-connect")?;
         Ok(self.connection.insert(sender))
     }
 
@@ -246,6 +227,8 @@ fn failure_of(status: StatusCode, body: &[u8]) -> Failure {
 mod tests {
     use super::super::work::example;
     use super::*;
+    use crate::connection::Connection;
+    use spinwell_runtime::tls::Spoken;
 
     #[test]
     fn bodies_are_what_the_protocol_says() {
@@ -267,7 +250,8 @@ mod tests {
 
     #[test]
     fn the_items_of_a_batch_call_are_counted_one_by_one() {
-        let caller = HttpCaller::new(Posts::new(Kind::Batch, "127.0.0.1:1", &example()));
+        let server = Connection::default().server("127.0.0.1:1", Spoken::Http1).unwrap();
+        let caller = HttpCaller::new(Posts::new(Kind::Batch, server, &example()));
         let body = json!({"results": [{"status": 200}, {"status": 503, "code": "SPW-QUEUE-FULL", "error": "full"}, {"status": 200},
             {"status": 200}]});
         let wanted =

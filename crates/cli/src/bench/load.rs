@@ -8,6 +8,7 @@ use super::sequences::{Lane, LaneReport, Stream};
 use super::tally::{Ended, Failure};
 use super::work::Subject;
 use super::{Args, Protocol};
+use crate::connection::Server;
 use anyhow::Result;
 use spinwell_core::{Code, Fault};
 use spinwell_runtime::clock;
@@ -61,7 +62,7 @@ enum LoadKind {
 impl<'a> Load<'a> {
     pub(super) async fn new(
         args: &'a Args,
-        authority: String,
+        server: Server,
         subject: Subject,
         stopped: Arc<AtomicBool>,
     ) -> Result<Self> {
@@ -77,7 +78,7 @@ impl<'a> Load<'a> {
                     _ => Kind::Json,
                 };
                 let callers = if is_open { connections.unwrap_or(HTTP_CALLERS) } else { concurrency };
-                let posts = Posts::new(kind, &authority, &subject);
+                let posts = Posts::new(kind, server, &subject);
                 (LoadKind::Http((0..callers).map(|_| HttpCaller::new(posts.clone())).collect()), callers)
             }
             Protocol::Grpc => {
@@ -85,7 +86,7 @@ impl<'a> Load<'a> {
                 let callers = if is_open { connections * GRPC_IN_FLIGHT } else { concurrency };
                 let mut clients = Vec::new();
                 for _ in 0..connections.min(callers) {
-                    clients.push(grpc::connect(&authority).await?);
+                    clients.push(grpc::connect(&server).await?);
                 }
                 let requests = grpc::requests(&subject);
                 let all = clients.iter().cycle().take(callers);
@@ -100,7 +101,7 @@ impl<'a> Load<'a> {
                 let in_flight = if is_open { GRPC_IN_FLIGHT } else { concurrency.div_ceil(lanes) };
                 sent_before = u64::from(args.sequences);
                 (
-                    LoadKind::Sequences(begin(args, &authority, &subject, lanes, in_flight).await?),
+                    LoadKind::Sequences(begin(args, &server, &subject, lanes, in_flight).await?),
                     lanes * in_flight,
                 )
             }
@@ -201,7 +202,7 @@ impl<'a> Load<'a> {
 /// Opens the streams and begins all sequences.
 async fn begin(
     args: &Args,
-    authority: &str,
+    server: &Server,
     subject: &Subject,
     lanes: usize,
     in_flight: usize,
@@ -209,7 +210,7 @@ async fn begin(
     let mut beginning = JoinSet::new();
     for number in 0..lanes {
         let lane = Lane {
-            authority: authority.to_owned(),
+            server: server.clone(),
             subject: subject.clone(),
             number,
             lanes,

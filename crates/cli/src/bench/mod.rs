@@ -12,6 +12,7 @@ mod tally;
 mod trace;
 mod work;
 
+use crate::connection::{Connection, Server};
 use crate::{failure, models, output};
 use anyhow::Result;
 use drive::Record;
@@ -21,6 +22,7 @@ use pace::Arrivals;
 use show::Run;
 use spinwell_core::{Code, Fault};
 use spinwell_runtime::clock;
+use spinwell_runtime::tls::Spoken;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +57,13 @@ impl Protocol {
             Protocol::Sequence => "sequence",
         }
     }
+
+    const fn spoken(self) -> Spoken {
+        match self {
+            Protocol::Http | Protocol::Binary | Protocol::Batch => Spoken::Http1,
+            Protocol::Grpc | Protocol::Sequence => Spoken::Http2,
+        }
+    }
 }
 
 /// Options of `spinwell bench`.
@@ -73,11 +82,14 @@ Examples:
   spinwell bench --url http://127.0.0.1:8000 --model demand --concurrency 64
   spinwell bench --url http://127.0.0.1:8000 --model demand --protocol binary --rate 1000 --report load.html
   spinwell bench --url 127.0.0.1:8001 --model demand --protocol sequence --sequences 10000 --rate 5000
-  spinwell bench --url http://127.0.0.1:8000 --model demand --protocol batch --windows 64 --json")]
+  spinwell bench --url http://127.0.0.1:8000 --model demand --protocol batch --windows 64 --json
+  spinwell bench --url https://gateway.example:8000 --ca authority.pem --model demand --protocol binary")]
 pub(crate) struct Args {
-    /// The server: http://HOST:PORT or HOST:PORT.
+    /// The server: http://HOST:PORT, https://HOST:PORT, or HOST:PORT in the clear.
     #[arg(long, value_name = "URL")]
     url: String,
+    #[command(flatten)]
+    connection: Connection,
     /// The model: NAME or NAME:VERSION.
     #[arg(long, value_name = "M")]
     model: String,
@@ -150,20 +162,27 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
     if some.is_zero() { Err("more than 0 seconds: nothing would be measured".to_owned()) } else { Ok(some) }
 }
 
-/// `host:port` of an address with or without a scheme.
-fn authority(url: &str) -> Result<String, Fault> {
-    let rest = ["http://", "grpc://"].iter().find_map(|scheme| url.strip_prefix(scheme)).unwrap_or(url);
-    let rest = rest.trim_end_matches('/');
+/// Refuses an address that is not host and port, with or without a scheme: a load goes to a listener, and to nothing behind a path.
+fn check(url: &str) -> Result<(), Fault> {
+    let schemes = ["http://", "grpc://", "https://", "grpcs://"];
+    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme)).unwrap_or(url);
     let wrong = |what: &str| Fault::new(Code::OptionInvalid, format!("{url:?} {what}"));
     if rest.contains("://") {
-        return Err(wrong("is not offered: the load goes over plain HTTP or gRPC; give http://HOST:PORT"));
+        return Err(wrong(
+            "is not offered: the load goes over HTTP or gRPC; give http://HOST:PORT or https://HOST:PORT",
+        ));
     }
-    match rest.rsplit_once(':') {
+    match rest.trim_end_matches('/').rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() => {
-            Ok(rest.to_owned())
+            Ok(())
         }
-        _ => Err(wrong("is no address: give http://HOST:PORT, without a path")),
+        _ => Err(wrong("is no address: give http://HOST:PORT or https://HOST:PORT, without a path")),
     }
+}
+
+fn server(args: &Args, url: &str, spoken: Spoken) -> Result<Server, Fault> {
+    check(url)?;
+    args.connection.server(url, spoken)
 }
 
 /// Runs the command.
@@ -189,13 +208,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 async fn measure(args: &Args) -> Result<Run> {
-    let authority = authority(&args.url)?;
-    let subject = subject(args, &authority).await?;
-    let ops = args.ops.as_deref().map(self::authority).transpose()?;
-    let before = counted(ops.as_deref()).await?;
+    let server = server(args, &args.url, args.protocol.spoken())?;
+    let subject = subject(args, &server).await?;
+    let ops = args.ops.as_deref().map(|url| self::server(args, url, Spoken::Http1)).transpose()?;
+    let before = counted(ops.as_ref()).await?;
     let stopped = Arc::new(AtomicBool::new(false));
     let listener = tokio::task::spawn_local(interrupted(stopped.clone()));
-    let mut load = Load::new(args, authority, subject, stopped).await?;
+    let mut load = Load::new(args, server, subject, stopped).await?;
     // Everything is there: the clock begins.
     let start = clock::now();
     let from = start + args.warmup;
@@ -208,7 +227,7 @@ async fn measure(args: &Args) -> Result<Run> {
     let driven = load.drive(start, &record).await;
     bar.abort();
     listener.abort();
-    let after = counted(ops.as_deref()).await?;
+    let after = counted(ops.as_ref()).await?;
     let mut tally = record.tally.borrow().clone();
     tally.end_second();
     Ok(Run {
@@ -228,15 +247,15 @@ async fn measure(args: &Args) -> Result<Run> {
 }
 
 /// Asks the server what the model looks like.
-async fn subject(args: &Args, authority: &str) -> Result<Subject> {
+async fn subject(args: &Args, server: &Server) -> Result<Subject> {
     let (name, version) = models::named(&args.model)?;
     let (name, version) = (name.as_str(), version.map(|version| version.0));
     let metadata = match args.protocol {
         Protocol::Http | Protocol::Binary | Protocol::Batch => {
-            http::metadata(authority, name, version).await.map_err(failure::of_server)?
+            http::metadata(server, name, version).await.map_err(failure::of_server)?
         }
         Protocol::Grpc | Protocol::Sequence => {
-            let mut client = grpc::connect(authority).await?;
+            let mut client = grpc::connect(server).await?;
             let version = version.map(|version: u32| version.to_string()).unwrap_or_default();
             grpc::metadata(&mut client, name, &version).await.map_err(failure::of_server)?
         }
@@ -255,7 +274,7 @@ async fn subject(args: &Args, authority: &str) -> Result<Subject> {
 }
 
 /// How many inference requests the server has counted.
-async fn counted(ops: Option<&str>) -> Result<Option<u64>> {
+async fn counted(ops: Option<&Server>) -> Result<Option<u64>> {
     let Some(ops) = ops else { return Ok(None) };
     let page = http::page(ops, "/metrics").await?;
     let of_series = |line: &str| {
@@ -305,14 +324,18 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_with_or_without_a_scheme_and_others_refused() {
-        for good in
-            ["127.0.0.1:8000", "http://127.0.0.1:8000", "grpc://127.0.0.1:8000/", "http://127.0.0.1:8000/"]
-        {
-            assert_eq!(authority(good).unwrap(), "127.0.0.1:8000");
+        for good in [
+            "127.0.0.1:8000",
+            "http://127.0.0.1:8000/",
+            "grpc://127.0.0.1:8000/",
+            "https://127.0.0.1:8000",
+            "grpcs://gateway.example:8001",
+            "[::1]:8000",
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
         }
-        assert_eq!(authority("[::1]:8000").unwrap(), "[::1]:8000");
-        for bad in ["https://127.0.0.1:8000", "127.0.0.1", "http://host:port", "http://a:80/v2", ":80", ""] {
-            assert_eq!(authority(bad).unwrap_err().code(), Code::OptionInvalid, "{bad}");
+        for bad in ["ftp://127.0.0.1:8000", "127.0.0.1", "http://host:port", "http://a:80/v2", ":80", ""] {
+            assert_eq!(check(bad).unwrap_err().code(), Code::OptionInvalid, "{bad}");
         }
     }
 

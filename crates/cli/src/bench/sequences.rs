@@ -12,6 +12,7 @@ use super::grpc::{self, Client};
 use super::tally::{Ended, Failure, says_again};
 use super::trace::StepEnd;
 use super::work::Subject;
+use crate::connection::Server;
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::grpc::wire::infer_parameter::ParameterChoice;
 use spinwell_protocol::grpc::wire::{InferParameter, ModelInferRequest, ModelStreamInferResponse};
@@ -33,7 +34,7 @@ const REFUSED_AFTER: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
     /// The server.
-    pub(crate) authority: String,
+    pub(crate) server: Server,
     /// The model.
     pub(crate) subject: Subject,
     /// The number of this stream.
@@ -362,7 +363,7 @@ fn failed(message: &str) -> Fault {
 }
 
 async fn open(lane: &Lane) -> Result<Open, Fault> {
-    let mut client: Client = grpc::connect(&lane.authority).await?;
+    let mut client: Client = grpc::connect(&lane.server).await?;
     let (requests, waiting) = mpsc::channel(lane.in_flight);
     let answers = client.model_stream_infer(ReceiverStream::new(waiting)).await;
     let answers = answers.map_err(|status| failed(&format!("no stream: {}", status.message())))?;

@@ -1,6 +1,6 @@
 //! What a control says of itself, and what it can be told to do.
 
-use super::{Client, not_the_protocol};
+use super::{Asked, Client, not_the_protocol};
 use serde_json::Value;
 use spinwell_core::{Code, Fault};
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl Client {
     /// # Errors
     /// The server's own fault, or unreachable.
     pub(crate) fn is_control(&self) -> Result<bool, Fault> {
-        match self.document(self.http.get(format!("{}/v1/admin/control", self.base))) {
+        match self.document(Asked::get("/v1/admin/control")) {
             Ok(_) => Ok(true),
             Err(fault) if fault.code() == Code::PathNotFound => Ok(false),
             Err(fault) => Err(fault),
@@ -47,8 +47,8 @@ impl Client {
     /// # Errors
     /// The server's own fault, or unreachable.
     pub(crate) fn begin_restart(&self, timeout: Duration) -> Result<Plan, Fault> {
-        let url = format!("{}/v1/admin/control/restart?timeout_s={}", self.base, timeout.as_secs());
-        plan_of(&self.document(self.http.post(url))?)
+        let path = format!("/v1/admin/control/restart?timeout_s={}", timeout.as_secs());
+        plan_of(&self.document(Asked::post(path))?)
     }
 
     /// The newest restart of all nodes.
@@ -56,7 +56,7 @@ impl Client {
     /// # Errors
     /// The server's own fault, or unreachable.
     pub(crate) fn plan(&self) -> Result<Plan, Fault> {
-        plan_of(&self.document(self.http.get(format!("{}/v1/admin/control", self.base)))?["plan"])
+        plan_of(&self.document(Asked::get("/v1/admin/control"))?["plan"])
     }
 }
 

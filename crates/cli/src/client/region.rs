@@ -1,6 +1,6 @@
 //! What a gateway knows of its region, and what it can be told to do with it.
 
-use super::{Client, not_the_protocol};
+use super::{Asked, Client, not_the_protocol};
 use serde_json::Value;
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::Caller;
@@ -109,7 +109,7 @@ impl Client {
     /// # Errors
     /// The server's own fault, or unreachable.
     pub(crate) fn region(&self) -> Result<Region, Fault> {
-        let asked = self.document(self.http.get(format!("{}/v1/admin/cluster", self.base)));
+        let asked = self.document(Asked::get("/v1/admin/cluster"));
         let document = asked.map_err(|fault| self.is_no_gateway(fault))?;
         let nodes =
             document["nodes"].as_array().ok_or_else(|| not_the_protocol("its region has no nodes"))?;
@@ -161,8 +161,7 @@ impl Client {
     }
 
     fn drained(&self, what: &str) -> Result<(), Fault> {
-        let url = format!("{}/v1/admin/cluster/nodes/{what}", self.base);
-        let asked = self.runtime.block_on(self.send(self.http.post(url)));
+        let asked = self.send(Asked::post(format!("/v1/admin/cluster/nodes/{what}")));
         asked.map(drop).map_err(|fault| self.is_no_gateway(fault))
     }
 
@@ -175,8 +174,10 @@ impl Client {
             Ok(true) => "is a control, which can be asked for a restart alone",
             _ => "is no operations plane of a gateway, perhaps the one for inference requests",
         };
-        let message =
-            format!("{} {what}; ask a gateway's operations plane (ops.address, port 8002)", self.base);
+        let message = format!(
+            "{} {what}; ask a gateway's operations plane (ops.address, port 8002)",
+            self.server.shown()
+        );
         Fault::new(Code::PathNotFound, message)
     }
 }

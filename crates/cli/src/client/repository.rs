@@ -1,6 +1,6 @@
 //! What a server holds, and having it hold something else: the protocol's extensions for repositories and statistics.
 
-use super::{Client, not_the_protocol};
+use super::{Asked, Client, not_the_protocol};
 use serde_json::Value;
 use spinwell_core::Fault;
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl Client {
     /// # Errors
     /// The server's own fault, or unreachable.
     pub(crate) fn index(&self) -> Result<Vec<Indexed>, Fault> {
-        let document = self.document(self.http.post(format!("{}/v2/repository/index", self.base)))?;
+        let document = self.document(Asked::post("/v2/repository/index"))?;
         let all = document.as_array().ok_or_else(|| not_the_protocol("its repository index is no list"))?;
         Ok(all.iter().map(indexed).collect())
     }
@@ -72,7 +72,7 @@ impl Client {
     /// # Errors
     /// The server's own fault, or unreachable.
     pub(crate) fn statistics(&self) -> Result<Vec<Counted>, Fault> {
-        let document = self.document(self.http.get(format!("{}/v2/models/stats", self.base)))?;
+        let document = self.document(Asked::get("/v2/models/stats"))?;
         let all = document["model_stats"].as_array();
         let all = all.ok_or_else(|| not_the_protocol("its statistics have no model_stats"))?;
         let one = |entry: &Value| {
@@ -109,12 +109,7 @@ impl Client {
     }
 
     fn change(&self, name: &str, what: &str) -> Result<Vec<u8>, Fault> {
-        let url = format!("{}/v2/repository/models/{name}/{what}", self.base);
-        self.runtime.block_on(self.send(self.http.post(url).timeout(LOAD_TIMEOUT))).map(|(_, body)| body)
-    }
-
-    pub(super) fn document(&self, request: reqwest::RequestBuilder) -> Result<Value, Fault> {
-        let (_, body) = self.runtime.block_on(self.send(request))?;
-        serde_json::from_slice(&body).map_err(|error| not_the_protocol(&error.to_string()))
+        let path = format!("/v2/repository/models/{name}/{what}");
+        self.send(Asked { limit: LOAD_TIMEOUT, ..Asked::post(path) }).map(|(_, body)| body)
     }
 }

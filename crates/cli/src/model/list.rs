@@ -3,6 +3,7 @@
 use super::entry::{Entry, held_out_text, short, size, trouble};
 use super::roles::{Role, Roles};
 use crate::client::Client;
+use crate::connection::Connection;
 use crate::output::{self, remark, say};
 use crate::{failure, models};
 use serde_json::{Map, Value, json};
@@ -28,6 +29,8 @@ pub(super) struct Args {
     /// Ask a running server instead, such as http://127.0.0.1:8000.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
     /// Print one JSON document instead of a table.
     #[arg(long)]
     json: bool,
@@ -36,7 +39,7 @@ pub(super) struct Args {
 /// Lists and prints.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (place, listed) = match &args.url {
-        Some(url) => (json!({"url": url}), of_server(url)?),
+        Some(url) => (json!({"url": url}), of_server(url, &args.connection)?),
         None => (json!({"folder": args.models.display().to_string()}), of_folder(&args.models)?),
     };
     if args.json {
@@ -142,8 +145,8 @@ fn serving_text(serving: &Value) -> String {
     }
 }
 
-fn of_server(url: &str) -> anyhow::Result<Vec<Map<String, Value>>> {
-    let client = Client::new(url)?;
+fn of_server(url: &str, connection: &Connection) -> anyhow::Result<Vec<Map<String, Value>>> {
+    let client = Client::new(url, connection)?;
     let (index, counted) = (client.index()?, client.statistics()?);
     let one = |indexed: crate::client::Indexed| {
         let counts =

@@ -3,6 +3,7 @@
 use super::entry::{Card, Entry, placed, short, trouble};
 use super::roles::{Role, Roles};
 use crate::client::{Client, Indexed, ModelRef};
+use crate::connection::Connection;
 use crate::failure;
 use crate::models::{self, Place, Saved};
 use crate::output::{self, remark, say};
@@ -42,6 +43,8 @@ pub(super) struct Args {
     /// Have the server there load the model, such as http://127.0.0.1:8000.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
     /// Print one JSON document instead of text.
     #[arg(long)]
     json: bool,
@@ -72,7 +75,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (version, path) = (pushed.saved.version, pushed.saved.path.display().to_string());
     let home = args.models.join(name.as_str());
     let (versions, roles) = (models::versions(&home), Roles::read(&home, &name));
-    let outcome = args.url.as_ref().map(|url| load(url, &name, version, &hash));
+    let outcome = args.url.as_ref().map(|url| load(args, url, &name, version, &hash));
     let elsewhere =
         outcome.iter().flatten().flatten().map(|entry| format!("{}: {}", entry.version, entry.reason));
     let elsewhere: Vec<String> = elsewhere.collect();
@@ -223,8 +226,14 @@ fn holds(path: &Path, bytes: &[u8]) -> bool {
 
 /// Has the server load the model, and makes sure that what it then serves is what was pushed. Comes with the versions that it does
 /// not serve, or not on every node of its region.
-fn load(url: &str, name: &ModelName, version: ModelVersion, hash: &str) -> Result<Vec<Indexed>, Fault> {
-    let client = Client::new(url)?;
+fn load(
+    args: &Args,
+    url: &str,
+    name: &ModelName,
+    version: ModelVersion,
+    hash: &str,
+) -> Result<Vec<Indexed>, Fault> {
+    let client = Client::new(url, &args.connection)?;
     let left_out = client.load(name.as_str())?;
     let number = version.to_string();
     let index = client.index()?;

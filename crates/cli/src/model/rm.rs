@@ -7,6 +7,7 @@
 use super::entry::{Entry, placed, short, size};
 use super::roles::Roles;
 use crate::client::Client;
+use crate::connection::Connection;
 use crate::output::{self, remark, say};
 use crate::{failure, models};
 use serde_json::json;
@@ -47,6 +48,8 @@ pub(super) struct Args {
     /// Have the server there let go first, such as http://127.0.0.1:8000.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
     /// Print one JSON document instead of text.
     #[arg(long)]
     json: bool,
@@ -86,7 +89,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let paths = versions.iter().map(|version| home.join(version.to_string())).chain(settings);
     let hidden = hide(paths)?;
     if let Some(url) = &args.url {
-        release(url, &name, &versions)
+        release(args, url, &name, &versions)
             .inspect_err(|_| restore(&hidden))
             .map_err(|fault| Fault::new(fault.code(), format!("nothing was removed: {}", fault.message())))?;
     }
@@ -229,8 +232,8 @@ fn delete(hidden: &[Hidden]) -> anyhow::Result<()> {
 }
 
 /// Has a server let go of versions that are out of sight.
-fn release(url: &str, name: &ModelName, versions: &[ModelVersion]) -> Result<(), Fault> {
-    let client = Client::new(url)?;
+fn release(args: &Args, url: &str, name: &ModelName, versions: &[ModelVersion]) -> Result<(), Fault> {
+    let client = Client::new(url, &args.connection)?;
     match client.load(name.as_str()) {
         Ok(_) => {}
         // Nothing is left that could be served in its place.

@@ -2,6 +2,7 @@
 
 use super::entry::{Card, Entry, horizon, placed, size, trouble};
 use crate::client::{Client, ModelRef};
+use crate::connection::Connection;
 use crate::failure;
 use crate::models::{self, Located};
 use crate::output::{self, cost_json, cost_line, say};
@@ -29,6 +30,8 @@ pub(super) struct Args {
     /// Ask a running server instead, such as http://127.0.0.1:8000.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
     /// Print one JSON document with everything, the card included.
     #[arg(long)]
     json: bool,
@@ -223,7 +226,7 @@ fn figures_text(card: &Card) -> String {
 fn of_server(args: &Args, url: &str) -> anyhow::Result<()> {
     let (name, version) = models::named(&args.model)?;
     let reference = ModelRef { name: name.as_str(), version: version.map(|version| version.0) };
-    let remote = Client::new(url)?.metadata(&reference).map_err(failure::of_server)?;
+    let remote = Client::new(url, &args.connection)?.metadata(&reference).map_err(failure::of_server)?;
     if args.json {
         output::document(&json!({
             "url": url,
