@@ -323,6 +323,13 @@ impl Server {
     }
 }
 
+/// Whoever asks with this token.
+#[cfg(test)]
+pub(crate) fn example(token: &str) -> Connection {
+    let Ok(token) = token.parse();
+    Connection { ca: None, token: Some(token) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,16 +367,13 @@ mod tests {
 
     #[test]
     fn a_token_goes_into_the_header_and_nowhere_else() {
-        let token: Token = "spw_a1_SECRET\n".parse().unwrap();
-        let connection = Connection { ca: None, token: Some(token) };
+        let connection = example("spw_a1_SECRET\n");
         let server = connection.server("http://127.0.0.1:1", Spoken::Http1).unwrap();
         assert!(!format!("{connection:?} {server:?} {:?}", server.authorization()).contains("SECRET"));
         let request = server.head("GET", "/v2").body(()).unwrap();
         assert_eq!(request.headers()[AUTHORIZATION], "Bearer spw_a1_SECRET");
-        let torn = Connection { ca: None, token: Some("a\u{0}SECRET".parse().unwrap()) };
-        let fault = torn.server("127.0.0.1:1", Spoken::Http1).unwrap_err();
+        let fault = example("a\u{0}SECRET").server("127.0.0.1:1", Spoken::Http1).unwrap_err();
         assert!(fault.code() == Code::OptionInvalid && !fault.message().contains("SECRET"), "{fault}");
-        let none = Connection { ca: None, token: Some("".parse().unwrap()) };
-        assert!(none.server("127.0.0.1:1", Spoken::Http1).unwrap().authorization().is_none());
+        assert!(example("").server("127.0.0.1:1", Spoken::Http1).unwrap().authorization().is_none());
     }
 }

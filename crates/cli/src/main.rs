@@ -85,7 +85,7 @@ enum Command {
     Control(serve::ControlArgs),
     /// Show the nodes of a region, stop one in good order, start all of them anew one after the other.
     Cluster(cluster::Args),
-    /// Make the certificates by which gateways, nodes and control know each other.
+    /// Make the certificates by which gateways, nodes and control know each other, and those that callers are shown.
     Pki(pki::Args),
     /// Verify, read and search the ledger, and get receipts.
     Audit(audit::Args),

@@ -188,7 +188,7 @@ pub(crate) fn next_pause(before: Duration, ran: Duration) -> Duration {
 /// The address in a line that says where a process serves something.
 fn address_in(line: &str, what: &str) -> Option<SocketAddr> {
     let rest = line.strip_prefix("serving ")?.strip_suffix(what)?.trim_end();
-    rest.strip_prefix("http://").unwrap_or(rest).parse().ok()
+    rest.split_once("://").map_or(rest, |(_, address)| address).parse().ok()
 }
 
 #[cfg(test)]
@@ -211,6 +211,11 @@ mod tests {
         };
         check("serving 127.0.0.1:5 (gateways)", "(gateways)", Some("127.0.0.1:5"));
         check("serving http://[::1]:5 (metrics and health)", "(metrics and health)", Some("[::1]:5"));
+        check(
+            "serving https://127.0.0.1:5 (metrics and health)",
+            "(metrics and health)",
+            Some("127.0.0.1:5"),
+        );
         check("serving 127.0.0.1:5 (gateways)", "(metrics and health)", None);
         check("model   a:1", "(gateways)", None);
     }

@@ -1,5 +1,6 @@
 //! What every Spinwell process needs around its work: options, logs, listeners, health, the wish to stop, the
-//! clock, other processes of this machine, files written whole or grown line by line, and mutual TLS.
+//! clock, other processes of this machine, files written whole or grown line by line, and TLS: mutual between
+//! our own processes, and for callers.
 //!
 //! **Only this crate reads the environment and opens listeners.** The services get values and sockets, so
 //! they can be run in a test without either.

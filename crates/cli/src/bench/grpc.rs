@@ -170,3 +170,21 @@ pub(crate) fn code_of(status: &Status) -> &str {
         _ => "grpc-error",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::example;
+    use spinwell_runtime::tls::Spoken;
+
+    #[test]
+    fn every_request_says_who_asks() {
+        let said = |token: &str| {
+            let server = example(token).server("127.0.0.1:1", Spoken::Http2).unwrap();
+            let request = Bearer::of(&server).call(tonic::Request::new(())).unwrap();
+            request.metadata().get("authorization").map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(said("spw_a1_b2").as_deref(), Some("Bearer spw_a1_b2"));
+        assert_eq!(said(""), None);
+    }
+}

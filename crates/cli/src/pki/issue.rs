@@ -1,4 +1,4 @@
-//! `spinwell pki issue`: the certificate of one process.
+//! `spinwell pki issue`: the certificate of one process, or one for callers.
 
 use super::{AUTHORITY, AUTHORITY_KEY, Piece, days_from_now, moment, replaces, subject, unlikely, write};
 use crate::failure;
@@ -18,15 +18,18 @@ use std::str::FromStr;
 #[command(after_help = "\
 A process is called by one of the addresses and host names in its certificate: 127.0.0.1, ::1, localhost, and those of --san.
 Before its days are over, the same command with --force makes a new one; a running process takes new files by itself.
+A certificate of the role edge is shown to callers (edge.certificate, edge.key). It names no process and opens nothing: whoever steals it can
+pass for the server, and not for a gateway.
 
 Examples:
   spinwell pki issue node n1 --san 10.0.0.5
   spinwell pki issue gateway g1 --dir /root/spinwell-pki --out /etc/spinwell/g1 --days 30
+  spinwell pki issue edge public --san 10.0.0.4 --san spinwell.example.org
   spinwell pki issue node n1 --san 10.0.0.5 --force --json")]
 pub(super) struct Args {
-    /// What the process does: gateway, node or control.
-    role: Role,
-    /// Which of its role it is, such as n1.
+    /// What the process does, gateway, node or control; or edge, for a certificate that callers are shown.
+    role: Owner,
+    /// Which of its role it is, such as n1; of edge a name for its folder.
     id: Name,
     /// Folder of the authority.
     #[arg(long, value_name = "DIR", default_value = "./spinwell-data/pki")]
@@ -46,6 +49,35 @@ pub(super) struct Args {
     /// Print one JSON document instead of text.
     #[arg(long)]
     json: bool,
+}
+
+/// Whom a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// A process, which others of ours know by it.
+    Process(Role),
+    /// The listeners for callers, whichever process has them.
+    Edge,
+}
+
+impl FromStr for Owner {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "edge" => Ok(Owner::Edge),
+            role => role.parse().map(Owner::Process).map_err(|_| "use gateway, node, control or edge"),
+        }
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Owner::Process(role) => role.fmt(f),
+            Owner::Edge => f.write_str("edge"),
+        }
+    }
 }
 
 /// An address or host name of a process.
@@ -91,10 +123,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let replaced = replaces([&files.certificate, &files.key, &files.authority], args.force)?;
     let asked = days_from_now(args.days);
     let validity = Validity { until: asked.until.min(home.facts.validity.until), ..asked };
-    let identity = Identity { region: home.facts.region.clone(), role: args.role, id: args.id.clone() };
+    let region = &home.facts.region;
+    let identity = match args.role {
+        Owner::Process(role) => Some(Identity { region: region.clone(), role, id: args.id.clone() }),
+        Owner::Edge => None,
+    };
     let addresses = addresses(&args.san);
     let pair = KeyPair::generate().map_err(unlikely)?;
-    let certificate = certificate(&identity, &addresses, validity, &pair, &home.issuer)?;
+    let named = format!("{} {}", args.role, args.id);
+    let certificate = certificate(&named, identity.as_ref(), &addresses, validity)?;
+    let certificate = certificate.signed_by(&pair, &home.issuer).map_err(unlikely)?.pem();
     let key = pair.serialize_pem();
     // What a peer would refuse is not written.
     let contents = Contents {
@@ -102,7 +140,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         key: key.clone().into_bytes(),
         authority: home.pem.clone().into_bytes(),
     };
-    tls::check(&files, &contents, unix()).map_err(|error| unfit(&args.dir, &error))?;
+    let checked = match identity {
+        Some(_) => tls::check(&files, &contents, unix()).map(drop),
+        None => tls::check_edge(&files, &contents, unix()).map(drop),
+    };
+    checked.map_err(|error| unfit(&args.dir, &error))?;
     write(
         &folder,
         &[
@@ -116,10 +158,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.json {
         output::document(&json!({
-            "identity": identity.to_string(),
-            "region": identity.region.as_str(),
-            "role": identity.role.as_str(),
-            "id": identity.id.as_str(),
+            "identity": identity.map(|identity| identity.to_string()),
+            "region": region.as_str(),
+            "role": args.role.to_string(),
+            "id": args.id.as_str(),
             "certificate": files.certificate.display().to_string(),
             "key": files.key.display().to_string(),
             "authority": files.authority.display().to_string(),
@@ -131,13 +173,22 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    say(&format!("made the certificate of {identity}, valid until {}", civil(validity.until)));
+    let whose = identity.map_or_else(|| "for callers".to_owned(), |identity| format!("of {identity}"));
+    say(&format!("made the certificate {whose}, valid until {}", civil(validity.until)));
     say(&format!("  called by {}", names.join(", ")));
     say(&format!("  {}  certificate.pem, key.pem and authority.pem", folder.display()));
     if replaced {
         say("next: copy the folder to where the one before it was; a running process takes it by itself");
+    } else if args.role == Owner::Edge {
+        say(&format!(
+            "next: serve with edge.certificate and edge.key (SPINWELL_EDGE_CERTIFICATE={}, SPINWELL_EDGE_KEY={}), and give callers {}, \
+             which they trust (--ca)",
+            files.certificate.display(),
+            files.key.display(),
+            files.authority.display()
+        ));
     } else {
-        let (role, id) = (identity.role, &identity.id);
+        let (role, id) = (args.role, &args.id);
         say(&format!(
             "next: copy the folder to the machine of {role} {id}, readable for its user alone; before {} issue it again with --force",
             civil(validity.until)
@@ -204,19 +255,21 @@ fn addresses(asked: &[Address]) -> Vec<Address> {
     all
 }
 
+/// What a certificate is to say; without an identity it is for callers, and for a server alone.
 fn certificate(
-    identity: &Identity,
+    named: &str,
+    identity: Option<&Identity>,
     addresses: &[Address],
     validity: Validity,
-    key: &KeyPair,
-    issuer: &Issuer<'_, KeyPair>,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::default();
     params.not_before = moment(validity.from)?;
     params.not_after = moment(validity.until)?;
-    params.distinguished_name = subject(&format!("{} {}", identity.role, identity.id));
-    let uri = identity.to_string().try_into().map_err(unlikely)?;
-    params.subject_alt_names = vec![SanType::URI(uri)];
+    params.distinguished_name = subject(named);
+    if let Some(identity) = identity {
+        let uri = identity.to_string().try_into().map_err(unlikely)?;
+        params.subject_alt_names.push(SanType::URI(uri));
+    }
     for address in addresses {
         params.subject_alt_names.push(match address {
             Address::Ip(ip) => SanType::IpAddress(*ip),
@@ -224,7 +277,8 @@ fn certificate(
         });
     }
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ClientAuth, ServerAuth];
+    params.extended_key_usages =
+        if identity.is_some() { vec![ClientAuth, ServerAuth] } else { vec![ServerAuth] };
     params.use_authority_key_identifier_extension = true;
-    Ok(params.signed_by(key, issuer).map_err(unlikely)?.pem())
+    Ok(params)
 }

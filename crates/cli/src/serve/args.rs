@@ -12,7 +12,8 @@ pub(crate) struct Common {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Allow addresses that other machines can reach, without encryption and without identities.
+    /// Allow addresses that other machines can reach also without encryption (edge.certificate, edge.key) or without identities
+    /// (access.required).
     #[arg(long, display_order = 100)]
     pub(super) insecure: bool,
     /// Print the effective configuration, with the source of each value, and exit.

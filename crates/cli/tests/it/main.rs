@@ -14,6 +14,7 @@ mod classify;
 mod cluster;
 mod control;
 mod devices;
+mod edge_tls;
 mod evaluate;
 mod forged_states;
 mod gateways;

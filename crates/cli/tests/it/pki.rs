@@ -4,7 +4,7 @@ use crate::support::{
     BOUND, Request, address_in, end_of, json, launch_with, models, run, said, send, spinwell, text,
 };
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
-use spinwell_runtime::tls::{Acceptor, Connector, Files, Mutual, Role};
+use spinwell_runtime::tls::{Acceptor, Connector, EdgeCertificate, EdgeFiles, Files, Mutual, Role};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -88,6 +88,26 @@ fn an_authority_and_certificates_are_made_and_say_what_they_are() {
         said(&["pki", "issue", "gateway", "g1", "--dir", &dir, "--out", text(&folder.path().join("g"))]);
     assert!(said.contains("spinwell://eu/gateway/g1") && said.contains("next: copy the folder"), "{said}");
     Mutual::load(Files::in_folder(&folder.path().join("g"))).unwrap();
+}
+
+#[test]
+fn a_certificate_for_callers_names_no_process_and_serves_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = authority(folder.path());
+    let issued =
+        json(&["pki", "issue", "edge", "public", "--dir", &dir, "--san", "spinwell.example.org", "--json"]);
+    assert_eq!((&issued["identity"], &issued["role"]), (&serde_json::Value::Null, &"edge".into()));
+    let own = folder.path().join("pki/edge-public");
+    assert_eq!(mode(&own.join("key.pem")), 0o600);
+    let files = Files::in_folder(&own);
+    EdgeCertificate::load(EdgeFiles { certificate: files.certificate.clone(), key: files.key.clone() })
+        .unwrap();
+    // No process of ours can pass itself off with it.
+    let refused = Mutual::load(files).unwrap_err().fault();
+    assert!(refused.message().contains("may not be used for this"), "{refused}");
+    let said = said(&["pki", "issue", "edge", "public", "--dir", &dir, "--force"]);
+    assert!(said.contains("for callers") && said.contains("next:"), "{said}");
+    fails(&["pki", "issue", "server", "x", "--dir", &dir], 2, "use gateway, node, control or edge");
 }
 
 #[test]

@@ -214,7 +214,8 @@ pub(crate) fn address_in(said: &[String], what: &str) -> SocketAddr {
     let line = said.iter().find(|line| line.starts_with("serving") && line.contains(what));
     let line = line.unwrap_or_else(|| panic!("no line about {what} in {said:?}"));
     let url = line.split_whitespace().nth(1).unwrap();
-    url.trim_start_matches("http://").trim_start_matches("grpc://").parse().unwrap()
+    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    address.parse().unwrap()
 }
 
 /// Sends a signal to a process, named as `kill` names it.

@@ -149,6 +149,23 @@ pub fn check(files: &Files, contents: &Contents, now: UnixMillis) -> Result<(Ide
     Ok((material.identity, material.validity))
 }
 
+/// Checks what files hold, or are about to hold, that a server shows to callers who trust the authority in them, at the time `now`.
+///
+/// # Errors
+/// Where such a caller would refuse it, or key and certificate are not of each other.
+pub fn check_edge(files: &Files, contents: &Contents, now: UnixMillis) -> Result<Validity, Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let trust = trust(&files.authority, &contents.authority, &provider)?;
+    let chain = certificates(&files.certificate, &contents.certificate)?;
+    let certified = certified(&files.certificate, chain, &files.key, &contents.key, &provider)?;
+    let missing = || Error::Missing { path: files.certificate.clone(), wanted: "certificate" };
+    let (own, between) = certified.cert.split_first().ok_or_else(missing)?;
+    let refused = |source| Error::Refused { path: files.certificate.clone(), source };
+    let now = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
+    trust.check_as_server(own, between, now).map_err(refused)?;
+    verifier::validity(own, &provider.signature_verification_algorithms).map_err(refused)
+}
+
 /// What an authority made by `spinwell pki init` says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {

@@ -87,7 +87,7 @@ pub use accept::{Acceptor, Connector, Handshakes};
 pub use called::{CalledStream, EdgeConnector, Trusted};
 pub use edge::{EdgeAcceptor, EdgeCertificate, EdgeFiles, EdgeStream, Greeted, Spoken};
 pub use identity::{Identity, Invalid, Name, Peer, Role};
-pub use material::{Authority, Contents, Error, Files, Validity, check};
+pub use material::{Authority, Contents, Error, Files, Validity, check, check_edge};
 pub use refusal::Refusal;
 pub use rustls::pki_types::ServerName;
 pub use watch::{Watched, watch};

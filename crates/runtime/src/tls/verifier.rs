@@ -69,6 +69,23 @@ impl Trust {
         as_server.map_err(|_| Refusal::WrongPurpose)?;
         identity(own)
     }
+
+    /// Checks a certificate for callers as those will who trust these authorities.
+    pub(super) fn check_as_server(
+        &self,
+        own: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        check_for_callers(own, &self.algorithms, now)?;
+        let certificate = EndEntityCert::try_from(own).map_err(unreadable)?;
+        let usage = KeyUsage::server_auth();
+        let roots = &self.roots.roots;
+        let checked =
+            certificate.verify_for_usage(self.algorithms.all, roots, between, now, usage, None, None);
+        // Nothing else can be wrong any more.
+        checked.map(drop).map_err(|_| Refusal::ForeignAuthority)
+    }
 }
 
 /// From when until when a certificate is valid. The library says it only in the errors of a check at another time, which comes
