@@ -130,7 +130,7 @@ fn failures_are_named_and_end_with_1_and_wrong_usage_with_2() {
     check(&in_warmup, 2, "all 20 requests were in the warm-up; set --warmup 0, or more --requests");
     check(&["--url", &url, "--model", "wave", "--warmup", "0", "--duration=0"], 2, "more than 0 seconds");
     check(&["--url", "http://127.0.0.1:1", "--model", "wave"], 1, "cannot be reached");
-    check(&["--url", "ftp://127.0.0.1:1", "--model", "wave"], 2, "plain HTTP");
+    check(&["--url", "ftp://127.0.0.1:1", "--model", "wave"], 2, "over HTTP or gRPC");
     for wrong in ["wave:new", "wave:0"] {
         check(&["--url", &url, "--model", wrong], 1, "is not a version number");
     }

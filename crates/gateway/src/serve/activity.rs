@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 /// How long a connection without a request in flight may take to close by itself: time for the last bytes of
 /// an answer, and for an HTTP/2 peer to learn that the connection ends.
-const CLOSE_TIME: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// How long at a stop a peer may take nothing of answers that lie ready for him.
 const UNREAD_TIME: Duration = Duration::from_secs(5);

@@ -166,10 +166,15 @@ impl Lingering {
         Poll::Ready(Ok(claimed))
     }
 
+    /// Ready when the peer has been given enough time to part.
+    fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let until = self.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_TIME)));
+        until.as_mut().poll(context)
+    }
+
     /// Ready when the peer has stopped sending, or has been given enough time and bytes.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let until = self.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_TIME)));
-        if until.as_mut().poll(context).is_ready() {
+        if self.poll_time(context).is_ready() {
             return Poll::Ready(());
         }
         let mut thrown_away = [0; 16 * 1024];
@@ -216,7 +221,11 @@ impl AsyncWrite for Lingering {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_shut {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            match Pin::new(&mut self.stream).poll_shutdown(context) {
+                Poll::Ready(shut) => shut?,
+                // Behind a handshake the end is bytes as well, which a peer may never take.
+                Poll::Pending => return self.poll_time(context).map(Ok),
+            }
             self.is_shut = true;
         }
         if self.unread.0.is_left.load(Ordering::Acquire) {
