@@ -88,6 +88,13 @@ fn hint(code: Code) -> Option<&'static str> {
         }
         Code::VersionExists => "leave --version out to take the next number",
         Code::FileExists => "choose another folder, or say --force to replace it",
+        Code::CredentialsMissing => {
+            "give --token, or SPINWELL_TOKEN in the environment; `spinwell token create` makes a key"
+        }
+        Code::CredentialsRefused => "`spinwell token list` beside the server shows which keys are good",
+        Code::NotPermitted => {
+            "use a key with a role that may; `spinwell policy test` tries what policies decide"
+        }
         Code::ListenRefused => "choose another address; --help shows the options for each",
         Code::Unreachable => "is `spinwell serve` running, and is the address right?",
         _ => return None,

@@ -20,12 +20,14 @@ mod output;
 mod pictures;
 mod pki;
 mod plot;
+mod policy;
 mod predict;
 mod progress;
 mod report;
 mod scoring_args;
 mod serve;
 mod task;
+mod token;
 mod train;
 mod training_args;
 
@@ -87,6 +89,10 @@ enum Command {
     Cluster(cluster::Args),
     /// Make the certificates by which gateways, nodes and control know each other, and those that callers are shown.
     Pki(pki::Args),
+    /// Make, list and revoke the API keys by which callers show who they are.
+    Token(token::Args),
+    /// Check who may do what: policies and their tests.
+    Policy(policy::Args),
     /// Verify, read and search the ledger, and get receipts.
     Audit(audit::Args),
     /// Put a server under load and say what its users would have seen: latencies, throughput, failures.
@@ -109,6 +115,8 @@ fn main() -> ExitCode {
         Command::Control(args) => serve::run_control(args).map_err(failure::of_data_folder),
         Command::Cluster(args) => cluster::run(&args),
         Command::Pki(args) => pki::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

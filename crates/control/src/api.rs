@@ -7,6 +7,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde_json::{Map, Value, json};
 use spinwell_core::Code;
 use spinwell_protocol::status;
+use spinwell_security::access::Action;
 use std::collections::BTreeMap;
 
 /// One method of one path: who answers, and what callers may know of it.
@@ -14,7 +15,7 @@ pub(crate) struct Route<S> {
     pub(crate) path: &'static str,
     pub(crate) handler: MethodRouter<S>,
     method: &'static str,
-    described: Described,
+    pub(crate) described: Described,
 }
 
 /// What callers may know.
@@ -23,6 +24,8 @@ pub(crate) struct Described {
     pub(crate) id: &'static str,
     /// What it does, in a line.
     pub(crate) summary: &'static str,
+    /// What its caller must be allowed to do to the region; nothing where anybody may ask.
+    pub(crate) need: Option<Action>,
     /// What its query may say.
     pub(crate) query: Vec<Value>,
     /// The type of what it answers, and its schema.
@@ -67,22 +70,33 @@ pub(crate) fn document<S>(routes: &[Route<S>]) -> Value {
         },
         "servers": [{"url": "/", "description": "Where this document came from."}],
         "paths": paths,
-        "components": {"schemas": {"Error": error(), "Plan": plan(), "Control": control()}},
+        "components": {
+            "schemas": {"Error": error(), "Plan": plan(), "Control": control()},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
     })
 }
 
 fn operation(described: &Described) -> Value {
-    let Described { id, summary, query, gives: (media_type, schema), fails } = described;
+    let Described { id, summary, need, query, gives: (media_type, schema), fails } = described;
     let mut content = Map::new();
     content.insert((*media_type).to_owned(), json!({"schema": schema}));
     let mut responses =
         Map::from_iter([("200".to_owned(), json!({"description": "Done.", "content": content}))]);
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-    for code in *fails {
+    let at_the_door: &[Code] = match need {
+        Some(_) => &[Code::CredentialsMissing, Code::CredentialsRefused, Code::NotPermitted],
+        None => &[],
+    };
+    for code in fails.iter().chain(at_the_door) {
         by_status.entry(status::http(*code)).or_default().push(*code);
     }
     responses.extend(by_status.into_iter().map(|(status, codes)| (status.to_string(), failure(&codes))));
     let mut operation = json!({"operationId": id, "summary": summary, "responses": responses});
+    if let Some(action) = need {
+        operation["security"] = json!([{"bearer": []}, {}]);
+        operation["x-actions"] = json!([action.name()]);
+    }
     if !query.is_empty() {
         operation["parameters"] = query.clone().into();
     }

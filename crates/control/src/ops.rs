@@ -5,14 +5,19 @@ use crate::api::{Described, Route, document, named, object};
 use crate::metrics::page;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::routing::MethodRouter;
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Millis};
 use spinwell_protocol::status;
+use spinwell_runtime::access::Doors;
 use spinwell_runtime::health::{Health, Phase};
+use spinwell_security::access::{Action, Resource};
+use std::sync::Arc;
 
 /// How long each node may take, where nobody says, and at most.
 const PATIENCE_S: (u64, u64) = (120, 3600);
@@ -28,11 +33,12 @@ struct Operations {
 }
 
 /// The operations plane of a control, to be called as a function or served.
-pub fn router(control: Control, health: Health) -> Router {
+pub fn router(control: Control, health: Health, doors: &Arc<Doors>) -> Router {
     let routes = routes();
     let document = document(&routes).to_string().into();
-    let router =
-        routes.into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    let router = routes.into_iter().fold(Router::new(), |router, Route { path, handler, described, .. }| {
+        router.route(path, guarded(handler, doors, described.need))
+    });
     router
         .fallback(async |uri: Uri| {
             let message = format!("there is nothing at {}", spinwell_protocol::quoted(uri.path()));
@@ -46,7 +52,8 @@ pub fn router(control: Control, health: Health) -> Router {
 
 /// Every route, with what callers may know of it.
 fn routes() -> Vec<Route<Operations>> {
-    let one = |id, summary, gives, fails| Described { id, summary, query: Vec::new(), gives, fails };
+    let one =
+        |id, summary, need, gives, fails| Described { id, summary, need, query: Vec::new(), gives, fails };
     let json_of = |schema| ("application/json", schema);
     let truth = |name: &str| json_of(object(&json!({name: {"const": true}})));
     let timeout = json!({
@@ -61,6 +68,7 @@ fn routes() -> Vec<Route<Operations>> {
     let restarts = one(
         "restart",
         "Have all nodes start anew, one after the other",
+        Some(Action::ClusterWrite),
         json_of(named("Plan")),
         restart_fails,
     );
@@ -69,12 +77,18 @@ fn routes() -> Vec<Route<Operations>> {
         Route::get(
             "/livez",
             async || answered(&json!({"live": true})),
-            one("livez", "Whether the process runs", truth("live"), &[]),
+            one("livez", "Whether the process runs", None, truth("live"), &[]),
         ),
         Route::get(
             "/readyz",
             ready,
-            one("readyz", "Whether control has started", truth("ready"), &[Code::Starting, Code::Stopping]),
+            one(
+                "readyz",
+                "Whether control has started",
+                None,
+                truth("ready"),
+                &[Code::Starting, Code::Stopping],
+            ),
         ),
         Route::get(
             "/metrics",
@@ -82,6 +96,7 @@ fn routes() -> Vec<Route<Operations>> {
             one(
                 "metrics",
                 "Metrics for Prometheus",
+                Some(Action::MetricsRead),
                 (OPEN_METRICS, json!({"type": "string"})),
                 &[Code::Internal],
             ),
@@ -91,7 +106,7 @@ fn routes() -> Vec<Route<Operations>> {
             async |State(Operations { document, .. }): State<Operations>| {
                 of_type("application/json", document)
             },
-            one("openapi", "This document", json_of(any_object), &[]),
+            one("openapi", "This document", None, json_of(any_object), &[]),
         ),
         Route::get(
             "/v1/admin/control",
@@ -99,6 +114,7 @@ fn routes() -> Vec<Route<Operations>> {
             one(
                 "control",
                 "Who leads, what is looked after, and the newest plans",
+                Some(Action::ClusterRead),
                 json_of(named("Control")),
                 &[Code::DatabaseFailed, Code::Stopping],
             ),
@@ -131,6 +147,40 @@ async fn restart(State(Operations { control, health, .. }): State<Operations>, u
         Ok(patience) => answer(&health, control.restart(patience)).await,
         Err(error) => fault(&error),
     }
+}
+
+/// A route's handler behind a look at its caller, where it needs one.
+fn guarded(
+    handler: MethodRouter<Operations>,
+    doors: &Arc<Doors>,
+    need: Option<Action>,
+) -> MethodRouter<Operations> {
+    match need {
+        None => handler,
+        Some(action) => handler.route_layer(from_fn_with_state((doors.clone(), action), enter)),
+    }
+}
+
+async fn enter(
+    State((doors, action)): State<(Arc<Doors>, Action)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let values: Vec<&[u8]> =
+        request.headers().get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
+    let caller = match doors.enter(values.into_iter()).await {
+        Ok(caller) => caller,
+        Err(not_in) => return fault(&not_in.fault()),
+    };
+    let decision = doors.guard().decide(&caller, action, &Resource::Region);
+    if decision.is_some_and(|decision| !decision.allowed()) {
+        let message = format!("{} may not do {action} to region", caller.principal());
+        return fault(&Fault::new(Code::NotPermitted, message));
+    }
+    if action.is_recorded() {
+        tracing::info!(principal = %caller.principal(), %action, "an order was taken");
+    }
+    next.run(request).await
 }
 
 /// How long each node may take, from `timeout_s=60`.
@@ -172,6 +222,10 @@ fn fault(error: &Fault) -> Response {
     let mut response = of_type("application/json", status::error_json(error));
     let status = StatusCode::from_u16(status::http(error.code()));
     *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if matches!(error.code(), Code::CredentialsMissing | Code::CredentialsRefused) {
+        let scheme = HeaderValue::from_static("Bearer realm=\"spinwell\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+    }
     response
 }
 

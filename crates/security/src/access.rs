@@ -38,4 +38,4 @@ pub use check::{Case, InvalidTests, Report, run_tests};
 pub use decision::{Decision, Effect, Why};
 pub use invalid::{Finding, InvalidPolicies};
 pub use resource::{Kind, Resource};
-pub use set::{DEFAULT_POLICIES, Policy, PolicyFile, PolicySet, SCHEMA};
+pub use set::{DEFAULT_POLICIES, DEFAULT_TESTS, Policy, PolicyFile, PolicySet, SCHEMA};

@@ -1,5 +1,6 @@
 //! `spinwell control`: leads a region, and looks after node processes on this machine.
 
+use super::access;
 use super::args::{Common, address};
 use super::edge::Edge;
 use super::process::{self, Given, Process};
@@ -83,6 +84,8 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         () = asked_to_stop.wait() => return Ok(()),
     };
     let place = Place::open(&options.region)?;
+    let doors = access::doors(&options.access)?;
+    let _kept = access::keep(doors.clone(), None);
     let region = region(&options, known.dial(options.exposure));
     tokio::spawn(follow(region.clone(), place.watch()));
     let guardian = guard(&options, config)?;
@@ -104,7 +107,7 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         counts: ConnectionCounts::default(),
         tls: edge.acceptor(Spoken::Http1),
     };
-    let router = spinwell_control::router(control, health.clone());
+    let router = spinwell_control::router(control, health.clone(), &doors);
     let operations = tokio::spawn(serve_http(listening, router, health.clone(), stops));
     let scheme = edge.scheme(Spoken::Http1);
     say(&format!("serving {scheme}://{address} (metrics, health and administration)"));

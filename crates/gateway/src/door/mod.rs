@@ -20,8 +20,8 @@ pub(crate) use watch::Seen;
 pub use watch::Watch;
 
 use crate::serve::PeerAddress;
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
 use spinwell_core::{Code, Fault, Micros, Millis, ModelName, TenantId};
 use spinwell_policy::quota::{Quotas, Rate};
 use spinwell_protocol::quoted;
@@ -114,7 +114,7 @@ impl Door {
 
     /// The same for a later message of somebody who has come in. Nobody is waited for.
     pub(crate) fn enter_again(&self, headers: &HeaderMap, before: &Entry) -> Entry {
-        let (found, address) = (self.look(headers), before.address);
+        let (found, address) = (self.doors.look(values(headers)), before.address);
         // The stream is what a one-time token was good for.
         let is_same = |not_in: &NotIn| matches!(not_in.reason(), Refused::Token(token::Refused::Replayed(_)));
         if found.as_ref().is_err_and(is_same) {
@@ -124,25 +124,8 @@ impl Door {
         Entry { caller, address }
     }
 
-    fn look(&self, headers: &HeaderMap) -> Result<Caller, NotIn> {
-        // Two of them are none: which one counts would depend on who reads them.
-        let mut all = headers.get_all(AUTHORIZATION).iter();
-        let header = match (all.next(), all.next()) {
-            (header, None) => header.map(|value| value.as_bytes()),
-            _ => Some(&b""[..]),
-        };
-        self.doors.guard().authenticate(header, clock::unix_micros())
-    }
-
     async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, Fault> {
-        let mut found = self.look(headers);
-        if let Err(not_in) = &found
-            && let Refused::Token(token::Refused::UnknownKey { issuer, .. }) = not_in.reason()
-            && self.doors.unknown_key(issuer).await
-        {
-            found = self.look(headers);
-        }
-        self.judged(found, address)
+        self.judged(self.doors.enter(values(headers)).await, address)
     }
 
     /// What the detectors say of it.
@@ -227,6 +210,11 @@ impl Door {
             watch.observe(self.now(), entry.address, caller, quota, seen);
         }
     }
+}
+
+fn values(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> + Clone {
+    let all: Vec<&[u8]> = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
+    all.into_iter()
 }
 
 /// A request that is refused because of who sends it.

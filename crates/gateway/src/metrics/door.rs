@@ -1,7 +1,7 @@
 //! Who was refused at the door, and what the detectors have found.
 
 use super::set;
-use crate::door::Door;
+use crate::door::{Door, Watch};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -53,7 +53,7 @@ impl DoorFigures {
         for (code, count) in door.refused() {
             set(&self.refused.get_or_create(&RefusalLabels { code: code.as_str() }), count);
         }
-        for (detector, response, count) in door.watch().into_iter().flat_map(|watch| watch.findings()) {
+        for (detector, response, count) in door.watch().into_iter().flat_map(Watch::findings) {
             let labels = FindingLabels { detector: detector.as_str(), response };
             set(&self.findings.get_or_create(&labels), count);
         }

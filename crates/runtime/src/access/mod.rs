@@ -17,9 +17,9 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 use contents::Contents;
 use spinwell_core::{Code, Fault, UnixMicros};
-use spinwell_security::guard::{Guard, Rules};
+use spinwell_security::guard::{Caller, Guard, NotIn, Refused, Rules};
 use spinwell_security::key::KeyRecord;
-use spinwell_security::token::{Fetch, Issuers, KeysFrom, Refetch, RefetchOptions, Why};
+use spinwell_security::token::{self, Fetch, Issuers, KeysFrom, Refetch, RefetchOptions, Why};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,11 +95,43 @@ impl Doors {
         &self.guard
     }
 
+    /// Who sends a request with these values of the header `authorization`, as far as is known now. Two values are none: which one counts would
+    /// depend on who reads them.
+    ///
+    /// # Errors
+    /// Where that is nobody who may come in.
+    pub fn look<'v>(&self, mut values: impl Iterator<Item = &'v [u8]>) -> Result<Caller, NotIn> {
+        let value = match (values.next(), values.next()) {
+            (value, None) => value,
+            _ => Some(&b""[..]),
+        };
+        self.guard.authenticate(value, unix_micros())
+    }
+
+    /// The same; an issuer may be asked for its keys meanwhile.
+    ///
+    /// # Errors
+    /// Where that is nobody who may come in.
+    pub async fn enter<'v>(&self, values: impl Iterator<Item = &'v [u8]> + Clone) -> Result<Caller, NotIn> {
+        let found = self.look(values.clone());
+        match &found {
+            Err(not_in) => match not_in.reason() {
+                Refused::Token(token::Refused::UnknownKey { issuer, .. })
+                    if self.unknown_key(issuer).await =>
+                {
+                    self.look(values)
+                }
+                _ => found,
+            },
+            Ok(_) => found,
+        }
+    }
+
     /// Takes what the files hold now, where that is something new, and says what has changed.
     ///
     /// # Errors
     /// What is wrong with the files. What held before goes on to hold.
-    pub async fn look(&self) -> Result<Vec<Change>, Fault> {
+    pub async fn reload(&self) -> Result<Vec<Change>, Fault> {
         if self.guard.is_open() {
             return Ok(Vec::new());
         }
@@ -196,7 +228,7 @@ impl Doors {
                 () = shutdown.wait() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            match self.look().await {
+            match self.reload().await {
                 Ok(changes) => {
                     said = None;
                     for change in &changes {

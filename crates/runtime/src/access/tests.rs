@@ -30,11 +30,11 @@ async fn what_is_new_is_taken_as_a_whole_or_not_at_all() {
     let header = format!("Bearer {}", text.expose());
     let comes_in = || doors.guard().authenticate(Some(header.as_bytes()), UnixMicros(9)).is_ok();
     assert!(!comes_in());
-    assert_eq!(doors.look().await, Ok(Vec::new()));
+    assert_eq!(doors.reload().await, Ok(Vec::new()));
 
     let keys = |record: &KeyRecord| keys_to_text(&KeyRing::new([record.clone()]).unwrap());
     fs::write(at(KEYS), keys(&record)).unwrap();
-    assert_eq!(doors.look().await, Ok(vec![Change::KeyAdded(record.clone())]));
+    assert_eq!(doors.reload().await, Ok(vec![Change::KeyAdded(record.clone())]));
     assert!(comes_in());
 
     // Nothing of what came with it is taken where a policy is wrong.
@@ -42,13 +42,13 @@ async fn what_is_new_is_taken_as_a_whole_or_not_at_all() {
     fs::write(at(KEYS), keys(&revoked)).unwrap();
     fs::create_dir(at(POLICIES)).unwrap();
     fs::write(at("policies/mine.cedar"), "permit (principal, action, resource);").unwrap();
-    let fault = doors.look().await.unwrap_err();
+    let fault = doors.reload().await.unwrap_err();
     assert!(fault.code() == Code::ConfigInvalid && fault.message().contains("mine.cedar:1"), "{fault}");
     assert!(comes_in(), "what held before goes on to hold");
 
     fs::write(at("policies/mine.cedar"), "@id(\"all\") permit (principal, action, resource);").unwrap();
     fs::write(at(TENANTS), "[acme]\nmodels = [\"acme-*\"]\n").unwrap();
-    let changes = doors.look().await.unwrap();
+    let changes = doors.reload().await.unwrap();
     assert!(
         matches!(&changes[..], [Change::KeyRevoked(_), Change::Policies(_), Change::Tenants]),
         "{changes:?}"
@@ -56,7 +56,7 @@ async fn what_is_new_is_taken_as_a_whole_or_not_at_all() {
     assert!(!comes_in());
 
     fs::remove_file(at(KEYS)).unwrap();
-    assert_eq!(doors.look().await, Ok(vec![Change::KeyRemoved(revoked)]));
+    assert_eq!(doors.reload().await, Ok(vec![Change::KeyRemoved(revoked)]));
 }
 
 #[tokio::test]
@@ -109,6 +109,6 @@ async fn keys_of_an_issuer_are_fetched_and_go_on_to_hold_while_it_does_not_answe
 #[tokio::test]
 async fn open_doors_stay_open() {
     let doors = Doors::open();
-    assert_eq!(doors.look().await, Ok(Vec::new()));
+    assert_eq!(doors.reload().await, Ok(Vec::new()));
     assert!(doors.guard().authenticate(None, UnixMicros(1)).is_ok());
 }

@@ -14,6 +14,8 @@ use std::sync::{Arc, LazyLock};
 pub const SCHEMA: &str = include_str!("../../policies/schema.cedarschema");
 /// The policies that hold where no file says otherwise.
 pub const DEFAULT_POLICIES: &str = include_str!("../../policies/default.cedar");
+/// What the default policies promise, as `spinwell policy test` reads it.
+pub const DEFAULT_TESTS: &str = include_str!("../../policies/default.test.toml");
 const ALWAYS: &str = include_str!("../../policies/always.cedar");
 
 /// Ids of our own policies begin with this, and no others may.
