@@ -39,7 +39,9 @@ pub struct Signed {
 }
 
 impl Checkpoint {
-    fn text(&self) -> String {
+    /// The text that is signed.
+    #[must_use]
+    pub fn text(&self) -> String {
         format!("{}\n{}\n{}\n", self.origin, self.size, self.root)
     }
 
@@ -60,6 +62,19 @@ impl Checkpoint {
     /// # Errors
     /// Where it is none, or the log that it names has not signed it with one of them.
     pub fn open(note: &[u8], keys: &[PublicKey]) -> Result<Signed, CheckpointError> {
+        let (note, checkpoint) = Self::unchecked(note)?;
+        let known = VerifierList::new(keys.iter().map(PublicKey::verifier).collect());
+        let (holding, _) =
+            note.verify(&known).map_err(|error| CheckpointError::Signature(error.to_string()))?;
+        let signed_by: Vec<_> = holding.iter().map(|signature| signature.name().to_owned()).collect();
+        if !signed_by.contains(&checkpoint.origin) {
+            return Err(CheckpointError::Origin(checkpoint.origin));
+        }
+        Ok(Signed { checkpoint, signed_by })
+    }
+
+    /// What a note says. Whether anybody has signed it is not looked at.
+    pub(crate) fn unchecked(note: &[u8]) -> Result<(Note, Self), CheckpointError> {
         let malformed = |error: &dyn ToString| CheckpointError::Malformed(error.to_string());
         let note = Note::from_bytes(note).map_err(|error| malformed(&error))?;
         let parsed = tlog_tiles::Checkpoint::from_bytes(note.text()).map_err(|error| malformed(&error))?;
@@ -69,14 +84,7 @@ impl Checkpoint {
         if checkpoint.text().as_bytes() != note.text() {
             return Err(CheckpointError::Malformed("it says more than a checkpoint does".into()));
         }
-        let known = VerifierList::new(keys.iter().map(PublicKey::verifier).collect());
-        let (holding, _) =
-            note.verify(&known).map_err(|error| CheckpointError::Signature(error.to_string()))?;
-        let signed_by: Vec<_> = holding.iter().map(|signature| signature.name().to_owned()).collect();
-        if !signed_by.contains(&checkpoint.origin) {
-            return Err(CheckpointError::Origin(checkpoint.origin));
-        }
-        Ok(Signed { checkpoint, signed_by })
+        Ok((note, checkpoint))
     }
 }
 

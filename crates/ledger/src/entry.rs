@@ -70,6 +70,13 @@ pub enum Entry {
         /// How they are sealed.
         seal: Seal,
     },
+    /// The newest checkpoint of another log, which cannot be cut off behind it any more unseen.
+    Checkpoint {
+        /// When it was seen.
+        at: UnixMicros,
+        /// The signed note.
+        note: String,
+    },
     /// An act of administration, of security, or with data, by OCSF.
     Event {
         /// When.
@@ -115,6 +122,7 @@ impl Entry {
             | Self::Closed { at }
             | Self::Gap { at, .. }
             | Self::Batch { at, .. }
+            | Self::Checkpoint { at, .. }
             | Self::Event { at, .. } => *at,
         }
     }
@@ -132,6 +140,7 @@ impl Entry {
                 let (root, file) = (root.to_string(), file.to_string());
                 json!({"at": at.0, "bytes": bytes, "file": file, "first": first, "kind": "batch", "records": records, "root": root})
             }
+            Self::Checkpoint { at, note } => json!({"at": at.0, "kind": "checkpoint", "note": note}),
             Self::Event { at, event } => json!({"at": at.0, "event": event.0, "kind": "event"}),
         }
     }
@@ -175,6 +184,10 @@ impl Entry {
                 let (records, bytes) = (reader.number("records")?, reader.number("bytes")?);
                 let seal = Seal { root: reader.hash("root")?, records, bytes, file: reader.hash("file")? };
                 Self::Batch { at: reader.time("at")?, first: reader.number("first")?, seal }
+            }
+            Some("checkpoint") => {
+                reader.kind = "checkpoint";
+                Self::Checkpoint { at: reader.time("at")?, note: reader.text("note")? }
             }
             Some("event") => {
                 reader.kind = "event";
@@ -246,6 +259,7 @@ mod tests {
                 first: 7,
                 seal: Seal { records: 3, bytes: 900, root: Hash([5; 32]), file: Hash([6; 32]) },
             },
+            Entry::Checkpoint { at, note: "log\n1\nAA==\n\n— log AA==\n".into() },
             Entry::Event { at, event: Event::new(event).unwrap() },
         ]
     }

@@ -64,6 +64,27 @@ pub fn batch_path(index: u64) -> String {
     format!("batches/{}", folders(index))
 }
 
+/// The log's newest checkpoint that the witness of this name has cosigned. Not of C2SP.
+#[must_use]
+pub fn witnessed_path(witness: &str) -> String {
+    format!("checkpoint.witnessed/{}", file_name(witness))
+}
+
+/// A name as that of a file, which no other name has.
+#[must_use]
+pub fn file_name(name: &str) -> String {
+    let mut file = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => file.push(char::from(byte)),
+            // Not in front, where it would hide the file.
+            b'.' if !file.is_empty() => file.push('.'),
+            other => file.push_str(&format!("%{other:02X}")),
+        }
+    }
+    file
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +95,7 @@ mod tests {
         assert_eq!(tile_path(1, 0, 1), "tile/1/000.p/1");
         assert_eq!(entries_path(273_000, 112), "tile/entries/x273/000.p/112");
         assert_eq!(batch_path(7), "batches/007");
+        assert_eq!(witnessed_path("example.com/w"), "checkpoint.witnessed/example.com%2Fw");
+        assert_eq!((file_name(".."), file_name("a%2F")), ("%2E.".into(), "a%252F".into()));
     }
 }

@@ -91,19 +91,19 @@ pub(crate) fn inclusion(files: &impl Files, size: u64, index: u64) -> Result<Vec
 }
 
 /// Where the tree over these leaves, more than one, is parted.
-fn middle(range: &Range<u64>) -> u64 {
+pub(crate) fn middle(range: &Range<u64>) -> u64 {
     range.start + (range.end - range.start).next_power_of_two() / 2
 }
 
 /// The hashes of a log that has so many entries.
-struct Hashes<'a, F> {
-    files: &'a F,
-    size: u64,
+pub(crate) struct Hashes<'a, F> {
+    pub(crate) files: &'a F,
+    pub(crate) size: u64,
 }
 
 impl<F: Files> Hashes<'_, F> {
     /// The root over these leaves, which are a part of the tree.
-    fn root(&self, range: Range<u64>) -> Result<Hash, Broken> {
+    pub(crate) fn root(&self, range: Range<u64>) -> Result<Hash, Broken> {
         let leaves = range.end - range.start;
         if leaves.is_power_of_two() {
             return self.complete(range.start, leaves.trailing_zeros());

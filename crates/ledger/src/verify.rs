@@ -7,163 +7,24 @@
 //! The end of a log cannot vouch for itself: whoever holds the files and an old checkpoint could cut off what came later. So checkpoints
 //! that somebody has seen are given from outside; each must be a part of this log.
 
-use crate::batch::{Batch, BatchError, Seal};
+mod failure;
+
+pub use failure::{Failure, NotWitnessed, SeenBy};
+
+use crate::batch::{Batch, Seal};
 use crate::checkpoint::{Checkpoint, CheckpointError, Signed};
-use crate::entry::{Entry, EntryError};
-use crate::files::{Files, TILE, batch_path, tile_path};
+use crate::cosignature::Witness;
+use crate::entry::Entry;
+use crate::files::{Files, TILE, batch_path, tile_path, witnessed_path};
+use crate::find::Hashes;
 use crate::key::PublicKey;
 use crate::prediction::number_and_time;
-use crate::tree::{Broken, Tree, read_bundle, read_tile, root_of};
+use crate::tree::{Tree, read_bundle, read_tile, root_of};
 use spinwell_core::UnixMicros;
-use std::io;
-use tlog_tiles::{Hash, record_hash};
+use tlog_tiles::{EMPTY_HASH, Hash, record_hash};
 
 /// How far a clock may go back between entries that follow each other: it is set now and then.
 const CLOCK_BACK_US: u64 = 5_000_000;
-
-/// What is wrong, and where first.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// There is no checkpoint.
-    #[error("the file checkpoint is missing")]
-    NoCheckpoint,
-    /// A file cannot be read.
-    #[error("{path} cannot be read")]
-    Unreadable {
-        /// Which one.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The checkpoint does not hold.
-    #[error("the checkpoint does not hold")]
-    Checkpoint(#[source] CheckpointError),
-    /// A file is missing, or is not of its form.
-    #[error("the files do not hold all entries")]
-    Files(#[source] Broken),
-    /// An entry was changed, or stands in another's place.
-    #[error("entry {index} is not the one that was logged: its hash is not in {tile}")]
-    Entry {
-        /// Its index.
-        index: u64,
-        /// Where its hash should be.
-        tile: String,
-    },
-    /// The hashes over entries were changed.
-    #[error("{tile}, over entries {first} to {last}, is not what was logged: its root is not in {above}")]
-    Tile {
-        /// The file.
-        tile: String,
-        /// The first entry under it.
-        first: u64,
-        /// The last one.
-        last: u64,
-        /// Where its root should be.
-        above: String,
-    },
-    /// All fits together and is not what was signed.
-    #[error(
-        "entries {first} to {last} are not those that were signed: they have another root than the checkpoint"
-    )]
-    Root {
-        /// The first entry that no seen checkpoint vouches for.
-        first: u64,
-        /// The last one.
-        last: u64,
-    },
-    /// An entry is none.
-    #[error("entry {index} cannot be understood")]
-    NotUnderstood {
-        /// Its index.
-        index: u64,
-        /// Why.
-        source: EntryError,
-    },
-    /// The records of a batch are missing.
-    #[error("{path}, the records {first} to {last} of entry {index}, is missing")]
-    NoBatch {
-        /// The file.
-        path: String,
-        /// The entry.
-        index: u64,
-        /// The first record in it.
-        first: u64,
-        /// The last one.
-        last: u64,
-    },
-    /// The records of a batch are others.
-    #[error("{path}, the records {first} to {last} of entry {index}, is not what was logged")]
-    Batch {
-        /// The file.
-        path: String,
-        /// The entry.
-        index: u64,
-        /// The first record in it.
-        first: u64,
-        /// The last one.
-        last: u64,
-        /// What is wrong with it.
-        source: BatchError,
-    },
-    /// A record is missing, is there twice, or cannot be read.
-    #[error("entry {index}: record {wanted} should stand where {found} is")]
-    Record {
-        /// The batch's entry.
-        index: u64,
-        /// The number that should be there.
-        wanted: u64,
-        /// What is there.
-        found: String,
-    },
-    /// Time runs backwards.
-    #[error("entry {index} is older than the one before it, by {back_us} us")]
-    Time {
-        /// The entry.
-        index: u64,
-        /// By how much.
-        back_us: u64,
-    },
-    /// A checkpoint that was seen does not hold by itself.
-    #[error("checkpoint {place} of those that were seen does not hold")]
-    Seen {
-        /// Which one, from 1.
-        place: usize,
-        /// Why.
-        source: CheckpointError,
-    },
-    /// The log was longer once.
-    #[error("the log was cut off: a checkpoint over {seen} entries was seen, and this one has {size}")]
-    CutOff {
-        /// How long it was.
-        seen: u64,
-        /// How long it is.
-        size: u64,
-    },
-    /// The log that somebody saw is not the beginning of this one.
-    #[error("the log was forked: its first {size} entries are not those of a checkpoint that was seen")]
-    Forked {
-        /// How many entries the checkpoint is over.
-        size: u64,
-    },
-}
-
-impl Failure {
-    /// The first entry that is not what it should be, where it can be told.
-    #[must_use]
-    pub fn first_bad_entry(&self) -> Option<u64> {
-        match self {
-            Self::Entry { index, .. }
-            | Self::NotUnderstood { index, .. }
-            | Self::NoBatch { index, .. }
-            | Self::Batch { index, .. }
-            | Self::Record { index, .. }
-            | Self::Time { index, .. } => Some(*index),
-            Self::Tile { first, .. } | Self::Root { first, .. } => Some(*first),
-            Self::CutOff { size, .. } => Some(*size),
-            _ => None,
-        }
-    }
-}
 
 /// What a log says of itself, where all of it holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,6 +47,18 @@ pub struct Report {
     pub span: Option<(UnixMicros, UnixMicros)>,
     /// The most entries that a checkpoint which was seen is over. Nothing is known of what was behind the end, if there was more.
     pub seen: Option<u64>,
+    /// What witnesses vouch for: how many entries each has seen, and when.
+    pub witnessed: Vec<(Witness, u64, UnixMicros)>,
+    /// Checkpoints of other logs that it has recorded, each with its entry.
+    pub recorded: Vec<(u64, Checkpoint)>,
+    /// Those that it has recorded of logs whose keys are not given.
+    pub recorded_unknown: u64,
+}
+
+/// A checkpoint of the log that somebody has seen.
+struct Known {
+    checkpoint: Checkpoint,
+    by: SeenBy,
 }
 
 /// Verifies all of a log: with these keys, and against these checkpoints, which somebody has seen and kept elsewhere.
@@ -193,15 +66,41 @@ pub struct Report {
 /// # Errors
 /// The first thing that is wrong.
 pub fn verify(files: &impl Files, keys: &[PublicKey], seen: &[Vec<u8>]) -> Result<Report, Failure> {
+    verify_witnessed(files, keys, seen, &[])
+}
+
+/// The same, and against the checkpoints beside it that these witnesses have cosigned, each of which must be there.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn verify_witnessed(
+    files: &impl Files,
+    keys: &[PublicKey],
+    seen: &[Vec<u8>],
+    witnesses: &[Witness],
+) -> Result<Report, Failure> {
     let note = files
         .read("checkpoint")
         .map_err(|source| Failure::Unreadable { path: "checkpoint".into(), source })?;
     let note = note.ok_or(Failure::NoCheckpoint)?;
     let Signed { checkpoint, signed_by } = Checkpoint::open(&note, keys).map_err(Failure::Checkpoint)?;
     let Checkpoint { origin, size, root } = checkpoint;
-    let seen = seen_before(seen, keys, &origin, size)?;
+    let mut known = seen_before(seen, keys, &origin, size)?;
+    let seen = known.iter().map(|known| known.checkpoint.size).max();
+    let mut witnessed = Vec::new();
+    for witness in witnesses {
+        let (checkpoint, at) = seen_by(witness, files, keys, &origin)?;
+        witnessed.push((witness.clone(), checkpoint.size, at));
+        let by = SeenBy::Witness(witness.name().to_owned());
+        if checkpoint.size > size {
+            return Err(Failure::CutOff { seen: checkpoint.size, size, by });
+        }
+        known.push(Known { checkpoint, by });
+    }
+    known.sort_by_key(|known| known.checkpoint.size);
     let mut walk = Walk {
         files,
+        keys,
         size,
         tree: Tree::default(),
         report: Report {
@@ -213,23 +112,72 @@ pub fn verify(files: &impl Files, keys: &[PublicKey], seen: &[Vec<u8>]) -> Resul
             events: 0,
             gaps: Vec::new(),
             span: None,
-            seen: seen.iter().map(|checkpoint| checkpoint.size).max(),
+            seen,
+            witnessed,
+            recorded: Vec::new(),
+            recorded_unknown: 0,
         },
     };
-    let held = walk.entries(&seen)?;
+    let held = walk.entries(&known)?;
     if walk.tree.root() != root {
         return Err(Failure::Root { first: held, last: size.saturating_sub(1) });
     }
     Ok(walk.report)
 }
 
-/// The checkpoints of this log that were seen, in the order of their sizes.
-fn seen_before(
-    seen: &[Vec<u8>],
+/// Holds a log that has been verified, and has so many entries, against checkpoints of it that another log has recorded. Gives how many
+/// entries the last one is over.
+///
+/// # Errors
+/// The first that it does not hold.
+pub fn hold_against<'a>(
+    files: &impl Files,
+    size: u64,
+    by: &str,
+    recorded: impl IntoIterator<Item = &'a (u64, Checkpoint)>,
+) -> Result<Option<u64>, Failure> {
+    let hashes = Hashes { files, size };
+    let mut last = None;
+    for (entry, checkpoint) in recorded {
+        let by = || SeenBy::Log { origin: by.to_owned(), entry: *entry };
+        let seen = checkpoint.size;
+        if seen > size {
+            return Err(Failure::CutOff { seen, size, by: by() });
+        }
+        let root = if seen == 0 { EMPTY_HASH } else { hashes.root(0..seen).map_err(Failure::Files)? };
+        if root != checkpoint.root {
+            return Err(Failure::Forked { size: seen, by: by() });
+        }
+        last = last.max(Some(seen));
+    }
+    Ok(last)
+}
+
+/// The checkpoint of this log that a witness has cosigned, and when.
+fn seen_by(
+    witness: &Witness,
+    files: &impl Files,
     keys: &[PublicKey],
     origin: &str,
-    size: u64,
-) -> Result<Vec<Checkpoint>, Failure> {
+) -> Result<(Checkpoint, UnixMicros), Failure> {
+    let path = witnessed_path(witness.name());
+    let refused = |source| Failure::NotWitnessed { witness: witness.name().to_owned(), source };
+    let note = files.read(&path).map_err(|source| Failure::Unreadable { path: path.clone(), source })?;
+    let note = note.ok_or_else(|| refused(NotWitnessed::Missing(path.clone())))?;
+    let at = witness.has_seen(&note).ok_or_else(|| refused(NotWitnessed::Cosignature(path.clone())))?;
+    let signed = Checkpoint::open(&note, keys).and_then(|Signed { checkpoint, .. }| {
+        if checkpoint.origin == *origin {
+            Ok(checkpoint)
+        } else {
+            Err(CheckpointError::Origin(checkpoint.origin))
+        }
+    });
+    let checkpoint = signed.map_err(|source| refused(NotWitnessed::Checkpoint { path, source }))?;
+    Ok((checkpoint, at))
+}
+
+/// The checkpoints of this log that were seen.
+fn seen_before(seen: &[Vec<u8>], keys: &[PublicKey], origin: &str, size: u64) -> Result<Vec<Known>, Failure> {
     let mut all = Vec::new();
     for (place, note) in seen.iter().enumerate() {
         let signed =
@@ -239,17 +187,17 @@ fn seen_before(
             return Err(Failure::Seen { place: place + 1, source });
         }
         if signed.checkpoint.size > size {
-            return Err(Failure::CutOff { seen: signed.checkpoint.size, size });
+            return Err(Failure::CutOff { seen: signed.checkpoint.size, size, by: SeenBy::Given });
         }
-        all.push(signed.checkpoint);
+        all.push(Known { checkpoint: signed.checkpoint, by: SeenBy::Given });
     }
-    all.sort_by_key(|checkpoint| checkpoint.size);
     Ok(all)
 }
 
 /// A way through a log.
 struct Walk<'a, F> {
     files: &'a F,
+    keys: &'a [PublicKey],
     size: u64,
     /// Grown from the entries alone.
     tree: Tree,
@@ -258,12 +206,14 @@ struct Walk<'a, F> {
 
 impl<F: Files> Walk<'_, F> {
     /// Reads all entries. Gives how many of them checkpoints vouch for that were seen.
-    fn entries(&mut self, seen: &[Checkpoint]) -> Result<u64, Failure> {
-        let (mut seen, mut held) = (seen.iter().peekable(), 0);
+    fn entries(&mut self, known: &[Known]) -> Result<u64, Failure> {
+        let (mut known, mut held) = (known.iter().peekable(), 0);
         let mut check = |tree: &Tree| -> Result<u64, Failure> {
-            while let Some(checkpoint) = seen.next_if(|checkpoint| checkpoint.size == tree.size()) {
+            while let Some(Known { checkpoint, by }) =
+                known.next_if(|known| known.checkpoint.size == tree.size())
+            {
                 if checkpoint.root != tree.root() {
-                    return Err(Failure::Forked { size: checkpoint.size });
+                    return Err(Failure::Forked { size: checkpoint.size, by: by.clone() });
                 }
                 held = checkpoint.size;
             }
@@ -331,6 +281,10 @@ impl<F: Files> Walk<'_, F> {
             Entry::Batch { first, seal, .. } => self.batch(index, first, seal)?,
             Entry::Gap { from, until, .. } => self.report.gaps.push((index, from, until)),
             Entry::Event { .. } => self.report.events += 1,
+            Entry::Checkpoint { note, .. } => match Checkpoint::open(note.as_bytes(), self.keys) {
+                Ok(signed) => self.report.recorded.push((index, signed.checkpoint)),
+                Err(_) => self.report.recorded_unknown += 1,
+            },
             Entry::Opened { .. } | Entry::Closed { .. } => {}
         }
         Ok(())

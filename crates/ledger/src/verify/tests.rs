@@ -1,10 +1,13 @@
 //! What was tampered with is found, and the first bad place is named.
 
 use super::*;
+use crate::batch::BatchError;
+use crate::cosignature::WitnessKey;
 use crate::entry::Event;
 use crate::key::LogKey;
 use crate::prediction::tests::prediction;
 use crate::receipt::{Receipt, ReceiptError};
+use crate::tree::Broken;
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
 
@@ -177,7 +180,7 @@ fn the_first_bad_entry_is_named() {
     // With all hashes: the signature is left, and the checkpoints that others have seen.
     assert!(matches!(fails(&forged, &[]), Failure::Root { first: 0, last: 299 }));
     let seen: Vec<_> = [50, 100].iter().map(|size| log.notes[size].clone()).collect();
-    assert!(matches!(fails(&forged, &seen), Failure::Forked { size: 50 }));
+    assert!(matches!(fails(&forged, &seen), Failure::Forked { size: 50, by: SeenBy::Given }));
     let mut late = log.entries.clone();
     late[142] = late[142].iter().map(|byte| if *byte == b'4' { b'5' } else { *byte }).collect();
     assert!(matches!(
@@ -223,7 +226,7 @@ fn an_end_that_was_cut_off_is_found_by_whoever_has_seen_it() {
     let mut cut = log.folder.clone();
     cut.insert("checkpoint".into(), log.notes[&250].clone());
     assert_eq!(check(&cut, &[]).unwrap().seen, None, "by itself it cannot be told, and the report says so");
-    assert!(matches!(fails(&cut, &[log.notes[&300].clone()]), Failure::CutOff { seen: 300, size: 250 }));
+    assert!(matches!(fails(&cut, &[log.notes[&300].clone()]), Failure::CutOff { seen: 300, size: 250, .. }));
     assert_eq!(check(&cut, &[log.notes[&200].clone()]).unwrap().seen, Some(200));
     // The same key over another history: a fork.
     let fork = Log::with(300, |index, entry| match entry {
@@ -234,7 +237,7 @@ fn an_end_that_was_cut_off_is_found_by_whoever_has_seen_it() {
     });
     let fork = fork.signed();
     assert!(check(&fork.folder, &[]).is_ok());
-    assert!(matches!(fails(&fork.folder, &[log.notes[&150].clone()]), Failure::Forked { size: 150 }));
+    assert!(matches!(fails(&fork.folder, &[log.notes[&150].clone()]), Failure::Forked { size: 150, .. }));
     assert!(check(&fork.folder, &[log.notes[&100].clone()]).is_ok(), "until there they are one");
     // A checkpoint of another log, or one that was forged.
     let other = LogKey::of_seed("example.com/other", &[8; 32]).unwrap();
@@ -247,6 +250,82 @@ fn an_end_that_was_cut_off_is_found_by_whoever_has_seen_it() {
     ));
     assert!(matches!(verify(&log.folder, &keys[..1], &[note]), Err(Failure::Seen { place: 1, .. })));
     assert!(matches!(verify(&log.folder, &keys[1..], &[]), Err(Failure::Checkpoint(_))));
+}
+
+#[test]
+fn a_witness_vouches_for_what_it_has_cosigned() {
+    let log = Log::of(300).signed();
+    let at = UnixMicros(1_795_000_009_000_000);
+    let witness = WitnessKey::of_seed("example.com/w", &[3; 32]).unwrap();
+    let cosigned = |size: u64| {
+        let text = log.notes[&size].split(|byte| *byte == b'\xe2').next().unwrap();
+        [&log.notes[&size][..], &witness.cosign(&text[..text.len() - 1], at)].concat()
+    };
+    let path = "checkpoint.witnessed/example.com%2Fw";
+    let check = |folder: &Folder| verify_witnessed(folder, &[key().public()], &[], &[witness.public()]);
+    let mut folder = log.folder.clone();
+    let missing = check(&folder);
+    assert!(matches!(missing, Err(Failure::NotWitnessed { source: NotWitnessed::Missing(_), .. })));
+    folder.insert(path.into(), cosigned(250));
+    assert_eq!(check(&folder).unwrap().witnessed, [(witness.public(), 250, at)]);
+    // Another log by the same key, and the same one before.
+    let fork = Log::with(300, |index, entry| match entry {
+        Entry::Event { at, .. } if index == 120 => {
+            Entry::Event { at, event: Event::new(Map::new()).unwrap() }
+        }
+        other => other,
+    });
+    let mut forked = fork.signed().folder;
+    forked.insert(path.into(), cosigned(250));
+    let by = SeenBy::Witness("example.com/w".into());
+    assert!(matches!(check(&forked), Err(Failure::Forked { size: 250, by: found }) if found == by));
+    let mut cut = folder.clone();
+    cut.insert("checkpoint".into(), log.notes[&200].clone());
+    let failure = check(&cut).unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "the log was cut off: a checkpoint over 250 entries was seen by the witness example.com/w, and this one has 200"
+    );
+    folder.insert(path.into(), log.notes[&250].clone());
+    assert!(matches!(
+        check(&folder),
+        Err(Failure::NotWitnessed { source: NotWitnessed::Cosignature(_), .. })
+    ));
+}
+
+#[test]
+fn a_log_holds_what_other_logs_have_recorded_of_it() {
+    let log = Log::of(300).signed();
+    let text = |note: &[u8]| String::from_utf8(note.to_vec()).unwrap();
+    let other = LogKey::of_seed("example.com/control", &[8; 32]).unwrap();
+    let stranger = LogKey::of_seed("example.com/stranger", &[9; 32]).unwrap();
+    let note = |key: &LogKey| {
+        let checkpoint = Checkpoint { origin: key.public().name().into(), size: 3, root: Hash([0; 32]) };
+        text(&checkpoint.sign(&[key]).unwrap())
+    };
+    let mut recording = Log::of(0);
+    for note in [text(&log.notes[&100]), text(&log.notes[&250]), note(&stranger)] {
+        let at = UnixMicros(1_795_000_000_000_000);
+        recording.append(&Entry::Checkpoint { at, note }.to_bytes());
+    }
+    recording.folder.extend(recording.tree.take_files().into_iter().map(|file| (file.path, file.bytes)));
+    let checkpoint =
+        Checkpoint { origin: "example.com/control".into(), size: 3, root: recording.tree.root() };
+    recording.folder.insert("checkpoint".into(), checkpoint.sign(&[&other]).unwrap());
+    let report = verify(&recording.folder, &[key().public(), other.public()], &[]).unwrap();
+    assert_eq!((report.recorded.len(), report.recorded_unknown), (2, 1));
+    let hold = |folder: &Folder, size| hold_against(folder, size, "example.com/control", &report.recorded);
+    assert_eq!(hold(&log.folder, 300).unwrap(), Some(250));
+    assert!(matches!(hold(&log.folder, 200), Err(Failure::CutOff { seen: 250, size: 200, .. })));
+    let fork = Log::with(300, |index, entry| match entry {
+        Entry::Event { at, .. } if index == 120 => {
+            Entry::Event { at, event: Event::new(Map::new()).unwrap() }
+        }
+        other => other,
+    });
+    let by = SeenBy::Log { origin: "example.com/control".into(), entry: 1 };
+    let forked = hold(&fork.signed().folder, 300);
+    assert!(matches!(forked, Err(Failure::Forked { size: 250, by: found }) if found == by));
 }
 
 #[test]
