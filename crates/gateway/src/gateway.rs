@@ -376,6 +376,17 @@ impl Gateway {
         Ok(())
     }
 
+    /// The newest checkpoint of the ledger.
+    ///
+    /// # Errors
+    /// Where there is none here.
+    pub(crate) async fn checkpoint(&self) -> Result<Vec<u8>, Fault> {
+        match &self.parts.audit {
+            Some(audit) => audit.checkpoint().await,
+            None => Err(Fault::new(Code::NotOffered, "this server keeps no ledger (ledger.enabled)")),
+        }
+    }
+
     /// Whether this process should be sent requests, or why not.
     pub(crate) fn ready(&self) -> Result<(), Fault> {
         match self.parts.health.readiness() {

@@ -12,6 +12,7 @@ mod audit;
 mod budget;
 mod capacity;
 mod cluster;
+pub mod commitment;
 mod cut_off;
 mod door;
 #[cfg(test)]

@@ -22,6 +22,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The media type of the page.
 const HTML: &str = "text/html; charset=utf-8";
 
+/// The media type of a signed note.
+const NOTE: &str = "text/plain; charset=utf-8";
+
 /// What the plane answers from.
 #[derive(Clone)]
 pub(crate) struct Operations {
@@ -58,12 +61,17 @@ pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Operations>> {
     let docs_operation = Operation::new("docs", "This document as a page", Need::Nothing)
         .about("Without scripts and without anything from other hosts.")
         .gives(Content::text(HTML, "HTML."));
+    let checkpoint_operation = Operation::new("ledgerCheckpoint", "How far the ledger has come, signed")
+        .about("The newest checkpoint of this server's log, a C2SP signed note. Whoever keeps it sees later whether anything was cut off.")
+        .gives(Content::text(NOTE, "A signed note."))
+        .fails(&[Code::NotOffered, Code::LedgerFailed, Code::LedgerWrong, Code::Internal]);
     let own = vec![
         Route::get("/livez", async || json_response(&json!({"live": true})), live),
         Route::get("/readyz", ready, ready_operation),
         Route::get("/metrics", metrics, metrics_operation),
         document_route(Plane::Operations, addresses),
         Route::get("/docs", docs, docs_operation),
+        Route::get("/v1/ledger/checkpoint", checkpoint, checkpoint_operation),
     ];
     own.into_iter().chain(crate::region::routes()).collect()
 }
@@ -88,6 +96,13 @@ async fn metrics(State(Operations { gateway, metrics }): State<Operations>) -> R
             Code::Internal,
             "the metrics could not be written; the server goes on",
         )),
+    }
+}
+
+async fn checkpoint(State(Operations { gateway, .. }): State<Operations>) -> Response {
+    match gateway.checkpoint().await {
+        Ok(note) => of_type(NOTE, note),
+        Err(fault) => fault_response(&fault),
     }
 }
 

@@ -62,6 +62,17 @@ impl Checkpoint {
     /// # Errors
     /// Where it is none, or the log that it names has not signed it with one of them.
     pub fn open(note: &[u8], keys: &[PublicKey]) -> Result<Signed, CheckpointError> {
+        let (signed_by, checkpoint, _) = Self::checked(note, keys)?;
+        Ok(Signed { checkpoint, signed_by })
+    }
+
+    /// The same, and the note with those signatures alone that hold.
+    pub(crate) fn cleaned(note: &[u8], keys: &[PublicKey]) -> Result<(Self, Vec<u8>), CheckpointError> {
+        let (_, checkpoint, note) = Self::checked(note, keys)?;
+        Ok((checkpoint, note.to_bytes()))
+    }
+
+    fn checked(note: &[u8], keys: &[PublicKey]) -> Result<(Vec<String>, Self, Note), CheckpointError> {
         let (note, checkpoint) = Self::unchecked(note)?;
         let known = VerifierList::new(keys.iter().map(PublicKey::verifier).collect());
         let (holding, _) =
@@ -70,7 +81,17 @@ impl Checkpoint {
         if !signed_by.contains(&checkpoint.origin) {
             return Err(CheckpointError::Origin(checkpoint.origin));
         }
-        Ok(Signed { checkpoint, signed_by })
+        let note = Note::new(note.text(), &holding)
+            .map_err(|error| CheckpointError::Malformed(error.to_string()))?;
+        Ok((signed_by, checkpoint, note))
+    }
+
+    /// What a note says that nobody has checked.
+    ///
+    /// # Errors
+    /// Where it is no signed checkpoint.
+    pub fn claimed(note: &[u8]) -> Result<Self, CheckpointError> {
+        Ok(Self::unchecked(note)?.1)
     }
 
     /// What a note says. Whether anybody has signed it is not looked at.

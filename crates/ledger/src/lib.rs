@@ -51,7 +51,7 @@ pub use entry::{Entry, EntryError, Event};
 pub use files::{File, Files, batch_path, entries_path, file_name, tile_path, witnessed_path};
 pub use find::records_of;
 pub use key::{InvalidKey, LogKey, PublicKey};
-pub use prediction::{BatchCall, Prediction, Result as PredictionResult};
+pub use prediction::{BatchCall, Prediction, Result as PredictionResult, bytes_text};
 pub use receipt::{NoReceipt, Receipt, ReceiptError};
 pub use tlog_tiles::Hash;
 pub use tree::{Broken, EntryTooLong, Tree};

@@ -181,6 +181,12 @@ impl Members<'_> {
     }
 }
 
+/// 32 bytes as a record has them: base64 without padding.
+#[must_use]
+pub fn bytes_text(bytes: &[u8; 32]) -> String {
+    BASE64_STANDARD_NO_PAD.encode(bytes)
+}
+
 /// What every record says that is part of a batch: its number, and when it was.
 pub(crate) fn number_and_time(line: &[u8]) -> Option<(u64, UnixMicros)> {
     let value = crate::canonical::of_bytes(line)?;

@@ -128,6 +128,15 @@ pub fn size_in(body: &[u8]) -> Option<u64> {
     number(str::from_utf8(body).ok()?.strip_suffix('\n')?)
 }
 
+/// A checkpoint that is to be cosigned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// What it says.
+    pub checkpoint: Checkpoint,
+    /// The note, with the signatures of its log and no others.
+    pub note: Vec<u8>,
+}
+
 /// What a witness has seen.
 #[derive(Debug, Clone)]
 pub struct Memory {
@@ -153,7 +162,7 @@ impl Memory {
     ///
     /// # Errors
     /// Why it is not.
-    pub fn judge(&self, request: &Request) -> Result<Checkpoint, Refusal> {
+    pub fn judge(&self, request: &Request) -> Result<Accepted, Refusal> {
         let Request { old, proof, note } = request;
         let malformed = |error: CheckpointError| Refusal::Malformed(error.to_string());
         let checkpoint = Checkpoint::unchecked(note).map_err(malformed)?.1;
@@ -161,7 +170,7 @@ impl Memory {
         if keys.is_empty() {
             return Err(Refusal::UnknownLog(checkpoint.origin));
         }
-        let checkpoint = Checkpoint::open(note, &keys).map_err(Refusal::Signature)?.checkpoint;
+        let (checkpoint, note) = Checkpoint::cleaned(note, &keys).map_err(Refusal::Signature)?;
         let new = Extent { size: checkpoint.size, root: checkpoint.root };
         if *old > new.size {
             return Err(Refusal::Shrunk { old: *old, size: new.size });
@@ -176,7 +185,7 @@ impl Memory {
         if !has_grown(proof, seen, new) {
             return Err(Refusal::NotShown { old: *old, size: new.size });
         }
-        Ok(checkpoint)
+        Ok(Accepted { checkpoint, note })
     }
 
     /// From now on this is the last one of its log.
@@ -237,8 +246,11 @@ mod tests {
         let (log, fork) = (log(40, 99), log(40, 12));
         let mut memory = Memory::of(vec![key().public()]);
         for (old, size) in [(0, 7), (7, 7), (7, 20), (20, 33)] {
-            let checkpoint = memory.judge(&log.request(old, size)).unwrap();
-            memory.remember(&checkpoint);
+            let mut request = log.request(old, size);
+            request.note.extend("— stranger AAAAAAAA\n".bytes());
+            let accepted = memory.judge(&request).unwrap();
+            assert_eq!(accepted.note, log.notes[size as usize], "without what others have written under it");
+            memory.remember(&accepted.checkpoint);
             assert_eq!(memory.seen(ORIGIN).unwrap().size, size);
         }
         let refused = |request: &Request| memory.judge(request).unwrap_err();

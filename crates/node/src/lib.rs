@@ -5,6 +5,7 @@
 //! and runs it at once. Nothing is held back to wait for company: under light load a request runs alone and
 //! immediately, under heavy load batches form by themselves because executors are busy.
 
+mod alone;
 mod batch;
 mod callers;
 mod cards;
@@ -35,6 +36,7 @@ mod settings;
 mod start_up;
 mod trial;
 
+pub use alone::Alone;
 pub use callers::Callers;
 pub use cards::{Cards, CardsError};
 pub use exchange::Exchange;

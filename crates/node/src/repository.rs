@@ -411,7 +411,7 @@ fn task(model: &AnyModel) -> Task {
     }
 }
 
-fn facts(model: &AnyModel, name: &ModelName, version: ModelVersion, bounds: Bounds) -> ModelFacts {
+pub(crate) fn facts(model: &AnyModel, name: &ModelName, version: ModelVersion, bounds: Bounds) -> ModelFacts {
     // A model that needs more rows than the limits would otherwise be one that nobody can call.
     let window_max = bounds.rows_max.max(model.window_recommended());
     ModelFacts {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use spinwell_core::Code;
 use spinwell_ledger::{Checkpoint, Entry, Files as _, Signed, read};
 use spinwell_store::ledger::Folder;
+use spinwell_store::ledger::index::Place;
 
 /// A record or an event.
 #[derive(Debug, Clone)]
@@ -51,29 +52,17 @@ pub(super) fn walk(
     wanted: &dyn Fn(&Entry) -> bool,
     each: &mut dyn FnMut(Line) -> bool,
 ) -> Result<()> {
-    let wrong = |error: anyhow::Error| {
-        failure::fault(Code::LedgerWrong, format!("{}: {error:#}", log.path().display()))
-    };
-    let note = log.read("checkpoint").map_err(|error| wrong(error.into()))?.unwrap_or_default();
-    let Signed { checkpoint, .. } =
-        Checkpoint::open(&note, &ledger.keys).map_err(|error| wrong(error.into()))?;
-    let name = log.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let bundles = read::bundles(checkpoint.size);
+    let wrong = |error: anyhow::Error| wrong(log, &error);
+    let (size, name) = (size_of(ledger, log)?, name_of(log));
+    let bundles = read::bundles(size);
     let numbers: Vec<u64> = if newest_first { bundles.rev().collect() } else { bundles.collect() };
     for number in numbers {
-        let mut entries = read::bundle(log, checkpoint.size, number).map_err(|error| wrong(error.into()))?;
+        let mut entries = read::bundle(log, size, number).map_err(|error| wrong(error.into()))?;
         if newest_first {
             entries.reverse();
         }
         for (entry, read) in entries.into_iter().filter(|(_, entry)| wanted(entry)) {
-            let mut values = match &read {
-                Entry::Batch { seal, .. } => {
-                    let batch = read::batch(log, entry, *seal).map_err(|error| wrong(error.into()))?;
-                    batch.lines().map(serde_json::from_slice).collect::<Result<Vec<Value>, _>>()
-                }
-                other => serde_json::from_slice(&other.to_bytes()).map(|value| vec![value]),
-            }
-            .map_err(|error| wrong(error.into()))?;
+            let mut values = values_of(log, entry, &read).map_err(wrong)?;
             if newest_first {
                 values.reverse();
             }
@@ -85,4 +74,54 @@ pub(super) fn walk(
         }
     }
     Ok(())
+}
+
+/// The lines at these places, those of one entry one after the other.
+///
+/// # Errors
+/// Those of [`walk`].
+pub(super) fn at(ledger: &Ledger, log: &Folder, places: &[Place]) -> Result<Vec<Line>> {
+    let (size, name) = (size_of(ledger, log)?, name_of(log));
+    let (mut found, mut bundle, mut values) = (Vec::new(), (u64::MAX, Vec::new()), (u64::MAX, Vec::new()));
+    for place in places.iter().filter(|place| place.entry < size) {
+        let number = read::bundles(place.entry + 1).end - 1;
+        if bundle.0 != number {
+            let entries = read::bundle(log, size, number).map_err(|error| wrong(log, &error.into()))?;
+            bundle = (number, entries);
+        }
+        if values.0 != place.entry {
+            let entry = bundle.1.iter().find(|(index, _)| *index == place.entry);
+            let of_entry = entry.map(|(index, entry)| values_of(log, *index, entry)).transpose();
+            values = (place.entry, of_entry.map_err(|error| wrong(log, &error))?.unwrap_or_default());
+        }
+        let value = usize::try_from(place.line).ok().and_then(|line| values.1.get(line));
+        found.extend(value.map(|value| Line { log: name.clone(), entry: place.entry, value: value.clone() }));
+    }
+    Ok(found)
+}
+
+fn wrong(log: &Folder, error: &anyhow::Error) -> anyhow::Error {
+    failure::fault(Code::LedgerWrong, format!("{}: {error:#}", log.path().display()))
+}
+
+/// How many entries a log's checkpoint is over.
+fn size_of(ledger: &Ledger, log: &Folder) -> Result<u64> {
+    let note = log.read("checkpoint").map_err(|error| wrong(log, &error.into()))?.unwrap_or_default();
+    let signed: Signed = Checkpoint::open(&note, &ledger.keys).map_err(|error| wrong(log, &error.into()))?;
+    Ok(signed.checkpoint.size)
+}
+
+fn name_of(log: &Folder) -> String {
+    log.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What stands in an entry: its records, or itself.
+fn values_of(log: &Folder, index: u64, entry: &Entry) -> Result<Vec<Value>> {
+    match entry {
+        Entry::Batch { seal, .. } => {
+            let batch = read::batch(log, index, *seal)?;
+            Ok(batch.lines().map(serde_json::from_slice).collect::<Result<_, _>>()?)
+        }
+        other => Ok(vec![serde_json::from_slice(&other.to_bytes())?]),
+    }
 }

@@ -4,10 +4,11 @@ use crate::failure;
 use crate::output::remark;
 use anyhow::{Context, Result};
 use spinwell_core::Code;
-use spinwell_ledger::PublicKey;
+use spinwell_ledger::{InvalidKey, PublicKey};
 use spinwell_store::ledger::Folder;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// The public keys beside the logs.
 const PUBLIC_KEYS: &str = "log.vkey";
@@ -35,12 +36,17 @@ pub(super) struct Ledger {
 }
 
 impl Place {
+    /// The folder that was named: a ledger's, or that of one log.
+    pub(super) fn dir(&self) -> PathBuf {
+        self.offline.clone().unwrap_or_else(|| self.data.join("ledger"))
+    }
+
     /// Opens the ledger.
     ///
     /// # Errors
     /// Where there is none, or no key.
     pub(super) fn open(&self) -> Result<Ledger> {
-        let dir = self.offline.clone().unwrap_or_else(|| self.data.join("ledger"));
+        let dir = self.dir();
         let (logs, beside) = if dir.join("checkpoint").is_file() {
             (vec![Folder::new(&dir)], dir.parent().unwrap_or(Path::new(".")).to_owned())
         } else {
@@ -56,24 +62,26 @@ impl Place {
     }
 
     fn given(&self) -> Result<Vec<PublicKey>> {
-        given_keys(&self.keys)
+        given("--key", &self.keys)
     }
 }
 
-/// Keys that were named, each as text or as a file of them.
-pub(super) fn given_keys(keys: &[String]) -> Result<Vec<PublicKey>> {
+/// Keys that were named with an option, each as text or as a file of them.
+pub(crate) fn given<K: FromStr<Err = InvalidKey>>(option: &str, keys: &[String]) -> Result<Vec<K>> {
     let mut found = Vec::new();
     for key in keys {
         match key.parse() {
             Ok(key) => found.push(key),
             Err(_) if Path::new(key).exists() => found.extend(read_keys(Path::new(key))?),
-            Err(error) => return Err(failure::fault(Code::OptionInvalid, format!("--key {key:?}: {error}"))),
+            Err(error) => {
+                return Err(failure::fault(Code::OptionInvalid, format!("{option} {key:?}: {error}")));
+            }
         }
     }
     Ok(found)
 }
 
-fn read_keys(path: &Path) -> Result<Vec<PublicKey>> {
+fn read_keys<K: FromStr<Err = InvalidKey>>(path: &Path) -> Result<Vec<K>> {
     let text = fs::read_to_string(path)
         .map_err(|error| failure::fault(Code::Io, format!("{} cannot be read: {error}", path.display())))?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());

@@ -1,6 +1,6 @@
 //! `spinwell audit receipt`.
 
-use super::logs::{Place, given_keys};
+use super::logs::{Place, given};
 use super::verify::moment;
 use crate::client::Client;
 use crate::connection::Connection;
@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 }
 
 /// The log and the number in a receipt's id.
-fn id_in(text: &str) -> Option<(&str, u64)> {
+pub(super) fn id_in(text: &str) -> Option<(&str, u64)> {
     let (name, number) = text.rsplit_once('-')?;
     Some((name, number.parse().ok()?))
 }
@@ -106,20 +106,27 @@ fn get(args: &Args) -> Result<(Receipt, Vec<PublicKey>)> {
                     "a file is checked with --key, the log's public key",
                 ));
             }
-            keys => given_keys(keys)?,
+            keys => given("--key", keys)?,
         };
         return Ok((receipt, keys));
     }
     if let Some(url) = &args.url {
         let text = Client::new(url, &args.connection)?.receipt(&args.receipt)?;
-        return Ok((Receipt::of_text(&text).map_err(|error| wrong(&error))?, given_keys(args.place.keys())?));
+        return Ok((
+            Receipt::of_text(&text).map_err(|error| wrong(&error))?,
+            given("--key", args.place.keys())?,
+        ));
     }
-    let ledger = args.place.open()?;
+    of_files(&args.place, &args.receipt)
+}
+
+/// The receipt of that id out of a ledger's files, which nobody has checked yet, and the ledger's keys.
+pub(super) fn of_files(place: &Place, id: &str) -> Result<(Receipt, Vec<PublicKey>)> {
+    let ledger = place.open()?;
     let unknown = |message: String| failure::fault(Code::ReceiptUnknown, message);
-    let Some((name, number)) = id_in(&args.receipt) else {
+    let Some((name, number)) = id_in(id) else {
         return Err(unknown(format!(
-            "{:?} is neither a file nor the id of a receipt, such as gateway-4711",
-            args.receipt
+            "{id:?} is neither a file nor the id of a receipt, such as gateway-4711"
         )));
     };
     let log = ledger.logs.iter().find(|log| log.path().file_name().is_some_and(|folder| folder == name));

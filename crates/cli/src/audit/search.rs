@@ -1,5 +1,6 @@
 //! `spinwell audit search`.
 
+use super::index;
 use super::lines::{Line, walk};
 use super::logs::Place;
 use super::tail::print;
@@ -8,6 +9,7 @@ use crate::output::remark;
 use anyhow::Result;
 use spinwell_core::{Code, UnixMicros};
 use spinwell_ledger::Entry;
+use spinwell_store::ledger::index::{Sought, kind_of};
 
 /// Records of a batch are at most so much older than its seal: requests may take a minute, and are recorded at their end.
 const BATCH_SPAN_US: u64 = 60_000_000;
@@ -24,6 +26,12 @@ pub(super) struct Wanted {
     /// How it ended: answered, cancelled or an error code; `failed` is any code.
     #[arg(long, value_name = "RESULT")]
     result: Option<String>,
+    /// Whose data it is.
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+    /// What kind of line: prediction, batch_call, event, checkpoint, gap, opened or closed.
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
     /// The node that answered.
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
@@ -47,6 +55,8 @@ pub(super) struct Wanted {
 /// Options of `spinwell audit search`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+A log that has an index (`spinwell audit index`) is looked up in it, and any other one is read through; the lines are the same.
+
 Examples:
   spinwell audit search --model taxi --result failed
   spinwell audit search --sequence fleet-7 --since 2026-11-28T05:00:00Z --until 2026-11-28T06:00:00Z --json")]
@@ -69,6 +79,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let filter = args.wanted.filter()?;
     let mut found: Vec<Line> = Vec::new();
     for log in &ledger.logs {
+        if let Some(of_log) = index::search(&ledger, log, &filter, args.limit.saturating_add(1))? {
+            found.extend(of_log);
+            continue;
+        }
         let mut of_log = Vec::new();
         walk(&ledger, log, true, &|entry| filter.may_have(entry), &mut |line| {
             if filter.fits(&line) {
@@ -128,27 +142,42 @@ impl Filter<'_> {
         self.since.is_none_or(|since| at >= since.0) && self.until.is_none_or(|until| earliest < until.0)
     }
 
-    /// Whether a line fits.
-    pub(super) fn fits(&self, line: &Line) -> bool {
-        let at = line.at();
-        let Wanted { principal, model, result, node, sequence, request_id, batch_call, .. } = self.wanted;
+    /// Members of lines that are to have one value.
+    fn members(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let Wanted { principal, tenant, model, node, sequence, request_id, batch_call, .. } = self.wanted;
         let members = [
             ("principal", principal),
+            ("tenant", tenant),
             ("model", model),
             ("node", node),
             ("sequence", sequence),
             ("request_id", request_id),
             ("batch_call", batch_call),
         ];
+        members.into_iter().filter_map(|(name, wanted)| Some((name, wanted.as_deref()?)))
+    }
+
+    /// The same for an index.
+    pub(super) fn sought(&self) -> Sought<'_> {
+        let Wanted { result, kind, .. } = self.wanted;
+        let has_failed = result.as_deref() == Some("failed");
+        let result = result.as_deref().filter(|_| !has_failed).map(|result| ("result", result));
+        let (kind, since, until) = (kind.as_deref(), self.since, self.until);
+        Sought { members: self.members().chain(result).collect(), kind, has_failed, since, until }
+    }
+
+    /// Whether a line fits.
+    pub(super) fn fits(&self, line: &Line) -> bool {
+        let at = line.at();
+        let Wanted { result, kind, .. } = self.wanted;
         let is_result = |wanted: &String| match (wanted.as_str(), line.text("result")) {
             ("failed", result) => result.starts_with("SPW-"),
             (wanted, result) => result == wanted,
         };
         self.since.is_none_or(|since| at >= since.0)
             && self.until.is_none_or(|until| at < until.0)
-            && members
-                .iter()
-                .all(|(name, wanted)| wanted.as_ref().is_none_or(|wanted| line.text(name) == *wanted))
+            && self.members().all(|(name, wanted)| line.text(name) == *wanted)
+            && kind.as_ref().is_none_or(|kind| kind_of(&line.value) == kind)
             && result.as_ref().is_none_or(is_result)
     }
 }

@@ -84,9 +84,17 @@ fn shown(line: &Line) -> String {
         Some("opened") => format!("{at}  {log} entry {entry}: {} has begun to write", line.text("program")),
         Some("closed") => format!("{at}  {log} entry {entry}: closed in good order"),
         Some("gap") => format!("{at}  {log} entry {entry}: records may be missing: {}", line.text("reason")),
+        Some("checkpoint") => format!("{at}  {log} entry {entry}: {}", recorded(&line.text("note"))),
         Some("event") => format!("{at}  {log} entry {entry}: {}", event(&value["event"])),
         _ => format!("{at}  {log} entry {entry}: {value}"),
     }
+}
+
+/// What stands in a checkpoint of another log.
+fn recorded(note: &str) -> String {
+    let mut lines = note.lines();
+    let (origin, size) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    format!("the log {origin} has {size} entries")
 }
 
 fn event(event: &Value) -> String {

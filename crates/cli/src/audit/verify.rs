@@ -1,12 +1,13 @@
 //! `spinwell audit verify`.
 
-use super::logs::{Place, doubt_keys};
+use super::logs::{Place, doubt_keys, given};
 use crate::failure;
 use crate::output::{self, say};
 use anyhow::Result;
 use serde_json::{Value, json};
 use spinwell_core::{Code, UnixMicros, UnixMillis};
-use spinwell_ledger::verify::{Failure, Report, verify};
+use spinwell_ledger::verify::{Failure, Report, hold_against, verify_witnessed};
+use spinwell_ledger::{PublicKey, Witness};
 use spinwell_runtime::clock;
 use spinwell_store::ledger::Folder;
 use std::fs;
@@ -15,13 +16,15 @@ use std::path::PathBuf;
 /// Options of `spinwell audit verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-All is read: each entry against its hash, each hash up to the signed root, each record against its batch, their numbers, their times.
-What the end of a log cannot show is that nothing was cut off behind it. A checkpoint that somebody has kept shows that up to its size;
-without one the output says so.
+All is read: each entry against its hash, each hash up to the signed root, each record against its batch, their numbers, their times; and
+what logs have recorded of each other.
+What the end of a log cannot show is that nothing was cut off behind it. A checkpoint that somebody has kept shows that up to its size,
+and so does one that a witness has cosigned; without one the output says so.
 
 Examples:
   spinwell audit verify
   spinwell audit verify --offline copy/ledger --key spinwell/gateway+12ab34cd+ASd…
+  spinwell audit verify --offline copy/ledger --key log.vkey --witness example.com/witness+12ab34cd+BAf…
   spinwell audit verify --offline copy/ledger/gateway --key log.vkey --seen monday --seen friday --json")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -29,14 +32,26 @@ pub(super) struct Args {
     /// A checkpoint that was kept elsewhere; once for each, of any of the logs.
     #[arg(long = "seen", value_name = "CHECKPOINT")]
     seen: Vec<PathBuf>,
+    /// The public key of a witness that must have cosigned each log, as text or as a file of such lines.
+    #[arg(long = "witness", value_name = "VKEY")]
+    witnesses: Vec<String>,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
 
+/// A log, and what was found.
+struct Checked<'a> {
+    log: &'a Folder,
+    result: Result<Report, Failure>,
+    /// How many entries the last checkpoint of it is over that another log has recorded.
+    recorded: Option<u64>,
+}
+
 /// Verifies and prints.
 pub(super) fn run(args: &Args) -> Result<()> {
     let ledger = args.place.open()?;
+    let witnesses: Vec<Witness> = given("--witness", &args.witnesses)?;
     let mut seen = Vec::new();
     for path in &args.seen {
         let note = fs::read(path).map_err(|error| {
@@ -45,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         seen.push((path, note));
     }
     let mut unused: Vec<&PathBuf> = args.seen.iter().collect();
-    let (mut documents, mut first) = (Vec::new(), None);
+    let mut all = Vec::new();
     for log in &ledger.logs {
         let origin = origin_of(log);
         let of_log = seen.iter().filter(|(_, note)| ledger.logs.len() == 1 || first_line(note) == origin);
@@ -54,23 +69,24 @@ pub(super) fn run(args: &Args) -> Result<()> {
             unused.retain(|unused| unused != path);
             notes.push(note.clone());
         }
-        let result = verify(log, &ledger.keys, &notes);
-        documents.push(document(log, &result));
-        if !args.json {
-            tell(log, &result);
-        }
-        if let Err(error) = result {
-            first.get_or_insert((log.path().display().to_string(), error));
-        }
+        let result = verify_witnessed(log, &ledger.keys, &notes, &witnesses);
+        all.push(Checked { log, result, recorded: None });
     }
+    hold_together(&mut all, &ledger.keys);
     if args.json {
+        let documents: Vec<_> = all.iter().map(document).collect();
+        let holds = unused.is_empty() && all.iter().all(|checked| checked.result.is_ok());
         output::document(
-            &json!({"holds": first.is_none() && unused.is_empty(), "keys_beside_the_logs": ledger.keys_are_beside, "logs": documents}),
+            &json!({"holds": holds, "keys_beside_the_logs": ledger.keys_are_beside, "logs": documents}),
         );
+    } else {
+        all.iter().for_each(tell);
     }
-    if let Some((path, error)) = first {
-        let error = anyhow::Error::from(error);
-        return Err(failure::fault(Code::LedgerWrong, format!("{path}: {error:#}")));
+    for Checked { log, result, .. } in all {
+        if let Err(error) = result {
+            let error = anyhow::Error::from(error);
+            return Err(failure::fault(Code::LedgerWrong, format!("{}: {error:#}", log.path().display())));
+        }
     }
     if let Some(path) = unused.first() {
         let message = format!("{}: a checkpoint of none of these logs", path.display());
@@ -78,6 +94,36 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     doubt_keys(&ledger);
     Ok(())
+}
+
+/// Holds logs against what the others have recorded of them.
+fn hold_together(all: &mut [Checked<'_>], keys: &[PublicKey]) {
+    let recordings: Vec<_> = (all.iter().filter_map(|checked| checked.result.as_ref().ok()))
+        .map(|report| (report.origin.clone(), report.recorded.clone()))
+        .collect();
+    for Checked { log, result, recorded } in all {
+        let Ok(report) = result else { continue };
+        for (by, recording) in &recordings {
+            let origin = report.origin.clone();
+            let of_log = || recording.iter().filter(|(_, checkpoint)| checkpoint.origin == origin);
+            let mut held = hold_against(*log, report.entries, by, of_log());
+            // It may have grown since it was read, and then been recorded.
+            if matches!(held, Err(Failure::CutOff { .. }))
+                && let Ok(newer) = verify_witnessed(*log, keys, &[], &[])
+                && newer.entries > report.entries
+            {
+                held = hold_against(*log, newer.entries, by, of_log());
+                (report.entries, report.records, report.root) = (newer.entries, newer.records, newer.root);
+            }
+            match held {
+                Ok(last) => *recorded = last.max(*recorded),
+                Err(failure) => {
+                    *result = Err(failure);
+                    break;
+                }
+            }
+        }
+    }
 }
 
 fn first_line(note: &[u8]) -> Vec<u8> {
@@ -94,18 +140,23 @@ pub(super) fn moment(at: UnixMicros) -> String {
     clock::civil(UnixMillis(at.0 / 1000))
 }
 
-fn document(log: &Folder, result: &Result<Report, Failure>) -> Value {
+fn document(Checked { log, result, recorded }: &Checked<'_>) -> Value {
     let path = log.path().display().to_string();
     match result {
         Ok(report) => {
             let gap = |(entry, from, until): &(u64, UnixMicros, UnixMicros)| json!({"entry": entry, "from_us": from.0, "until_us": until.0});
+            let witness = |(witness, entries, at): &(Witness, u64, UnixMicros)| json!({"name": witness.name(), "entries": entries, "at_us": at.0});
             json!({
                 "log": path, "holds": true, "origin": report.origin, "signed_by": report.signed_by,
                 "entries": report.entries, "root": report.root.to_string(), "records": report.records, "events": report.events,
                 "gaps": report.gaps.iter().map(gap).collect::<Vec<_>>(),
                 "from_us": report.span.map(|span| span.0.0), "until_us": report.span.map(|span| span.1.0),
                 "seen_up_to": report.seen,
-                "cannot_be_excluded": cannot_be_excluded(report),
+                "witnessed": report.witnessed.iter().map(witness).collect::<Vec<_>>(),
+                "recorded_by_others_up_to": recorded,
+                "recorded_of_others": report.recorded.len(),
+                "recorded_of_unknown_logs": report.recorded_unknown,
+                "cannot_be_excluded": cannot_be_excluded(report, *recorded),
             })
         }
         Err(error) => {
@@ -127,9 +178,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// What verification does not show.
-fn cannot_be_excluded(report: &Report) -> String {
-    match report.seen {
-        None => "that entries were cut off behind this checkpoint: no checkpoint was given that somebody has seen (--seen)".into(),
+fn cannot_be_excluded(report: &Report, recorded: Option<u64>) -> String {
+    let witnessed = report.witnessed.iter().map(|(_, entries, _)| *entries).max();
+    match report.seen.max(witnessed).max(recorded) {
+        None => "that entries were cut off behind this checkpoint: no checkpoint was given that somebody has seen (--seen, --witness)".into(),
         Some(seen) if seen < report.entries => format!(
             "that entries were cut off behind this checkpoint, or replaced from entry {seen} on by whoever holds the key: the newest \
              checkpoint that was seen is over {seen}"
@@ -138,7 +190,7 @@ fn cannot_be_excluded(report: &Report) -> String {
     }
 }
 
-fn tell(log: &Folder, result: &Result<Report, Failure>) {
+fn tell(Checked { log, result, recorded }: &Checked<'_>) {
     say(&format!("log      {}", log.path().display()));
     let report = match result {
         Ok(report) => report,
@@ -161,6 +213,22 @@ fn tell(log: &Folder, result: &Result<Report, Failure>) {
             moment(*from)
         ));
     }
+    for (witness, entries, at) in &report.witnessed {
+        say(&format!(
+            "witness  {} has seen {entries} entries, at {}: none of them was cut off",
+            witness.name(),
+            moment(*at)
+        ));
+    }
+    if let Some(entries) = recorded {
+        say(&format!("recorded by another log up to {entries} entries: none of them was cut off"));
+    }
+    if !report.recorded.is_empty() || report.recorded_unknown > 0 {
+        let (known, unknown) = (report.recorded.len(), report.recorded_unknown);
+        say(&format!(
+            "records  {known} checkpoints of other logs, and {unknown} of logs whose keys are not given"
+        ));
+    }
     say("every entry, record, hash and signature is what was signed");
-    say(&format!("cannot be excluded: {}", cannot_be_excluded(report)));
+    say(&format!("cannot be excluded: {}", cannot_be_excluded(report, *recorded)));
 }

@@ -4,6 +4,7 @@ use super::access;
 use super::args::{Common, address};
 use super::edge::Edge;
 use super::process::{self, Given, Process};
+use super::recorder::Recorder;
 use super::region::{Known, Place, follow};
 use crate::output::say;
 use anyhow::{Context, Result};
@@ -30,6 +31,9 @@ use tokio::process::Command;
 One control of a region leads, by a lease in the database of store.url; without one it keeps its plans in a file of \
 its own and is the only control. Nodes that it starts (--nodes) go on without it, and the next control with the same \
 data folder looks after them again.
+
+Control's ledger has the newest checkpoints of all other logs that it can read: those in its own ledger's folder, and those of the gateways \
+in the registry and in control.gateways. So what is cut off such a log later shows (spinwell audit verify).
 
 Examples:
   spinwell control --config region.toml --id c1 --ops 127.0.0.1:8012
@@ -98,7 +102,9 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         node_starts: guardian.starts(),
         left_over: LeftOver::in_folder(options.data_dir.join("nodes"), node_ids(&options)),
     });
+    let recorder = Recorder::open(&options, place.watch())?;
     let (stop, stops) = shutdown::channel();
+    let recording = recorder.map(|recorder| tokio::spawn(recorder.run(stops.clone())));
     let (leading, leads) = (control.clone(), stops.clone());
     let leading = tokio::spawn(async move { leading.run(leads).await });
     let listening = Listening {
@@ -117,8 +123,15 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
     health.advance(Phase::Stopping);
     stop.pull();
     // Nodes wait for no store that is silent.
-    let (led, ()) = tokio::join!(leading, end(guardian, own.stops_nodes, &options));
+    let recorded = async {
+        match recording {
+            Some(recording) => recording.await,
+            None => Ok(()),
+        }
+    };
+    let (led, recorded, ()) = tokio::join!(leading, recorded, end(guardian, own.stops_nodes, &options));
     led.context("control failed while it stopped")?;
+    recorded.context("the ledger was not closed in good order")?;
     operations.await.context("the operations plane failed while it stopped")?;
     place.close().await;
     tracing::info!("stopped");

@@ -1,5 +1,6 @@
 //! The ledger of a process: its keys, and its log.
 
+use super::witnesses::Witnesses;
 use anyhow::{Context, Result};
 use spinwell_core::{Code, Fault};
 use spinwell_gateway::Audit;
@@ -15,11 +16,26 @@ use std::sync::Arc;
 /// The public keys of all logs in a ledger's folder, a line each.
 const PUBLIC_KEYS: &str = "log.vkey";
 
+/// Opens the ledger of the gateway of this name, and has its witnesses asked. Must be called within a tokio runtime.
+///
+/// # Errors
+/// Those of [`writer`], and where a witness's key is none.
+pub(super) fn open(options: &LedgerOptions, name: &str) -> Result<Option<Arc<Audit>>> {
+    let witnesses = Witnesses::of(options)?;
+    let Some((writer, commitments)) = writer(options, name)? else { return Ok(None) };
+    let public = writer.public().clone();
+    let audit = Arc::new(Audit::new(name.to_owned(), writer, commitments));
+    let shown = audit.clone();
+    witnesses
+        .ask(&options.dir.join(name), &public, move |witness, entries| shown.witnessed(witness, entries));
+    Ok(Some(audit))
+}
+
 /// Opens the log of the process of this name, with its keys, which are made where there are none.
 ///
 /// # Errors
 /// Where a file cannot be read or written, or the log is not what its key has signed.
-pub(super) fn open(options: &LedgerOptions, name: &str) -> Result<Option<Arc<Audit>>> {
+pub(super) fn writer(options: &LedgerOptions, name: &str) -> Result<Option<(Writer, Commitments)>> {
     if !options.is_enabled {
         return Ok(None);
     }
@@ -48,7 +64,7 @@ pub(super) fn open(options: &LedgerOptions, name: &str) -> Result<Option<Arc<Aud
         clock: clock::unix_micros,
     });
     let writer = writer.map_err(|error| error.fault())?;
-    Ok(Some(Arc::new(Audit::new(name.to_owned(), writer, commitments))))
+    Ok(Some((writer, commitments)))
 }
 
 fn invalid(path: &Path, why: &dyn std::fmt::Display) -> Fault {
@@ -56,7 +72,7 @@ fn invalid(path: &Path, why: &dyn std::fmt::Display) -> Fault {
 }
 
 /// The text of a secret file, which is made where there is none.
-fn secret(path: &Path, make: impl FnOnce(&[u8; 32]) -> Result<String, Fault>) -> Result<String> {
+pub(super) fn secret(path: &Path, make: impl FnOnce(&[u8; 32]) -> Result<String, Fault>) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -13,12 +13,17 @@ mod node;
 mod nodes;
 mod planes;
 mod process;
+mod recorder;
 mod region;
+mod witness;
+mod witnesses;
 
 pub(crate) use args::device;
 pub(crate) use control::{ControlArgs, run as run_control};
 pub(crate) use gateway::{GatewayArgs, run as run_gateway};
+pub(crate) use ledger::commitments;
 pub(crate) use node::{NodeArgs, run as run_node};
+pub(crate) use witness::{WitnessArgs, run as run_witness};
 
 use crate::output::say;
 use anyhow::Result;

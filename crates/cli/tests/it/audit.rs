@@ -15,7 +15,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn body(id: &str) -> Value {
+pub(crate) fn body(id: &str) -> Value {
     json!({"id": id, "inputs": [
         {"name": "series", "shape": [1, ROWS, 1], "datatype": "FP32", "data": window(ROWS, 0.3)}]})
 }
@@ -163,7 +163,7 @@ fn a_receipt_proves_itself_and_requests_that_failed_are_there_as_well() {
     assert!(tail.trim_end().ends_with("closed in good order"), "{tail}");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -224,6 +224,149 @@ fn a_ledger_that_was_changed_cut_off_or_replaced_is_found_by_whoever_has_the_key
     assert!(server.wait().success());
     let foreign = text(&other.path().join("ledger/log.vkey")).to_owned();
     assert!(!run(&["audit", "verify", "--offline", text(&early), "--key", &foreign]).status.success());
+}
+
+#[test]
+fn a_recorded_prediction_is_computed_again_bit_for_bit() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(models(), &["--data", text(data.path())]);
+    let receipt = |request: &Value, model: &str| {
+        let answer = server.infer(model, request);
+        answer.json()["parameters"]["receipt"].as_str().unwrap_or_default().to_owned()
+    };
+    let (mut pair, mut step) = (body("pair"), body("step"));
+    pair["inputs"] =
+        json!([{"name": "series", "shape": [2, ROWS, 2], "datatype": "FP32", "data": window(4 * ROWS, 0.7)}]);
+    pair["outputs"] = json!([{"name": "direction"}, {"name": "forecast"}]);
+    step["parameters"] = json!({"sequence_id": "s-1", "sequence_start": true});
+    let cases = [(body("one"), "wave"), (pair, "pair"), (step, "wave"), (body("lost"), "nowhere")];
+    let mut ids: Vec<String> = cases.iter().map(|(request, model)| receipt(request, model)).collect();
+    server.terminate();
+    assert!(server.wait().success());
+    // What was refused has no receipt in its answer, and a record all the same.
+    ids[3] = "gateway-3".into();
+    let files: Vec<_> = (0..cases.len()).map(|case| data.path().join(format!("{case}.json"))).collect();
+    for ((request, _), file) in cases.iter().zip(&files) {
+        std::fs::write(file, request.to_string()).unwrap();
+    }
+    let replay = |id: &str, input: &Path, models: &Path| {
+        let output = run(&[
+            "audit",
+            "replay",
+            id,
+            "--input",
+            text(input),
+            "--models",
+            text(models),
+            "--data",
+            text(data.path()),
+            "--json",
+        ]);
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        assert_eq!(output.status.success(), document["agrees"] == true);
+        (document, String::from_utf8(output.stderr).unwrap())
+    };
+    for case in [0, 1] {
+        let (document, error) = replay(&ids[case], &files[case], models());
+        assert_eq!(
+            (&document["agrees"], &document["record"]["model"]),
+            (&json!(true), &json!(cases[case].1)),
+            "{error}"
+        );
+    }
+    // The same values as a CSV.
+    let csv = data.path().join("window.csv");
+    let rows: Vec<String> = window(ROWS, 0.3).iter().map(f32::to_string).collect();
+    std::fs::write(&csv, format!("value\n{}\n", rows.join("\n"))).unwrap();
+    assert_eq!(replay(&ids[0], &csv, models()).0["agrees"], true);
+    // One value more in its last place.
+    let mut changed = body("one");
+    changed["inputs"][0]["data"][7] = json!(window(ROWS, 0.3)[7].next_up());
+    let other = data.path().join("other.json");
+    std::fs::write(&other, changed.to_string()).unwrap();
+    let (document, error) = replay(&ids[0], &other, models());
+    assert_eq!((&document["agrees"], &document["input_is_the_one"]), (&json!(false), &json!(false)));
+    assert!(error.contains("is not what was asked in gateway-0"), "{error}");
+    // The right input, and other outputs than were asked for.
+    let mut fewer = body("one");
+    fewer["outputs"] = json!([{"name": "forecast"}]);
+    std::fs::write(&other, fewer.to_string()).unwrap();
+    let (document, _) = replay(&ids[0], &other, models());
+    assert_eq!((&document["agrees"], &document["input_is_the_one"]), (&json!(false), &json!(true)));
+    // Another model under that name; the right one under another name.
+    let moved = tempfile::tempdir().unwrap();
+    copy(&models().join("pair"), &moved.path().join("wave"));
+    let (_, error) = replay(&ids[0], &files[0], moved.path());
+    assert!(error.contains("SPW-MODEL-NOT-FOUND") && error.contains("is another model"), "{error}");
+    copy(&models().join("wave"), &moved.path().join("elsewhere"));
+    assert_eq!(replay(&ids[0], &files[0], moved.path()).0["agrees"], true);
+    for (case, why) in [(2, "it is a step of a sequence"), (3, "it was not answered (SPW-MODEL-NOT-FOUND)")] {
+        let (_, error) = replay(&ids[case], &files[case], models());
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn a_search_finds_the_same_lines_with_an_index_and_without() {
+    let data = tempfile::tempdir().unwrap();
+    let serve = |round: usize| {
+        let server = Server::start(models(), &["--data", text(data.path())]);
+        for number in 0..3 {
+            server.infer("wave", &body(&format!("w{round}-{number}")));
+            server.infer("nowhere", &body(&format!("n{round}-{number}")));
+        }
+        let mut step = body("step");
+        step["parameters"] = json!({"sequence_id": format!("s-{round}"), "sequence_start": true});
+        server.infer("wave", &step);
+        let one = json!({"model": "wave", "series": window(ROWS, 0.0)});
+        send(server.http, &Request::post("/v1/predictions", json!({"requests": [one]}).to_string()));
+        server.terminate();
+        assert!(server.wait().success());
+    };
+    let filters: [&[&str]; 12] = [
+        &[],
+        &["--model", "wave"],
+        &["--model", "wave", "--result", "answered"],
+        &["--result", "failed"],
+        &["--result", "SPW-MODEL-NOT-FOUND"],
+        &["--kind", "prediction"],
+        &["--kind", "batch_call"],
+        &["--kind", "opened"],
+        &["--tenant", "default", "--sequence", "s-1"],
+        &["--request-id", "w0-2"],
+        &["--principal", "nobody"],
+        &["--until", "2020-01-01T00:00:00Z"],
+    ];
+    let search = |folder: &Path| -> Vec<Value> {
+        let lines = |filter: &&[&str]| {
+            let all =
+                [&["audit", "search", "--offline", text(folder), "--json", "--limit", "5"], *filter].concat();
+            json(&all)["lines"].clone()
+        };
+        filters.iter().map(lines).collect()
+    };
+    let ledger = data.path().join("ledger");
+    serve(0);
+    let walked = search(&ledger);
+    assert!(!ledger.join("gateway/index.db").exists(), "nobody makes one unasked");
+    let made = json(&["audit", "index", "--data", text(data.path()), "--json"]);
+    assert_eq!(made["logs"][0]["entries"], made["logs"][0]["new_entries"]);
+    assert_eq!(search(&ledger), walked);
+    assert_eq!(
+        walked.iter().map(|lines| lines.as_array().unwrap().len()).collect::<Vec<_>>()[..4],
+        [5, 5, 5, 3]
+    );
+    // A log that has grown since, whose index the first search extends.
+    serve(1);
+    let found = search(&ledger);
+    let without = data.path().join("without");
+    copy(&ledger, &without);
+    std::fs::remove_file(without.join("gateway/index.db")).unwrap();
+    assert_eq!(found, search(&without));
+    assert_ne!(found, walked);
+    // One that hides lines cannot make any up, and one that is none is in nobody's way.
+    std::fs::write(ledger.join("gateway/index.db"), "a letter to a friend. ".repeat(90)).unwrap();
+    assert_eq!(search(&ledger), found);
 }
 
 #[test]

@@ -34,3 +34,4 @@ mod support;
 mod telemetry;
 mod traffic;
 mod training;
+mod witness;

@@ -5,24 +5,26 @@
 
 mod events;
 
+use crate::commitment;
 use spinwell_core::{
     BatchCall, BatchCallPhase, Code, Fault, Micros, Millis, Outcome, ResultClass, Series, UnixMicros,
 };
 use spinwell_ledger::{Commitments, Prediction, PredictionResult, Receipt};
 use spinwell_protocol::InferReply;
 use spinwell_store::ledger::{Counts, LedgerError, Writer};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How long a caller waits whose record the ledger could not take.
 const RETRY: Millis = Millis(1000);
-/// Numbers that are turned into bytes at a time.
-const NUMBERS: usize = 64;
 
 /// A gateway's ledger.
 pub struct Audit {
     name: String,
     writer: Writer,
     commitments: Commitments,
+    /// Up to which entry each witness has cosigned.
+    witnessed: Mutex<BTreeMap<String, u64>>,
 }
 
 /// What binds a record to what was asked and answered.
@@ -47,7 +49,16 @@ impl Audit {
     /// The ledger of the gateway of this name.
     #[must_use]
     pub fn new(name: String, writer: Writer, commitments: Commitments) -> Self {
-        Self { name, writer, commitments }
+        Self { name, writer, commitments, witnessed: Mutex::default() }
+    }
+
+    /// This witness has cosigned up to that entry; 0 where it has not been heard yet.
+    pub fn witnessed(&self, witness: &str, entries: u64) {
+        self.witnessed.lock().unwrap_or_else(PoisonError::into_inner).insert(witness.to_owned(), entries);
+    }
+
+    pub(crate) fn witnesses(&self) -> BTreeMap<String, u64> {
+        self.witnessed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Seals and signs all that was taken. Nothing is taken afterwards. Blocks.
@@ -60,39 +71,14 @@ impl Audit {
         self.writer.expect();
     }
 
-    /// The commitment to what is asked: shape, then every value as a 64-bit float, which has room for all of a 32-bit one.
+    /// The commitment to what is asked.
     pub(crate) fn input(&self, series: &Series) -> [u8; 32] {
-        let mut commitment = self.commitments.begin("input");
-        for extent in [series.batch(), series.rows(), series.channels()] {
-            commitment.add(&(extent as u64).to_le_bytes());
-        }
-        let samples = series.samples();
-        let mut bytes = [0; 8 * NUMBERS];
-        for begin in (0..samples.len()).step_by(NUMBERS) {
-            let count = NUMBERS.min(samples.len() - begin);
-            for (place, number) in bytes.chunks_exact_mut(8).take(count).enumerate() {
-                number.copy_from_slice(&samples.get(begin + place).to_le_bytes());
-            }
-            commitment.add(&bytes[..8 * count]);
-        }
-        commitment.end()
+        commitment::of_input(&self.commitments, series)
     }
 
-    /// The commitment to what is answered: of each output, by name, its type and its bytes as the protocol has them.
+    /// The commitment to what is answered.
     pub(crate) fn output(&self, reply: &InferReply) -> [u8; 32] {
-        let mut commitment = self.commitments.begin("output");
-        commitment.add(&(reply.predictions.batch as u64).to_le_bytes());
-        let mut tensors: Vec<_> = reply.predictions.tensors.iter().collect();
-        tensors.sort_by_key(|tensor| tensor.name.as_str());
-        let mut bytes = Vec::new();
-        for tensor in tensors {
-            bytes.clear();
-            tensor.values.write_bytes(&mut bytes);
-            commitment.add(tensor.name.as_str().as_bytes());
-            commitment.add(tensor.values.datatype().as_str().as_bytes());
-            commitment.add(&bytes);
-        }
-        commitment.end()
+        commitment::of_output(&self.commitments, &reply.predictions)
     }
 
     /// Writes what became of a request, and gives the id of its receipt.
@@ -192,6 +178,17 @@ impl Audit {
             }
             Err(error) => Err(refused(&error)),
         }
+    }
+
+    /// The newest checkpoint, as it was signed.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) async fn checkpoint(self: &Arc<Self>) -> Result<Vec<u8>, Fault> {
+        let audit = self.clone();
+        let read = tokio::task::spawn_blocking(move || audit.writer.newest()).await;
+        read.map_err(|_| Fault::new(Code::Internal, "the checkpoint could not be read; the server goes on"))?
+            .map_err(|error| refused(&error))
     }
 
     pub(crate) fn counts(&self) -> LedgerCounts {

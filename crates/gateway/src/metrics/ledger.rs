@@ -2,7 +2,9 @@
 
 use super::set;
 use crate::audit::{Audit, LedgerCounts};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -12,6 +14,12 @@ use std::time::Duration;
 
 /// Boundaries of the time from a record to the disk: 0.2 s is what is promised.
 const LAG_SECONDS: [f64; 9] = [0.01, 0.02, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0];
+
+/// Which witness.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WitnessLabels {
+    witness: String,
+}
 
 /// What is shown of the ledger, where there is one.
 pub(super) struct LedgerFigures {
@@ -24,6 +32,7 @@ pub(super) struct LedgerFigures {
     refused: Counter,
     is_ready: Gauge,
     lag: Histogram,
+    witnessed: Family<WitnessLabels, Gauge>,
     shown: OnceLock<Arc<Audit>>,
 }
 
@@ -44,6 +53,12 @@ impl LedgerFigures {
             "spinwell_ledger_lag_seconds",
             "From the oldest record of a batch until it is sealed and on the disk",
             lag.clone(),
+        );
+        let witnessed = Family::default();
+        registry.register(
+            "spinwell_ledger_witnessed_entries",
+            "Entries of the ledger's log under the last checkpoint that the witness has cosigned",
+            witnessed.clone(),
         );
         Self {
             records: counter(registry, "spinwell_ledger_records", "Records of requests in the ledger"),
@@ -75,6 +90,7 @@ impl LedgerFigures {
             ),
             is_ready: gauge(registry, "spinwell_ledger_ready", "1 where the ledger takes records"),
             lag,
+            witnessed,
             shown: OnceLock::new(),
         }
     }
@@ -98,6 +114,9 @@ impl LedgerFigures {
         set(&self.waited, counts.waited);
         set(&self.refused, counts.refused);
         self.is_ready.set(i64::from(is_ready));
+        for (witness, entries) in audit.witnesses() {
+            self.witnessed.get_or_create(&WitnessLabels { witness }).set(whole(entries));
+        }
         audit
             .take_lags()
             .into_iter()

@@ -17,6 +17,8 @@ pub struct ControlOptions {
     pub stops_nodes: bool,
     /// The folder with a folder of certificates for each of them, `node-NAME`; none where they speak in the clear.
     pub nodes_certificates: Option<PathBuf>,
+    /// The operations planes of gateways whose logs it records, beside those that the registry lists.
+    pub gateways: Vec<String>,
 }
 
 pub(super) fn control(layered: &Layered) -> Result<ControlOptions, Error> {
@@ -31,7 +33,20 @@ pub(super) fn control(layered: &Layered) -> Result<ControlOptions, Error> {
         nodes,
         stops_nodes: layered.flag("control.stop_nodes")?,
         nodes_certificates: (!certificates.is_empty()).then(|| PathBuf::from(certificates)),
+        gateways: gateways(layered)?,
     })
+}
+
+/// Hosts with ports.
+fn gateways(layered: &Layered) -> Result<Vec<String>, Error> {
+    let all = layered.text("control.gateways").split(',').map(str::trim).filter(|one| !one.is_empty());
+    let one = |text: &str| {
+        let (host, port) = text.rsplit_once(':')?;
+        let is_host = !host.is_empty() && !host.contains(['/', ' ']);
+        (is_host && port.parse::<u16>().is_ok()).then(|| text.to_owned())
+    };
+    let wanted = "a list of gateways, each as the HOST:PORT of its operations plane";
+    all.map(one).collect::<Option<_>>().ok_or_else(|| layered.invalid("control.gateways", wanted))
 }
 
 #[cfg(test)]
@@ -56,6 +71,10 @@ mod tests {
         assert!(message.contains("control.nodes_tls_dir"), "{message}");
         let all = [("tls.dir", "/c1"), ("control.nodes", "2"), ("control.nodes_tls_dir", "/pki")];
         assert_eq!(load(&all).unwrap().options.control.nodes, 2);
+        let gateways =
+            load(&[("control.gateways", "10.0.0.1:8002, g2:8002")]).unwrap().options.control.gateways;
+        assert_eq!(gateways, ["10.0.0.1:8002", "g2:8002"]);
+        assert!(load(&[("control.gateways", "http://10.0.0.1:8002")]).is_err());
         assert!(load(&[("control.nodes", "65")]).unwrap_err().contains("from 0 to 64"));
     }
 }

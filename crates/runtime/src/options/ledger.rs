@@ -18,6 +18,17 @@ pub struct LedgerOptions {
     pub span: Millis,
     /// The longest time from an entry to a signature over it.
     pub checkpoint: Millis,
+    /// Who is asked to cosign checkpoints.
+    pub witnesses: Vec<WitnessAddress>,
+}
+
+/// Where a witness is asked, and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessAddress {
+    /// The beginning of its addresses, such as `http://witness:8005`.
+    pub url: String,
+    /// The text of its public key.
+    pub key: String,
 }
 
 pub(super) fn ledger(layered: &Layered) -> Result<LedgerOptions, Error> {
@@ -36,5 +47,19 @@ pub(super) fn ledger(layered: &Layered) -> Result<LedgerOptions, Error> {
         origin: origin.to_owned(),
         span: Millis(layered.number("ledger.span_ms", 20..=10_000)? as u64),
         checkpoint: Millis(layered.number("ledger.checkpoint_ms", 100..=60_000)? as u64),
+        witnesses: witnesses(layered)?,
+    })
+}
+
+fn witnesses(layered: &Layered) -> Result<Vec<WitnessAddress>, Error> {
+    let all = layered.text("ledger.witnesses").split(',').map(str::trim).filter(|one| !one.is_empty());
+    let one = |text: &str| {
+        let (url, key) = text.split_once(' ').filter(|(url, _)| url.starts_with("http://"))?;
+        Some(WitnessAddress { url: url.trim_end_matches('/').to_owned(), key: key.trim().to_owned() })
+    };
+    all.map(one).collect::<Option<_>>().ok_or_else(|| {
+        let wanted =
+            "a list of witnesses, each as http://HOST:PORT and its key, such as NAME+12ab34cd+BASE64";
+        layered.invalid("ledger.witnesses", wanted)
     })
 }

@@ -28,7 +28,7 @@ pub use control::ControlOptions;
 pub use device::Device;
 pub use error::Error;
 pub use exposure::Exposure;
-pub use ledger::LedgerOptions;
+pub use ledger::{LedgerOptions, WitnessAddress};
 pub use load_reporting::LoadReporting;
 pub use region::{Nodes, Region, StaticNode};
 pub use sources::{Override, Sources};
@@ -84,6 +84,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("control.nodes", "0"),
     ("control.stop_nodes", "false"),
     ("control.nodes_tls_dir", ""),
+    ("control.gateways", ""),
     ("registry.kind", "static"),
     ("registry.nodes", ""),
     ("registry.consul_url", "http://127.0.0.1:8500"),
@@ -115,6 +116,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("ledger.origin", "spinwell"),
     ("ledger.span_ms", "100"),
     ("ledger.checkpoint_ms", "1000"),
+    ("ledger.witnesses", ""),
     ("access.required", "false"),
     ("access.dir", ""),
     ("access.proxies", ""),
@@ -132,6 +134,9 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
 
 /// Keys that a file may also give as a table of names and values, which elsewhere are NAME=VALUE with commas between them.
 pub(crate) const TABLES: [&str; 1] = ["cluster.routes"];
+
+/// Keys that a file may also give as a list of values, which elsewhere have commas between them.
+pub(crate) const LISTS: [&str; 2] = ["ledger.witnesses", "control.gateways"];
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

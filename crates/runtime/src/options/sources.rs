@@ -1,7 +1,7 @@
 //! The sources of options, merged key by key, each value remembering where it came from.
 
 use super::store::hidden;
-use super::{Effective, Error, KEYS, TABLES, UnknownVariable};
+use super::{Effective, Error, KEYS, LISTS, TABLES, UnknownVariable};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 use spinwell_core::Millis;
 use std::borrow::Cow;
@@ -160,6 +160,12 @@ fn from_file(path: &Path, text: &str) -> Result<KeyValues, Error> {
         let (text, wanted) = match &entry.kind {
             ValueKind::Table(table) if is_table => {
                 (listed(table), "a table of NAME = VALUE; a name with a dot stands in quotation marks")
+            }
+            ValueKind::Array(values) if LISTS.contains(&key.as_str()) => {
+                let plain =
+                    |value: &Value| value.clone().into_string().ok().filter(|text| !text.contains(','));
+                let texts = values.iter().map(plain).collect::<Option<Vec<_>>>();
+                (texts.map(|texts| texts.join(",")), "a list of values without commas")
             }
             _ => (entry.clone().into_string().ok(), "a single value"),
         };

@@ -11,6 +11,7 @@
 
 mod builder;
 mod folder;
+pub mod index;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -243,12 +244,35 @@ impl Writer {
     /// # Errors
     /// Where it cannot be written: then what it tells of must not happen.
     pub fn event(&self, event: Event) -> Result<(), LedgerError> {
+        self.entry(|at| Entry::Event { at, event })
+    }
+
+    /// Writes the checkpoint of another log, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn checkpoint(&self, note: String) -> Result<(), LedgerError> {
+        self.entry(|at| Entry::Checkpoint { at, note })
+    }
+
+    fn entry(&self, entry: impl FnOnce(UnixMicros) -> Entry) -> Result<(), LedgerError> {
         let (sender, receiver) = mpsc::channel();
-        self.event_then(event, move |done| {
+        let done = move |done| {
             // Who waits for it is here.
             let _ = sender.send(done);
-        });
+        };
+        self.shared.entry(|at| entry(at).to_bytes(), Box::new(done));
         receiver.recv().unwrap_or(Err(LedgerError::Closed))
+    }
+
+    /// The newest checkpoint, as it was signed.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn newest(&self) -> Result<Vec<u8>, LedgerError> {
+        let failed = |source| LedgerError::Io { path: self.folder.path().to_owned(), source };
+        let note = self.folder.read("checkpoint").map_err(failed)?;
+        note.ok_or_else(|| LedgerError::NoCheckpoint(self.folder.path().to_owned()))
     }
 
     /// The receipt of the record of this number; nothing where there is none. Waits for the next checkpoint where it must.

@@ -1,5 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "these tests let time go by, and look at it")]
 
+use super::index::{Index, IndexError, Sought};
 use super::*;
 use spinwell_ledger::verify::{self, Report};
 use std::fs;
@@ -304,4 +305,79 @@ fn files_of_a_journal_that_were_never_begun_are_in_nobodys_way() {
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+/// What an index holds, by what it finds.
+async fn places(folder: &Path, sought: &Sought<'_>) -> (index::Extent, Vec<index::Place>) {
+    let index = Index::open(&Folder::new(folder)).await.unwrap();
+    let extent = index.extend(&[key().public()]).await.unwrap();
+    let places = index.find(sought, 10_000).await.unwrap();
+    index.close().await;
+    (extent, places)
+}
+
+#[tokio::test]
+async fn an_index_that_grew_is_one_that_was_made_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(folder.path(), "a");
+    let write = |model: &str, result: &str| {
+        let line = |number: u64, at: UnixMicros, line: &mut Vec<u8>| {
+            let text =
+                format!("{{\"at\":{},\"model\":\"{model}\",\"n\":{number},\"result\":\"{result}\"}}", at.0);
+            line.extend(text.bytes());
+        };
+        writer.record(line).unwrap()
+    };
+    let any = Sought::default();
+    let mut last = 0;
+    for round in 0..4 {
+        // Beyond the end of a bundle.
+        for _ in 0..100 * round {
+            writer.event(event("something")).unwrap();
+        }
+        write("wave", "answered");
+        write("pair", "SPW-QUEUE-FULL");
+        last = write("wave", "cancelled");
+        writer.receipt(last).unwrap().unwrap();
+        let (grown, found) = places(folder.path(), &any).await;
+        assert!(grown.new < grown.entries || round == 0);
+        let other = tempfile::tempdir().unwrap();
+        copy(folder.path(), other.path());
+        fs::remove_file(other.path().join("index.db")).unwrap();
+        let (made, at_once) = places(other.path(), &any).await;
+        assert_eq!((made.entries, made.lines, made.new), (grown.entries, grown.lines, grown.entries));
+        assert_eq!(found, at_once);
+    }
+    let count = async |sought: Sought<'_>| places(folder.path(), &sought).await.1.len();
+    assert_eq!(count(Sought { members: vec![("model", "wave")], ..any.clone() }).await, 8);
+    assert_eq!(
+        count(Sought { members: vec![("model", "wave"), ("result", "cancelled")], ..any.clone() }).await,
+        4
+    );
+    assert_eq!(count(Sought { has_failed: true, ..any.clone() }).await, 4);
+    assert_eq!(count(Sought { kind: Some("event"), ..any.clone() }).await, 600);
+    assert_eq!(count(Sought { kind: Some("prediction"), ..any.clone() }).await as u64, last + 1);
+    assert_eq!(count(Sought { since: Some(UnixMicros(u64::MAX / 4)), ..any.clone() }).await, 0);
+    assert_eq!(count(Sought { members: vec![("nothing", "known")], ..any.clone() }).await, 0);
+    drop(writer);
+    // A log that is another one, and one that is not what was signed.
+    let other = tempfile::tempdir().unwrap();
+    let writer = open(other.path(), "a");
+    record(&writer);
+    drop(writer);
+    fs::copy(folder.path().join("index.db"), other.path().join("index.db")).unwrap();
+    let (extent, _) = places(other.path(), &any).await;
+    assert_eq!(extent.entries, extent.new, "made anew");
+    fs::remove_file(other.path().join("index.db")).unwrap();
+    let batch = walk(&other.path().join("batches")).remove(0);
+    let mut bytes = fs::read(&batch).unwrap();
+    bytes[12] ^= 1;
+    fs::write(&batch, bytes).unwrap();
+    let index = Index::open(&Folder::new(other.path())).await.unwrap();
+    let error = index.extend(&[key().public()]).await.unwrap_err();
+    assert!(matches!(&error, IndexError::Log(why) if why.contains("entry 1")), "{error}");
+    assert_eq!(index.find(&any, 10).await.unwrap(), [], "nothing of it is kept");
+    // No database at all.
+    fs::write(folder.path().join("index.db"), "a letter to a friend. ".repeat(90)).unwrap();
+    assert!(matches!(Index::open(&Folder::new(folder.path())).await, Err(IndexError::Database { .. })));
 }
