@@ -220,6 +220,22 @@ pub(crate) fn read_bundle(files: &impl Files, number: u64, width: u64) -> Result
     Ok(entries.into_iter().take(width as usize).map(<[u8]>::to_vec).collect())
 }
 
+/// The place of the first entry of a bundle that does not have its hash, also where what follows cannot be read at all; nothing where all
+/// of them do.
+pub(crate) fn first_wrong(files: &impl Files, number: u64, hashes: &[Hash]) -> Option<usize> {
+    let width = hashes.len() as u64;
+    let (_, bytes) = read(files, entries_path(number, width), entries_path(number, TILE)).ok()?;
+    let mut rest = &bytes[..];
+    hashes.iter().position(|hash| {
+        let entry = rest
+            .split_first_chunk()
+            .and_then(|(length, behind)| behind.split_at_checked(usize::from(u16::from_be_bytes(*length))));
+        let Some((entry, behind)) = entry else { return true };
+        rest = behind;
+        record_hash(entry) != *hash
+    })
+}
+
 /// The entries of a bundle; nothing where the lengths do not fit the bytes.
 fn split(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut entries = Vec::new();

@@ -19,7 +19,7 @@ use crate::files::{Files, TILE, batch_path, tile_path, witnessed_path};
 use crate::find::Hashes;
 use crate::key::PublicKey;
 use crate::prediction::number_and_time;
-use crate::tree::{Tree, read_bundle, read_tile, root_of};
+use crate::tree::{Tree, first_wrong, read_bundle, read_tile, root_of};
 use spinwell_core::UnixMicros;
 use tlog_tiles::{EMPTY_HASH, Hash, record_hash};
 
@@ -223,7 +223,15 @@ impl<F: Files> Walk<'_, F> {
         for number in 0..self.size.div_ceil(TILE) {
             let width = (self.size - number * TILE).min(TILE);
             let hashes = read_tile(self.files, 0, number, width).map_err(Failure::Files)?;
-            let entries = read_bundle(self.files, number, width).map_err(Failure::Files)?;
+            let entries = read_bundle(self.files, number, width).map_err(|broken| {
+                match first_wrong(self.files, number, &hashes) {
+                    Some(place) => {
+                        let index = number * TILE + place as u64;
+                        Failure::Entry { index, tile: tile_path(0, number, width) }
+                    }
+                    None => Failure::Files(broken),
+                }
+            })?;
             for (place, (entry, hash)) in entries.iter().zip(&hashes).enumerate() {
                 let index = number * TILE + place as u64;
                 if record_hash(entry) != *hash {

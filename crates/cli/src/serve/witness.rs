@@ -39,7 +39,7 @@ cosigned last are in FOLDER/witness/seen, and may be given to `spinwell audit ve
 Examples:
   spinwell audit witness --log log.vkey --name example.com/witness --listen 127.0.0.1:8005
   SPINWELL_LEDGER_WITNESSES='http://127.0.0.1:8005 example.com/witness+12ab34cd+BASE64' spinwell serve
-  spinwell audit verify --witness spinwell-witness/witness/example.com%2Fwitness.vkey")]
+  spinwell audit verify --witness spinwell-data/witness/example.com%2Fwitness.vkey")]
 pub(crate) struct WitnessArgs {
     #[command(flatten)]
     common: Common,

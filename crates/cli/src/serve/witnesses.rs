@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// An answer is a few lines.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 
+/// Hears up to which entry a witness has cosigned.
+type Tell = Arc<dyn Fn(&str, u64) + Send + Sync>;
+
 /// The witnesses of a log, who are not asked yet.
 pub(super) struct Witnesses(Vec<(String, Witness)>);
 
@@ -43,7 +46,7 @@ impl Witnesses {
 
     /// Asks them from now on, and tells up to which entry each has cosigned. Must be called within a tokio runtime.
     pub(super) fn ask(self, log: &Path, key: &PublicKey, tell: impl Fn(&str, u64) + Send + Sync + 'static) {
-        let tell: Arc<dyn Fn(&str, u64) + Send + Sync> = Arc::new(tell);
+        let tell: Tell = Arc::new(tell);
         for (url, witness) in self.0 {
             tell(witness.name(), 0);
             let asked = Asked {
@@ -73,7 +76,7 @@ struct Asked {
 }
 
 impl Asked {
-    async fn run(mut self, tell: Arc<dyn Fn(&str, u64) + Send + Sync>) {
+    async fn run(mut self, tell: Tell) {
         let http = match reqwest::Client::builder().timeout(PATIENCE).no_proxy().build() {
             Ok(http) => http,
             Err(error) => return tracing::error!(%error, "witnesses cannot be asked"),

@@ -176,6 +176,17 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The entries of a bundle, each of which stands behind its length.
+fn split(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut entries = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let (entry, rest) = rest.split_at(usize::from(u16::from_be_bytes(*length)));
+        entries.push(entry.to_vec());
+        bytes = rest;
+    }
+    entries
+}
+
 #[test]
 fn a_ledger_that_was_changed_cut_off_or_replaced_is_found_by_whoever_has_the_key() {
     let data = tempfile::tempdir().unwrap();
@@ -208,6 +219,31 @@ fn a_ledger_that_was_changed_cut_off_or_replaced_is_found_by_whoever_has_the_key
     // The older log is whole, and shorter than somebody has seen.
     assert_eq!(verify(&early, &[])["holds"], true);
     assert!(verify(&early, &[&now])["error"].as_str().unwrap().contains("was cut off"));
+    // Entries of a real log: one dropped, two swapped, one cut off the end, one doubled.
+    let bundle = |folder: &Path| {
+        let size = whole["entries"].as_u64().unwrap();
+        folder.join(format!("gateway/tile/entries/000.p/{size}"))
+    };
+    type Tamper = fn(&mut Vec<Vec<u8>>);
+    let tampers: [(Tamper, u64); 4] = [
+        (|entries| drop(entries.remove(1)), 1),
+        (|entries| entries.swap(1, 2), 1),
+        (|entries| entries.truncate(3), 3),
+        (|entries| entries.insert(2, entries[2].clone()), 3),
+    ];
+    for (case, (tamper, first_bad)) in tampers.into_iter().enumerate() {
+        let folder = data.path().join(format!("tampered-{case}"));
+        copy(&ledger, &folder);
+        let mut entries = split(&std::fs::read(bundle(&folder)).unwrap());
+        tamper(&mut entries);
+        let bytes: Vec<u8> = entries
+            .iter()
+            .flat_map(|entry| [&(entry.len() as u16).to_be_bytes()[..], entry].concat())
+            .collect();
+        std::fs::write(bundle(&folder), bytes).unwrap();
+        let broken = verify(&folder, &[]);
+        assert_eq!(broken["first_bad_entry"], first_bad, "{case}: {broken}");
+    }
     // One bit of a record's file.
     let batches = ledger.join("gateway/batches");
     let file = std::fs::read_dir(&batches).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();

@@ -147,10 +147,7 @@ fn one_bit_anywhere_is_found() {
                     assert_eq!(failure.first_bad_entry(), Some(index), "{path} {place}: {failure}");
                 }
                 _ => {
-                    // A length that is another one loses the thread of its bundle; whatever else is told by its entry.
-                    let is_told = failure.first_bad_entry().is_some()
-                        || matches!(failure, Failure::Files(Broken::Wrong(_)));
-                    assert!(is_told, "{path} {place}: {failure}");
+                    assert!(failure.first_bad_entry().is_some(), "{path} {place}: {failure}");
                 }
             }
         }
@@ -197,6 +194,14 @@ fn what_is_dropped_or_moved_is_found() {
     dropped.push(log.entries[299].clone());
     let mut moved = log.entries.clone();
     moved.swap(42, 44);
+    // Without anything in its place: the bundle is shorter by one.
+    let shorter = [&log.entries[..42], &log.entries[43..256]].concat();
+    let text: Vec<u8> = (shorter.iter())
+        .flat_map(|entry| [&(entry.len() as u16).to_be_bytes()[..], entry].concat())
+        .collect();
+    let mut folder = log.folder.clone();
+    folder.insert("tile/entries/000".into(), text);
+    assert!(matches!(fails(&folder, &[]), Failure::Entry { index: 42, .. }));
     for entries in [dropped, moved] {
         let forged = Log::forged(&entries, &log.folder);
         let mut bundle_only = log.folder.clone();
@@ -250,6 +255,43 @@ fn an_end_that_was_cut_off_is_found_by_whoever_has_seen_it() {
     ));
     assert!(matches!(verify(&log.folder, &keys[..1], &[note]), Err(Failure::Seen { place: 1, .. })));
     assert!(matches!(verify(&log.folder, &keys[1..], &[]), Err(Failure::Checkpoint(_))));
+}
+
+#[test]
+fn a_checkpoint_that_was_replaced_is_found() {
+    let log = Log::of(300).signed();
+    let fork = Log::with(300, |index, entry| match entry {
+        Entry::Event { at, .. } if index == 120 => {
+            Entry::Event { at, event: Event::new(Map::new()).unwrap() }
+        }
+        other => other,
+    });
+    let fork = fork.signed();
+    let with = |note: &[u8]| {
+        let mut folder = log.folder.clone();
+        folder.insert("checkpoint".into(), note.to_vec());
+        folder
+    };
+    let sign = |origin: &str, size: u64, key: &LogKey| {
+        Checkpoint { origin: origin.into(), size, root: log.tree.root() }.sign(&[key]).unwrap()
+    };
+    let namesake = LogKey::of_seed(ORIGIN, &[8; 32]).unwrap();
+    // By another key, of another log, of a longer log, and of another log with the same name and key.
+    assert!(matches!(fails(&with(&sign(ORIGIN, 300, &namesake)), &[]), Failure::Checkpoint(_)));
+    assert!(matches!(fails(&with(&sign("other", 300, &key())), &[]), Failure::Checkpoint(_)));
+    assert!(matches!(fails(&with(&sign(ORIGIN, 301, &key())), &[]), Failure::Files(Broken::Missing(_))));
+    let failure = fails(&with(&fork.notes[&300]), &[]);
+    assert!(matches!(failure, Failure::Root { first: 0, last: 299 }), "{failure}");
+    let seen = [log.notes[&100].clone()];
+    assert!(matches!(fails(&with(&fork.notes[&300]), &seen), Failure::Root { first: 100, last: 299 }));
+    // An older one of the log itself is told by whoever has seen the newer one, and by nobody else.
+    let older = with(&log.notes[&250]);
+    assert_eq!((check(&older, &[]).unwrap().entries, check(&older, &[]).unwrap().seen), (250, None));
+    assert!(matches!(
+        fails(&older, &[log.notes[&300].clone()]),
+        Failure::CutOff { seen: 300, size: 250, .. }
+    ));
+    assert!(matches!(fails(&Folder::new(), &[]), Failure::NoCheckpoint));
 }
 
 #[test]

@@ -132,11 +132,6 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("otlp.sample_ratio", "1"),
 ];
 
-/// Keys that a file may also give as a table of names and values, which elsewhere are NAME=VALUE with commas between them.
-pub(crate) const TABLES: [&str; 1] = ["cluster.routes"];
-
-/// Keys that a file may also give as a list of values, which elsewhere have commas between them.
-pub(crate) const LISTS: [&str; 2] = ["ledger.witnesses", "control.gateways"];
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The sources of options, merged key by key, each value remembering where it came from.
 
 use super::store::hidden;
-use super::{Effective, Error, KEYS, LISTS, TABLES, UnknownVariable};
+use super::{Effective, Error, KEYS, UnknownVariable};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 use spinwell_core::Millis;
 use std::borrow::Cow;
@@ -15,6 +15,12 @@ const PREFIX: &str = "SPINWELL_";
 
 /// Variables that are none of a server's keys, and that commands read which call one.
 const OF_CALLERS: [&str; 2] = ["SPINWELL_CA", "SPINWELL_TOKEN"];
+
+/// Keys that a file may also give as a table of names and values, which elsewhere are NAME=VALUE with commas between them.
+const TABLES: [&str; 1] = ["cluster.routes"];
+
+/// Keys that a file may also give as a list of values, which elsewhere have commas between them.
+const LISTS: [&str; 2] = ["ledger.witnesses", "control.gateways"];
 
 /// A value from the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
