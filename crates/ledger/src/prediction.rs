@@ -23,6 +23,8 @@ pub enum Result<'a> {
 pub struct Prediction<'a> {
     /// Its number in its writer's log.
     pub number: u64,
+    /// The entry with which its writer began.
+    pub life: u64,
     /// When its outcome was known, by the writer's clock.
     pub at: UnixMicros,
     /// How long it took.
@@ -71,6 +73,7 @@ impl Prediction<'_> {
         members.number("at", Some(self.at.0));
         members.text("batch_call", self.batch_call);
         members.bytes("input", self.input);
+        members.number("life", Some(self.life));
         members.text("model", self.model);
         members.bytes("model_hash", self.model_hash);
         members.number("n", Some(self.number));
@@ -104,6 +107,8 @@ impl Prediction<'_> {
 pub struct BatchCall<'a> {
     /// Its number in its writer's log.
     pub number: u64,
+    /// The entry with which its writer began.
+    pub life: u64,
     /// When, by the writer's clock.
     pub at: UnixMicros,
     /// What the server calls it.
@@ -129,6 +134,7 @@ impl BatchCall<'_> {
         members.text("batch_call", self.id);
         members.number("cancelled", self.cancelled);
         members.number("failed", self.failed);
+        members.number("life", Some(self.life));
         members.number("n", Some(self.number));
         members.text("phase", if self.has_begun { "started" } else { "completed" });
         members.number("requests", Some(self.requests));
@@ -202,6 +208,7 @@ pub(crate) mod tests {
     pub(crate) fn prediction(number: u64) -> Prediction<'static> {
         Prediction {
             number,
+            life: 0,
             at: UnixMicros(1_795_000_000_000_000 + 97 * number),
             took: Micros(700 + number % 89),
             principal: "key:7fq2",
@@ -237,7 +244,7 @@ pub(crate) mod tests {
         };
         let bare =
             Prediction { model: "", version: None, model_hash: None, input: None, output: None, ..odd };
-        for (prediction, members) in [(odd, 20), (bare, 15)] {
+        for (prediction, members) in [(odd, 21), (bare, 16)] {
             let mut line = Vec::new();
             prediction.write(&mut line);
             let value = canonical::of_bytes(&line).unwrap();
@@ -252,6 +259,7 @@ pub(crate) mod tests {
         }
         let call = BatchCall {
             number: 7,
+            life: 3,
             at: UnixMicros(5),
             id: "b",
             has_begun: false,
@@ -261,7 +269,7 @@ pub(crate) mod tests {
             cancelled: Some(0),
         };
         let begun = BatchCall { has_begun: true, answered: None, failed: None, cancelled: None, ..call };
-        for (call, members) in [(call, 8), (begun, 5)] {
+        for (call, members) in [(call, 9), (begun, 6)] {
             let mut line = Vec::new();
             call.write(&mut line);
             assert_eq!(canonical::of_bytes(&line).unwrap().as_object().unwrap().len(), members);

@@ -45,6 +45,7 @@ fn hash(number: u64, salt: u64) -> [u8; 32] {
 fn record(number: u64, at: UnixMicros, line: &mut Vec<u8>) {
     let prediction = Prediction {
         number,
+        life: 0,
         at,
         took: Micros(700 + number % 900),
         principal: "key:7fq2x4",

@@ -66,7 +66,7 @@ fn activity(line: &Line) -> Value {
         "status_id": status.0, "status": status.1, "status_code": result,
         "time": line.at() / 1000, "duration": line.value["took"].as_u64().unwrap_or_default() / 1000,
         "metadata": {
-            "version": OCSF, "profiles": ["ai_operation"], "uid": format!("{}-{}", line.log, text("n")),
+            "version": OCSF, "profiles": ["ai_operation"], "uid": line.receipt(),
             "product": {"name": "Spinwell", "vendor_name": "Spinwell"}, "log_name": line.log, "sequence": line.value["n"],
         },
         "actor": {"user": {"name": text("principal"), "org": {"name": text("tenant")}}},

@@ -5,7 +5,7 @@ use crate::failure;
 use anyhow::Result;
 use serde_json::Value;
 use spinwell_core::Code;
-use spinwell_ledger::{Checkpoint, Entry, Files as _, Signed, read};
+use spinwell_ledger::{Checkpoint, Entry, Files as _, ReceiptId, Signed, read};
 use spinwell_store::ledger::Folder;
 use spinwell_store::ledger::index::Place;
 
@@ -29,6 +29,12 @@ impl Line {
     /// Whether it is the record of a prediction that was asked for.
     pub(super) fn is_prediction(&self) -> bool {
         self.value.get("n").is_some() && self.value.get("phase").is_none()
+    }
+
+    /// What its receipt is asked for by, where it is a record.
+    pub(super) fn receipt(&self) -> String {
+        let number = |member: &str| self.value[member].as_u64().unwrap_or_default();
+        ReceiptId { log: self.log.clone(), life: number("life"), number: number("n") }.to_string()
     }
 
     /// What a member says, as text.

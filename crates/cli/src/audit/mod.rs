@@ -28,9 +28,9 @@ Examples:
   spinwell audit witness --log log.vkey --name example.com/witness
   spinwell audit tail -n 5
   spinwell audit search --model taxi --result SPW-QUEUE-FULL --since 2026-11-28T00:00:00Z
-  spinwell audit receipt gateway-4711 --out receipt.json
+  spinwell audit receipt gateway-0-4711 --out receipt.json
   spinwell audit receipt receipt.json --key auditor/log.vkey
-  spinwell audit replay gateway-4711 --input request.json
+  spinwell audit replay gateway-0-4711 --input request.json
   spinwell audit export --since 2026-11-01T00:00:00Z > november.jsonl")]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -9,7 +9,7 @@ use crate::output::{self, say};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use spinwell_core::{Code, UnixMicros};
-use spinwell_ledger::{PublicKey, Receipt};
+use spinwell_ledger::{PublicKey, Receipt, ReceiptId};
 use spinwell_runtime::files::write_atomically;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ An answer names its receipt in the parameter `receipt`. The receipt is a file th
 record stands in the log.
 
 Examples:
-  spinwell audit receipt gateway-4711
-  spinwell audit receipt gateway-4711 --url http://127.0.0.1:8000 --key log.vkey --out receipt.json
+  spinwell audit receipt gateway-0-4711
+  spinwell audit receipt gateway-0-4711 --url http://127.0.0.1:8000 --key log.vkey --out receipt.json
   spinwell audit receipt receipt.json --key log.vkey --json")]
 pub(super) struct Args {
     /// The id of a receipt, or a file that is one.
@@ -49,15 +49,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let signed =
         receipt.check(&keys).map_err(|error| failure::fault(Code::LedgerWrong, error.to_string()))?;
     let record: Value = serde_json::from_str(&receipt.record).context("the record is no JSON")?;
-    if let Some((name, number)) = id_in(&args.receipt).filter(|_| !Path::new(&args.receipt).is_file()) {
-        let origin = &signed.checkpoint.origin;
-        if record["n"] != number || !origin.ends_with(&format!("/{name}")) {
-            let message = format!(
-                "this is the receipt of number {} in {origin}, and not {}",
-                record["n"], args.receipt
-            );
-            return Err(failure::fault(Code::LedgerWrong, message));
-        }
+    if let Some(id) = args.receipt.parse().ok().filter(|_| !Path::new(&args.receipt).is_file()) {
+        check_is_of(&id, &receipt, &signed.checkpoint.origin)?;
     }
     if let Some(path) = &args.out {
         write_atomically(path, receipt.to_text().as_bytes())
@@ -85,10 +78,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The log and the number in a receipt's id.
-pub(super) fn id_in(text: &str) -> Option<(&str, u64)> {
-    let (name, number) = text.rsplit_once('-')?;
-    Some((name, number.parse().ok()?))
+/// Refuses the receipt of another record than the one that the id names.
+fn check_is_of(id: &ReceiptId, receipt: &Receipt, origin: &str) -> Result<()> {
+    if id.is_of(&receipt.record) && origin.ends_with(&format!("/{}", id.log)) {
+        return Ok(());
+    }
+    let message =
+        format!("this is the receipt of another record, in {origin}, and not {id}: {}", receipt.record);
+    Err(failure::fault(Code::LedgerWrong, message))
 }
 
 fn get(args: &Args) -> Result<(Receipt, Vec<PublicKey>)> {
@@ -124,17 +121,25 @@ fn get(args: &Args) -> Result<(Receipt, Vec<PublicKey>)> {
 pub(super) fn of_files(place: &Place, id: &str) -> Result<(Receipt, Vec<PublicKey>)> {
     let ledger = place.open()?;
     let unknown = |message: String| failure::fault(Code::ReceiptUnknown, message);
-    let Some((name, number)) = id_in(id) else {
+    let Ok(id) = id.parse::<ReceiptId>() else {
         return Err(unknown(format!(
-            "{id:?} is neither a file nor the id of a receipt, such as gateway-4711"
+            "{id:?} is neither a file nor the id of a receipt, such as gateway-0-4711"
         )));
     };
-    let log = ledger.logs.iter().find(|log| log.path().file_name().is_some_and(|folder| folder == name));
+    let (name, number) = (&id.log, id.number);
+    let log =
+        ledger.logs.iter().find(|log| log.path().file_name().is_some_and(|folder| folder == name.as_str()));
     let log = log.ok_or_else(|| unknown(format!("there is no log of {name} here")))?;
     let receipt = Receipt::of_log(log, &ledger.keys, number);
     let receipt = receipt
         .map_err(|error| failure::fault(Code::LedgerWrong, format!("{:#}", anyhow::Error::from(error))))?;
     let receipt = receipt
         .ok_or_else(|| unknown(format!("the signed log of {name} has no record of the number {number}")))?;
+    if !id.is_of(&receipt.record) {
+        return Err(unknown(format!(
+            "the record {number} of {name} is of another life than {}: what the id names was lost in a power cut, or was never here",
+            id.life
+        )));
+    }
     Ok((receipt, ledger.keys))
 }

@@ -4,7 +4,7 @@
 //! key, the model's file and the input makes both commitments again; where they are the recorded ones, the prediction was this one.
 
 use super::logs::Place;
-use super::receipt::{id_in, of_files};
+use super::receipt::of_files;
 use crate::failure;
 use crate::models::{FILE, versions};
 use crate::output::{self, say};
@@ -16,7 +16,7 @@ use spinwell_core::{Code, Fault, ModelName, ModelVersion, NumericProfile, Sample
 use spinwell_engine::backtest::cut;
 use spinwell_engine::data::Columns;
 use spinwell_gateway::commitment::{of_input, of_output};
-use spinwell_ledger::{Commitments, bytes_text};
+use spinwell_ledger::{Commitments, ReceiptId, bytes_text};
 use spinwell_node::{Alone, read_model};
 use spinwell_protocol::rest::{self, Framing};
 use spinwell_protocol::{Outputs, Packing};
@@ -35,9 +35,9 @@ Not computed again are steps of sequences, as the states that they were fed to a
 its bits are not the CPU's; and what was not answered.
 
 Examples:
-  spinwell audit replay gateway-4711 --input request.json
-  spinwell audit replay gateway-4711 --input window.csv --models old-models --json
-  spinwell audit replay gateway-4711 --offline copy/ledger --commitments secret/gateway.commitments --input request.json")]
+  spinwell audit replay gateway-0-4711 --input request.json
+  spinwell audit replay gateway-0-4711 --input window.csv --models old-models --json
+  spinwell audit replay gateway-0-4711 --offline copy/ledger --commitments secret/gateway.commitments --input request.json")]
 pub(super) struct Args {
     /// The id of the prediction's receipt.
     #[arg(value_name = "ID")]
@@ -163,7 +163,7 @@ fn replayable(id: &str, record: &Value) -> Result<NumericProfile> {
 
 /// The key of the log's commitments.
 fn key(args: &Args) -> Result<Commitments> {
-    let name = id_in(&args.id).map(|(name, _)| name).unwrap_or_default();
+    let name = args.id.parse::<ReceiptId>().map(|id| id.log).unwrap_or_default();
     let dir = args.place.dir();
     let beside = if dir.join("checkpoint").is_file() { dir.parent().unwrap_or(Path::new(".")) } else { &dir };
     let path = args.commitments.clone().unwrap_or_else(|| beside.join(format!("{name}.commitments")));

@@ -69,15 +69,12 @@ fn shown(line: &Line) -> String {
         };
         let node = line.text("node");
         let by = if node.is_empty() { String::new() } else { format!("  by {node}") };
-        let (result, protocol, number) = (line.text("result"), line.text("protocol"), line.text("n"));
-        return format!("{at}  {log}-{number}  {model}  {result}  {took} ms  {protocol}{by}{sequence}");
+        let (result, protocol, receipt) = (line.text("result"), line.text("protocol"), line.receipt());
+        return format!("{at}  {receipt}  {model}  {result}  {took} ms  {protocol}{by}{sequence}");
     }
     if value.get("phase").is_some() {
-        let (call, phase, number) = (line.text("batch_call"), line.text("phase"), line.text("n"));
-        return format!(
-            "{at}  {log}-{number}  batch call {call} {phase}, {} requests",
-            line.text("requests")
-        );
+        let (call, phase, receipt) = (line.text("batch_call"), line.text("phase"), line.receipt());
+        return format!("{at}  {receipt}  batch call {call} {phase}, {} requests", line.text("requests"));
     }
     let entry = line.entry;
     match value["kind"].as_str() {

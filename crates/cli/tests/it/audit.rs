@@ -144,9 +144,15 @@ fn a_receipt_proves_itself_and_requests_that_failed_are_there_as_well() {
     let forgery = data.path().join("forged.json");
     std::fs::write(&forgery, forged).unwrap();
     refused(&["audit", "receipt", text(&forgery), "--key", text(&keys)], "SPW-LEDGER-WRONG");
-    refused(&["audit", "receipt", "gateway-77", "--data", text(data.path())], "SPW-RECEIPT-UNKNOWN");
-    refused(&["audit", "receipt", "gateway-77", "--url", &url, "--key", text(&keys)], "SPW-RECEIPT-UNKNOWN");
-    assert_eq!(server.get("/v1/receipts/elsewhere-0").status, 404);
+    refused(&["audit", "receipt", "gateway-0-77", "--data", text(data.path())], "SPW-RECEIPT-UNKNOWN");
+    refused(
+        &["audit", "receipt", "gateway-0-77", "--url", &url, "--key", text(&keys)],
+        "SPW-RECEIPT-UNKNOWN",
+    );
+    assert_eq!(server.get("/v1/receipts/elsewhere-0-0").status, 404);
+    // Of another life, in which that number was given to what is lost.
+    assert_eq!(server.get("/v1/receipts/gateway-1-0").json()["code"], "SPW-RECEIPT-UNKNOWN");
+    refused(&["audit", "receipt", "gateway-1-0", "--data", text(data.path())], "SPW-RECEIPT-UNKNOWN");
 
     server.terminate();
     assert!(server.wait().success());
@@ -280,7 +286,7 @@ fn a_recorded_prediction_is_computed_again_bit_for_bit() {
     server.terminate();
     assert!(server.wait().success());
     // What was refused has no receipt in its answer, and a record all the same.
-    ids[3] = "gateway-3".into();
+    ids[3] = "gateway-0-3".into();
     let files: Vec<_> = (0..cases.len()).map(|case| data.path().join(format!("{case}.json"))).collect();
     for ((request, _), file) in cases.iter().zip(&files) {
         std::fs::write(file, request.to_string()).unwrap();
@@ -322,7 +328,7 @@ fn a_recorded_prediction_is_computed_again_bit_for_bit() {
     std::fs::write(&other, changed.to_string()).unwrap();
     let (document, error) = replay(&ids[0], &other, models());
     assert_eq!((&document["agrees"], &document["input_is_the_one"]), (&json!(false), &json!(false)));
-    assert!(error.contains("is not what was asked in gateway-0"), "{error}");
+    assert!(error.contains("is not what was asked in gateway-0-0"), "{error}");
     // The right input, and other outputs than were asked for.
     let mut fewer = body("one");
     fewer["outputs"] = json!([{"name": "forecast"}]);
@@ -413,5 +419,5 @@ fn a_server_without_a_ledger_says_so() {
     let server = Server::start(models(), &["--config", text(&config)]);
     let answer = server.infer("wave", &body("a")).json();
     assert_eq!(answer["parameters"].get("receipt"), None);
-    assert_eq!(server.get("/v1/receipts/gateway-0").json()["code"], "SPW-NOT-OFFERED");
+    assert_eq!(server.get("/v1/receipts/gateway-0-0").json()["code"], "SPW-NOT-OFFERED");
 }

@@ -103,7 +103,7 @@ fn path_parameter(segment: &str) -> Option<Value> {
         "model" => ("The model's name.", "taxi"),
         "version" => ("The number of one of its versions.", "1"),
         "node" => ("The node's name.", "n1"),
-        "receipt" => ("The parameter `receipt` of an answer.", "gateway-4711"),
+        "receipt" => ("The parameter `receipt` of an answer.", "gateway-0-4711"),
         "strategy" => ("The strategy's name.", "predictive"),
         _ => ("What the caller calls the sequence: 1 to 128 bytes of printable text.", "stream-7"),
     };

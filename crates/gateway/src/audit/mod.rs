@@ -9,7 +9,7 @@ use crate::commitment;
 use spinwell_core::{
     BatchCall, BatchCallPhase, Code, Fault, Micros, Millis, Outcome, ResultClass, Series, UnixMicros,
 };
-use spinwell_ledger::{Commitments, Prediction, PredictionResult, Receipt};
+use spinwell_ledger::{Commitments, NoReceiptId, Prediction, PredictionResult, Receipt, ReceiptId};
 use spinwell_protocol::InferReply;
 use spinwell_store::ledger::{Counts, LedgerError, Writer};
 use std::collections::BTreeMap;
@@ -91,6 +91,7 @@ impl Audit {
         let written = self.writer.record(|number, at, line| {
             let record = Prediction {
                 number,
+                life: self.writer.life(),
                 at,
                 took,
                 principal: &outcome.principal,
@@ -132,6 +133,7 @@ impl Audit {
         let written = self.writer.record(|number, at: UnixMicros, line| {
             let record = spinwell_ledger::BatchCall {
                 number,
+                life: self.writer.life(),
                 at,
                 id: &call.id.0,
                 has_begun: call.phase == BatchCallPhase::Started,
@@ -148,7 +150,7 @@ impl Audit {
     }
 
     fn receipt_id(&self, number: u64) -> String {
-        format!("{}-{number}", self.name)
+        ReceiptId { log: self.name.clone(), life: self.writer.life(), number }.to_string()
     }
 
     /// The receipt of that id. Waits for the next checkpoint where it must.
@@ -157,11 +159,9 @@ impl Audit {
     /// Where this ledger has none of that id, or cannot be read.
     pub(crate) async fn receipt(self: &Arc<Self>, id: &str) -> Result<Receipt, Fault> {
         let unknown = |message: String| Fault::new(Code::ReceiptUnknown, message);
-        let parts = id.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
-        let Some((name, number)) = parts.filter(|(name, number)| *id == format!("{name}-{number}")) else {
-            return Err(unknown("a receipt's id looks like gateway-4711".to_owned()));
-        };
-        if name != self.name {
+        let id: ReceiptId = id.parse().map_err(|error: NoReceiptId| unknown(error.to_string()))?;
+        let (name, number) = (&id.log, id.number);
+        if *name != self.name {
             let message =
                 format!("this is the ledger of the gateway {}; ask {name} for its receipts", self.name);
             return Err(unknown(message));
@@ -171,7 +171,11 @@ impl Audit {
         match found
             .map_err(|_| Fault::new(Code::Internal, "the receipt could not be made; the server goes on"))?
         {
-            Ok(Some(receipt)) => Ok(receipt),
+            Ok(Some(receipt)) if id.is_of(&receipt.record) => Ok(receipt),
+            Ok(Some(_)) => Err(unknown(format!(
+                "the record {number} of this ledger is of another life than {}: what the id names was lost in a power cut, or was never here",
+                id.life
+            ))),
             Ok(None) => {
                 let records = self.writer.records().0;
                 Err(unknown(format!("this ledger has {records} records, and none of the number {number}")))

@@ -187,7 +187,7 @@ fn infer_request() -> Value {
 
 /// Where an answer of the examples comes from.
 fn example_parameters() -> Value {
-    json!({"model_hash": "5f2c…", "profile": "cpu-f32", "node": "local", "receipt": "gateway-4711"})
+    json!({"model_hash": "5f2c…", "profile": "cpu-f32", "node": "local", "receipt": "gateway-0-4711"})
 }
 
 fn infer_operation() -> Operation {

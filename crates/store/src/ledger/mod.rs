@@ -163,6 +163,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     folder: Folder,
     public: PublicKey,
+    life: u64,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _lock: Lock,
 }
@@ -203,6 +204,8 @@ impl Writer {
         for item in begin(&mut spool, clock, &boot, &program, is_lost).map_err(failed)? {
             builder.take(&item).map_err(failed)?;
         }
+        // The last entry so far says that this process has begun, and is on the disk before anything that it takes.
+        let life = spool.standing.entries.saturating_sub(1);
         let (file, position) = spool.to_force().map_err(failed)?;
         file.sync_data().map_err(failed)?;
         spool.forced(position);
@@ -217,7 +220,7 @@ impl Writer {
             spawn("ledger-force", Box::new(move || forcing.run(&sender)))?,
             spawn("ledger-build", Box::new(move || builder.run(&receiver, &building, pause)))?,
         ];
-        Ok(Self { shared, folder, public, threads: Mutex::new(threads), _lock: lock })
+        Ok(Self { shared, folder, public, life, threads: Mutex::new(threads), _lock: lock })
     }
 
     /// Writes the record of a prediction, and gives its number. `line` is given the number and the time, and writes the line without its
@@ -303,6 +306,13 @@ impl Writer {
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
+    }
+
+    /// The entry with which this process has begun to write. Numbers of records that a power cut has taken are given again, and never in the
+    /// same life.
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        self.life
     }
 
     /// Records so far, and how many of them are signed.

@@ -2,6 +2,7 @@
 
 use super::index::{Index, IndexError, Sought};
 use super::*;
+use spinwell_ledger::read;
 use spinwell_ledger::verify::{self, Report};
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,6 +81,8 @@ fn what_was_taken_is_in_the_log_and_has_a_receipt() {
     drop(writer);
     // It goes on where it was.
     let writer = open(folder.path(), "b");
+    let opened = read::bundle(&Folder::new(folder.path()), found.entries + 1, 0).unwrap().pop().unwrap();
+    assert!(matches!(opened.1, Entry::Opened { .. }) && opened.0 == writer.life());
     assert_eq!(record(&writer), 300);
     drop(writer);
     assert_eq!(report(folder.path()).gaps, [], "it was closed in good order");
@@ -133,11 +136,14 @@ fn a_power_cut_leaves_a_gap_that_covers_what_is_missing_and_no_more_than_was_pro
         }
         let other = tempfile::tempdir().unwrap();
         let forced = writer.shared.forced_bytes();
+        let lost_life = writer.life();
         copy(folder.path(), other.path());
         drop(writer);
         let segment = fs::read_dir(other.path().join("spool")).unwrap().next().unwrap().unwrap().path();
         fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(forced).unwrap();
         let writer = open(other.path(), "b");
+        // The numbers of what is lost are given again, in another life, which the log itself has.
+        assert_ne!(writer.life(), lost_life);
         let kept = writer.records().0 as usize;
         drop(writer);
         let found = report(other.path());
