@@ -86,8 +86,15 @@ impl Recorder {
                 () = stop.wait() => break,
                 _ = moments.tick() => {}
             }
-            for source in self.sources() {
-                self.look(source).await;
+            let all = async {
+                for source in self.sources() {
+                    self.look(source).await;
+                }
+            };
+            // Gateways that do not answer take their time.
+            tokio::select! {
+                () = stop.wait() => break,
+                () = all => {}
             }
         }
         let writer = self.writer;

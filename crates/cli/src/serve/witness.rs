@@ -131,6 +131,9 @@ impl Cosigner {
             };
             // To begin anew would be to cosign another log of the same name.
             let signed = Checkpoint::open(&note, memory.logs()).map_err(|error| invalid(&path, &error))?;
+            if signed.checkpoint.origin != log.name() {
+                return Err(invalid(&path, &format!("it is of the log {}", signed.checkpoint.origin)).into());
+            }
             memory.remember(&signed.checkpoint);
         }
         Ok(Self { key, seen, memory: Mutex::new(memory) })

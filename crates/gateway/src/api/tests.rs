@@ -184,7 +184,7 @@ async fn what_is_served_is_described_and_what_is_described_is_served() {
         of_table(&crate::http::routes(Addresses::default())),
         of_table(&crate::ops::routes(Addresses::default())),
     );
-    assert!(inference.len() > 20 && operations.len() == 9);
+    assert!(inference.len() > 20 && operations.len() == 10);
     let all: Named = inference.union(&operations).cloned().collect();
     for plane in [Plane::Inference, Plane::Operations] {
         assert_eq!(described(plane), all, "{plane:?}");
