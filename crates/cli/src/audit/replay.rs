@@ -254,3 +254,29 @@ fn asked(args: &Args, alone: &Alone) -> Result<Vec<(Series, Outputs)>> {
     let call = rest::decode(&body, framing, description).map_err(in_file)?;
     Ok(vec![(call.series, call.outputs)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_computed_again_is_told_with_the_reason() {
+        let check = |record: Value, wanted: Result<NumericProfile, &str>| match (
+            replayable("g-0-1", &record),
+            wanted,
+        ) {
+            (Ok(profile), Ok(wanted)) => assert_eq!(profile, wanted),
+            (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
+            (found, wanted) => panic!("{record}: {found:?}, and not {wanted:?}"),
+        };
+        let record = |profile: &str| json!({"result": "answered", "profile": profile, "n": 1});
+        check(record("cpu-f32"), Ok(NumericProfile::CpuF32));
+        check(record("cpu-f64"), Ok(NumericProfile::CpuF64));
+        check(record("gpu-f32"), Err("computed in gpu-f32, whose bits are those of that graphics card"));
+        check(json!({"result": "cancelled", "n": 1}), Err("it was not answered (cancelled)"));
+        check(json!({"phase": "started", "n": 1}), Err("the record of a batch call"));
+        let mut step = record("cpu-f32");
+        step["sequence"] = json!("s-1");
+        check(step, Err("the state that it was fed to is not in the ledger"));
+    }
+}

@@ -63,3 +63,26 @@ fn witnesses(layered: &Layered) -> Result<Vec<WitnessAddress>, Error> {
         layered.invalid("ledger.witnesses", wanted)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::options::{Options, Sources};
+
+    #[test]
+    fn witnesses_are_named_in_a_list_or_with_commas() {
+        let load = |text: &str| {
+            let file = Some(("spinwell.toml".into(), format!("[ledger]\nwitnesses = {text}\n")));
+            let loaded = Options::load(&Sources { file, ..Sources::default() });
+            let witnesses = loaded.map(|loaded| loaded.options.ledger.witnesses);
+            witnesses.map(|all| all.into_iter().map(|one| (one.url, one.key)).collect::<Vec<_>>())
+        };
+        let named = |url: &str, key: &str| (url.to_owned(), key.to_owned());
+        let two = [named("http://a:1", "w+1+A"), named("http://b:2", "v+2+B")];
+        assert_eq!(load(r#"["http://a:1 w+1+A", "http://b:2/ v+2+B"]"#).unwrap(), two);
+        assert_eq!(load(r#""http://a:1 w+1+A, http://b:2 v+2+B""#).unwrap(), two);
+        assert_eq!(load("[]").unwrap(), []);
+        for wrong in [r#""http://a:1""#, r#""a:1 w+1+A""#, r#"["http://a:1 w+1+A,http://b:2 v"]"#, "[[1]]"] {
+            assert!(load(wrong).is_err(), "{wrong}");
+        }
+    }
+}
