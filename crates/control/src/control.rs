@@ -88,6 +88,12 @@ impl Control {
         Self { inner: Arc::new(Inner { parts, holder, leadership, seen, lease_failures }) }
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> NodeId {
+        self.inner.parts.id.clone()
+    }
+
     /// Leads where nobody else does, and carries plans out, until `stop`; then it gives the lease back, where the store answers soon.
     pub async fn run(&self, stop: Shutdown) {
         let (mut ends, inner) = (stop.clone(), &self.inner);

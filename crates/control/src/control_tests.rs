@@ -186,7 +186,7 @@ fn keys(object: &Value) -> BTreeSet<&String> {
 
 /// What a control says that can be asked of it.
 async fn described(control: &Control) -> Value {
-    let router = crate::router(control.clone(), Health::default(), &Doors::open());
+    let router = crate::router(control.clone(), Health::default(), &Doors::open(), None);
     let request = Request::builder().uri("/openapi.json").body(Body::empty()).unwrap();
     let body = router.oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
     serde_json::from_slice(&body).unwrap()
@@ -299,7 +299,8 @@ async fn a_stop_waits_for_no_store_that_is_silent() {
     let health = Health::default();
     health.advance(Phase::Ready);
     let asked = Request::builder().uri("/v1/admin/control").body(Body::empty()).unwrap();
-    let asked = tokio::spawn(crate::router(control.clone(), health.clone(), &Doors::open()).oneshot(asked));
+    let asked =
+        tokio::spawn(crate::router(control.clone(), health.clone(), &Doors::open(), None).oneshot(asked));
     // The next ask for the lease stays without an answer as well.
     until("the lease has run out", async || control.inner.leads().is_none()).await;
     health.advance(Phase::Stopping);
@@ -314,7 +315,7 @@ async fn the_operations_plane_answers_as_documented() {
     let folder = tempfile::tempdir().unwrap();
     let (store, region) = (store(folder.path()).await, Region::of(1));
     let (control, health) = (control("c1", &store, &region), Health::default());
-    let router = crate::router(control.clone(), health.clone(), &Doors::open());
+    let router = crate::router(control.clone(), health.clone(), &Doors::open(), None);
     let ask = async |method: &str, path: &str| {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();

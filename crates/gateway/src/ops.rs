@@ -61,7 +61,7 @@ pub(crate) fn routes(addresses: Addresses) -> Vec<Route<Operations>> {
     let docs_operation = Operation::new("docs", "This document as a page", Need::Nothing)
         .about("Without scripts and without anything from other hosts.")
         .gives(Content::text(HTML, "HTML."));
-    let checkpoint_operation = Operation::new("ledgerCheckpoint", "How far the ledger has come, signed")
+    let checkpoint_operation = Operation::new("ledgerCheckpoint", "How far the ledger has come, signed", Need::Nothing)
         .about("The newest checkpoint of this server's log, a C2SP signed note. Whoever keeps it sees later whether anything was cut off.")
         .gives(Content::text(NOTE, "A signed note."))
         .fails(&[Code::NotOffered, Code::LedgerFailed, Code::LedgerWrong, Code::Internal]);

@@ -15,6 +15,7 @@ pub mod health;
 pub mod listen;
 pub mod machine;
 pub mod options;
+pub mod pages;
 pub mod process;
 pub mod shutdown;
 pub mod telemetry;

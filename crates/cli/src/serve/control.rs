@@ -103,6 +103,7 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         left_over: LeftOver::in_folder(options.data_dir.join("nodes"), node_ids(&options)),
     });
     let recorder = Recorder::open(&options, place.watch())?;
+    let ledger = recorder.as_ref().map(Recorder::writer);
     let (stop, stops) = shutdown::channel();
     let recording = recorder.map(|recorder| tokio::spawn(recorder.run(stops.clone())));
     let (leading, leads) = (control.clone(), stops.clone());
@@ -113,7 +114,7 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         counts: ConnectionCounts::default(),
         tls: edge.acceptor(Spoken::Http1),
     };
-    let router = spinwell_control::router(control, health.clone(), &doors);
+    let router = spinwell_control::router(control, health.clone(), &doors, ledger);
     let operations = tokio::spawn(serve_http(listening, router, health.clone(), stops));
     let scheme = edge.scheme(Spoken::Http1);
     say(&format!("serving {scheme}://{address} (metrics, health and administration)"));

@@ -4,11 +4,13 @@
 //! checkpoint is part of its log. Each source is recorded at most once in [`PAUSE`].
 
 use super::ledger;
-use super::witnesses::{Witnesses, read};
+use super::region::TLS;
+use super::witnesses::Witnesses;
 use anyhow::{Context, Result, bail};
 use spinwell_ledger::{Checkpoint, Files as _};
 use spinwell_registry::{Role, View};
 use spinwell_runtime::options::Options;
+use spinwell_runtime::pages::page;
 use spinwell_runtime::shutdown::Shutdown;
 use spinwell_store::ledger::{Folder, Writer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +56,8 @@ pub(super) struct Recorder {
     own: PathBuf,
     gateways: Vec<String>,
     view: watch::Receiver<Arc<View>>,
-    http: reqwest::Client,
+    /// Whom gateways' certificates are believed of, beside the authorities of the system.
+    trusted: Option<PathBuf>,
     /// What was recorded last, and whether a source could be read.
     last: BTreeMap<Source, (String, bool)>,
 }
@@ -71,10 +74,14 @@ impl Recorder {
         let dir = options.ledger.dir.clone();
         let own = dir.join(&**name);
         witnesses.ask(&own, writer.public(), |_, _| ());
-        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build();
-        let http = http.context("gateways cannot be asked for their checkpoints")?;
+        let trusted = options.region.certificates.as_ref().map(|dir| dir.join("authority.pem"));
         let gateways = options.control.gateways.clone();
-        Ok(Some(Self { writer: Arc::new(writer), dir, own, gateways, view, http, last: BTreeMap::new() }))
+        Ok(Some(Self { writer: Arc::new(writer), dir, own, gateways, view, trusted, last: BTreeMap::new() }))
+    }
+
+    /// What writes control's ledger.
+    pub(super) fn writer(&self) -> Arc<Writer> {
+        self.writer.clone()
     }
 
     /// Looks at all logs again and again, until it is told to stop; then its own is closed.
@@ -108,10 +115,11 @@ impl Recorder {
     fn sources(&self) -> BTreeSet<Source> {
         let view = self.view.borrow().clone();
         let gateways = view.listed().iter().map(|listed| &listed.member);
-        let listed = gateways
-            .filter(|member| member.role == Role::Gateway)
-            .filter_map(|member| member.ops.as_ref().map(ToString::to_string));
-        let gateways = listed.chain(self.gateways.iter().cloned()).map(Source::Gateway);
+        let listed = gateways.filter(|member| member.role == Role::Gateway).filter_map(|member| {
+            let scheme = if member.meta.contains_key(TLS) { "https" } else { "http" };
+            member.ops.as_ref().map(|ops| format!("{scheme}://{ops}"))
+        });
+        let gateways = listed.chain(self.gateways.iter().map(|address| url(address))).map(Source::Gateway);
         let folders = folders(&self.dir, &self.own).into_iter().map(Source::Folder);
         gateways.chain(folders).take(SOURCES_MAX).collect()
     }
@@ -141,12 +149,8 @@ impl Recorder {
                 note.context("it has no checkpoint")?
             }
             Source::Gateway(address) => {
-                let answer = self.http.get(format!("http://{address}/v1/ledger/checkpoint")).send().await?;
-                let status = answer.status();
-                if !status.is_success() {
-                    bail!("it answers with {status}");
-                }
-                read(answer).await?
+                let url = format!("{address}/v1/ledger/checkpoint");
+                page(&url, self.trusted.as_deref(), NOTE_BYTES_MAX, PATIENCE).await?
             }
         };
         if note == last.as_bytes() {
@@ -164,6 +168,11 @@ impl Recorder {
         tokio::task::spawn_blocking(move || writer.checkpoint(entry)).await??;
         Ok(note)
     }
+}
+
+/// An address as it is asked: in the clear where it does not say otherwise.
+fn url(address: &str) -> String {
+    if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
 }
 
 /// The folders of logs in this one, but for control's own.

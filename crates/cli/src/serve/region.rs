@@ -23,7 +23,7 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long the last word to the registry may take. Where it does not get through, missed beats say the same.
 const LAST_BEAT: Duration = Duration::from_millis(300);
 /// By this key the registry says of a member that its addresses for callers and operators are spoken to over TLS.
-const TLS: &str = "tls";
+pub(super) const TLS: &str = "tls";
 /// How often to look whether there are new certificates.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 

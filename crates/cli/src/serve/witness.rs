@@ -86,7 +86,8 @@ async fn serve(process: Process, name: String, address: SocketAddr, memory: Memo
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(witness);
     let (stop, stops) = shutdown::channel();
-    let listening = Listening { listener, limits: options.limits, counts: ConnectionCounts::default() };
+    let listening =
+        Listening { listener, limits: options.limits, counts: ConnectionCounts::default(), tls: None };
     let answering = tokio::spawn(serve_http(listening, router, health.clone(), stops));
     health.advance(Phase::Ready);
     say(&format!("ready   witness {name}, stop with Ctrl-C or SIGTERM"));

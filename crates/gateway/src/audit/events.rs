@@ -6,9 +6,10 @@
 use super::{Audit, refused};
 use crate::VERSION;
 use crate::door::{Act, Phase};
-use serde_json::{Map, Value, json};
-use spinwell_core::{Fault, Millis};
-use spinwell_ledger::Event;
+use serde_json::{Value, json};
+use spinwell_core::{Code, Fault, Millis};
+use spinwell_ledger::ocsf::{self, Class, Source};
+use spinwell_ledger::{EntryError, Event};
 use spinwell_policy::threat::{Finding, Response, Severity, Subject};
 use spinwell_runtime::access::Change;
 use spinwell_runtime::clock;
@@ -18,9 +19,6 @@ use spinwell_security::key::KeyRecord;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use tokio::sync::oneshot;
-
-/// OCSF's version.
-const OCSF: &str = "1.9.0";
 
 impl Audit {
     /// Writes that somebody is about to do something, or has done it, and waits until that is on the disk.
@@ -42,75 +40,69 @@ impl Audit {
     /// # Errors
     /// Where it cannot be written.
     pub async fn access_changed(&self, change: &Change) -> Result<(), Fault> {
-        self.write(self.entity(change)).await
+        self.write(ocsf::event(self.entity(change))).await
     }
 
     /// Writes what the detectors have found. Nobody waits for it; where it cannot be written, that is counted.
     pub(crate) fn finding(&self, finding: &Finding, address: IpAddr, principal: &str) {
-        match event(self.detection(finding, address, principal)) {
+        match ocsf::event(self.detection(finding, address, principal)) {
             Ok(event) => self.writer.event_then(event, |written| {
                 if let Err(error) = written {
                     tracing::warn!(%error, "a finding is not in the ledger");
                 }
             }),
-            Err(fault) => tracing::warn!(%fault, "a finding is not in the ledger"),
+            Err(error) => tracing::warn!(%error, "a finding is not in the ledger"),
         }
     }
 
-    async fn write(&self, object: Value) -> Result<(), Fault> {
+    async fn write(&self, event: Result<Event, EntryError>) -> Result<(), Fault> {
         let (done, told) = oneshot::channel();
-        self.writer.event_then(event(object)?, move |written| {
+        self.writer.event_then(event.map_err(|error| no_text(&error))?, move |written| {
             // Whoever asked may have gone.
             let _ = done.send(written);
         });
         match told.await {
             Ok(written) => written.map_err(|error| refused(&error)),
-            Err(_) => Err(Fault::new(spinwell_core::Code::LedgerFailed, "the ledger is closed")),
+            Err(_) => Err(Fault::new(Code::LedgerFailed, "the ledger is closed")),
         }
     }
 
-    fn base(&self, category: (u64, &str), class: (u64, &str), activity: (u64, &str)) -> Value {
-        json!({
-            "category_uid": category.0, "category_name": category.1,
-            "class_uid": class.0, "class_name": class.1,
-            "activity_id": activity.0, "activity_name": activity.1, "type_uid": class.0 * 100 + activity.0,
-            "severity_id": 1, "severity": "Informational", "time": clock::unix().0,
-            "metadata": {
-                "version": OCSF, "log_name": self.name,
-                "product": {"name": "Spinwell", "vendor_name": "Spinwell", "version": VERSION},
-            },
-        })
+    fn source(&self) -> Source<'_> {
+        Source { log: &self.name, version: VERSION, at: clock::unix() }
     }
 
-    fn activity(&self, caller: &Caller, address: IpAddr, act: &Act, phase: Phase) -> Value {
+    fn activity(
+        &self,
+        caller: &Caller,
+        address: IpAddr,
+        act: &Act,
+        phase: Phase,
+    ) -> Result<Event, EntryError> {
         let Act { action, resource, policy, place } = act;
-        let mut object = self.base((6, "Application Activity"), (6003, "API Activity"), of_action(*action));
-        let status = match phase {
-            Phase::Begun => (0, "Unknown"),
-            Phase::Done => (1, "Success"),
-            Phase::Failed(_) => (2, "Failure"),
+        let (address, name) = (address.to_string(), named(resource));
+        let act = ocsf::Act {
+            activity: of_action(*action),
+            principal: caller.principal(),
+            tenant: &caller.tenant().0,
+            address: &address,
+            operation: action.name(),
+            place,
+            resource: (resource.kind().name(), &name),
+            policy,
+            phase: match phase {
+                Phase::Begun => ocsf::Phase::Begun,
+                Phase::Done => ocsf::Phase::Done,
+                Phase::Failed(code) => ocsf::Phase::Failed(code.as_str()),
+            },
         };
-        object["status_id"] = status.0.into();
-        object["status"] = status.1.into();
-        if let Phase::Failed(code) = phase {
-            object["status_code"] = code.as_str().into();
-        }
-        object["actor"] =
-            json!({"user": {"name": &**caller.principal(), "org": {"name": &*caller.tenant().0}}});
-        object["src_endpoint"] = json!({"ip": address.to_string()});
-        object["api"] = json!({"operation": action.name(), "service": {"name": place}});
-        object["resources"] = json!([{"type": resource.kind().name(), "name": named(resource)}]);
-        object["unmapped"] = json!({
-            "policy": &**policy,
-            "phase": if phase == Phase::Begun { "begun" } else { "ended" },
-        });
-        object
+        ocsf::activity(self.source(), act)
     }
 
     fn detection(&self, finding: &Finding, address: IpAddr, principal: &str) -> Value {
         let first = finding.evidence.strikes <= 1;
         let activity = if first { (1, "Create") } else { (2, "Update") };
-        let mut object = self.base((2, "Findings"), (2004, "Detection Finding"), activity);
+        let class = Class { category: (2, "Findings"), class: (2004, "Detection Finding"), activity };
+        let mut object = ocsf::base(self.source(), class);
         let severity = match finding.severity {
             Severity::Low => "Low",
             Severity::Medium => "Medium",
@@ -171,8 +163,12 @@ impl Audit {
             Change::Tenants => ((3, "Update"), json!({"type": "Tenants", "name": "tenants.toml"})),
             Change::Issuers => ((3, "Update"), json!({"type": "Issuers", "name": "issuers.toml"})),
         };
-        let mut object =
-            self.base((3, "Identity & Access Management"), (3004, "Entity Management"), activity);
+        let class = Class {
+            category: (3, "Identity & Access Management"),
+            class: (3004, "Entity Management"),
+            activity,
+        };
+        let mut object = ocsf::base(self.source(), class);
         object["entity"] = entity;
         object["status_id"] = 1.into();
         object["status"] = "Success".into();
@@ -214,12 +210,6 @@ fn named(resource: &Resource) -> String {
     }
 }
 
-fn event(object: Value) -> Result<Event, Fault> {
-    let object = match object {
-        Value::Object(object) => object,
-        _ => Map::new(),
-    };
-    Event::new(object).map_err(|error| {
-        Fault::new(spinwell_core::Code::LedgerFailed, format!("the ledger has no text for this: {error}"))
-    })
+fn no_text(error: &EntryError) -> Fault {
+    Fault::new(Code::LedgerFailed, format!("the ledger has no text for this: {error}"))
 }

@@ -16,7 +16,7 @@ use crate::clock::unix_micros;
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 use contents::Contents;
-use spinwell_core::{Code, Fault, UnixMicros};
+use spinwell_core::{Fault, UnixMicros};
 use spinwell_security::guard::{Caller, Guard, NotIn, Refused, Rules};
 use spinwell_security::key::KeyRecord;
 use spinwell_security::token::{self, Fetch, Issuers, KeysFrom, Refetch, RefetchOptions, Why};
@@ -61,15 +61,14 @@ pub struct Doors {
     /// What the files held when they were last taken. Locked for a whole change.
     taken: Mutex<Contents>,
     sources: Sources,
-    client: reqwest::Client,
 }
 
 impl Doors {
     /// Nobody is asked who he is.
     #[must_use]
     pub fn open() -> Arc<Self> {
-        let (taken, sources, client) = (Mutex::default(), Sources::default(), reqwest::Client::new());
-        Arc::new(Self { guard: Arc::new(Guard::open()), dir: PathBuf::new(), taken, sources, client })
+        let (taken, sources) = (Mutex::default(), Sources::default());
+        Arc::new(Self { guard: Arc::new(Guard::open()), dir: PathBuf::new(), taken, sources })
     }
 
     /// Only those come in whom the files of this folder know. The seed is to be random. Issuers' keys are not there yet.
@@ -79,13 +78,11 @@ impl Doors {
     pub fn guarded(dir: &Path, seed: &[u8; 16]) -> Result<Arc<Self>, Fault> {
         let contents = Contents::read(dir)?;
         let (rules, sources) = contents.rules(dir, None)?;
-        let client = fetch::client().map_err(|error| Fault::new(Code::Internal, chain(&error)))?;
         Ok(Arc::new(Self {
             guard: Arc::new(Guard::new(rules, seed)),
             dir: dir.to_owned(),
             taken: Mutex::new(contents),
             sources: Sources::new(sources_of(sources)),
-            client,
         }))
     }
 
@@ -173,7 +170,7 @@ impl Doors {
             return false;
         }
         source.refetch.trying(now);
-        match fetch::keys(&self.client, &source.from, &self.dir).await {
+        match fetch::keys(&source.from, &self.dir).await {
             Ok(keys) => {
                 source.refetch.fetched(now);
                 tracing::debug!(

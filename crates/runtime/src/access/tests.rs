@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests write files as operators do")]
 
 use super::*;
+use spinwell_core::Code;
 use spinwell_core::TenantId;
 use spinwell_security::Scopes;
 use spinwell_security::guard::keys_to_text;

@@ -132,7 +132,6 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("otlp.sample_ratio", "1"),
 ];
 
-
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
