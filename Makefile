@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving bench-hop request-cost crash overload reload soak edge \
-  idle-sequences accuracy fuzz bench-engine bench-trust threats sim sim-compare cluster-faults clean
+  idle-sequences accuracy fuzz bench-engine bench-trust threats sim sim-compare cluster-faults sbom clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -27,6 +27,7 @@ help:
 	@echo "make threats      simulated attacks and honest traffic at the threat detectors, SEEDS=10, printed as in docs/results/threats.md"
 	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences and controls too, SEEDS/10 of the real services, planted bugs, as docs/results/simulation.md"
 	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"
+	@echo "make sbom         what the binary is made of, as CycloneDX 1.5 in target/sbom, checked against its schema"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
 demo:
@@ -147,6 +148,10 @@ sim-compare:
 	@scripts/need.sh build
 	cargo run --release --quiet --package spinwell-sim -- compare --out $${OUT:-docs/results/balancing.md} \
 	  --written "$$(date +%F), commit $$(git describe --always --dirty)"
+
+sbom:
+	@scripts/need.sh build sbom
+	@target/venv-sbom/bin/python scripts/sbom.py $${OUT:+--out "$$OUT"}
 
 clean:
 	cargo clean

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, schemathesis, peers, serving,
-# wrk, fuzz, consul, haproxy, postgres.
+# wrk, fuzz, consul, haproxy, postgres, sbom, deny.
 # Debian or Ubuntu with apt; elsewhere it says what to install by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,8 +27,11 @@ for topic in "$@"; do
       command -v openssl >/dev/null || packages+=(openssl) ;;
     # The server's programs are not on the usual path.
     postgres) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || packages+=(postgresql) ;;
-    # Put into the target folder below.
-    consul) ;;
+    sbom)
+      command -v python3 >/dev/null || packages+=(python3)
+      python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv) ;;
+    # Put into the target folder below, or installed by cargo.
+    consul|deny) ;;
     *) echo "need.sh: unknown topic $topic" >&2; exit 2 ;;
   esac
 done
@@ -92,6 +95,30 @@ for topic in "$@"; do
     mkdir -p target
     "$python" -m venv --clear target/venv-serving
     target/venv-serving/bin/pip install --quiet --disable-pip-version-check nvidia-pytriton mlserver 'numpy<2' 'pandas<3'
+  fi
+done
+
+# What lists the parts of the binary, and what checks the list.
+for topic in "$@"; do
+  if [ "$topic" = sbom ]; then
+    if ! cargo cyclonedx --version >/dev/null 2>&1; then
+      echo "installing with cargo: cargo-cyclonedx (a minute or two)"
+      cargo install cargo-cyclonedx --version '^0.5.9' --locked --debug --quiet
+    fi
+    if ! target/venv-sbom/bin/python -c 'import cyclonedx.validation.json, license_expression, jsonschema' 2>/dev/null; then
+      echo "installing with pip into target/venv-sbom: cyclonedx-python-lib[json-validation]"
+      mkdir -p target
+      python3 -m venv --clear target/venv-sbom
+      target/venv-sbom/bin/pip install --quiet --disable-pip-version-check 'cyclonedx-python-lib[json-validation]>=11,<12'
+    fi
+  fi
+done
+
+# Unoptimised, since it runs for a second and would be compiled for many minutes.
+for topic in "$@"; do
+  if [ "$topic" = deny ] && ! cargo deny --version >/dev/null 2>&1; then
+    echo "installing with cargo: cargo-deny (some minutes)"
+    cargo install cargo-deny --version '^0.20' --locked --debug --quiet
   fi
 done
 
