@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving bench-hop request-cost crash overload reload soak edge \
-  idle-sequences accuracy fuzz bench-engine bench-trust threats sim sim-compare cluster-faults sbom clean
+  idle-sequences accuracy fuzz bench-engine bench-trust threats sim sim-compare cluster-faults sbom deny clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -28,13 +28,14 @@ help:
 	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences and controls too, SEEDS/10 of the real services, planted bugs, as docs/results/simulation.md"
 	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"
 	@echo "make sbom         what the binary is made of, as CycloneDX 1.5 in target/sbom, checked against its schema"
+	@echo "make deny         holds all dependencies against deny.toml: bans, licences, sources (advisories need a database on the network: cargo deny check advisories)"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
 
 demo:
 	@scripts/need.sh build python
 	@scripts/demo.sh
 
-test: lint unit conformance
+test: lint deny unit conformance
 	@echo "make test: all passed"
 
 lint:
@@ -152,6 +153,10 @@ sim-compare:
 sbom:
 	@scripts/need.sh build sbom
 	@target/venv-sbom/bin/python scripts/sbom.py $${OUT:+--out "$$OUT"}
+
+deny:
+	@scripts/need.sh build deny
+	cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 
 clean:
 	cargo clean
