@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving bench-hop request-cost crash overload reload soak edge \
+.PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving bench-hop request-cost crash overload reload soak ledger-kills edge \
   idle-sequences accuracy fuzz bench-engine bench-trust threats sim sim-compare cluster-faults sbom deny clean
 
 help:
@@ -18,7 +18,8 @@ help:
 	@echo "make crash        live sequences under load while the server is killed: none lost or doubled, to the bit, as docs/results/crash.md"
 	@echo "make overload     three times what the server can answer: goodput, refusals, recovery, as docs/results/overload.md (3 minutes)"
 	@echo "make reload       a model file exchanged every second under load, every answer checked, as docs/results/reload.md"
-	@echo "make soak         SOAK_SECONDS=1200 at RATE=2000 a second: all counted, memory flat, as docs/results/soak.md"
+	@echo "make soak         SOAK_SECONDS=1200 at RATE=2000 a second: all counted, memory flat, as docs/results/soak.md; then make ledger-kills"
+	@echo "make ledger-kills SPINWELL_KILLS=200 of a server with a ledger under load: nothing acknowledged is lost, as docs/results/ledger-kills.md"
 	@echo "make idle-sequences  COUNT=1000000 sequences begun and left alone, as docs/results/idle-sequences.md"
 	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
 	@echo "make cluster-faults  a real region under load while parts of it are killed, frozen, drained, cut off, as docs/results/faults.md (about 6 minutes)"
@@ -113,6 +114,13 @@ soak:
 	@scripts/need.sh build python
 	cargo build --release --quiet
 	@python3 scripts/soak.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" $${OUT:+--out "$$OUT"}
+	@$(MAKE) --no-print-directory ledger-kills $${OUT:+OUT="$${OUT%.md}-ledger-kills.md"}
+
+ledger-kills:
+	@scripts/need.sh build python
+	cargo build --release --quiet
+	cargo build --release --quiet --package spinwell-store --example ledger_events
+	@python3 scripts/ledger-kills.py --spinwell "$${CARGO_TARGET_DIR:-target}/release/spinwell" $${OUT:+--out "$$OUT"}
 
 idle-sequences:
 	@scripts/need.sh build python
@@ -156,7 +164,7 @@ sbom:
 
 deny:
 	@scripts/need.sh build deny
-	cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
+	cargo deny --log-level error check bans licenses sources
 
 clean:
 	cargo clean
