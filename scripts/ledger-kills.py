@@ -114,9 +114,10 @@ def is_in(ledger, id, receipt):
 
 def events(program, page, folder, kills, draw):
     say(f"{kills} kills of a writer of events")
-    acknowledged, next_ = [], 0
-    for _ in range(kills):
-        writer = subprocess.Popen([program, "write", folder, str(next_)], stdout=subprocess.PIPE, text=True)
+    # Each has numbers of its own: of the events that are there without an acknowledgement that anybody heard, none may be there twice either.
+    acknowledged = []
+    for number in range(kills):
+        writer = subprocess.Popen([program, "write", folder, str(number * 1_000_000)], stdout=subprocess.PIPE, text=True)
         kill = threading.Timer(draw.uniform(*KILL_MS) / 1e3, writer.kill)
         kill.start()
         out = writer.stdout.read()
@@ -124,15 +125,6 @@ def events(program, page, folder, kills, draw):
         writer.wait()
         # A line without its end was not said.
         acknowledged += [int(line) for line in out.splitlines(keepends=True) if line.endswith("\n")]
-        # One more may be there whose acknowledgement nobody heard.
-        next_ = acknowledged[-1] + 2 if acknowledged else 2
-    # The last one was killed as well: another makes of its journal what was not signed, and is asked for nothing.
-    writer = subprocess.Popen([program, "write", folder, str(next_)], stdout=subprocess.PIPE, text=True)
-    acknowledged.append(int(writer.stdout.readline()))
-    time.sleep(1)
-    writer.kill()
-    acknowledged += [int(line) for line in writer.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
-    writer.wait()
     shown = subprocess.run([program, "read", folder], capture_output=True, text=True)
     there = [int(line) for line in shown.stdout.split()]
     lost = set(acknowledged) - set(there)

@@ -29,9 +29,8 @@ fn event(number: u64) -> Result<Event, Failed> {
     Ok(Event::new(object)?)
 }
 
-/// Writes events from this number on. Records of predictions stand between them, as they do in a server.
-fn write(folder: &Path, first: u64) -> Result<(), Failed> {
-    let writer = Writer::open(Settings {
+fn open(folder: &Path) -> Result<Writer, Failed> {
+    Ok(Writer::open(Settings {
         folder: folder.to_owned(),
         key: key()?,
         program: "ledger_events".into(),
@@ -39,7 +38,12 @@ fn write(folder: &Path, first: u64) -> Result<(), Failed> {
         span: Duration::from_millis(100),
         checkpoint: Duration::from_millis(100),
         clock,
-    })?;
+    })?)
+}
+
+/// Writes events from this number on. Records of predictions stand between them, as they do in a server.
+fn write(folder: &Path, first: u64) -> Result<(), Failed> {
+    let writer = open(folder)?;
     let mut out = std::io::stdout().lock();
     for number in first.. {
         for _ in 0..5 {
@@ -54,8 +58,9 @@ fn write(folder: &Path, first: u64) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Verifies the log and prints the numbers of its events.
+/// Opens the log once more, which makes of the journal what was not signed; then verifies it and prints the numbers of its events.
 fn show(folder: &Path) -> Result<(), Failed> {
+    open(folder)?.close();
     let files = Folder::new(folder);
     let report = verify::verify(&files, &[key()?.public()], &[])?;
     let mut out = std::io::stdout().lock();
