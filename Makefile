@@ -48,7 +48,7 @@ lint:
 	cargo xtask tidy
 
 unit:
-	@scripts/need.sh build vulkan consul haproxy postgres
+	@scripts/need.sh build vulkan consul haproxy postgres s3
 	@grep -q avx512f /proc/cpuinfo || echo "this machine has no AVX-512: its bits are not tested here"
 	SPINWELL_TEST_VULKAN=required SPINWELL_TEST_AVX512=$$(grep -q avx512f /proc/cpuinfo && echo required || true) \
 	  NODEVICE_SELECT=1 cargo test --workspace --quiet

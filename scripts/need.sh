@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a topic needs, only if it is missing, and says so. Topics: build, vulkan, python, schemathesis, peers, serving,
-# wrk, fuzz, consul, haproxy, postgres, sbom, deny.
+# wrk, fuzz, consul, haproxy, postgres, sbom, deny, s3.
 # Debian or Ubuntu with apt; elsewhere it says what to install by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,7 +31,7 @@ for topic in "$@"; do
       command -v python3 >/dev/null || packages+=(python3)
       python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv) ;;
     # Put into the target folder below, or installed by cargo.
-    consul|deny) ;;
+    consul|deny|s3) ;;
     *) echo "need.sh: unknown topic $topic" >&2; exit 2 ;;
   esac
 done
@@ -111,6 +111,16 @@ for topic in "$@"; do
       python3 -m venv --clear target/venv-sbom
       target/venv-sbom/bin/pip install --quiet --disable-pip-version-check 'cyclonedx-python-lib[json-validation]>=11,<12'
     fi
+  fi
+done
+
+# A server of S3's protocol that keeps objects as files. It goes into the target folder, where nothing else has to be on the search path.
+for topic in "$@"; do
+  s3=${CARGO_TARGET_DIR:-target}/tools
+  if [ "$topic" = s3 ] && ! "$s3/bin/s3s-fs" --version >/dev/null 2>&1 && ! s3s-fs --version >/dev/null 2>&1; then
+    echo "installing with cargo into $s3/bin: s3s-fs (two minutes)"
+    CARGO_TARGET_DIR=$s3/build cargo install s3s-fs --version 0.14.1 --features binary --locked --debug --quiet --root "$s3"
+    rm -rf "$s3/build"
   fi
 done
 

@@ -2,6 +2,7 @@
 
 mod export;
 mod index;
+mod fetch;
 mod lines;
 mod logs;
 mod receipt;
@@ -26,6 +27,7 @@ Examples:
   spinwell audit verify
   spinwell audit verify --offline /mnt/copy/ledger --key auditor/log.vkey --seen auditor/checkpoint-monday
   spinwell audit witness --log log.vkey --name example.com/witness
+  spinwell audit fetch s3://ledgers/berlin copy --key auditor/log.vkey
   spinwell audit tail -n 5
   spinwell audit search --model taxi --result SPW-QUEUE-FULL --since 2026-11-28T00:00:00Z
   spinwell audit receipt gateway-0-4711 --out receipt.json
@@ -41,6 +43,8 @@ pub(crate) struct Args {
 enum Command {
     /// Check every entry, record, hash and signature of a ledger, and name the first that is wrong.
     Verify(verify::Args),
+    /// Bring a ledger's copy out of object storage into a folder.
+    Fetch(fetch::Args),
     /// Show the newest records and events.
     Tail(tail::Args),
     /// Find records and events by model, result, principal, time and more.
@@ -61,6 +65,7 @@ enum Command {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Verify(args) => verify::run(args),
+        Command::Fetch(args) => fetch::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Search(args) => search::run(args),
         Command::Index(args) => index::run(args),

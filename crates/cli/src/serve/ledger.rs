@@ -5,9 +5,9 @@ use anyhow::{Context, Result};
 use spinwell_core::{Code, Fault};
 use spinwell_gateway::Audit;
 use spinwell_ledger::{Commitments, LogKey};
-use spinwell_runtime::options::LedgerOptions;
+use spinwell_runtime::options::{LedgerOptions, storage_environment};
 use spinwell_runtime::{clock, entropy, files, machine};
-use spinwell_store::ledger::{Settings, Writer};
+use spinwell_store::ledger::{Copier, CopySettings, CopyTo, Settings, Writer};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -24,7 +24,16 @@ pub(super) fn open(options: &LedgerOptions, name: &str) -> Result<Option<Arc<Aud
     let witnesses = Witnesses::of(options)?;
     let Some((writer, commitments)) = writer(options, name)? else { return Ok(None) };
     let public = writer.public().clone();
-    let audit = Arc::new(Audit::new(name.to_owned(), writer, commitments));
+    let audit = Audit::new(name.to_owned(), writer, commitments);
+    let audit = Arc::new(match &options.copy_to {
+        None => audit,
+        Some(to) => {
+            let wrong = |error| Fault::new(Code::ConfigInvalid, format!("ledger.copy_to: {error:#}"));
+            let (folder, public) = (options.dir.join(name), public.clone());
+            let to = copy_to(to).map_err(wrong)?;
+            audit.with_copier(Copier::start(CopySettings { folder, public, name: name.to_owned(), to })?)
+        }
+    });
     let shown = audit.clone();
     witnesses
         .ask(&options.dir.join(name), &public, move |witness, entries| shown.witnessed(witness, entries));
@@ -65,6 +74,11 @@ pub(super) fn writer(options: &LedgerOptions, name: &str) -> Result<Option<(Writ
     });
     let writer = writer.map_err(|error| error.fault())?;
     Ok(Some((writer, commitments)))
+}
+
+/// The place of this address, as this process's environment has it.
+pub(crate) fn copy_to(address: &str) -> Result<CopyTo> {
+    Ok(CopyTo::parse(address, &storage_environment())?)
 }
 
 fn invalid(path: &Path, why: &dyn std::fmt::Display) -> Fault {

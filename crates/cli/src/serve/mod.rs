@@ -22,6 +22,7 @@ pub(crate) use args::device;
 pub(crate) use control::{ControlArgs, run as run_control};
 pub(crate) use gateway::{GatewayArgs, run as run_gateway};
 pub(crate) use ledger::commitments;
+pub(crate) use ledger::copy_to;
 pub(crate) use node::{NodeArgs, run as run_node};
 pub(crate) use witness::{WitnessArgs, run as run_witness};
 

@@ -18,6 +18,7 @@ mod edge_tls;
 mod evaluate;
 mod forged_states;
 mod gateways;
+mod ledger_copy;
 mod live_accuracy;
 mod load_reports;
 mod model;

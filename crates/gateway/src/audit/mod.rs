@@ -11,7 +11,7 @@ use spinwell_core::{
 };
 use spinwell_ledger::{Commitments, NoReceiptId, Prediction, PredictionResult, Receipt, ReceiptId};
 use spinwell_protocol::InferReply;
-use spinwell_store::ledger::{Counts, LedgerError, Writer};
+use spinwell_store::ledger::{Copier, CopyCounts, Counts, LedgerError, Writer};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +25,7 @@ pub struct Audit {
     commitments: Commitments,
     /// Up to which entry each witness has cosigned.
     witnessed: Mutex<BTreeMap<String, u64>>,
+    copier: Option<Copier>,
 }
 
 /// What binds a record to what was asked and answered.
@@ -49,7 +50,7 @@ impl Audit {
     /// The ledger of the gateway of this name.
     #[must_use]
     pub fn new(name: String, writer: Writer, commitments: Commitments) -> Self {
-        Self { name, writer, commitments, witnessed: Mutex::default() }
+        Self { name, writer, commitments, witnessed: Mutex::default(), copier: None }
     }
 
     /// This witness has cosigned up to that entry; 0 where it has not been heard yet.
@@ -61,9 +62,22 @@ impl Audit {
         self.witnessed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The same, copied by this one for as long as it is open.
+    #[must_use]
+    pub fn with_copier(self, copier: Copier) -> Self {
+        Self { copier: Some(copier), ..self }
+    }
+
     /// Seals and signs all that was taken. Nothing is taken afterwards. Blocks.
     pub fn close(&self) {
         self.writer.close();
+        // Only now its last checkpoint is there.
+        self.copier.iter().for_each(Copier::close);
+    }
+
+    /// How far the copy is, where there is one.
+    pub(crate) fn copy_counts(&self) -> Option<CopyCounts> {
+        self.copier.as_ref().map(Copier::counts)
     }
 
     /// A request is under way.

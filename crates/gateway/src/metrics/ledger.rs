@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use spinwell_core::Micros;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub(super) struct LedgerFigures {
     is_ready: Gauge,
     lag: Histogram,
     witnessed: Family<WitnessLabels, Gauge>,
+    copied: Gauge,
+    copy_lag: Gauge<f64, AtomicU64>,
+    copy_failed: Counter,
     shown: OnceLock<Arc<Audit>>,
 }
 
@@ -59,6 +63,12 @@ impl LedgerFigures {
             "spinwell_ledger_witnessed_entries",
             "Entries of the ledger's log under the last checkpoint that the witness has cosigned",
             witnessed.clone(),
+        );
+        let copy_lag = Gauge::default();
+        registry.register(
+            "spinwell_ledger_copy_lag_seconds",
+            "For how long the ledger's copy has not had all that is signed",
+            copy_lag.clone(),
         );
         Self {
             records: counter(registry, "spinwell_ledger_records", "Records of requests in the ledger"),
@@ -91,6 +101,17 @@ impl LedgerFigures {
             is_ready: gauge(registry, "spinwell_ledger_ready", "1 where the ledger takes records"),
             lag,
             witnessed,
+            copied: gauge(
+                registry,
+                "spinwell_ledger_copied_entries",
+                "Entries under the checkpoint of the ledger's copy (ledger.copy_to)",
+            ),
+            copy_lag,
+            copy_failed: counter(
+                registry,
+                "spinwell_ledger_copy_failed",
+                "Times that the ledger could not be copied, each followed by a longer pause",
+            ),
             shown: OnceLock::new(),
         }
     }
@@ -116,6 +137,11 @@ impl LedgerFigures {
         self.is_ready.set(i64::from(is_ready));
         for (witness, entries) in audit.witnesses() {
             self.witnessed.get_or_create(&WitnessLabels { witness }).set(whole(entries));
+        }
+        if let Some(copy) = audit.copy_counts() {
+            self.copied.set(whole(copy.entries));
+            self.copy_lag.set(Duration::from_micros(copy.lag.0).as_secs_f64());
+            set(&self.copy_failed, copy.failed);
         }
         audit
             .take_lags()

@@ -20,6 +20,8 @@ pub struct LedgerOptions {
     pub checkpoint: Millis,
     /// Who is asked to cosign checkpoints.
     pub witnesses: Vec<WitnessAddress>,
+    /// Where it is copied to, by its address; nothing: nowhere.
+    pub copy_to: Option<String>,
 }
 
 /// Where a witness is asked, and its key.
@@ -48,6 +50,7 @@ pub(super) fn ledger(layered: &Layered) -> Result<LedgerOptions, Error> {
         span: Millis(layered.number("ledger.span_ms", 20..=10_000)? as u64),
         checkpoint: Millis(layered.number("ledger.checkpoint_ms", 100..=60_000)? as u64),
         witnesses: witnesses(layered)?,
+        copy_to: Some(layered.text("ledger.copy_to")).filter(|to| !to.is_empty()).map(str::to_owned),
     })
 }
 

@@ -31,7 +31,7 @@ pub use exposure::Exposure;
 pub use ledger::{LedgerOptions, WitnessAddress};
 pub use load_reporting::LoadReporting;
 pub use region::{Nodes, Region, StaticNode};
-pub use sources::{Override, Sources};
+pub use sources::{Override, Sources, storage_environment};
 pub use store::StoreUrl;
 pub use telemetry::{AccessLog, Otlp, OutcomeReaders};
 
@@ -116,6 +116,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("ledger.origin", "spinwell"),
     ("ledger.span_ms", "100"),
     ("ledger.checkpoint_ms", "1000"),
+    ("ledger.copy_to", ""),
     ("ledger.witnesses", ""),
     ("access.required", "false"),
     ("access.dir", ""),

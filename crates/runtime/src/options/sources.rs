@@ -5,6 +5,7 @@ use super::{Effective, Error, KEYS, UnknownVariable};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
 use spinwell_core::Millis;
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -42,6 +43,14 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// Values from the command line.
     pub overrides: Vec<Override>,
+}
+
+/// Variables of this process's environment that every client of S3 goes by: where it is, and what it is asked with.
+#[must_use]
+pub fn storage_environment() -> Vec<(String, String)> {
+    let ours =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(ours).filter(|(name, _)| name.starts_with("AWS_")).collect()
 }
 
 impl Sources {

@@ -10,6 +10,7 @@
 //! the gap that the log then admits is no longer than [`Settings::span`].
 
 mod builder;
+mod copy;
 mod folder;
 pub mod index;
 mod spool;
@@ -17,6 +18,7 @@ mod spool;
 mod tests;
 mod writer;
 
+pub use copy::{Copier, CopyCounts, CopyError, CopySettings, CopyTo, Fetched, InvalidPlace, fetch};
 pub use folder::Folder;
 pub use writer::Counts;
 
