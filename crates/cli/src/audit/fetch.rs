@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 use spinwell_core::Code;
 use spinwell_runtime::files;
-use spinwell_store::ledger::fetch;
+use spinwell_store::ledger::{CopyError, fetch};
 use std::fs;
 use std::path::PathBuf;
 
@@ -47,8 +47,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
         failure::fault(Code::Io, format!("{} cannot be made: {error}", args.dir.display()))
     })?;
     let fetched = fetch(&from, &args.dir, &keys).map_err(|error| {
+        // Who does not answer has changed nothing.
+        let code = if matches!(error, CopyError::Storage { .. }) { Code::Io } else { Code::LedgerWrong };
         let error = anyhow::Error::from(error);
-        failure::fault(Code::LedgerWrong, format!("{}: {error:#}", args.from))
+        failure::fault(code, format!("{}: {error:#}", args.from))
     })?;
     let lines: String = fetched.keys.iter().map(|key| format!("{key}\n")).collect();
     files::write_atomically(&args.dir.join("log.vkey"), lines.as_bytes())?;
