@@ -11,7 +11,7 @@ help:
 	@echo "make test         everything CI runs: format, lints, house rules, tests, docs, protocol conformance"
 	@echo "make schemathesis requests made from /openapi.json, right and wrong, EXAMPLES=25 an operation, against a real server"
 	@echo "make accuracy     every accuracy gate on the data sets of ../shared/data, as docs/results/accuracy.md (resumable)"
-	@echo "make fuzz         fuzz files, requests and states, FUZZ_SECONDS=600 a target, FUZZ_JOBS=1 at a time, as docs/results/fuzz.md"
+	@echo "make fuzz         fuzz files, requests, states, credentials and parts of a ledger, FUZZ_SECONDS=600 a target, FUZZ_JOBS=1 at a time, as docs/results/fuzz.md"
 	@echo "make bench-engine kernels and training beside ReservoirPy, rclib, numpy and qulacs, as docs/results/engine-speed.md"
 	@echo "make bench-serving  serving beside tritonserver, pytriton and MLServer, as docs/results/serving.md (about 15 minutes)"
 	@echo "make request-cost   what a request costs stage by stage, in time and allocations, as docs/results/request-cost.md"

@@ -1,7 +1,13 @@
 //! Writes the corpora that the fuzz targets start from, into the folder named: the smallest model of every family and a state
 //! of each, which are never out of date because they have just been trained; CSV files of different makes; requests of
-//! every wire.
+//! every wire; keys, tokens and files of a ledger.
 
+#[allow(dead_code, reason = "only what makes seeds is used here, the rest by the targets")]
+#[path = "credentials.rs"]
+mod credentials;
+#[allow(dead_code, reason = "only what makes seeds is used here, the rest by the targets")]
+#[path = "ledger.rs"]
+mod ledger;
 #[path = "node.rs"]
 mod node;
 #[path = "requests.rs"]
@@ -32,6 +38,12 @@ fn main() -> Result<()> {
     write(&folder, "serving_toml", &start_up::SERVING)?;
     write(&folder, "log_entry", &start_up::log_entries())?;
     write(&folder, "grpc_message", &requests::messages())?;
+    write(&folder, "api_key", &credentials::api_keys())?;
+    write(&folder, "token", &credentials::tokens())?;
+    write(&folder, "envelope", &credentials::envelopes())?;
+    write(&folder, "checkpoint", &ledger::checkpoints())?;
+    write(&folder, "ledger_files", &ledger::logs())?;
+    write(&folder, "receipt", &ledger::receipts())?;
     // Words that a fuzzer would take long to find.
     let quoted = |word: &&[u8]| word.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
     let words: Vec<String> = requests::WORDS.iter().map(|word| format!("\"{}\"\n", quoted(word))).collect();

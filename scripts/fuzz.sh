@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes everything that strangers send: files, requests of every wire, states. FUZZ_SECONDS (600) a target, or those named;
+# Fuzzes everything that strangers send: files, requests of every wire, states, credentials, parts of a ledger. FUZZ_SECONDS (600) a target, or those named;
 # FUZZ_JOBS (1) at a time. All that it leaves is in target/fuzz; the corpora there grow from run to run, and an input that
 # crashes is kept in target/fuzz/crashes. A run of all targets writes its table to OUT (docs/results/fuzz.md).
 set -euo pipefail
@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-600}
 jobs=${FUZZ_JOBS:-1}
 out=${OUT:-docs/results/fuzz.md}
-all=(model_file csv json_body binary_body batch_call observations traceparent grpc_message state serving_toml log_entry)
+all=(model_file csv json_body binary_body batch_call observations traceparent grpc_message state serving_toml log_entry
+  api_key token envelope checkpoint ledger_files receipt)
 [ $# -gt 0 ] || set -- "${all[@]}"
 
 work=$PWD/target/fuzz

@@ -1,0 +1,11 @@
+//! Bytes as an API key.
+
+#![no_main]
+
+#[allow(dead_code, reason = "each target uses its part")]
+#[path = "../credentials.rs"]
+mod credentials;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    credentials::api_key(bytes);
+});

@@ -1,0 +1,11 @@
+//! Bytes as the files of a log.
+
+#![no_main]
+
+#[allow(dead_code, reason = "each target uses its part")]
+#[path = "../ledger.rs"]
+mod ledger;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    ledger::ledger_files(bytes);
+});

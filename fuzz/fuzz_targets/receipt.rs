@@ -1,0 +1,11 @@
+//! Bytes as a receipt.
+
+#![no_main]
+
+#[allow(dead_code, reason = "each target uses its part")]
+#[path = "../ledger.rs"]
+mod ledger;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    ledger::receipt(bytes);
+});
