@@ -27,10 +27,10 @@ pub enum Error {
     Unreachable(String, #[source] io::Error),
     /// Somebody is there who cannot be trusted.
     #[error("{0} cannot be trusted")]
-    Distrusted(String, #[source] Refusal),
+    Distrusted(String, #[source] Box<Refusal>),
     /// There are no authorities to trust.
     #[error("{0} cannot be trusted")]
-    Authorities(String, #[source] tls::Error),
+    Authorities(String, #[source] Box<tls::Error>),
     /// It does not speak HTTP/1.1 to the end.
     #[error("{0} has broken off")]
     Broken(String, #[source] hyper::Error),
@@ -92,11 +92,11 @@ async fn ask(
             Some(path) => Trusted::by_file(path),
             None => Trusted::by_system(),
         };
-        let trusted = trusted.map_err(|error| Error::Authorities(url.to_owned(), error))?;
+        let trusted = trusted.map_err(|error| Error::Authorities(url.to_owned(), error.into()))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| no_address())?;
         let connector = EdgeConnector::new(&trusted, Spoken::Http1, limit);
         let stream = connector.connect(stream, name).await;
-        Box::new(stream.map_err(|refusal| Error::Distrusted(url.to_owned(), refusal))?)
+        Box::new(stream.map_err(|refusal| Error::Distrusted(url.to_owned(), refusal.into()))?)
     } else {
         Box::new(stream)
     };

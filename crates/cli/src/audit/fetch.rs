@@ -1,6 +1,6 @@
 //! `spinwell audit fetch`.
 
-use super::logs::given_keys;
+use super::logs::given;
 use crate::failure;
 use crate::output::{self, remark, say};
 use crate::serve::copy_to;
@@ -42,7 +42,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     let from = copy_to(&args.from)
         .map_err(|error| failure::fault(Code::OptionInvalid, format!("{}: {error:#}", args.from)))?;
-    let keys = given_keys(&args.keys)?;
+    let keys = given("--key", &args.keys)?;
     fs::create_dir_all(&args.dir).map_err(|error| {
         failure::fault(Code::Io, format!("{} cannot be made: {error}", args.dir.display()))
     })?;

@@ -1,8 +1,8 @@
 //! `spinwell audit`: what the ledger says, and whether it holds.
 
 mod export;
-mod index;
 mod fetch;
+mod index;
 mod lines;
 mod logs;
 mod receipt;
