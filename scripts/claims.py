@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -104,9 +105,13 @@ class Process:
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def page(self, path):
+        """What is opened for a page of the operations plane."""
+        return {"url": f"http://{self.ops}/{path}"}
+
     def metrics(self):
         """Every series by its name and labels as they stand on the page."""
-        page = urllib.request.urlopen(f"http://{self.ops}/metrics", timeout=30).read().decode()
+        page = urllib.request.urlopen(**self.page("metrics"), timeout=30).read().decode()
         lines = (line.rpartition(" ") for line in page.splitlines() if line and not line.startswith("#"))
         return {series: float(value) for series, _, value in lines}
 
@@ -117,6 +122,25 @@ class Server(Process):
     def __init__(self, spinwell, models, data, **settings):
         command = [spinwell, "serve", "--models", models, "--data", data]
         super().__init__(("http", "grpc", "ops"), pathlib.Path(data).with_suffix(".log"), *command, **settings)
+
+
+class Guarded(Server):
+    """The same with all of its doors shut: TLS, and callers who show a key."""
+
+    def __init__(self, spinwell, models, data, **settings):
+        pki, access = f"{data}-pki", f"{data}-access"
+        say("a certificate and a key for the guarded server")
+        run = lambda *words: subprocess.run([spinwell, *words], check=True, capture_output=True, text=True).stdout.strip()
+        run("pki", "init", "--dir", pki)
+        run("pki", "issue", "edge", "bench", "--dir", pki)
+        self.ca = f"{pki}/authority.pem"
+        self.token = run("token", "create", "bench", "--role", "admin", "--dir", access)
+        super().__init__(spinwell, models, data, access_required="true", access_dir=access,
+                         edge_certificate=f"{pki}/edge-bench/certificate.pem", edge_key=f"{pki}/edge-bench/key.pem", **settings)
+
+    def page(self, path):
+        request = urllib.request.Request(f"https://{self.ops}/{path}", headers={"authorization": f"Bearer {self.token}"})
+        return {"url": request, "context": ssl.create_default_context(cafile=self.ca)}
 
 
 class Node(Process):
