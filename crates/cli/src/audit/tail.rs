@@ -70,7 +70,11 @@ fn shown(line: &Line) -> String {
         let node = line.text("node");
         let by = if node.is_empty() { String::new() } else { format!("  by {node}") };
         let (result, protocol, receipt) = (line.text("result"), line.text("protocol"), line.receipt());
-        return format!("{at}  {receipt}  {model}  {result}  {took} ms  {protocol}{by}{sequence}");
+        let who = match line.text("principal") {
+            principal if principal.is_empty() => String::new(),
+            principal => format!("  for {principal}"),
+        };
+        return format!("{at}  {receipt}  {model}  {result}  {took} ms  {protocol}{by}{sequence}{who}");
     }
     if value.get("phase").is_some() {
         let (call, phase, receipt) = (line.text("batch_call"), line.text("phase"), line.receipt());
@@ -94,7 +98,36 @@ fn recorded(note: &str) -> String {
     format!("the log {origin} has {size} entries")
 }
 
+/// An OCSF event in a line; the whole of it is what `--json` and `audit export` are for.
 fn event(event: &Value) -> String {
-    let message = event["message"].as_str().map(str::to_owned);
-    message.unwrap_or_else(|| event.to_string())
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    match event["class_uid"].as_u64() {
+        Some(6003) => {
+            let who = match text(&event["actor"]["user"]["name"]) {
+                who if who.is_empty() => "somebody".to_owned(),
+                who => who,
+            };
+            let (what, resource) = (text(&event["api"]["operation"]), &event["resources"][0]);
+            let how = match text(&event["unmapped"]["phase"]).as_str() {
+                "begun" => "begun".to_owned(),
+                _ => match text(&event["status_code"]) {
+                    code if code.is_empty() => "done".to_owned(),
+                    code => format!("failed [{code}]"),
+                },
+            };
+            format!("{who}: {what} of {} {}, {how}", text(&resource["type"]), text(&resource["name"]))
+        }
+        Some(3004) => {
+            let entity = &event["entity"];
+            let activity = text(&event["activity_name"]).to_lowercase();
+            let principal = text(&entity["data"]["principal"]);
+            let of = if principal.is_empty() { String::new() } else { format!(" of {principal}") };
+            format!("{activity} {} {}{of}", text(&entity["type"]), text(&entity["name"]))
+        }
+        Some(2004) => {
+            let (title, then) = (text(&event["finding_info"]["title"]), text(&event["disposition"]));
+            format!("finding {title} from {}, {}", text(&event["src_endpoint"]["ip"]), then.to_lowercase())
+        }
+        _ => event["message"].as_str().map_or_else(|| event.to_string(), str::to_owned),
+    }
 }
