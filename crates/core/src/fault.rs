@@ -216,13 +216,15 @@ pub struct Fault {
     message: String,
     retry_after: Option<crate::Millis>,
     expected_step: Option<u64>,
+    is_out_of_proportion: bool,
 }
 
 impl Fault {
     /// A fault of `code` whose message the caller will read.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None, expected_step: None }
+        let (message, retry_after, expected_step) = (message.into(), None, None);
+        Self { code, message, retry_after, expected_step, is_out_of_proportion: false }
     }
 
     /// The same fault with a hint when to try again.
@@ -237,6 +239,19 @@ impl Fault {
     pub fn expected_step(mut self, step: u64) -> Self {
         self.expected_step = Some(step);
         self
+    }
+
+    /// The same fault of a request that declares more than any request can hold, which nobody does by mistake.
+    #[must_use]
+    pub fn out_of_proportion(mut self) -> Self {
+        self.is_out_of_proportion = true;
+        self
+    }
+
+    /// Whether the request declares more than any request can hold.
+    #[must_use]
+    pub fn is_out_of_proportion(&self) -> bool {
+        self.is_out_of_proportion
     }
 
     /// The number of the step that would have been right, where that is known.

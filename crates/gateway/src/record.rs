@@ -46,6 +46,8 @@ pub(crate) struct Ticket {
     sketch: Option<Sketch>,
     /// By which a body is known that is sent again.
     body: u64,
+    /// Whether it declares more than any request can hold.
+    is_bomb: bool,
     /// Where it is recorded, if anywhere.
     audit: Option<Arc<Audit>>,
     bound: Bound,
@@ -96,6 +98,7 @@ impl Ticket {
             entry: None,
             sketch: None,
             body: 0,
+            is_bomb: false,
             audit,
             bound: Bound::default(),
             is_recorded: false,
@@ -251,8 +254,14 @@ impl Ticket {
         }
     }
 
-    /// The caller is told of `code` instead of getting an answer.
-    pub(crate) fn close_failed(mut self, code: Code) {
+    /// The caller is told of `fault` instead of getting an answer.
+    pub(crate) fn close_failed(mut self, fault: &Fault) {
+        self.is_bomb = fault.is_out_of_proportion();
+        self.close_with(fault.code());
+    }
+
+    /// The same, where no more than its code is known.
+    pub(crate) fn close_with(mut self, code: Code) {
         self.outcome.result = ResultClass::Failed(code);
         self.close();
     }
@@ -269,7 +278,10 @@ impl Ticket {
         self.reader.read(&self.outcome);
         if let Some(entry) = &self.entry {
             let model = self.outcome.model.as_ref().map_or("", |model| model.as_str());
-            let seen = Seen::prediction(model, self.outcome.result, self.sketch, self.body);
+            let seen = match self.is_bomb {
+                true => Some(Seen::bomb(model, self.body)),
+                false => Seen::prediction(model, self.outcome.result, self.sketch, self.body),
+            };
             if let Some(seen) = seen {
                 self.door.observe(entry, seen);
             }
@@ -371,7 +383,7 @@ mod tests {
             assert_eq!(*seen.0.lock().unwrap(), [wanted]);
         };
         check(|ticket| ticket.close_answered(Micros(1)), ResultClass::Answered);
-        check(|ticket| ticket.close_failed(Code::QueueFull), ResultClass::Failed(Code::QueueFull));
+        check(|ticket| ticket.close_with(Code::QueueFull), ResultClass::Failed(Code::QueueFull));
         check(drop, ResultClass::Cancelled);
     }
 }

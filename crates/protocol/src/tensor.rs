@@ -70,6 +70,10 @@ impl Datatype {
     }
 }
 
+/// No body holds more values than this, not of two bytes each where `limits.body_bytes` is as large as it can be: whoever declares more
+/// has not miscounted his rows.
+const DECLARED_MAX: u64 = 1 << 31;
+
 /// A shape that fits the model, `[batch, rows, channels]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -79,8 +83,19 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// The declared dimensions, where the model can take a tensor of that shape.
+    /// The declared dimensions, where the model can take a tensor of that shape. Nothing is allocated for them before.
     pub(crate) fn checked(dimensions: &[i64], model: &ModelDescription, feeds: Feeds) -> Result<Self, Fault> {
+        let declared = |dimensions: &[i64]| {
+            let extents = dimensions.iter().map(|&extent| u64::try_from(extent).unwrap_or(0));
+            extents.fold(1, u64::saturating_mul)
+        };
+        Self::fitting(dimensions, model, feeds).map_err(|fault| match declared(dimensions) > DECLARED_MAX {
+            true => fault.out_of_proportion(),
+            false => fault,
+        })
+    }
+
+    fn fitting(dimensions: &[i64], model: &ModelDescription, feeds: Feeds) -> Result<Self, Fault> {
         let wanted = || format!("[batch, time, {}]", model.channels.len());
         let refuse = |code: Code, why: String| Err(Fault::new(code, why));
         let &[batch, rows, channels] = dimensions else {
@@ -312,6 +327,16 @@ mod tests {
         assert_eq!(step(&[2, 4, 2]), Err(Code::TensorShape));
         assert_eq!(step(&[1, 0, 2]), Err(Code::TensorEmpty));
         assert_eq!(step(&[1, 1001, 2]), Err(Code::TensorShape));
+        // Too much for any body, or only too much for the model.
+        let is_bomb = |dimensions: &[i64]| {
+            Shape::checked(dimensions, &model, Feeds::Windows).unwrap_err().is_out_of_proportion()
+        };
+        for bomb in [&[1 << 60, 4, 2][..], &[1, i64::MAX, 2], &[1, 1 << 31, 2], &[2, 4, 2, 1 << 40]] {
+            assert!(is_bomb(bomb), "{bomb:?}");
+        }
+        for mistake in [&[1, 1 << 30, 2][..], &[17, 4, 2], &[8], &[-1, i64::MAX, 2], &[0, i64::MAX, 2]] {
+            assert!(!is_bomb(mistake), "{mistake:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 #![allow(clippy::disallowed_methods, reason = "tests write files for the binary and bound their waits")]
 
+mod access;
 mod activity;
 mod anomaly;
 mod audit;
@@ -18,6 +19,8 @@ mod edge_tls;
 mod evaluate;
 mod forged_states;
 mod gateways;
+mod house;
+mod issuer;
 mod ledger_copy;
 mod live_accuracy;
 mod load_reports;
@@ -26,6 +29,7 @@ mod openapi;
 mod perf_analyzer;
 mod pki;
 mod reload;
+mod secrets;
 mod sequences;
 mod serving;
 mod spread;
@@ -33,6 +37,7 @@ mod starting;
 mod store_lost;
 mod support;
 mod telemetry;
+mod tokens;
 mod traffic;
 mod training;
 mod witness;

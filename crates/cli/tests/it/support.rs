@@ -2,6 +2,7 @@
 //! that can be as rude as a test needs.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,15 @@ pub(crate) fn said(arguments: &[&str]) -> String {
 /// The same as JSON.
 pub(crate) fn json(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&said(arguments)).unwrap()
+}
+
+/// Waits for a state, with a bound.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < BOUND, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
 }
 
 /// A path as an argument.
@@ -120,10 +130,21 @@ impl Server {
         Self::run(command, data)
     }
 
+    /// The same as [`Self::start`], with its log in a file.
+    pub(crate) fn start_logged(models: &Path, extra: &[&str], log: File) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut command = command(models, data.path(), extra);
+        command.env("SPINWELL_DRAIN_NOTICE_MS", "0").stderr(log);
+        Self::of(launch_with(command), data)
+    }
+
     /// Starts a process that answers callers, and waits until it says that it is ready.
     pub(crate) fn run(mut command: Command, data: tempfile::TempDir) -> Self {
         command.env("SPINWELL_DATA_DIR", data.path());
-        let (child, said) = launch(command);
+        Self::of(launch(command), data)
+    }
+
+    fn of((child, said): (Child, Vec<String>), data: tempfile::TempDir) -> Self {
         let http = address_in(&said, "inference, HTTP");
         let grpc = address_in(&said, "inference, gRPC");
         let ops = address_in(&said, "metrics");
@@ -144,6 +165,13 @@ impl Server {
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal("-TERM");
+    }
+
+    /// The most memory that it has had, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
     }
 
     /// Sends a signal, named as `kill` names it.
@@ -289,6 +317,11 @@ impl Request {
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         write!(self.head, "\r\n{name}: {value}").unwrap();
         self
+    }
+
+    /// The same with something that says who asks.
+    pub(crate) fn bearer(self, credential: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {credential}"))
     }
 
     /// The same with another body, whatever the headers say.

@@ -1,7 +1,7 @@
 //! Outcomes outside the metrics: the access log and the traces tell of the same requests, and of what they miss.
 
 use crate::serving::{grpc_client, grpc_request, json_request, little_endian};
-use crate::support::{BOUND, Request, Server, connect, models, send, text, window};
+use crate::support::{Request, Server, connect, models, send, text, wait_until, window};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span::SpanKind};
@@ -13,7 +13,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
 
 const ROWS: usize = 64;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -103,15 +102,6 @@ fn good() -> Value {
 fn infer_traced(server: &Server, body: &Value, traceparent: &str) -> u16 {
     let request = Request::post("/v2/models/wave/infer", body.to_string()).header("traceparent", traceparent);
     send(server.http, &request).status
-}
-
-/// Waits for a state, with a bound.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !is_so() {
-        assert!(since.elapsed() < BOUND, "waited in vain: {what}");
-        thread::yield_now();
-    }
 }
 
 fn count(server: &Server, name: &str, reader: &str) -> f64 {

@@ -267,6 +267,23 @@ async fn who_tries_many_keys_is_held_back_and_a_good_caller_elsewhere_is_not() {
     );
 }
 
+#[tokio::test]
+async fn who_declares_what_no_body_holds_is_held_back_and_who_miscounts_is_not() {
+    let house = House::new("");
+    let [inference, _] = house.routers();
+    let declare = async |who: &str, rows: u64| {
+        let body = serde_json::json!({"inputs": [{"name": "series", "shape": [1, rows, 1], "datatype": "FP32", "data": [1.0]}]});
+        let body = body.to_string();
+        ask(&inference, "post", "/v2/models/taxi/infer", Some(&house.header(who)), &body).await.1
+    };
+    for _ in 0..10 {
+        assert_eq!(declare("acme/predictor", 1 << 40).await, "SPW-TENSOR-SHAPE");
+        assert_eq!(declare("other/predictor", 101).await, "SPW-TENSOR-SHAPE", "the model takes 100");
+    }
+    assert_eq!(declare("acme/predictor", 4).await, "SPW-CALLER-HELD-BACK");
+    assert_eq!(declare("other/predictor", 101).await, "SPW-TENSOR-SHAPE");
+}
+
 #[test]
 fn every_method_of_the_service_is_known_with_what_it_needs() {
     let services = [include_str!("../../../protocol/proto/inference.proto")];

@@ -34,6 +34,11 @@ impl Seen {
         Self { object: object(kind, name), answer }
     }
 
+    /// A request for predictions that declared more than any request can hold.
+    pub(crate) fn bomb(model: &str, body: u64) -> Self {
+        Self { object: object("model", model), answer: Answer::Payload { anomaly: Anomaly::ShapeBomb, body } }
+    }
+
     /// A request for predictions; nothing of one that was refused before anybody looked at it.
     pub(crate) fn prediction(
         model: &str,

@@ -153,7 +153,7 @@ where
             }
             let code = code_of(&mut response);
             if let Some(ticket) = lent.and_then(|lent| lent.take()) {
-                ticket.close_failed(code.unwrap_or(Code::Internal));
+                ticket.close_with(code.unwrap_or(Code::Internal));
             }
             Ok(match report {
                 Some(gateway) => reported(&gateway, response),

@@ -118,7 +118,7 @@ impl Service {
                 // A message that cannot be read was a request; a caller who has gone sent none.
                 if !matches!(status.code(), tonic::Code::Cancelled | tonic::Code::Unknown) {
                     let ticket = self.gateway.open_ticket(Protocol::GrpcStream, stream.trace(&self.gateway));
-                    ticket.close_failed(status::code_of(&status));
+                    ticket.close_with(status::code_of(&status));
                 }
                 (Err(Failed::Stream(status::of_unread(status))), None, None, String::new())
             }
@@ -144,7 +144,7 @@ impl Service {
                     Ok(grpc::streamed(response))
                 }
                 Err(Failed::Request(fault)) => {
-                    ticket.into_iter().for_each(|ticket| ticket.close_failed(fault.code()));
+                    ticket.into_iter().for_each(|ticket| ticket.close_failed(&fault));
                     Ok(grpc::streamed_error(&id, &fault))
                 }
                 Err(Failed::Stream(status)) => Err(status),
@@ -277,7 +277,7 @@ impl GrpcInferenceService for Service {
                 Ok(Response::new(response))
             }
             Err(fault) => {
-                ticket.close_failed(fault.code());
+                ticket.close_failed(&fault);
                 Err(status::to_grpc(&fault))
             }
         }

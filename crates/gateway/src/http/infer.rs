@@ -37,7 +37,7 @@ pub(super) async fn infer(
             response
         }
         Err(fault) => {
-            ticket.close_failed(fault.code());
+            ticket.close_failed(&fault);
             coded_fault_response(&fault, has_unknown_coding)
         }
     };

@@ -65,7 +65,7 @@ pub(super) async fn predictions(State(gateway): State<Gateway>, entry: Entry, re
             response
         }
         Err(fault) => {
-            ticket.close_failed(fault.code());
+            ticket.close_failed(&fault);
             coded_fault_response(&fault, has_unknown_coding)
         }
     };
@@ -200,7 +200,7 @@ fn close(tickets: Vec<Ticket>, answers: &[BatchedAnswer], encode: Micros) {
     for (ticket, answer) in tickets.into_iter().zip(answers) {
         match &answer.result {
             Ok(_) => ticket.close_answered(encode),
-            Err(fault) => ticket.close_failed(fault.code()),
+            Err(fault) => ticket.close_failed(fault),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! When an issuer's keys are fetched again.
 //!
 //! Keys change without notice, so a token with an unknown key is a reason to ask; but anybody can write such a token, so
-//! there is a pause between two tries whatever the reason. While the issuer does not answer, the keys that it had stay good for a
+//! there is a pause between two tries for the same reason. Not between all: keys that change just after they were fetched for their age would
+//! keep everybody out for as long. While the issuer does not answer, the keys that it had stay good for a
 //! while: an outage there should not become one here, and a key that leaked must not stay good for ever.
 
 use spinwell_core::{Micros, UnixMicros};
@@ -9,7 +10,7 @@ use spinwell_core::{Micros, UnixMicros};
 /// How often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefetchOptions {
-    /// Never twice within this.
+    /// Never twice for the same reason within this.
     pub pause_min: Micros,
     /// Without any other reason after this.
     pub refresh_after: Micros,
@@ -47,31 +48,38 @@ pub enum Fetch {
 pub struct Refetch {
     options: RefetchOptions,
     fetched: Option<UnixMicros>,
+    /// The newest try for whatever reason.
     tried: Option<UnixMicros>,
+    /// The newest try for an unknown key.
+    asked: Option<UnixMicros>,
 }
 
 impl Refetch {
     /// Nothing was fetched yet.
     #[must_use]
     pub fn new(options: RefetchOptions) -> Self {
-        Self { options, fetched: None, tried: None }
+        Self { options, fetched: None, tried: None, asked: None }
     }
 
     /// Whether to fetch now. Whoever does says so with [`Self::trying`] first.
     #[must_use]
     pub fn decide(&self, why: Why, now: UnixMicros) -> Fetch {
         let RefetchOptions { pause_min, refresh_after, .. } = self.options;
-        let rested = self.tried.map_or(UnixMicros(0), |tried| tried.after(pause_min));
+        let rested = |tried: Option<UnixMicros>| tried.map_or(UnixMicros(0), |tried| tried.after(pause_min));
         let due = match (why, self.fetched) {
-            (Why::UnknownKey, _) | (Why::Age, None) => rested,
-            (Why::Age, Some(fetched)) => fetched.after(refresh_after).max(rested),
+            (Why::UnknownKey, _) => rested(self.asked),
+            (Why::Age, None) => rested(self.tried),
+            (Why::Age, Some(fetched)) => fetched.after(refresh_after).max(rested(self.tried)),
         };
         if due <= now { Fetch::Now } else { Fetch::NotBefore(due) }
     }
 
     /// A try begins.
-    pub fn trying(&mut self, now: UnixMicros) {
+    pub fn trying(&mut self, why: Why, now: UnixMicros) {
         self.tried = Some(now);
+        if why == Why::UnknownKey {
+            self.asked = Some(now);
+        }
     }
 
     /// The keys have come.
@@ -85,9 +93,9 @@ impl Refetch {
         self.fetched.is_some_and(|fetched| now <= fetched.after(self.options.stale_max))
     }
 
-    /// How old the keys are.
+    /// Whether the keys have come since then.
     #[must_use]
-    pub fn age(&self, now: UnixMicros) -> Option<Micros> {
-        self.fetched.map(|fetched| Micros(now.0.saturating_sub(fetched.0)))
+    pub fn is_fetched_since(&self, then: UnixMicros) -> bool {
+        self.fetched.is_some_and(|fetched| fetched >= then)
     }
 }
