@@ -341,10 +341,10 @@ async fn the_operations_plane_answers_as_documented() {
     for (method, path, statuses) in [
         ("get", "/livez", &["200"][..]),
         ("get", "/readyz", &["200", "503"]),
-        ("get", "/metrics", &["200", "500"]),
+        ("get", "/metrics", &["200", "401", "403", "500"]),
         ("get", "/openapi.json", &["200"]),
-        ("get", "/v1/admin/control", &["200", "503"]),
-        ("post", "/v1/admin/control/restart", &["200", "400", "503"]),
+        ("get", "/v1/admin/control", &["200", "401", "403", "503"]),
+        ("post", "/v1/admin/control/restart", &["200", "400", "401", "403", "503"]),
     ] {
         let responses = document["paths"][path][method]["responses"].as_object().unwrap();
         assert_eq!(responses.keys().collect::<Vec<_>>(), statuses, "{path}");

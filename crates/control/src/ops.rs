@@ -67,8 +67,13 @@ fn routes() -> Vec<Route<Operations>> {
         "description": "How long each node may take.",
         "schema": {"type": "integer", "minimum": 1, "maximum": PATIENCE_S.1, "default": PATIENCE_S.0},
     });
-    let restart_fails =
-        &[Code::RequestInvalid, Code::InsufficientNodes, Code::DatabaseFailed, Code::Stopping];
+    let restart_fails = &[
+        Code::RequestInvalid,
+        Code::InsufficientNodes,
+        Code::DatabaseFailed,
+        Code::LedgerFailed,
+        Code::Stopping,
+    ];
     let restarts = one(
         "restart",
         "Have all nodes start anew, one after the other",

@@ -54,11 +54,11 @@ fn from_nothing_to_predictions_that_stand_in_the_ledger_with_who_asked() {
         );
         assert_eq!(event["actor"]["user"]["org"]["name"], "acme");
     }
-    let search =
-        ["audit", "search", "--principal", "acme/eve", "--data", text(&house.path("data")), "--json"];
+    let data = house.path("data");
+    let search = ["audit", "search", "--principal", "acme/eve", "--data", text(&data), "--json"];
     let lines = json(&search)["lines"].clone();
     assert_eq!(
-        (&lines[0]["tenant"], &lines[0]["result"]),
+        (&lines[0]["line"]["tenant"], &lines[0]["line"]["result"]),
         (&json!("acme"), &json!("SPW-NOT-PERMITTED")),
         "{lines}"
     );

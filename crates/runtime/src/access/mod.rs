@@ -169,13 +169,8 @@ impl Doors {
         if source.refetch.decide(why, now) != Fetch::Now {
             return false;
         }
-<<<<<<< HEAD
-        source.refetch.trying(now);
-        match fetch::keys(&source.from, &self.dir).await {
-=======
         source.refetch.trying(why, now);
-        match fetch::keys(&self.client, &source.from, &self.dir).await {
->>>>>>> eeafe2e (A new key of an issuer is found at once, a shape that no body holds is a bomb to the detectors, and the real server is shown to ask who calls: keys, tokens, streams, ledger, logs)
+        match fetch::keys(&source.from, &self.dir).await {
             Ok(keys) => {
                 source.refetch.fetched(now.max(unix_micros()));
                 tracing::debug!(
