@@ -276,11 +276,15 @@ async fn who_declares_what_no_body_holds_is_held_back_and_who_miscounts_is_not()
         let body = body.to_string();
         ask(&inference, "post", "/v2/models/taxi/infer", Some(&house.header(who)), &body).await.1
     };
-    for _ in 0..10 {
-        assert_eq!(declare("acme/predictor", 1 << 40).await, "SPW-TENSOR-SHAPE");
+    let is_held = |code: &str| code == "SPW-CALLER-HELD-BACK";
+    let mut bombs = 0;
+    while !is_held(&declare("acme/predictor", 1 << 40).await) {
         assert_eq!(declare("other/predictor", 101).await, "SPW-TENSOR-SHAPE", "the model takes 100");
+        bombs += 1;
+        assert!(bombs < 100);
     }
-    assert_eq!(declare("acme/predictor", 4).await, "SPW-CALLER-HELD-BACK");
+    // Ten are written down, as many again are slowed.
+    assert!(bombs >= 20, "{bombs}");
     assert_eq!(declare("other/predictor", 101).await, "SPW-TENSOR-SHAPE");
 }
 
