@@ -26,6 +26,7 @@ mod live_accuracy;
 mod load_reports;
 mod model;
 mod openapi;
+mod owasp;
 mod perf_analyzer;
 mod pki;
 mod reload;

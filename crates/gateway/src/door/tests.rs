@@ -9,9 +9,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use spinwell_core::UnixMicros;
-use spinwell_security::Scopes;
+use spinwell_security::access::{Kind, PolicySet};
 use spinwell_security::guard::keys_to_text;
 use spinwell_security::key::{About, KeyRecord, KeyRing, create};
+use spinwell_security::{Grants, Identity, Scopes};
 use tower::ServiceExt as _;
 
 const ROLES: [&str; 6] = ["viewer", "predictor", "trainer", "operator", "auditor", "admin"];
@@ -286,6 +287,65 @@ async fn who_declares_what_no_body_holds_is_held_back_and_who_miscounts_is_not()
     // Ten are written down, as many again are slowed.
     assert!(bombs >= 20, "{bombs}");
     assert_eq!(declare("other/predictor", 101).await, "SPW-TENSOR-SHAPE");
+}
+
+/// What the routes need and what the roles may do, as docs/access.md has it.
+fn tables() -> [String; 2] {
+    let row = |what: &str, need: Need| {
+        let actions: Vec<&str> = need.actions().into_iter().map(Action::name).collect();
+        let actions = if actions.is_empty() { "nothing".to_owned() } else { actions.join(" or ") };
+        format!("| `{what}` | {actions} |\n")
+    };
+    let named = |method: &str, path: &str| format!("{} {path}", method.to_uppercase());
+    let inference = crate::http::routes(Addresses::default());
+    let operations = crate::ops::routes(Addresses::default());
+    let inference = inference.iter().map(|route| (named(route.method(), route.path()), route.need()));
+    let operations = operations.iter().map(|route| (named(route.method(), route.path()), route.need()));
+    let methods = methods().filter_map(|method| {
+        let name = method.trim_start_matches("/inference.GRPCInferenceService").trim_start_matches('/');
+        Some((format!("gRPC {name}"), of_method(method)?))
+    });
+    let mut all: Vec<(String, Need)> = inference.chain(operations).chain(methods).collect();
+    // What is the same with a version, with a slash at its end and on the other plane has no row of its own.
+    all.retain(|(what, _)| !what.contains("{version}") && !what.ends_with('/'));
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|(what, _)| seen.insert(what.clone()));
+    let routes = all.iter().map(|(what, need)| row(what, *need)).collect();
+    let policies = PolicySet::of_defaults();
+    let may = |tenant: &str, role: &str, action: Action| {
+        let tenant = TenantId(tenant.into());
+        let model: ModelName = "taxi".parse().unwrap();
+        let resource = match action.kinds()[0] {
+            Kind::Model => {
+                let owner = (&*tenant.0 != "default").then(|| tenant.clone());
+                Resource::Model { name: model, tenant: owner }
+            }
+            Kind::Sequence => Resource::Sequence { model, tenant: tenant.clone() },
+            Kind::Region => Resource::Region,
+            Kind::Tenant => Resource::Tenant(tenant.clone()),
+            Kind::Ledger => Resource::Ledger(Some(tenant.clone())),
+        };
+        let grants = Grants::new(tenant, [role.to_owned()].into(), Scopes::all());
+        let identity = Identity { principal: "somebody".into(), grants: grants.into() };
+        policies.decide(&identity, action, &resource).allowed()
+    };
+    let needed = |action: &&Action| all.iter().any(|(_, need)| need.actions().contains(action));
+    let roles = Action::ALL.iter().filter(needed).map(|action| {
+        let cells = ROLES.map(|role| match (may("default", role, *action), may("acme", role, *action)) {
+            (true, true) => "yes",
+            (true, false) => "house",
+            (false, _) => "",
+        });
+        format!("| {action} | {} |\n", cells.join(" | "))
+    });
+    [routes, roles.collect()]
+}
+
+#[test]
+fn the_guide_says_what_each_route_needs_and_what_each_role_may_do() {
+    let guide = include_str!("../../../../docs/access.md");
+    let missing: Vec<String> = tables().into_iter().filter(|table| !guide.contains(table)).collect();
+    assert!(missing.is_empty(), "docs/access.md does not have:\n{}", missing.join("\n"));
 }
 
 #[test]
