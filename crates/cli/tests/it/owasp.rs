@@ -66,6 +66,9 @@ fn api1_broken_object_level_authorization() {
     assert!(kept.status == 200 && kept.head.contains("spinwell-sequence-step: 1"), "{}", kept.head);
 }
 
+/// Names and values.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn api2_broken_authentication() {
     let house = House::new();
@@ -78,7 +81,7 @@ fn api2_broken_authentication() {
     let (basic, bare, comma) =
         (format!("Basic {}", key.text), key.text.clone(), format!("{bearer}, {bearer}"));
     let cookie = format!("token={}", key.text);
-    let rows: [(&str, &[(&str, &str)], &str); 12] = [
+    let rows: [(&str, Headers<'_>, &str); 12] = [
         ("nothing", &[], missing),
         ("in a header of its own", &[("X-Api-Key", &key.text)], missing),
         ("in a cookie", &[("Cookie", &cookie)], missing),
