@@ -14,6 +14,7 @@ mod connection;
 mod detect;
 mod evaluate;
 mod failure;
+mod keys;
 mod model;
 mod models;
 mod output;
@@ -91,6 +92,8 @@ enum Command {
     Pki(pki::Args),
     /// Make, list and revoke the API keys by which callers show who they are.
     Token(token::Args),
+    /// Make and rotate the keys of what rests encrypted, and show which there are.
+    Keys(keys::Args),
     /// Check who may do what: policies and their tests.
     Policy(policy::Args),
     /// Verify, read and search the ledger, and get receipts.
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
         Command::Cluster(args) => cluster::run(&args),
         Command::Pki(args) => pki::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),

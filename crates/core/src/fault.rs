@@ -118,6 +118,8 @@ codes! {
     SequenceExpired = "SPW-SEQUENCE-EXPIRED", Client, retryable: false;
     /// The step's number is not the next one, or was taken with other rows.
     SequenceStep = "SPW-SEQUENCE-STEP", Client, retryable: false;
+    /// The key that the data were encrypted with was deleted, so that nobody can read them again.
+    DataErased = "SPW-DATA-ERASED", Client, retryable: false;
     /// A sequence of that id lives already where another was to begin.
     SequenceExists = "SPW-SEQUENCE-EXISTS", Client, retryable: false;
     /// The sequence belongs to a model that is not served, or to another one than asked for.
@@ -186,6 +188,8 @@ codes! {
     ConfigInvalid = "SPW-CONFIG-INVALID", Operator, retryable: false;
     /// Another process uses the data folder.
     DataInUse = "SPW-DATA-IN-USE", Operator, retryable: false;
+    /// What rests encrypted does not open with the root key that was given, or none was.
+    RootKeyRefused = "SPW-ROOT-KEY-REFUSED", Operator, retryable: false;
     /// Another process of the region lives under the same role and id.
     IdInUse = "SPW-ID-IN-USE", Operator, retryable: true;
     /// Fewer nodes can be used than a region needs that is to survive the loss of one.

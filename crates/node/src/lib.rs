@@ -47,5 +47,6 @@ pub use node::stepped;
 pub use node::{Node, Options, StartError};
 pub use predictor::{Predicted, Prediction, Predictor};
 pub use repository::{Problem, ScanError, versions_in};
+pub use sequences::RegionKeys;
 pub use serve::{serve, serve_connections};
 pub use settings::{FILE_NAME as SETTINGS_FILE, Settings};

@@ -6,7 +6,7 @@ use crate::executor::Job;
 use crate::models::{self, Models};
 use crate::queue::{Queue, Refusal};
 use crate::repository::{self, Bounds, Loaded, Problem, ScanError, Terms};
-use crate::sequences::{self, Durable, Home, Keeper, Sequences, Shared, Step, Table};
+use crate::sequences::{self, Cover, Durable, Home, Keeper, Sequences, Shared, Step, Table};
 use spinwell_core::{Code, Fault, Millis, ModelName, NodeId, SequenceKey};
 use spinwell_policy::batch::{self, Cost, Limits, Request, Slot};
 use spinwell_protocol::{
@@ -16,6 +16,7 @@ use spinwell_protocol::{
 use spinwell_runtime::clock;
 use spinwell_runtime::machine::Machine;
 use spinwell_runtime::options::{Device, Sequences as SequenceOptions, StoreUrl};
+use spinwell_security::envelope::Roots;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -58,6 +59,8 @@ pub struct Options {
     /// The PostgreSQL database that all nodes of the region share: sequences are there then, and in `data` only the models that
     /// they are of.
     pub store: Option<StoreUrl>,
+    /// The root keys of what rests encrypted; nothing is without them.
+    pub encryption: Option<Arc<Roots>>,
 }
 
 impl Options {
@@ -78,6 +81,7 @@ impl Options {
             sequences: options.sequences,
             data: Some(options.data_dir.clone()),
             store: options.store.clone(),
+            encryption: options.encryption.clone(),
         }
     }
 }
@@ -183,16 +187,16 @@ impl Node {
     ) -> Result<Self, StartError> {
         let table = Table::new();
         let runtime = home.as_ref().map(|_| Handle::current());
-        let durable = match home {
-            Some(Home::Local(local)) => Some(Durable::Local(local)),
-            Some(Home::Shared(store)) => {
+        let (durable, cover) = match home {
+            Some(Home::Local(local, cover)) => (Some(Durable::Local(local)), cover),
+            Some(Home::Shared(store, cover)) => {
                 let (own, runtime) = (options.id.clone(), Handle::current());
-                let shared = Shared::start(store, own, table.clone(), models.clone(), runtime);
-                Some(Durable::Shared(Arc::new(shared.map_err(StartError::Thread)?)))
+                let shared = Shared::start(store, own, table.clone(), models.clone(), cover.clone(), runtime);
+                (Some(Durable::Shared(Arc::new(shared.map_err(StartError::Thread)?))), cover)
             }
-            None => None,
+            None => (None, Cover::default()),
         };
-        let sequences = Arc::new(Sequences::new(table, durable.clone(), options.sequences));
+        let sequences = Arc::new(Sequences::new(table, durable.clone(), cover, options.sequences));
         let mut restored = 0;
         let keeper = match durable.zip(runtime) {
             Some((durable, runtime)) => {
@@ -517,6 +521,8 @@ pub mod stepped;
 mod steps;
 mod work;
 
+#[cfg(test)]
+mod cover_tests;
 #[cfg(test)]
 mod sequence_tests;
 #[cfg(test)]

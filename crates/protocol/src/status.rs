@@ -39,7 +39,7 @@ pub const fn http(code: Code) -> u16 {
         | Code::ObservationContradicts
         | Code::OrderOld
         | Code::LastNode => 409,
-        Code::SequenceExpired => 410,
+        Code::SequenceExpired | Code::DataErased => 410,
         Code::BodyTooLarge => 413,
         Code::TensorNotFinite | Code::WindowTooShort => 422,
         Code::QuotaExceeded | Code::CallerHeldBack => 429,
@@ -72,6 +72,7 @@ pub const fn grpc(code: Code) -> tonic::Code {
         | Code::VersionNotFound
         | Code::SequenceUnknown
         | Code::SequenceExpired
+        | Code::DataErased
         | Code::ForecastUnknown
         | Code::ReceiptUnknown
         | Code::NodeUnknown => tonic::Code::NotFound,

@@ -124,6 +124,7 @@ fn options(terms: &Terms) -> spinwell_node::Options {
         device: Device::Cpu,
         data: None,
         store: None,
+        encryption: None,
         ..spinwell_node::Options::of(&terms.options)
     }
 }

@@ -17,7 +17,15 @@ pub fn seed() -> u64 {
 /// # Errors
 /// Where the system has none to give.
 pub fn secret() -> io::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
+    bytes()
+}
+
+/// Random bytes, of the same source.
+///
+/// # Errors
+/// Where the system has none to give.
+pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
     let filled = SystemRandom::new().fill(&mut bytes);
     filled.map_err(|_| io::Error::other("the system gives no random bytes"))?;
     Ok(bytes)

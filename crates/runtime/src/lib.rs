@@ -1,5 +1,5 @@
 //! What every Spinwell process needs around its work: options, logs, listeners, health, the wish to stop, the
-//! clock, other processes of this machine, files written whole or grown line by line, and TLS: mutual between
+//! clock, other processes of this machine, files written whole or grown line by line, what rests encrypted, and TLS: mutual between
 //! our own processes, and for callers.
 //!
 //! **Only this crate reads the environment and opens listeners.** The services get values and sockets, so
@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod appended;
+pub mod at_rest;
 pub mod clock;
 pub mod entropy;
 pub mod files;

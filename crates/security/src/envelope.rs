@@ -37,6 +37,7 @@ mod root;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 pub use cipher::{NONCE_BYTES, Nonce};
 pub use field::{open_field, seal_field};
@@ -44,8 +45,9 @@ pub use header::{Algorithm, HEADER_BYTES, Header, Shape};
 pub use ids::{KeyId, KeyRef};
 pub use keys::{DataKey, Erased, Fresh, Keys};
 pub use record::{InvalidRecord, Level, WrappedKey};
-pub use root::{LocalRoot, RootFailed, RootKey};
+pub use root::{InvalidRoots, LocalRoot, RootFailed, RootKey, Roots};
 pub use stream::{CHUNK_BYTES, Total, open_stream, seal_stream};
+pub use vault::{Rotated, Vault};
 
 /// Where something encrypted stands. It opens nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

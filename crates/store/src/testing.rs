@@ -84,6 +84,17 @@ impl Server {
         server
     }
 
+    /// All that a database holds, as text.
+    ///
+    /// # Panics
+    /// Where the server does not tell.
+    #[must_use]
+    pub fn dump(&self, url: &str) -> String {
+        let told = Command::new(program("pg_dump")).arg(url).output().expect("pg_dump of PostgreSQL");
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8_lossy(&told.stdout).into_owned()
+    }
+
     /// Starts it again after [`Server::kill`].
     ///
     /// # Panics

@@ -31,7 +31,7 @@ pub(super) struct Args {
 
 /// Reads and prints.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let ledger = args.place.open()?;
+    let ledger = args.place.open_readable()?;
     let filter = args.wanted.filter()?;
     let (mut predictions, mut events) = (0_u64, 0_u64);
     for log in &ledger.logs {

@@ -56,7 +56,7 @@ pub(super) fn search(
         return Ok(None);
     }
     let found = with(log, &ledger.keys, async |index, _| {
-        index.find(&filter.sought(), limit).await.map_err(|error| error.fault().into())
+        index.find(&filter.sought(&ledger.veil), limit).await.map_err(|error| error.fault().into())
     });
     let places = match found {
         Ok(places) => places,

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 use spinwell_core::Code;
 use spinwell_ledger::{Checkpoint, Entry, Files as _, ReceiptId, Signed, read};
+use spinwell_runtime::at_rest::{Veil, is_veiled};
 use spinwell_store::ledger::Folder;
 use spinwell_store::ledger::index::Place;
 
@@ -35,6 +36,12 @@ impl Line {
     pub(super) fn receipt(&self) -> String {
         let number = |member: &str| self.value[member].as_u64().unwrap_or_default();
         ReceiptId { log: self.log.clone(), life: number("life"), number: number("n") }.to_string()
+    }
+
+    /// Whether a text in it is encrypted.
+    pub(super) fn is_veiled(&self) -> bool {
+        let texts = VEILED.iter().filter_map(|(pointer, _)| self.value.pointer(pointer)?.as_str());
+        texts.into_iter().any(is_veiled)
     }
 
     /// What a member says, as text.
@@ -72,7 +79,8 @@ pub(super) fn walk(
             if newest_first {
                 values.reverse();
             }
-            for value in values {
+            for mut value in values {
+                unveil(&ledger.veil, &mut value);
                 if !each(Line { log: name.clone(), entry, value }) {
                     return Ok(());
                 }
@@ -101,9 +109,35 @@ pub(super) fn at(ledger: &Ledger, log: &Folder, places: &[Place]) -> Result<Vec<
             values = (place.entry, of_entry.map_err(|error| wrong(log, &error))?.unwrap_or_default());
         }
         let value = usize::try_from(place.line).ok().and_then(|line| values.1.get(line));
-        found.extend(value.map(|value| Line { log: name.clone(), entry: place.entry, value: value.clone() }));
+        if let Some(value) = value {
+            let mut value = value.clone();
+            unveil(&ledger.veil, &mut value);
+            found.push(Line { log: name.clone(), entry: place.entry, value });
+        }
     }
     Ok(found)
+}
+
+/// Where lines and events have texts that may be encrypted, and what those are called there.
+const VEILED: [(&str, &str); 7] = [
+    ("/principal", "principal"),
+    ("/request_id", "request_id"),
+    ("/sequence", "sequence"),
+    ("/event/actor/user/name", "principal"),
+    ("/event/src_endpoint/ip", "address"),
+    ("/event/entity/name", "name"),
+    ("/event/entity/data/principal", "principal"),
+];
+
+/// Puts the texts in place that are encrypted and can be read.
+fn unveil(veil: &Veil, line: &mut Value) {
+    for (pointer, member) in VEILED {
+        if let Some(Value::String(text)) = line.pointer_mut(pointer)
+            && let Some(opened) = veil.open(member, text)
+        {
+            *text = opened;
+        }
+    }
 }
 
 fn wrong(log: &Folder, error: &anyhow::Error) -> anyhow::Error {

@@ -1,14 +1,18 @@
 //! The logs of a ledger, and the keys that they are checked with.
 
 use crate::failure;
+use crate::keys::{RootKey, of_data};
 use crate::output::remark;
+use crate::serve::of_data_folder;
 use anyhow::{Context, Result};
 use spinwell_core::Code;
 use spinwell_ledger::{InvalidKey, PublicKey};
+use spinwell_runtime::at_rest::{AtRest, Veil};
 use spinwell_store::ledger::Folder;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The public keys beside the logs.
 const PUBLIC_KEYS: &str = "log.vkey";
@@ -25,6 +29,8 @@ pub(super) struct Place {
     /// The public key of a log, as text or as a file of such lines [default: log.vkey beside the logs].
     #[arg(long = "key", value_name = "VKEY")]
     keys: Vec<String>,
+    #[command(flatten)]
+    root_key: RootKey,
 }
 
 /// Logs, and keys for them.
@@ -33,12 +39,28 @@ pub(super) struct Ledger {
     pub(super) keys: Vec<PublicKey>,
     /// Whether the keys were found where whoever changed the logs could have changed them too.
     pub(super) keys_are_beside: bool,
+    /// What names are read with that stand there encrypted.
+    pub(super) veil: Veil,
 }
 
 impl Place {
     /// The folder that was named: a ledger's, or that of one log.
     pub(super) fn dir(&self) -> PathBuf {
         self.offline.clone().unwrap_or_else(|| self.data.join("ledger"))
+    }
+
+    /// What its encrypted files and texts are read with, where a root key is given: the keys of the data folder that it is of, or those beside
+    /// it.
+    ///
+    /// # Errors
+    /// Where the root key opens none of the keys.
+    pub(super) fn at_rest(&self) -> Result<Option<Arc<AtRest>>> {
+        let Some(roots) = self.root_key.roots()? else { return Ok(None) };
+        let (dir, data) = (self.dir(), || self.data.clone());
+        let above = |dir: &Path| dir.parent().map(Path::to_owned);
+        let near = [Some(dir.clone()), above(&dir), above(&dir).and_then(|dir| above(&dir))];
+        let found = near.into_iter().flatten().find(|folder| of_data(folder).are_there());
+        Ok(of_data_folder(Some(&roots), &found.unwrap_or_else(data))?)
     }
 
     /// Opens the ledger.
@@ -58,7 +80,15 @@ impl Place {
         }
         let keys_are_beside = self.keys.is_empty();
         let keys = if keys_are_beside { read_keys(&beside.join(PUBLIC_KEYS))? } else { self.given()? };
-        Ok(Ledger { logs, keys, keys_are_beside })
+        Ok(Ledger { logs, keys, keys_are_beside, veil: Veil::default() })
+    }
+
+    /// The same, with names to be read.
+    ///
+    /// # Errors
+    /// The same, and where the root key opens none of the keys.
+    pub(super) fn open_readable(&self) -> Result<Ledger> {
+        Ok(Ledger { veil: Veil::of(self.at_rest()?), ..self.open()? })
     }
 
     fn given(&self) -> Result<Vec<PublicKey>> {

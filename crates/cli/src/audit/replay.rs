@@ -8,7 +8,7 @@ use super::receipt::of_files;
 use crate::failure;
 use crate::models::{FILE, versions};
 use crate::output::{self, say};
-use crate::serve::commitments;
+use crate::serve::{commitments, read_secret};
 use crate::training_args::read_data;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -167,7 +167,8 @@ fn key(args: &Args) -> Result<Commitments> {
     let dir = args.place.dir();
     let beside = if dir.join("checkpoint").is_file() { dir.parent().unwrap_or(Path::new(".")) } else { &dir };
     let path = args.commitments.clone().unwrap_or_else(|| beside.join(format!("{name}.commitments")));
-    let text = fs::read_to_string(&path).map_err(|error| failure::io(&path, "reading", &error))?;
+    let at_rest = args.place.at_rest()?;
+    let text = read_secret(&path, at_rest.as_ref())?;
     commitments(&text).ok_or_else(|| {
         failure::fault(Code::OptionInvalid, format!("{} is not 64 hexadecimal digits", path.display()))
     })

@@ -9,6 +9,7 @@ use crate::output::remark;
 use anyhow::Result;
 use spinwell_core::{Code, UnixMicros};
 use spinwell_ledger::Entry;
+use spinwell_runtime::at_rest::Veil;
 use spinwell_store::ledger::index::{Sought, kind_of};
 
 /// Records of a batch are at most so much older than its seal: requests may take a minute, and are recorded at their end.
@@ -75,7 +76,7 @@ pub(super) struct Args {
 
 /// Searches and prints, the newest last.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let ledger = args.place.open()?;
+    let ledger = args.place.open_readable()?;
     let filter = args.wanted.filter()?;
     let mut found: Vec<Line> = Vec::new();
     for log in &ledger.logs {
@@ -158,12 +159,15 @@ impl Filter<'_> {
     }
 
     /// The same for an index.
-    pub(super) fn sought(&self) -> Sought<'_> {
+    pub(super) fn sought(&self, veil: &Veil) -> Sought<'_> {
         let Wanted { result, kind, .. } = self.wanted;
         let has_failed = result.as_deref() == Some("failed");
-        let result = result.as_deref().filter(|_| !has_failed).map(|result| ("result", result));
+        let result =
+            result.as_deref().filter(|_| !has_failed).map(|result| ("result", vec![result.to_owned()]));
+        // A name may stand there as itself or encrypted.
+        let forms = |(member, text): (&'static str, &str)| (member, veil.forms(member, text));
         let (kind, since, until) = (kind.as_deref(), self.since, self.until);
-        Sought { members: self.members().chain(result).collect(), kind, has_failed, since, until }
+        Sought { members: self.members().map(forms).chain(result).collect(), kind, has_failed, since, until }
     }
 
     /// Whether a line fits.

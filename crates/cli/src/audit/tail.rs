@@ -3,10 +3,11 @@
 use super::lines::{Line, walk};
 use super::logs::Place;
 use super::verify::moment;
-use crate::output::{self, say};
+use crate::output::{self, remark, say};
 use anyhow::Result;
 use serde_json::{Value, json};
 use spinwell_core::UnixMicros;
+use spinwell_runtime::at_rest::is_veiled;
 
 /// Options of `spinwell audit tail`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(super) struct Args {
 
 /// Reads and prints, the newest last.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let ledger = args.place.open()?;
+    let ledger = args.place.open_readable()?;
     let mut found: Vec<Line> = Vec::new();
     for log in &ledger.logs {
         let mut of_log = Vec::new();
@@ -53,6 +54,11 @@ pub(super) fn print(lines: &[Line], json: bool) {
         return;
     }
     lines.iter().for_each(|line| say(&shown(line)));
+    if lines.iter().any(Line::is_veiled) {
+        remark(
+            "names are encrypted there; with the root key they are shown (--root-key-file, or SPINWELL_ROOT_KEY)",
+        );
+    }
 }
 
 fn shown(line: &Line) -> String {
@@ -63,14 +69,14 @@ fn shown(line: &Line) -> String {
         let version = line.text("version");
         let model =
             if version.is_empty() { line.text("model") } else { format!("{}:{version}", line.text("model")) };
-        let sequence = match (line.text("sequence"), line.text("step")) {
+        let sequence = match (readable(line.text("sequence")), line.text("step")) {
             (sequence, _) if sequence.is_empty() => String::new(),
             (sequence, step) => format!("  sequence {sequence} step {step}"),
         };
         let node = line.text("node");
         let by = if node.is_empty() { String::new() } else { format!("  by {node}") };
         let (result, protocol, receipt) = (line.text("result"), line.text("protocol"), line.receipt());
-        let who = match line.text("principal") {
+        let who = match readable(line.text("principal")) {
             principal if principal.is_empty() => String::new(),
             principal => format!("  for {principal}"),
         };
@@ -91,6 +97,11 @@ fn shown(line: &Line) -> String {
     }
 }
 
+/// A text as it is shown: of one that is encrypted, that it is.
+fn readable(text: String) -> String {
+    if is_veiled(&text) { "(encrypted)".to_owned() } else { text }
+}
+
 /// What stands in a checkpoint of another log.
 fn recorded(note: &str) -> String {
     let mut lines = note.lines();
@@ -100,7 +111,7 @@ fn recorded(note: &str) -> String {
 
 /// An OCSF event in a line; the whole of it is what `--json` and `audit export` are for.
 fn event(event: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| readable(value.as_str().unwrap_or_default().to_owned());
     match event["class_uid"].as_u64() {
         Some(6003) => {
             let who = match text(&event["actor"]["user"]["name"]) {

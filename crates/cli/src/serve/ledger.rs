@@ -1,12 +1,14 @@
 //! The ledger of a process: its keys, and its log.
 
+use super::at_rest::secret;
 use super::witnesses::Witnesses;
 use anyhow::{Context, Result};
 use spinwell_core::{Code, Fault};
 use spinwell_gateway::Audit;
 use spinwell_ledger::{Commitments, LogKey};
+use spinwell_runtime::at_rest::{AtRest, Veil};
 use spinwell_runtime::options::{LedgerOptions, storage_environment};
-use spinwell_runtime::{clock, entropy, files, machine};
+use spinwell_runtime::{clock, files, machine};
 use spinwell_store::ledger::{Copier, CopySettings, CopyTo, Settings, Writer};
 use std::fs;
 use std::io;
@@ -20,11 +22,15 @@ const PUBLIC_KEYS: &str = "log.vkey";
 ///
 /// # Errors
 /// Those of [`writer`], and where a witness's key is none.
-pub(super) fn open(options: &LedgerOptions, name: &str) -> Result<Option<Arc<Audit>>> {
+pub(super) fn open(
+    options: &LedgerOptions,
+    name: &str,
+    at_rest: Option<Arc<AtRest>>,
+) -> Result<Option<Arc<Audit>>> {
     let witnesses = Witnesses::of(options)?;
-    let Some((writer, commitments)) = writer(options, name)? else { return Ok(None) };
+    let Some((writer, commitments)) = writer(options, name, at_rest.as_ref())? else { return Ok(None) };
     let public = writer.public().clone();
-    let audit = Audit::new(name.to_owned(), writer, commitments);
+    let audit = Audit::new(name.to_owned(), writer, commitments).veiled(Veil::of(at_rest));
     let audit = Arc::new(match &options.copy_to {
         None => audit,
         Some(to) => {
@@ -44,7 +50,11 @@ pub(super) fn open(options: &LedgerOptions, name: &str) -> Result<Option<Arc<Aud
 ///
 /// # Errors
 /// Where a file cannot be read or written, or the log is not what its key has signed.
-pub(super) fn writer(options: &LedgerOptions, name: &str) -> Result<Option<(Writer, Commitments)>> {
+pub(super) fn writer(
+    options: &LedgerOptions,
+    name: &str,
+    at_rest: Option<&Arc<AtRest>>,
+) -> Result<Option<(Writer, Commitments)>> {
     if !options.is_enabled {
         return Ok(None);
     }
@@ -53,14 +63,14 @@ pub(super) fn writer(options: &LedgerOptions, name: &str) -> Result<Option<(Writ
         .with_context(|| format!("the ledger's folder {} cannot be made", dir.display()))?;
     let origin = format!("{}/{name}", options.origin);
     let path = dir.join(format!("{name}.key"));
-    let key = secret(&path, |seed| {
+    let key = secret(&path, at_rest, |seed| {
         LogKey::of_seed(&origin, seed)
             .map(|key| key.secret_text().to_owned())
             .map_err(|error| invalid(&path, &error))
     })?;
     let key = LogKey::of_text(key.trim()).map_err(|error| invalid(&path, &error))?;
     let path = dir.join(format!("{name}.commitments"));
-    let text = secret(&path, |bytes| Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))?;
+    let text = secret(&path, at_rest, |bytes| Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))?;
     let commitments = commitments(&text).ok_or_else(|| invalid(&path, &"it is not 64 hexadecimal digits"))?;
     make_known(dir, &key)?;
     let writer = Writer::open(Settings {
@@ -83,20 +93,6 @@ pub(crate) fn copy_to(address: &str) -> Result<CopyTo> {
 
 fn invalid(path: &Path, why: &dyn std::fmt::Display) -> Fault {
     Fault::new(Code::ConfigInvalid, format!("{} cannot be used: {why}", path.display()))
-}
-
-/// The text of a secret file, which is made where there is none.
-pub(super) fn secret(path: &Path, make: impl FnOnce(&[u8; 32]) -> Result<String, Fault>) -> Result<String> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = make(&entropy::secret()?)?;
-            files::write_secret_atomically(path, format!("{text}\n").as_bytes())
-                .with_context(|| format!("{} cannot be written", path.display()))?;
-            Ok(text)
-        }
-        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
-    }
 }
 
 /// The key of commitments that this text stands for.

@@ -4,6 +4,7 @@
 
 mod access;
 mod args;
+mod at_rest;
 mod control;
 mod edge;
 mod gateway;
@@ -19,6 +20,7 @@ mod witness;
 mod witnesses;
 
 pub(crate) use args::device;
+pub(crate) use at_rest::{of_data_folder, read_secret};
 pub(crate) use control::{ControlArgs, run as run_control};
 pub(crate) use gateway::{GatewayArgs, run as run_gateway};
 pub(crate) use ledger::commitments;

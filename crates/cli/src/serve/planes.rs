@@ -6,7 +6,7 @@
 use super::edge::Edge;
 use super::process::Process;
 use super::region::capacity_options;
-use super::{access, ledger};
+use super::{access, at_rest, ledger};
 use anyhow::{Context, Result};
 use spinwell_core::{Code, Fault, Millis, Ratio};
 use spinwell_gateway::{
@@ -75,7 +75,8 @@ impl Front {
     pub(super) fn new(process: &Process, link: Arc<dyn NodeLink>, planes: &Planes) -> Result<Self> {
         let (http, ops) = (planes.http.local_addr()?, planes.ops.local_addr()?);
         let addresses = Addresses { http, ops, is_https: planes.edge.is_encrypted() };
-        let audit = ledger::open(&process.options.ledger, &process.options.region.gateway_id.0)?;
+        let options = &process.options;
+        let audit = ledger::open(&options.ledger, &options.region.gateway_id.0, at_rest::of(options)?)?;
         Self::of(process, link, addresses, audit)
     }
 

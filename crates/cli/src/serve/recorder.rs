@@ -3,9 +3,9 @@
 //! What others say is recorded as they have signed it, and not judged here: whoever verifies the logs has the keys, and sees then whether a
 //! checkpoint is part of its log. Each source is recorded at most once in [`PAUSE`].
 
-use super::ledger;
 use super::region::TLS;
 use super::witnesses::Witnesses;
+use super::{at_rest, ledger};
 use anyhow::{Context, Result, bail};
 use spinwell_ledger::{Checkpoint, Files as _};
 use spinwell_registry::{Role, View};
@@ -70,7 +70,10 @@ impl Recorder {
     pub(super) fn open(options: &Options, view: watch::Receiver<Arc<View>>) -> Result<Option<Self>> {
         let name = &options.control.id.0;
         let witnesses = Witnesses::of(&options.ledger)?;
-        let Some((writer, _)) = ledger::writer(&options.ledger, name)? else { return Ok(None) };
+        let at_rest = at_rest::of(options)?;
+        let Some((writer, _)) = ledger::writer(&options.ledger, name, at_rest.as_ref())? else {
+            return Ok(None);
+        };
         let dir = options.ledger.dir.clone();
         let own = dir.join(&**name);
         witnesses.ask(&own, writer.public(), |_, _| ());

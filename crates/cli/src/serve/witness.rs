@@ -4,7 +4,7 @@
 //! was killed never signs two logs of one name.
 
 use super::args::{Common, address};
-use super::ledger::secret;
+use super::at_rest::{self, secret};
 use super::process::{self, Given, Process};
 use crate::audit::given;
 use crate::output::say;
@@ -20,6 +20,7 @@ use spinwell_core::{Code, Fault};
 use spinwell_gateway::{ConnectionCounts, Listening, serve_http};
 use spinwell_ledger::witness::{Accepted, Memory, REQUEST_BYTES_MAX, Refusal, Request, SIZE_MEDIA_TYPE};
 use spinwell_ledger::{Checkpoint, WitnessKey, file_name};
+use spinwell_runtime::at_rest::AtRest;
 use spinwell_runtime::health::Phase;
 use spinwell_runtime::{clock, files, listen, shutdown};
 use spinwell_store::Lock;
@@ -73,7 +74,8 @@ async fn serve(process: Process, name: String, address: SocketAddr, memory: Memo
     let Process { options, health, mut asked_to_stop } = process;
     let folder = options.data_dir.join("witness");
     let _lock = Lock::take(&folder).map_err(|error| error.fault())?;
-    let witness = Arc::new(Cosigner::open(&folder, &name, memory)?);
+    let at_rest = at_rest::of(&options)?;
+    let witness = Arc::new(Cosigner::open(&folder, &name, at_rest.as_ref(), memory)?);
     let listener = listen::bind("witness", address, options.exposure).map_err(|error| error.fault())?;
     say(&format!("serving http://{} (add-checkpoint)", listener.local_addr()?));
     let logs = witness.lock().logs().iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
@@ -108,13 +110,13 @@ struct Cosigner {
 
 impl Cosigner {
     /// The witness of this folder, with its key, which is made where there is none.
-    fn open(folder: &Path, name: &str, mut memory: Memory) -> Result<Self> {
+    fn open(folder: &Path, name: &str, at_rest: Option<&Arc<AtRest>>, mut memory: Memory) -> Result<Self> {
         let invalid = |path: &Path, why: &dyn std::fmt::Display| {
             Fault::new(Code::ConfigInvalid, format!("{} cannot be used: {why}", path.display()))
         };
         let path = folder.join(format!("{}.key", file_name(name)));
         let made = |seed: &[u8; 32]| WitnessKey::of_seed(name, seed).map(|key| key.secret_text());
-        let text = secret(&path, |seed| made(seed).map_err(|error| invalid(&path, &error)))?;
+        let text = secret(&path, at_rest, |seed| made(seed).map_err(|error| invalid(&path, &error)))?;
         let key = WitnessKey::of_text(text.trim()).map_err(|error| invalid(&path, &error))?;
         let public = folder.join(format!("{}.vkey", file_name(name)));
         files::write_atomically(&public, format!("{}\n", key.public()).as_bytes())

@@ -40,12 +40,13 @@ impl Audit {
     /// # Errors
     /// Where it cannot be written.
     pub async fn access_changed(&self, change: &Change) -> Result<(), Fault> {
-        self.write(ocsf::event(self.entity(change))).await
+        let event = self.entity(change).and_then(whole);
+        self.write(event).await
     }
 
     /// Writes what the detectors have found. Nobody waits for it; where it cannot be written, that is counted.
     pub(crate) fn finding(&self, finding: &Finding, address: IpAddr, principal: &str) {
-        match ocsf::event(self.detection(finding, address, principal)) {
+        match self.detection(finding, address, principal).and_then(whole) {
             Ok(event) => self.writer.event_then(event, |written| {
                 if let Err(error) = written {
                     tracing::warn!(%error, "a finding is not in the ledger");
@@ -55,9 +56,9 @@ impl Audit {
         }
     }
 
-    async fn write(&self, event: Result<Event, EntryError>) -> Result<(), Fault> {
+    async fn write(&self, event: Result<Event, Fault>) -> Result<(), Fault> {
         let (done, told) = oneshot::channel();
-        self.writer.event_then(event.map_err(|error| no_text(&error))?, move |written| {
+        self.writer.event_then(event?, move |written| {
             // Whoever asked may have gone.
             let _ = done.send(written);
         });
@@ -71,19 +72,16 @@ impl Audit {
         Source { log: &self.name, version: VERSION, at: clock::unix() }
     }
 
-    fn activity(
-        &self,
-        caller: &Caller,
-        address: IpAddr,
-        act: &Act,
-        phase: Phase,
-    ) -> Result<Event, EntryError> {
+    fn activity(&self, caller: &Caller, address: IpAddr, act: &Act, phase: Phase) -> Result<Event, Fault> {
         let Act { action, resource, policy, place } = act;
         let (address, name) = (address.to_string(), named(resource));
+        let tenant = &caller.tenant().0;
+        let principal = self.veil.seal(tenant, "principal", caller.principal())?;
+        let address = self.veil.seal(tenant, "address", &address)?;
         let act = ocsf::Act {
             activity: of_action(*action),
-            principal: caller.principal(),
-            tenant: &caller.tenant().0,
+            principal: &principal,
+            tenant,
             address: &address,
             operation: action.name(),
             place,
@@ -95,10 +93,13 @@ impl Audit {
                 Phase::Failed(code) => ocsf::Phase::Failed(code.as_str()),
             },
         };
-        ocsf::activity(self.source(), act)
+        ocsf::activity(self.source(), act).map_err(|error| no_text(&error))
     }
 
-    fn detection(&self, finding: &Finding, address: IpAddr, principal: &str) -> Value {
+    fn detection(&self, finding: &Finding, address: IpAddr, principal: &str) -> Result<Value, Fault> {
+        let address = address.to_string();
+        let address = self.veil.seal_own("address", &address)?;
+        let principal = self.veil.seal_own("principal", principal)?;
         let first = finding.evidence.strikes <= 1;
         let activity = if first { (1, "Create") } else { (2, "Update") };
         let class = Class { category: (2, "Findings"), class: (2004, "Detection Finding"), activity };
@@ -121,7 +122,7 @@ impl Audit {
             "attacks": [{"technique": {"uid": technique}}],
         });
         object["count"] = finding.count.into();
-        object["src_endpoint"] = json!({"ip": address.to_string()});
+        object["src_endpoint"] = json!({"ip": address});
         if !principal.is_empty() {
             object["actor"] = json!({"user": {"name": principal}});
         }
@@ -145,14 +146,14 @@ impl Audit {
             "usual": finding.evidence.usual, "strikes": finding.evidence.strikes, "about": about,
             "for_ms": seconds.0.saturating_sub(finding.last.0),
         }}]);
-        object
+        Ok(object)
     }
 
-    fn entity(&self, change: &Change) -> Value {
+    fn entity(&self, change: &Change) -> Result<Value, Fault> {
         let (activity, entity) = match change {
-            Change::KeyAdded(record) => ((1, "Create"), key(record)),
-            Change::KeyRevoked(record) => ((9, "Deactivate"), key(record)),
-            Change::KeyRemoved(record) => ((4, "Delete"), key(record)),
+            Change::KeyAdded(record) => ((1, "Create"), self.key(record)?),
+            Change::KeyRevoked(record) => ((9, "Deactivate"), self.key(record)?),
+            Change::KeyRemoved(record) => ((4, "Delete"), self.key(record)?),
             Change::Policies(hash) => {
                 let text = hash.iter().fold(String::new(), |mut text, byte| {
                     let _ = write!(text, "{byte:02x}");
@@ -172,20 +173,27 @@ impl Audit {
         object["entity"] = entity;
         object["status_id"] = 1.into();
         object["status"] = "Success".into();
-        object
+        Ok(object)
+    }
+
+    fn key(&self, record: &KeyRecord) -> Result<Value, Fault> {
+        let grants = &record.identity().grants;
+        let tenant = &grants.tenant().0;
+        let name = self.veil.seal(tenant, "name", &record.name)?;
+        let principal = self.veil.seal(tenant, "principal", &record.identity().principal)?;
+        Ok(json!({
+            "type": "API key", "uid": record.id.to_string(), "name": name,
+            "data": {
+                "principal": principal, "tenant": &**tenant,
+                "roles": grants.roles(), "scopes": grants.scopes().to_string(),
+                "expires": record.expires.map(|at| at.0 / 1_000),
+            },
+        }))
     }
 }
 
-fn key(record: &KeyRecord) -> Value {
-    let grants = &record.identity().grants;
-    json!({
-        "type": "API key", "uid": record.id.to_string(), "name": record.name,
-        "data": {
-            "principal": &*record.identity().principal, "tenant": &*grants.tenant().0,
-            "roles": grants.roles(), "scopes": grants.scopes().to_string(),
-            "expires": record.expires.map(|at| at.0 / 1_000),
-        },
-    })
+fn whole(object: Value) -> Result<Event, Fault> {
+    ocsf::event(object).map_err(|error| no_text(&error))
 }
 
 /// OCSF's word for what an action does.

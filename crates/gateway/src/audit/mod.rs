@@ -11,6 +11,7 @@ use spinwell_core::{
 };
 use spinwell_ledger::{Commitments, NoReceiptId, Prediction, PredictionResult, Receipt, ReceiptId};
 use spinwell_protocol::InferReply;
+use spinwell_runtime::at_rest::Veil;
 use spinwell_store::ledger::{Copier, CopyCounts, Counts, LedgerError, Writer};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,8 @@ pub struct Audit {
     /// Up to which entry each witness has cosigned.
     witnessed: Mutex<BTreeMap<String, u64>>,
     copier: Option<Copier>,
+    /// What hides who is named.
+    veil: Veil,
 }
 
 /// What binds a record to what was asked and answered.
@@ -50,7 +53,8 @@ impl Audit {
     /// The ledger of the gateway of this name.
     #[must_use]
     pub fn new(name: String, writer: Writer, commitments: Commitments) -> Self {
-        Self { name, writer, commitments, witnessed: Mutex::default(), copier: None }
+        let (witnessed, copier, veil) = (Mutex::default(), None, Veil::default());
+        Self { name, writer, commitments, witnessed, copier, veil }
     }
 
     /// This witness has cosigned up to that entry; 0 where it has not been heard yet.
@@ -66,6 +70,12 @@ impl Audit {
     #[must_use]
     pub fn with_copier(self, copier: Copier) -> Self {
         Self { copier: Some(copier), ..self }
+    }
+
+    /// The same, with texts that may name a person encrypted.
+    #[must_use]
+    pub fn veiled(self, veil: Veil) -> Self {
+        Self { veil, ..self }
     }
 
     /// Seals and signs all that was taken. Nothing is taken afterwards. Blocks.
@@ -102,17 +112,21 @@ impl Audit {
     pub(crate) fn record(&self, outcome: &Outcome, took: Micros, bound: &Bound) -> Result<String, Fault> {
         let trace = outcome.trace.map(|trace| trace.id.to_string()).unwrap_or_default();
         let step = outcome.step.as_ref();
+        let veiled = |member, text| self.veil.seal(&outcome.tenant.0, member, text);
+        let principal = veiled("principal", &outcome.principal)?;
+        let request_id = veiled("request_id", &outcome.request_id)?;
+        let sequence = veiled("sequence", step.map_or("", |step| step.id.as_str()))?;
         let written = self.writer.record(|number, at, line| {
             let record = Prediction {
                 number,
                 life: self.writer.life(),
                 at,
                 took,
-                principal: &outcome.principal,
+                principal: &principal,
                 tenant: &outcome.tenant.0,
                 policy: &outcome.policy,
                 protocol: outcome.protocol.as_str(),
-                request_id: &outcome.request_id,
+                request_id: &request_id,
                 trace: &trace,
                 batch_call: outcome.batch_call.as_ref().map_or("", |call| &call.0),
                 model: outcome.model.as_ref().map_or("", |model| model.as_str()),
@@ -120,7 +134,7 @@ impl Audit {
                 model_hash: outcome.model_hash.as_ref().map(|hash| &hash.0),
                 profile: outcome.profile.map_or("", |profile| profile.as_str()),
                 node: outcome.node.as_ref().map_or("", |node| &node.0),
-                sequence: step.map_or("", |step| step.id.as_str()),
+                sequence: &sequence,
                 step: step.and_then(|step| step.number),
                 result: match outcome.result {
                     ResultClass::Answered => PredictionResult::Answered,

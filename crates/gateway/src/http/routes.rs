@@ -55,6 +55,7 @@ const OF_SEQUENCES: &[Code] = &[
     Code::SequenceMoved,
     Code::SequenceOvertaken,
     Code::SequenceExpired,
+    Code::DataErased,
     Code::LogFailed,
     Code::DatabaseFailed,
 ];

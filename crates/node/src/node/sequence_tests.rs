@@ -368,7 +368,7 @@ async fn contradict(data: &Path, sequence: &str, used: UnixMillis) {
     let (options, sequence) =
         (Options { data: Some(data.to_owned()), ..options(1, 100) }, SequenceId::of_text(sequence).unwrap());
     let written = tokio::task::spawn_blocking(move || {
-        let Some(Home::Local(local)) = Home::open(&options, &Handle::current()).unwrap() else {
+        let Some(Home::Local(local, _)) = Home::open(&options, &Handle::current()).unwrap() else {
             unreachable!("it has a folder")
         };
         let key = SequenceKey { tenant: TenantId("t".into()), model: "m".parse().unwrap(), id: sequence };

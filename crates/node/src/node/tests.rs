@@ -90,6 +90,7 @@ impl Echo {
 pub(super) fn options(executors: usize, queue_len_max: usize) -> Options {
     Options {
         store: None,
+        encryption: None,
         id: NodeId("n".into()),
         executors,
         queue_len_max,

@@ -7,7 +7,7 @@
 //!
 //! The file is written as a whole and seldom, and there is none while nothing is wrong.
 
-use super::record::{Record, seal, unseal};
+use super::record::{key_of, seal, unseal};
 use spinwell_core::{Code, Fault, SequenceKey};
 use spinwell_runtime::files::write_atomically;
 use spinwell_store::Position;
@@ -73,8 +73,7 @@ impl Aside {
 
 /// Adds an entry to those of its sequence, where it is one that is `wanted` and not there yet.
 pub(super) fn gather(wanted: &mut HashMap<SequenceKey, Vec<Entry>>, position: Position, entry: &[u8]) {
-    let key = Record::read(entry).and_then(|record| record.key());
-    if let Some(entries) = key.and_then(|key| wanted.get_mut(&key))
+    if let Some(entries) = key_of(entry).and_then(|key| wanted.get_mut(&key))
         && entries.last().is_none_or(|(last, _)| *last < position)
     {
         entries.push((position, entry.to_vec()));

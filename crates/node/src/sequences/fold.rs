@@ -1,11 +1,13 @@
 //! From records to states: what the log says, done again.
 
+use super::cover::Cover;
 use super::record::{Change, Record};
 use super::{Resident, gone};
 use crate::models::Models;
 use spinwell_core::{Code, Fault, ModelHash, StateSource, UnixMillis};
 use spinwell_engine::Scratch;
 use spinwell_policy::sequence::{Known, Phase};
+use spinwell_runtime::clock;
 use spinwell_store::Position;
 
 /// A sequence while records are folded into it.
@@ -31,6 +33,36 @@ impl Folded {
     /// Where the model is not here, or the records do not follow from what was before.
     pub(crate) fn into_resident(self) -> Result<Option<Resident>, Fault> {
         self.made
+    }
+
+    /// Folds the record of an entry in. Gives when it was used, and nothing where it is none; where it is covered and does not open, that is
+    /// what becomes of the sequence.
+    pub(crate) fn fold_entry(
+        &mut self,
+        entry: &[u8],
+        position: Position,
+        cover: &Cover,
+        models: &Models,
+    ) -> Option<UnixMillis> {
+        match cover.record_of(entry) {
+            Ok(plain) => {
+                let record = Record::read(&plain)?;
+                self.fold(&record, position, models);
+                Some(UnixMillis(record.used))
+            }
+            Err(fault) => {
+                self.fail(position, fault);
+                // It must not look like one that nobody uses.
+                Some(clock::unix())
+            }
+        }
+    }
+
+    /// The record of that position cannot be had, for this reason.
+    pub(crate) fn fail(&mut self, position: Position, fault: Fault) {
+        if position > self.at {
+            (self.at, self.made) = (position, Err(fault));
+        }
     }
 
     /// Folds a record of that position in; one that is in it already changes nothing.

@@ -5,7 +5,7 @@
 
 use super::aside::{Entry, gather};
 use super::fold::Folded;
-use super::record::Record;
+use super::record::{Record, key_of};
 use super::{Durable, ENDED_KEPT, Entering, Held, Local, Resident, Sequences, Shared, Turn, of_row, shard};
 use crate::models::Models;
 use spinwell_core::{Code, Fault, Millis, ModelHash, SequenceKey, UnixMillis};
@@ -191,7 +191,7 @@ impl Work {
             if let Ok(turn) = arrived
                 && let Held::Here(resident) = turn.held()
             {
-                rows.push(row(&key, resident));
+                rows.push(self.row(&key, resident)?);
             }
         }
         self.keep(&rows)
@@ -214,7 +214,7 @@ impl Work {
                         continue;
                     };
                     match turn.held() {
-                        Held::Here(resident) => rows.push(row(key, resident)),
+                        Held::Here(resident) => rows.push(self.row(key, resident)?),
                         Held::Unread | Held::Absent => {}
                         Held::Lost => lost.push(turn),
                     }
@@ -256,16 +256,15 @@ impl Work {
             let found =
                 self.runtime.block_on(local.database.sequence(&turn.key)).map_err(|error| error.fault())?;
             let mut used = found.as_ref().map_or(UnixMillis(0), |row| row.used);
-            let mut folded = Folded::of(of_row(found.as_ref(), &self.models));
+            let cover = &self.sequences.cover;
+            let mut folded = Folded::of(of_row(found.as_ref(), &self.models, cover));
             for (position, entry) in &own {
-                if let Some(record) = Record::read(entry) {
-                    used = used.max(UnixMillis(record.used));
-                    folded.fold(&record, *position, &self.models);
-                }
+                let folded = folded.fold_entry(entry, *position, cover, &self.models);
+                used = used.max(folded.unwrap_or(UnixMillis(0)));
             }
             match folded.into_resident() {
                 Ok(Some(resident)) => {
-                    rows.push(row(&turn.key, &resident));
+                    rows.push(self.row(&turn.key, &resident)?);
                     turn.put(Held::Here(Box::new(resident)));
                 }
                 Ok(None) => turn.put(Held::Absent),
@@ -311,10 +310,10 @@ impl Work {
     }
 
     /// Copies what `collect` finds, some at a time, until it finds little.
-    fn copy_those(&self, collect: impl Fn(&mut Vec<SequenceRow>)) -> Result<(), Fault> {
+    fn copy_those(&self, collect: impl Fn(&mut Vec<SequenceRow>) -> Result<(), Fault>) -> Result<(), Fault> {
         loop {
             let mut rows = Vec::new();
-            collect(&mut rows);
+            collect(&mut rows)?;
             self.keep(&rows)?;
             if rows.len() < ROWS {
                 return Ok(());
@@ -342,12 +341,27 @@ impl Work {
     }
 
     /// Rows of sequences in a shard that rest and are not copied.
-    fn collect(&self, shard: usize, rows: &mut Vec<SequenceRow>) {
+    fn collect(&self, shard: usize, rows: &mut Vec<SequenceRow>) -> Result<(), Fault> {
         self.sequences.table.visit(shard, |key, resident| {
             if rows.len() < ROWS && resident.is_dirty() && self.is_own(key) {
-                rows.push(row(key, resident));
+                rows.push(plain_row(key, resident));
             }
         });
+        // Not while the shard is locked.
+        rows.iter_mut().try_for_each(|row| self.cover(row))
+    }
+
+    /// A sequence as the database keeps it.
+    fn row(&self, key: &SequenceKey, resident: &Resident) -> Result<SequenceRow, Fault> {
+        let mut row = plain_row(key, resident);
+        self.cover(&mut row).map(|()| row)
+    }
+
+    fn cover(&self, row: &mut SequenceRow) -> Result<(), Fault> {
+        if let Some(state) = row.state.take() {
+            row.state = Some(self.sequences.cover.state(&row.key, state)?);
+        }
+        Ok(())
     }
 
     /// Whether it is this node that copies a sequence.
@@ -412,8 +426,8 @@ impl Work {
     }
 }
 
-/// A sequence as the database keeps it.
-fn row(key: &SequenceKey, resident: &Resident) -> SequenceRow {
+/// A sequence as the database keeps it, but for its state, which is not encrypted.
+fn plain_row(key: &SequenceKey, resident: &Resident) -> SequenceRow {
     let stateful = resident.model.stateful.as_ref();
     SequenceRow {
         key: key.clone(),
@@ -461,21 +475,26 @@ pub(crate) fn restore(
         // Each is read when somebody asks for it. Models that are not here any more come from the store.
         Durable::Shared(_) => return Ok(Restored::default()),
     };
+    let cover = &sequences.cover;
     let mut all: HashMap<SequenceKey, Folded> = HashMap::new();
     let kept = runtime.block_on(durable.database.models_of_sequences()).map_err(|error| error.fault())?;
     let mut restored = Restored { sequences: 0, models: kept.into_iter().collect() };
     let mut failed = None;
     let mut fold = |position, entry: &[u8]| {
-        let Some((record, key)) =
-            Record::read(entry).and_then(|record| record.key().map(|key| (record, key)))
-        else {
-            failed = Some(Fault::new(
-                Code::FileFromTheFuture,
-                "the step log holds records that this program cannot read",
-            ));
-            return;
+        let mut is_unreadable = || {
+            let message = "the step log holds records that this program cannot read";
+            failed = Some(Fault::new(Code::FileFromTheFuture, message));
         };
-        if let Some(hash) = record.begins() {
+        let Some(key) = key_of(entry) else { return is_unreadable() };
+        let plain = cover.record_of(entry);
+        let record = match &plain {
+            Ok(plain) => match Record::read(plain) {
+                Some(record) => Ok(record),
+                None => return is_unreadable(),
+            },
+            Err(fault) => Err(fault.clone()),
+        };
+        if let Some(hash) = record.as_ref().ok().and_then(Record::begins) {
             restored.models.insert((key.model.to_string(), hash));
         }
         let folded = all.entry(key).or_insert_with_key(|key| {
@@ -483,9 +502,12 @@ pub(crate) fn restore(
                 failed = Some(error.fault());
                 None
             });
-            Folded::of(of_row(row.as_ref(), models))
+            Folded::of(of_row(row.as_ref(), models, cover))
         });
-        folded.fold(&record, position, models);
+        match record {
+            Ok(record) => folded.fold(&record, position, models),
+            Err(fault) => folded.fail(position, fault),
+        }
     };
     durable.aside.read(&mut fold)?;
     durable.log.read(Position(0), &mut fold).map_err(|error| error.fault())?;

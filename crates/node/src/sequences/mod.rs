@@ -6,6 +6,7 @@
 //! are what the database holds plus what the log holds beyond it, to the bit: a state is a fold of the rows it was fed.
 
 mod aside;
+mod cover;
 mod fold;
 mod keeper;
 mod manage;
@@ -24,8 +25,10 @@ pub(crate) use table::{Entering, Held, Resident, Table, Turn, WAITING_MAX};
 
 use crate::models::Models;
 use aside::Aside;
+pub(crate) use cover::Cover;
+pub use cover::RegionKeys;
 use fold::Folded;
-use record::{Change, Record};
+use record::{Change, Record, key_of};
 use shared::Loaded;
 use spinwell_core::{Code, Fault, Millis, SequenceKey, StateSource, UnixMillis};
 use spinwell_policy::sequence::{Known, Phase, Refusal};
@@ -53,8 +56,8 @@ pub(crate) enum Durable {
 
 /// What outlives the process, opened.
 pub(crate) enum Home {
-    Local(Local),
-    Shared(Postgres),
+    Local(Local, Cover),
+    Shared(Postgres, Cover),
 }
 
 impl Home {
@@ -62,9 +65,13 @@ impl Home {
     pub(crate) fn open(options: &crate::Options, runtime: &Handle) -> Result<Option<Self>, Fault> {
         if let Some(url) = &options.store {
             let store = runtime.block_on(Postgres::open(url.expose())).map_err(|error| error.fault())?;
-            return Ok(Some(Home::Shared(store)));
+            let cover = Cover::of_store(options.encryption.as_ref(), &store, runtime)?;
+            return Ok(Some(Home::Shared(store, cover)));
         }
-        options.data.as_ref().map(|folder| Local::open(folder, runtime).map(Home::Local)).transpose()
+        let Some(folder) = &options.data else { return Ok(None) };
+        let local = Local::open(folder, runtime)?;
+        let cover = Cover::of_folder(options.encryption.as_ref(), folder)?;
+        Ok(Some(Home::Local(local, cover)))
     }
 }
 
@@ -150,12 +157,14 @@ fn lost_states(database: &Path, copied: Option<Position>, log: &Log) -> Result<O
 pub(crate) struct Sequences {
     pub(crate) table: Arc<Table>,
     pub(crate) durable: Option<Durable>,
+    /// What encrypts what rests.
+    pub(crate) cover: Cover,
     pub(crate) options: Options,
 }
 
 impl Sequences {
-    pub(crate) fn new(table: Arc<Table>, durable: Option<Durable>, options: Options) -> Self {
-        Self { table, durable, options }
+    pub(crate) fn new(table: Arc<Table>, durable: Option<Durable>, cover: Cover, options: Options) -> Self {
+        Self { table, durable, cover, options }
     }
 
     /// Whether a step is answered only when a log has it.
@@ -186,7 +195,10 @@ impl Sequences {
     ) {
         let record = Record::new(key, used, change);
         let begins = record.begins();
-        let entry = record.to_bytes();
+        let entry = match self.cover.entry(key, &record) {
+            Ok(entry) => entry,
+            Err(fault) => return done(Err(Unwritten::Failed(fault))),
+        };
         match &self.durable {
             None => done(Err(Unwritten::Failed(Fault::new(Code::Internal, "there is no step log")))),
             Some(Durable::Local(local)) => local.log.append(entry, |written| {
@@ -237,6 +249,7 @@ impl Sequences {
                 return Err(Fault::new(Code::QueueFull, message).retry_after(Millis(100)));
             }
         };
+        self.cover.is_ready_for(&turn.key.tenant.0).await?;
         if matches!(turn.held(), Held::Unread) {
             self.has_room()?;
         }
@@ -247,7 +260,7 @@ impl Sequences {
                 Err(fault) if replaces && fault.code() != Code::Stopping => Err(fault),
                 read => return read.map(|()| turn),
             },
-            Held::Unread => of_row(self.read(&turn.key).await?.as_ref(), models),
+            Held::Unread => of_row(self.read(&turn.key).await?.as_ref(), models, &self.cover),
             Held::Lost => self.rebuild(&turn.key, models).await?,
         };
         let found = match found {
@@ -299,13 +312,12 @@ impl Sequences {
         let row = self.read(key).await?;
         let Some(Durable::Local(Local { log, aside, .. })) = &self.durable else { return Ok(Ok(None)) };
         let (log, aside) = (log.clone(), aside.clone());
-        let (key, models) = (key.clone(), models.clone());
+        let (key, models, cover) = (key.clone(), models.clone(), self.cover.clone());
         let rebuilt = tokio::task::spawn_blocking(move || {
-            let mut folded = Folded::of(of_row(row.as_ref(), &models));
+            let mut folded = Folded::of(of_row(row.as_ref(), &models, &cover));
             let mut fold = |position, entry: &[u8]| {
-                if let Some(record) = Record::read(entry).filter(|record| record.key().as_ref() == Some(&key))
-                {
-                    folded.fold(&record, position, &models);
+                if key_of(entry).as_ref() == Some(&key) {
+                    folded.fold_entry(entry, position, &cover, &models);
                 }
             };
             aside.read(&mut fold)?;
@@ -321,15 +333,15 @@ impl Sequences {
 }
 
 /// What the database holds of a sequence. That it has ended is as good as nothing where no model is here to say it of.
-fn of_row(row: Option<&SequenceRow>, models: &Models) -> Result<Option<Resident>, Fault> {
+fn of_row(row: Option<&SequenceRow>, models: &Models, cover: &Cover) -> Result<Option<Resident>, Fault> {
     let is_gone = |row: &SequenceRow| {
         row.phase == SequencePhase::Ended && models.of_hash(&row.key.model, &row.hash).is_none()
     };
-    row.filter(|row| !is_gone(row)).map(|row| resident(row, models)).transpose()
+    row.filter(|row| !is_gone(row)).map(|row| resident(row, models, cover)).transpose()
 }
 
 /// A sequence from the database.
-pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, Fault> {
+pub(crate) fn resident(row: &SequenceRow, models: &Models, cover: &Cover) -> Result<Resident, Fault> {
     let model =
         models.of_hash(&row.key.model, &row.hash).ok_or_else(|| gone(&row.key, &row.hash.to_string()))?;
     let phase = match row.phase {
@@ -339,7 +351,8 @@ pub(crate) fn resident(row: &SequenceRow, models: &Models) -> Result<Resident, F
     };
     let state = match (&row.state, &model.stateful) {
         (Some(bytes), Some(stateful)) => {
-            let restored = stateful.restore(bytes).map_err(|error| {
+            let bytes = cover.state_of(&row.key, bytes)?;
+            let restored = stateful.restore(&bytes).map_err(|error| {
                 Fault::new(
                     error.code(),
                     format!("the state of sequence {} cannot be read: {error}", row.key.id),

@@ -11,6 +11,9 @@ const STEP_MAX: u64 = u64::MAX / 2;
 /// Layout of the records; one of another layout is not read.
 const LAYOUT: u8 = 1;
 
+/// Layout of a record that is encrypted.
+const COVERED: u8 = 2;
+
 /// One change of a sequence.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Record<'r> {
@@ -98,6 +101,65 @@ impl Rows<'_> {
     }
 }
 
+/// A record that only whoever has the keys can read. What it is found by stands before it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Covered<'r> {
+    layout: u8,
+    #[serde(borrow)]
+    pub(crate) tenant: Cow<'r, str>,
+    #[serde(borrow)]
+    model: Cow<'r, str>,
+    #[serde(borrow)]
+    id: Cow<'r, str>,
+    /// The record, encrypted.
+    #[serde(borrow)]
+    pub(crate) sealed: Cow<'r, [u8]>,
+}
+
+impl<'r> Covered<'r> {
+    pub(crate) fn new(key: &'r SequenceKey, sealed: &'r [u8]) -> Self {
+        Self {
+            layout: COVERED,
+            tenant: Cow::Borrowed(&key.tenant.0),
+            model: Cow::Borrowed(key.model.as_str()),
+            id: Cow::Borrowed(key.id.as_str()),
+            sealed: Cow::Borrowed(sealed),
+        }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// The covered record in these bytes, where they are one.
+    pub(crate) fn read(bytes: &'r [u8]) -> Option<Self> {
+        // Looked at first: the number of a layout is the first byte of all records.
+        bytes.first().filter(|layout| **layout == COVERED)?;
+        postcard::from_bytes(bytes).ok()
+    }
+
+    /// Its sequence, as the place that it is bound to names it.
+    pub(crate) fn path(&self) -> String {
+        format!("{}/{}", self.model, self.id)
+    }
+}
+
+/// The sequence that an entry of the log is of, covered or not.
+pub(crate) fn key_of(entry: &[u8]) -> Option<SequenceKey> {
+    match Covered::read(entry) {
+        Some(covered) => key(&covered.tenant, &covered.model, &covered.id),
+        None => Record::read(entry)?.key(),
+    }
+}
+
+fn key(tenant: &str, model: &str, id: &str) -> Option<SequenceKey> {
+    Some(SequenceKey {
+        tenant: TenantId(tenant.into()),
+        model: model.parse().ok()?,
+        id: SequenceId::of_text(id)?,
+    })
+}
+
 impl<'r> Record<'r> {
     pub(crate) fn new(key: &'r SequenceKey, used: UnixMillis, change: Change<'r>) -> Self {
         Self {
@@ -131,11 +193,7 @@ impl<'r> Record<'r> {
 
     /// The sequence that it is of.
     pub(crate) fn key(&self) -> Option<SequenceKey> {
-        Some(SequenceKey {
-            tenant: TenantId(self.tenant.as_ref().into()),
-            model: self.model.parse().ok()?,
-            id: SequenceId::of_text(&self.id)?,
-        })
+        key(&self.tenant, &self.model, &self.id)
     }
 }
 

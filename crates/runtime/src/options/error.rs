@@ -34,6 +34,14 @@ pub enum Error {
         /// A key that may have been meant.
         hint: String,
     },
+    /// A secret that is none. It is not shown.
+    #[error("{origin}: {why}")]
+    Secret {
+        /// Where it came from.
+        origin: String,
+        /// What it must be.
+        why: String,
+    },
     /// A value that the key cannot have.
     #[error("{origin}: {key} is {value:?}, it must be {wanted}")]
     Invalid {

@@ -12,8 +12,10 @@ mod capacity;
 mod control;
 mod device;
 mod edge;
+mod encryption;
 mod error;
 mod exposure;
+mod keys;
 mod ledger;
 mod load_reporting;
 mod region;
@@ -36,102 +38,14 @@ pub use store::StoreUrl;
 pub use telemetry::{AccessLog, Otlp, OutcomeReaders};
 
 use crate::tls::EdgeFiles;
+use keys::KEYS;
 use sources::Layered;
 use spinwell_core::{Millis, NodeId};
+use spinwell_security::envelope::Roots;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-
-/// Every key with its default and what it is for, in the order of `--print-config`.
-///
-/// An empty default is worked out from other values.
-pub(crate) const KEYS: &[(&str, &str)] = &[
-    ("insecure", "false"),
-    ("http.address", "127.0.0.1:8000"),
-    ("grpc.address", "127.0.0.1:8001"),
-    ("ops.address", "127.0.0.1:8002"),
-    ("edge.certificate", ""),
-    ("edge.key", ""),
-    ("data.dir", "./spinwell-data"),
-    ("models.dir", ""),
-    ("limits.body_bytes", "16777216"),
-    ("limits.bodies_bytes_max", "536870912"),
-    ("limits.body_timeout_ms", "10000"),
-    ("limits.head_timeout_ms", "10000"),
-    ("limits.idle_timeout_ms", "75000"),
-    ("limits.deadline_ms", "1000"),
-    ("limits.deadline_max_ms", "60000"),
-    ("limits.queue_len_max", "4096"),
-    ("limits.queue_target_ms", "250"),
-    ("limits.queue_interval_ms", "250"),
-    ("limits.batch_windows_max", "256"),
-    ("limits.batch_rows_max", "262144"),
-    ("limits.rows_max", "16384"),
-    ("limits.batch_call_requests_max", "1024"),
-    ("limits.connections_max", "4096"),
-    ("limits.connections_per_address_max", ""),
-    ("node.id", "local"),
-    ("node.executors", ""),
-    ("node.device", "auto"),
-    ("node.address", "127.0.0.1:8004"),
-    ("node.weight", "100"),
-    ("node.processing_cluster", "default"),
-    ("node.capacity_per_second", ""),
-    ("gateway.id", "gateway"),
-    ("gateway.agent_address", "127.0.0.1:8003"),
-    ("gateway.load_reports", "on_request"),
-    ("control.id", "control"),
-    ("control.nodes", "0"),
-    ("control.stop_nodes", "false"),
-    ("control.nodes_tls_dir", ""),
-    ("control.gateways", ""),
-    ("registry.kind", "static"),
-    ("registry.nodes", ""),
-    ("registry.consul_url", "http://127.0.0.1:8500"),
-    ("registry.consul_token_file", ""),
-    ("registry.consul_prefix", "spinwell"),
-    ("registry.advertised_host", ""),
-    ("tls.dir", ""),
-    ("cluster.nodes", "0"),
-    ("cluster.min_nodes", "1"),
-    ("cluster.start_timeout_ms", "30000"),
-    ("cluster.beat_ms", "200"),
-    ("cluster.silence_ms", "1000"),
-    ("cluster.failover_timeout_ms", "10000"),
-    ("cluster.strategy", "weighted_least_connections"),
-    ("cluster.routes", ""),
-    ("cluster.spread_models", "true"),
-    ("cluster.processing_clusters", ""),
-    ("cluster.predictions_per_node", "500"),
-    ("cluster.target_utilization", "0.66"),
-    ("store.url", ""),
-    ("sequences.durability", "log"),
-    ("sequences.idle_expiry_ms", "86400000"),
-    ("sequences.snapshot_interval_ms", "60000"),
-    ("sequences.memory_bytes", "268435456"),
-    ("accuracy.memory_bytes", "67108864"),
-    ("accuracy.age_max_ms", "604800000"),
-    ("ledger.enabled", "true"),
-    ("ledger.dir", ""),
-    ("ledger.origin", "spinwell"),
-    ("ledger.span_ms", "100"),
-    ("ledger.checkpoint_ms", "1000"),
-    ("ledger.copy_to", ""),
-    ("ledger.witnesses", ""),
-    ("access.required", "false"),
-    ("access.dir", ""),
-    ("access.proxies", ""),
-    ("threats.enabled", "true"),
-    ("threats.respond", "true"),
-    ("drain.notice_ms", "1000"),
-    ("drain.timeout_ms", "30000"),
-    ("log.level", "info"),
-    ("log.format", "text"),
-    ("outcomes.queue_len_max", "8192"),
-    ("access_log.path", ""),
-    ("otlp.endpoint", ""),
-    ("otlp.sample_ratio", "1"),
-];
+use std::sync::Arc;
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,6 +171,8 @@ pub struct Options {
     pub store: Option<StoreUrl>,
     /// How the ledger is kept.
     pub ledger: LedgerOptions,
+    /// The root keys of what rests encrypted; none where nothing is.
+    pub encryption: Option<Arc<Roots>>,
     /// Who is served.
     pub access: AccessOptions,
     /// How sequences are kept.
@@ -344,6 +260,7 @@ impl Options {
             control: control::control(&layered)?,
             store: store::store(&layered)?,
             ledger: ledger::ledger(&layered)?,
+            encryption: encryption::roots(&layered, sources)?,
             access: access::access(&layered)?,
             sequences: sequences(&layered)?,
             accuracy: accuracy::accuracy(&layered)?,

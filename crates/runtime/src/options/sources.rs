@@ -1,5 +1,6 @@
 //! The sources of options, merged key by key, each value remembering where it came from.
 
+use super::encryption::ROOT_KEY_VARIABLE;
 use super::store::hidden;
 use super::{Effective, Error, KEYS, UnknownVariable};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 /// What every variable of ours starts with.
 const PREFIX: &str = "SPINWELL_";
 
-/// Variables that are none of a server's keys, and that commands read which call one.
-const OF_CALLERS: [&str; 2] = ["SPINWELL_CA", "SPINWELL_TOKEN"];
+/// Variables that are none of a server's keys: commands read them which call one, or they hold a secret, which no option does.
+const NO_KEYS: [&str; 3] = ["SPINWELL_CA", "SPINWELL_TOKEN", ROOT_KEY_VARIABLE];
 
 /// Keys that a file may also give as a table of names and values, which elsewhere are NAME=VALUE with commas between them.
 const TABLES: [&str; 1] = ["cluster.routes"];
@@ -115,7 +116,7 @@ impl Sources {
                 Some((key, _)) => {
                     known.push(((*key).to_owned(), value(&format!("environment {name}"), text.clone())));
                 }
-                None if OF_CALLERS.contains(&name.as_str()) => {}
+                None if NO_KEYS.contains(&name.as_str()) => {}
                 None => unknown.push(UnknownVariable { name: name.clone(), nearest: nearest(name) }),
             }
         }

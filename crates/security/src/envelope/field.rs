@@ -35,10 +35,19 @@ pub fn open_field(
     sealed: &[u8],
 ) -> Result<SecretBytes, Failed> {
     let header = Header::parse(sealed)?;
+    open_with(&keys.data(root, header.key)?, context, &header, sealed)
+}
+
+/// The same with the key that the header names.
+pub(super) fn open_with(
+    key: &DataKey,
+    context: &Context<'_>,
+    header: &Header,
+    sealed: &[u8],
+) -> Result<SecretBytes, Failed> {
     if header.shape != Shape::Field {
         return Err(Failed::Shape(header.shape));
     }
-    let key = keys.data(root, header.key)?;
     let (head, rest) = sealed.split_at(HEADER_BYTES);
     let mut text = rest.to_vec();
     Cipher::new(&key.secret).open(header.nonce, &context.bound_to(head), &mut text)?;

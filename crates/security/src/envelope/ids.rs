@@ -4,7 +4,8 @@ use crate::envelope::Failed;
 use data_encoding::HEXLOWER;
 use std::fmt;
 
-/// Which key, over all its versions: random bytes that say nothing about whose it is.
+/// Which key, over all its versions. A person's is random and says nothing about whose it is; a tenant's follows from its name
+/// ([`Keys::ids_of`](super::Keys::ids_of)).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(pub [u8; 16]);
 

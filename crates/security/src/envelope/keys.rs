@@ -5,8 +5,9 @@
 
 use crate::envelope::cipher::KEY_BYTES;
 use crate::envelope::root::{unwrap, wrap};
-use crate::envelope::{Failed, KeyId, KeyRef, Level, Nonce, RootFailed, RootKey, WrappedKey};
+use crate::envelope::{Failed, KeyId, KeyRef, Level, Nonce, RootKey, WrappedKey};
 use crate::secret::Secret;
+use sha2::{Digest as _, Sha256};
 use spinwell_core::UnixMicros;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -53,7 +54,7 @@ pub struct Erased {
 }
 
 /// All wrapped keys.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Keys {
     records: BTreeMap<KeyRef, WrappedKey>,
     erased: BTreeSet<KeyId>,
@@ -76,6 +77,62 @@ impl Keys {
     #[must_use]
     pub fn erased(&self) -> &BTreeSet<KeyId> {
         &self.erased
+    }
+
+    /// The ids of a tenant's key and of the key that its data are encrypted with, where no person has one of their own. They follow
+    /// from its name, so that processes which meet a tenant at the same time make the same keys or see that they are made, and from how many
+    /// of them were erased: an erased key never comes back, and its tenant may.
+    #[must_use]
+    pub fn ids_of(&self, tenant: &str) -> (KeyId, KeyId) {
+        let unused = |level: Level| {
+            let mut ids = (0..).map(|times: u64| id_of(level, tenant, times));
+            // As many as were erased at most.
+            ids.find(|id| !self.erased.contains(id)).unwrap_or(KeyId([0; 16]))
+        };
+        (unused(Level::Tenant), unused(Level::Data))
+    }
+
+    /// Whether there is a key to encrypt a tenant's data with.
+    #[must_use]
+    pub fn has(&self, tenant: &str) -> bool {
+        self.newest_record(self.ids_of(tenant).1, Level::Data).is_ok()
+    }
+
+    /// Makes the keys of a tenant that are not there. Their records must be kept before anything is encrypted below them. Whether any was
+    /// made.
+    ///
+    /// # Errors
+    /// Where the root key fails, or `fresh` does.
+    pub fn add_missing<E: From<Failed>>(
+        &mut self,
+        root: &dyn RootKey,
+        tenant: &str,
+        mut fresh: impl FnMut() -> Result<Fresh, E>,
+    ) -> Result<bool, E> {
+        let (own, data) = self.ids_of(tenant);
+        let before = self.records.len();
+        if self.newest_version(own).is_none() {
+            self.add_tenant(root, own, &fresh()?)?;
+        }
+        if self.newest_version(data).is_none() {
+            self.add_data(root, own, data, &fresh()?)?;
+        }
+        Ok(self.records.len() > before)
+    }
+
+    /// Whether the root key opens all tenant keys.
+    ///
+    /// # Errors
+    /// The first that it does not open.
+    pub fn check(&self, root: &dyn RootKey) -> Result<(), Failed> {
+        let mut tenants = self.records.values().filter(|record| record.level == Level::Tenant);
+        tenants.try_for_each(|record| self.tenant_secret(root, record.key).map(drop))
+    }
+
+    /// Ids of the keys of a level.
+    #[must_use]
+    pub fn ids(&self, level: Level) -> BTreeSet<KeyId> {
+        self.records.values().filter(|record| record.level == level).map(|record| record.key.id).collect()
     }
 
     /// A new tenant key. Its record must be kept before anything is encrypted below it.
@@ -241,11 +298,8 @@ impl Keys {
 
     fn tenant_secret(&self, root: &dyn RootKey, key: KeyRef) -> Result<Secret<KEY_BYTES>, Failed> {
         let record = self.record(key, Level::Tenant)?;
-        if record.by != root.key_ref() {
-            return Err(Failed::Root(RootFailed::Another { wanted: record.by, this: root.key_ref() }));
-        }
         let context = WrappedKey::context(record.key, record.level, record.created);
-        root.unwrap(&record.wrapped, &context).map_err(Failed::Root)
+        root.unwrap(record.by, &record.wrapped, &context).map_err(Failed::Root)
     }
 
     fn below(
@@ -262,6 +316,18 @@ impl Keys {
         let wrapped = wrap(&secret, &fresh.secret, &context, fresh.nonce);
         Ok(WrappedKey { key, level, created, by, wrapped })
     }
+}
+
+/// The id of a tenant's key, or of its data's, after so many of them were erased.
+fn id_of(level: Level, tenant: &str, times: u64) -> KeyId {
+    let what: &[u8] = match level {
+        Level::Tenant => b"spinwell tenant key",
+        Level::Data => b"spinwell data key",
+    };
+    let hash = Sha256::new().chain_update(what).chain_update(times.to_be_bytes()).chain_update(tenant);
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.finalize()[..16]);
+    KeyId(id)
 }
 
 fn under_root(root: &dyn RootKey, key: KeyRef, fresh: &Fresh) -> Result<WrappedKey, Failed> {

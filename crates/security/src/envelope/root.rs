@@ -3,6 +3,7 @@
 use crate::envelope::cipher::{Cipher, KEY_BYTES, NONCE_BYTES};
 use crate::envelope::{KeyId, KeyRef, Nonce};
 use crate::secret::Secret;
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -36,11 +37,11 @@ pub trait RootKey {
     /// Where whoever holds the root key does not.
     fn wrap(&self, key: &Secret<KEY_BYTES>, context: &[u8], nonce: Nonce) -> Result<Vec<u8>, RootFailed>;
 
-    /// The key that was wrapped with this context.
+    /// The key that `by` has wrapped with this context.
     ///
     /// # Errors
-    /// Where it is not one that this root key has wrapped with it.
-    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<Secret<KEY_BYTES>, RootFailed>;
+    /// Where `by` is not this root key, or has not wrapped it with that.
+    fn unwrap(&self, by: KeyRef, wrapped: &[u8], context: &[u8]) -> Result<Secret<KEY_BYTES>, RootFailed>;
 }
 
 /// A root key of 32 bytes in this process, from a file or the environment.
@@ -69,7 +70,10 @@ impl RootKey for LocalRoot {
         Ok(wrap(&self.key, key, context, nonce))
     }
 
-    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<Secret<KEY_BYTES>, RootFailed> {
+    fn unwrap(&self, by: KeyRef, wrapped: &[u8], context: &[u8]) -> Result<Secret<KEY_BYTES>, RootFailed> {
+        if by != self.key_ref {
+            return Err(RootFailed::Another { wanted: by, this: self.key_ref });
+        }
         unwrap(&self.key, wrapped, context).ok_or(RootFailed::Changed)
     }
 }
@@ -77,6 +81,71 @@ impl RootKey for LocalRoot {
 impl fmt::Debug for LocalRoot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LocalRoot({})", self.key_ref)
+    }
+}
+
+/// Root keys one after the other: the first wraps, the others still unwrap what they have wrapped. So a new one can be given to all
+/// processes before anything is wrapped with it alone.
+#[derive(Debug)]
+pub struct Roots(Vec<LocalRoot>);
+
+/// A text does not name root keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} is no root key: each is 64 hexadecimal digits, the newest first")]
+pub struct InvalidRoots {
+    /// Which line, from 1.
+    pub line: usize,
+}
+
+impl Roots {
+    /// The root keys of a text, a line or a part between commas each, 64 hexadecimal digits. What stands behind `#` is not read. None where
+    /// there are none.
+    ///
+    /// # Errors
+    /// The first line that is none.
+    pub fn parse(text: &str) -> Result<Option<Self>, InvalidRoots> {
+        let mut roots = Vec::new();
+        for (place, line) in text.lines().enumerate() {
+            let keys = line.split('#').next().unwrap_or_default();
+            for part in keys.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+                let digits = zeroize::Zeroizing::new(part.to_ascii_lowercase());
+                let bytes = zeroize::Zeroizing::new(HEXLOWER.decode(digits.as_bytes()).unwrap_or_default());
+                let key = Secret::of_slice(&bytes).ok_or(InvalidRoots { line: place + 1 })?;
+                roots.push(LocalRoot::new(key));
+            }
+        }
+        Ok((!roots.is_empty()).then_some(Self(roots)))
+    }
+}
+
+/// Two are the same where they are called the same: their names are hashes of them.
+impl PartialEq for Roots {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().map(|root| root.key_ref).eq(other.0.iter().map(|root| root.key_ref))
+    }
+}
+
+impl Eq for Roots {}
+
+impl From<LocalRoot> for Roots {
+    fn from(root: LocalRoot) -> Self {
+        Self(vec![root])
+    }
+}
+
+impl RootKey for Roots {
+    fn key_ref(&self) -> KeyRef {
+        // There is one: nothing makes them of none.
+        self.0[0].key_ref
+    }
+
+    fn wrap(&self, key: &Secret<KEY_BYTES>, context: &[u8], nonce: Nonce) -> Result<Vec<u8>, RootFailed> {
+        self.0[0].wrap(key, context, nonce)
+    }
+
+    fn unwrap(&self, by: KeyRef, wrapped: &[u8], context: &[u8]) -> Result<Secret<KEY_BYTES>, RootFailed> {
+        let own = self.0.iter().find(|root| root.key_ref == by).unwrap_or(&self.0[0]);
+        own.unwrap(by, wrapped, context)
     }
 }
 

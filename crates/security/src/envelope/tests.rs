@@ -1,5 +1,6 @@
 mod rotation;
 mod streams;
+mod vault;
 
 use super::*;
 use crate::secret::Secret;

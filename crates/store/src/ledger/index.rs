@@ -70,8 +70,8 @@ pub struct Place {
 /// What is looked for: all of it must fit.
 #[derive(Debug, Clone, Default)]
 pub struct Sought<'a> {
-    /// Members of lines and their values as text.
-    pub members: Vec<(&'a str, &'a str)>,
+    /// Members of lines, and the texts of which each has one.
+    pub members: Vec<(&'a str, Vec<String>)>,
     /// What kind of line.
     pub kind: Option<&'a str>,
     /// Any error code.
@@ -204,10 +204,15 @@ impl Index {
     /// Where the file cannot be used.
     pub async fn find(&self, sought: &Sought<'_>, limit: usize) -> Result<Vec<Place>, IndexError> {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT entry, line FROM lines WHERE true");
-        for (member, value) in &sought.members {
+        for (member, values) in &sought.members {
             // A column of another name is in no line.
             let column = MEMBERS.iter().find(|known| *known == member).copied().unwrap_or("NULL");
-            query.push(" AND ").push(column).push(" = ").push_bind(*value);
+            query.push(" AND ").push(column).push(" IN (");
+            let mut texts = query.separated(", ");
+            for value in values {
+                texts.push_bind(value);
+            }
+            query.push(")");
         }
         if let Some(kind) = sought.kind {
             query.push(" AND kind = ").push_bind(kind);

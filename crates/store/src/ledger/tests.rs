@@ -355,16 +355,23 @@ async fn an_index_that_grew_is_one_that_was_made_at_once() {
         assert_eq!(found, at_once);
     }
     let count = async |sought: Sought<'_>| places(folder.path(), &sought).await.1.len();
-    assert_eq!(count(Sought { members: vec![("model", "wave")], ..any.clone() }).await, 8);
+    assert_eq!(count(Sought { members: vec![("model", vec!["wave".to_owned()])], ..any.clone() }).await, 8);
     assert_eq!(
-        count(Sought { members: vec![("model", "wave"), ("result", "cancelled")], ..any.clone() }).await,
+        count(Sought {
+            members: vec![("model", vec!["wave".to_owned()]), ("result", vec!["cancelled".to_owned()])],
+            ..any.clone()
+        })
+        .await,
         4
     );
     assert_eq!(count(Sought { has_failed: true, ..any.clone() }).await, 4);
     assert_eq!(count(Sought { kind: Some("event"), ..any.clone() }).await, 600);
     assert_eq!(count(Sought { kind: Some("prediction"), ..any.clone() }).await as u64, last + 1);
     assert_eq!(count(Sought { since: Some(UnixMicros(u64::MAX / 4)), ..any.clone() }).await, 0);
-    assert_eq!(count(Sought { members: vec![("nothing", "known")], ..any.clone() }).await, 0);
+    assert_eq!(
+        count(Sought { members: vec![("nothing", vec!["known".to_owned()])], ..any.clone() }).await,
+        0
+    );
     drop(writer);
     // A log that is another one, and one that is not what was signed.
     let other = tempfile::tempdir().unwrap();

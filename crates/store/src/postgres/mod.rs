@@ -1,6 +1,7 @@
-//! What the processes of a region share, in PostgreSQL: the logs of sequences, their copies, the models that they are of, leases, plans.
+//! What the processes of a region share, in PostgreSQL: the logs of sequences, their copies, the models that they are of, leases, plans, keys.
 
 mod key;
+mod keys;
 mod leases;
 mod log;
 mod models;
@@ -8,6 +9,7 @@ mod plans;
 mod sequences;
 
 pub use key::{key_bytes, key_of};
+pub use keys::{LockedKeys, StoredKeys};
 pub use log::{Append, Appended, Entry, Logged, Read, ShardLog, Stored, Wanted};
 pub use models::StoredModel;
 

@@ -3,8 +3,8 @@
 use super::reading::Synced;
 use super::{Append, Command, Counts, Load, Loaded, Silence, ended, shard};
 use crate::models::Models;
-use crate::sequences::Unwritten;
 use crate::sequences::table::Table;
+use crate::sequences::{Cover, Unwritten};
 use spinwell_core::{Code, Fault, ModelHash, ModelName, SequenceKey};
 use spinwell_policy::sequence::{Role, Roles, Tails};
 use spinwell_runtime::clock;
@@ -37,6 +37,7 @@ pub(super) struct Follower {
     pub(super) writer: u64,
     pub(super) table: Arc<Table>,
     pub(super) models: Models,
+    pub(super) cover: Cover,
     pub(super) roles: Arc<Mutex<Roles>>,
     pub(super) counts: Arc<Counts>,
     pub(super) silence: Arc<Silence>,

@@ -9,7 +9,7 @@ mod follower;
 mod reading;
 
 use super::table::Table;
-use super::{Resident, Unwritten};
+use super::{Cover, Resident, Unwritten};
 use crate::models::Models;
 use follower::Follower;
 use spinwell_core::{Code, Fault, Millis, ModelHash, NodeId, SequenceKey};
@@ -169,6 +169,7 @@ impl Shared {
         own: NodeId,
         table: Arc<Table>,
         models: Models,
+        cover: Cover,
         runtime: Handle,
     ) -> std::io::Result<Self> {
         let (commands, received) = mpsc::channel();
@@ -181,6 +182,7 @@ impl Shared {
             writer: entropy::seed(),
             table,
             models,
+            cover,
             roles: roles.clone(),
             counts: counts.clone(),
             silence: silence.clone(),

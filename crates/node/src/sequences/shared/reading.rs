@@ -70,8 +70,7 @@ impl Follower {
             Found::Resting(mut turn) => {
                 // Whatever cannot be folded is read again when somebody asks for it.
                 let held = match turn.take() {
-                    Held::Here(resident) => Record::read(&entry.bytes)
-                        .and_then(|record| self.fold(*resident, &record, entry.position)),
+                    Held::Here(resident) => self.fold(*resident, entry),
                     _ => None,
                 };
                 turn.put(held.map_or(Held::Unread, |resident| Held::Here(Box::new(resident))));
@@ -80,9 +79,9 @@ impl Follower {
         }
     }
 
-    fn fold(&self, resident: Resident, record: &Record<'_>, position: u64) -> Option<Resident> {
+    fn fold(&self, resident: Resident, entry: &Logged) -> Option<Resident> {
         let mut folded = Folded::of(Ok(Some(resident)));
-        folded.fold(record, Position(position), &self.models);
+        folded.fold_entry(&entry.bytes, Position(entry.position), &self.cover, &self.models)?;
         let mut resident = folded.into_resident().ok()??;
         resident.source = StateSource::Standby;
         self.counts.followed.fetch_add(1, Ordering::Relaxed);
@@ -107,13 +106,16 @@ impl Follower {
     /// Where they make none, or its model can be had nowhere.
     pub(super) fn build(&mut self, stored: &Stored) -> Result<Option<Resident>, Fault> {
         let key = &stored.key;
-        let records: Option<Vec<_>> = stored.entries.iter().map(|entry| Record::read(&entry.bytes)).collect();
+        let plain = stored.entries.iter().map(|entry| self.cover.record_of(&entry.bytes));
+        let plain = plain.collect::<Result<Vec<_>, _>>()?;
+        let records: Option<Vec<_>> = plain.iter().map(|bytes| Record::read(bytes)).collect();
         let records = records.ok_or_else(|| unreadable(key))?;
         let hashes = stored.row.iter().map(|row| row.hash).chain(records.iter().filter_map(Record::begins));
         for hash in hashes.collect::<HashSet<ModelHash>>() {
             self.fetch_model(key, hash);
         }
-        let mut folded = Folded::of(stored.row.as_ref().map(|row| resident(row, &self.models)).transpose());
+        let mut folded =
+            Folded::of(stored.row.as_ref().map(|row| resident(row, &self.models, &self.cover)).transpose());
         for (record, entry) in records.iter().zip(&stored.entries) {
             folded.fold(record, Position(entry.position), &self.models);
         }
