@@ -125,7 +125,7 @@ class Server(Process):
 
 
 class Guarded(Server):
-    """The same with all of its doors shut: TLS, and callers who show a key."""
+    """The same with all of its doors shut: TLS, callers who show a key, and nothing readable on the disk."""
 
     def __init__(self, spinwell, models, data, **settings):
         pki, access = f"{data}-pki", f"{data}-access"
@@ -133,10 +133,13 @@ class Guarded(Server):
         run = lambda *words: subprocess.run([spinwell, *words], check=True, capture_output=True, text=True).stdout.strip()
         run("pki", "init", "--dir", pki)
         run("pki", "issue", "edge", "bench", "--dir", pki)
+        root = f"{data}-root.key"
+        run("keys", "create", root)
         self.ca = f"{pki}/authority.pem"
         self.token = run("token", "create", "bench", "--role", "admin", "--dir", access)
         super().__init__(spinwell, models, data, access_required="true", access_dir=access,
-                         edge_certificate=f"{pki}/edge-bench/certificate.pem", edge_key=f"{pki}/edge-bench/key.pem", **settings)
+                         edge_certificate=f"{pki}/edge-bench/certificate.pem", edge_key=f"{pki}/edge-bench/key.pem",
+                         encryption_root_key_file=root, **settings)
 
     def page(self, path):
         request = urllib.request.Request(f"https://{self.ops}/{path}", headers={"authorization": f"Bearer {self.token}"})

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What trust costs a server: who asks, who may, what looks like an attack, a record of all of it, and TLS.
+"""What trust costs a server: who asks, who may, what looks like an attack, a record of all of it, encryption at rest, and TLS.
 
-`make bench-trust` runs it: a server with nothing of it, one with a ledger, and one with everything (API key, policies, detectors, ledger, TLS) take
+`make bench-trust` runs it: a server with nothing of it, one with a ledger, and one with everything (API key, policies, detectors, ledger, encryption at rest, TLS) take
 turns, ROUNDS times (3): 64 connections that ask as fast as they can for SECONDS (10), and an open loop of RATE requests a second (1,000) for as
 long. Then the ledgers are verified, and the bare writer is put under load by an example of the crate `store`.
 """
@@ -87,7 +87,7 @@ def report(page, measured, metrics, size, verified, speed, rate, seconds, rounds
     page.check(f"a ledger of {speed['verified_entries']:,} entries verifies in seconds", f"{speed['verify_seconds']:.1f} s", speed["verify_seconds"] <= VERIFY_SECONDS)
     page.add(f"An echo-state network of 300 units, dense for the closed loop (JSON), sparse for the open one (binary tensors), windows of 64 rows, {seconds} s",
              f"each; medians of {rounds} rounds, in which the servers take turns. Ratios and differences are of the same round. Everything is: an API key and",
-             "policies for each request, detectors of attacks, a ledger, and TLS 1.3 on kept connections; nothing is a server without ledger and detectors, in the clear.",
+             "policies for each request, detectors of attacks, a ledger with names encrypted, and TLS 1.3 on kept connections; nothing is a server without ledger and detectors, in the clear.",
              "Server and load generator share the processors. The ledger binds every record to input and output by HMAC-SHA-256, and is forced to the",
              "disk 25 times a second. The load asks with the same window again and again, so that its commitments compress away; those of the writer alone are all",
              "different.")

@@ -6,6 +6,7 @@
 mod access;
 mod activity;
 mod anomaly;
+mod at_rest;
 mod audit;
 mod bad_input;
 mod batch_calls;

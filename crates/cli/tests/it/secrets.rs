@@ -17,7 +17,7 @@ const VALUE: &str = "7341.0625";
 const MARKER: &str = "planted-marker";
 
 /// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -31,7 +31,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What a file says; unpacked, where it is packed.
-fn content(path: &Path) -> Vec<u8> {
+pub(crate) fn content(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).unwrap();
     let mut unpacked = Vec::new();
     match flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut unpacked) {
