@@ -142,13 +142,11 @@ impl Ticket {
         self.outcome.policy = policy;
     }
 
-    /// Its body has so many bytes, of which these are the first.
-    pub(crate) fn has_body(&mut self, bytes: &[u8]) {
+    /// Its body has so many bytes, and begins with these.
+    pub(crate) fn has_body(&mut self, length: usize, bytes: impl Iterator<Item = u8>) {
         const FIRST: usize = 256;
-        let first = &bytes[..bytes.len().min(FIRST)];
-        self.body = first
-            .iter()
-            .fold(bytes.len() as u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        self.body = bytes.take(FIRST).fold(length as u64, step);
     }
 
     /// The last byte of the request is here: the time that it takes starts now.

@@ -1,5 +1,6 @@
 //! The protocol over gRPC.
 
+mod body;
 mod edge;
 mod health;
 mod metered;

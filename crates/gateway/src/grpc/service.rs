@@ -1,5 +1,6 @@
 //! The methods of the gRPC service.
 
+use super::body::body;
 use super::edge::LentTicket;
 use super::metered::SharedShare;
 use super::timeout;
@@ -52,6 +53,8 @@ impl Service {
         patience: Option<Micros>,
     ) -> Result<Begun, Fault> {
         ticket.received();
+        let (length, bytes) = body(&message);
+        ticket.has_body(length, bytes);
         ticket.asked_for(&message.model_name);
         self.gateway.let_in(ticket, entry, &message.model_name)?;
         let found = self.gateway.find_split(&message.model_name, Some(&message.model_version))?;

@@ -63,7 +63,7 @@ async fn answer(
     let mut share = gateway.body_share();
     let bytes = body::read(request_body, gateway.limits(), &mut share).await?;
     ticket.received();
-    ticket.has_body(&bytes);
+    ticket.has_body(bytes.len(), bytes.iter().copied());
     let model = found.model.clone();
     let read = move |bytes: Bytes| rest::decode(&bytes, framing, &model);
     let (call, _share) = Received { bytes, coding, share }.read_by(gateway.limits().body_bytes, read).await?;

@@ -123,7 +123,7 @@ fn read(
 ) -> Result<(Found, Call), Fault> {
     let request = BatchedRequest::read(raw)?;
     ticket.asked_for(request.model());
-    ticket.has_body(raw.get().as_bytes());
+    ticket.has_body(raw.get().len(), raw.get().bytes());
     gateway.let_in(ticket, entry.clone(), request.model())?;
     let found = Found::among(models, request.model(), request.version().as_deref())?;
     ticket.found(&found.model);
