@@ -40,6 +40,11 @@ impl Edge {
         self.certificate.is_some()
     }
 
+    /// The certificate, if there is one.
+    pub(super) fn certificate(&self) -> Option<&EdgeCertificate> {
+        self.certificate.as_ref()
+    }
+
     /// How a listener does its handshakes, on whose connections this is spoken; none where it does not.
     pub(super) fn acceptor(&self, spoken: Spoken) -> Option<EdgeAcceptor> {
         self.certificate.as_ref().map(|certificate| EdgeAcceptor::new(certificate, spoken, self.limit))

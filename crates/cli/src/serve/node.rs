@@ -137,6 +137,9 @@ async fn serve(mut process: Process, claim: Option<PathBuf>) -> Result<()> {
     if let Door::Mutual(acceptor) = &door {
         front.metrics().show_handshakes("node", acceptor.handshakes());
     }
+    if let Some(certificate) = known.certificate() {
+        front.metrics().show_certificate("node", certificate.clone());
+    }
     let mut serving = Serving::new(process, front, edge);
     serving.plane(|stop| async move {
         // To a gateway that came before, this would be a node without models.

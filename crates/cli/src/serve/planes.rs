@@ -170,6 +170,9 @@ impl Serving {
         if let Some(acceptor) = &tls {
             self.front.metrics.show_handshakes(name, acceptor.handshakes());
         }
+        if let Some(certificate) = self.edge.certificate() {
+            self.front.metrics.show_certificate(name, certificate.clone());
+        }
         Listening { listener, limits, counts: self.front.metrics.connections(name), tls }
     }
 

@@ -53,6 +53,11 @@ impl Known {
         Ok(Self { mutual: Some(mutual), _watched: watched })
     }
 
+    /// The certificate, where there is one.
+    pub(super) fn certificate(&self) -> Option<&Mutual> {
+        self.mutual.as_ref()
+    }
+
     /// How this process is called, by gateways and control.
     pub(super) fn door(&self) -> Door {
         match &self.mutual {

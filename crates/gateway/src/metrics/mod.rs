@@ -49,7 +49,7 @@ use readers::ReaderFamilies;
 use region::RegionFigures;
 use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad, WaitingFor};
-use spinwell_runtime::tls::Handshakes;
+use spinwell_runtime::tls::{Handshakes, Watched};
 use split::SplitFigures;
 use std::collections::HashMap;
 use std::fmt;
@@ -253,6 +253,11 @@ impl Metrics {
     /// Shows from now on what was counted at a listener of that name which speaks TLS.
     pub fn show_handshakes(&self, listener: &'static str, handshakes: Handshakes) {
         self.handshakes.show(listener, handshakes);
+    }
+
+    /// Shows from now on until when the certificate is good that a listener of that name shows.
+    pub fn show_certificate(&self, listener: &'static str, certificate: impl Watched + Sync) {
+        self.handshakes.show_certificate(listener, certificate);
     }
 
     /// Shows from now on how this ledger keeps up.
