@@ -4,12 +4,13 @@
 //! request. Sessions may be resumed, because nothing that was checked once is skipped then.
 
 use super::accept::{Gate, Handshakes};
+use super::held::{Filed, Held};
 use super::material::{Error, Validity, certificates, certified, read};
 use super::refusal::Refusal;
-use super::shared::{Shared, Shown};
+use super::shared::Shown;
 use super::verifier;
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
@@ -17,7 +18,7 @@ use spinwell_core::UnixMillis;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server};
@@ -55,15 +56,7 @@ impl Spoken {
 
 /// The certificate that callers are shown, with its key. Clones are the same one.
 #[derive(Clone)]
-pub struct EdgeCertificate(Arc<Inner>);
-
-struct Inner {
-    files: EdgeFiles,
-    provider: Arc<CryptoProvider>,
-    shared: Arc<Shared<Material>>,
-    /// What the files held when they were last taken. Locked for a whole reload, so that an older look never overtakes a newer.
-    taken: Mutex<Contents>,
-}
+pub struct EdgeCertificate(Arc<Held<Material>>);
 
 /// The contents of the two files.
 #[derive(PartialEq, Eq)]
@@ -85,20 +78,23 @@ impl Shown for Material {
     }
 }
 
-impl Contents {
-    fn read(files: &EdgeFiles) -> Result<Self, Error> {
-        Ok(Self { certificate: read(&files.certificate)?, key: read(&files.key)? })
+impl Filed for Material {
+    type Files = EdgeFiles;
+    type Contents = Contents;
+
+    fn read(files: &EdgeFiles) -> Result<Contents, Error> {
+        Ok(Contents { certificate: read(&files.certificate)?, key: read(&files.key)? })
     }
 
     fn check(
-        &self,
         files: &EdgeFiles,
-        provider: &CryptoProvider,
+        contents: &Contents,
+        provider: &Arc<CryptoProvider>,
         now: UnixMillis,
-    ) -> Result<Material, Error> {
-        let EdgeFiles { certificate: path, key } = files;
-        let chain = certificates(path, &self.certificate)?;
-        let certified = certified(path, chain, key, &self.key, provider)?;
+    ) -> Result<Self, Error> {
+        let path = &files.certificate;
+        let chain = certificates(path, &contents.certificate)?;
+        let certified = certified(path, chain, &files.key, &contents.key, provider)?;
         let missing = || Error::Missing { path: path.clone(), wanted: "certificate" };
         let own = certified.cert.first().ok_or_else(missing)?;
         let refused = |source| Error::Refused { path: path.clone(), source };
@@ -106,7 +102,7 @@ impl Contents {
         let now = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
         verifier::check_for_callers(own, &algorithms, now).map_err(refused)?;
         let validity = verifier::validity(own, &algorithms).map_err(refused)?;
-        Ok(Material { validity, certified: Arc::new(certified) })
+        Ok(Self { validity, certified: Arc::new(certified) })
     }
 }
 
@@ -124,10 +120,7 @@ impl EdgeCertificate {
     /// Where one cannot be read, is not what it should be, or every caller would refuse it: the key is of another certificate, the
     /// certificate is not valid now, or not for a server. Whether callers trust its authority, only they know.
     pub fn load(files: EdgeFiles) -> Result<Self, Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let contents = Contents::read(&files)?;
-        let shared = Arc::new(Shared::new(contents.check(&files, &provider, crate::clock::unix())?));
-        Ok(Self(Arc::new(Inner { files, provider, shared, taken: Mutex::new(contents) })))
+        Ok(Self(Arc::new(Held::load(files)?)))
     }
 
     /// Reads the files again and, where they hold something new, checks it and takes it for all later handshakes. Whether it
@@ -136,15 +129,7 @@ impl EdgeCertificate {
     /// # Errors
     /// Those of [`EdgeCertificate::load`]. What held before then goes on to hold.
     pub fn reload(&self) -> Result<bool, Error> {
-        let Inner { files, provider, shared, taken } = &*self.0;
-        let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let contents = Contents::read(files)?;
-        if contents == *taken {
-            return Ok(false);
-        }
-        shared.replace(contents.check(files, provider, crate::clock::unix())?);
-        *taken = contents;
-        Ok(true)
+        self.0.reload()
     }
 
     /// Where it is read from.

@@ -3,6 +3,7 @@
 //! Everything that would fail in every later handshake fails here, once, with the name of the file: a key of another
 //! certificate, a certificate of another authority, one that is expired or that only a server may use.
 
+use super::held::Filed;
 use super::identity::{Identity, Name};
 use super::refusal::Refusal;
 use super::shared::Shown;
@@ -145,7 +146,7 @@ pub struct Contents {
 /// Those of `load`, but for files that cannot be read.
 pub fn check(files: &Files, contents: &Contents, now: UnixMillis) -> Result<(Identity, Validity), Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let material = Material::new(files, contents, &provider, now)?;
+    let material = Material::check(files, contents, &provider, now)?;
     Ok((material.identity, material.validity))
 }
 
@@ -195,16 +196,6 @@ impl Authority {
     }
 }
 
-impl Contents {
-    pub(super) fn read(files: &Files) -> Result<Self, Error> {
-        Ok(Self {
-            certificate: read(&files.certificate)?,
-            key: read(&files.key)?,
-            authority: read(&files.authority)?,
-        })
-    }
-}
-
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let contents = std::fs::metadata(path).and_then(|metadata| {
         if !metadata.is_file() {
@@ -246,9 +237,19 @@ pub(super) struct Material {
     pub(super) trust: Trust,
 }
 
-impl Material {
-    /// Reads what the files held and checks it at the time `now`.
-    pub(super) fn new(
+impl Filed for Material {
+    type Files = Files;
+    type Contents = Contents;
+
+    fn read(files: &Files) -> Result<Contents, Error> {
+        Ok(Contents {
+            certificate: read(&files.certificate)?,
+            key: read(&files.key)?,
+            authority: read(&files.authority)?,
+        })
+    }
+
+    fn check(
         files: &Files,
         contents: &Contents,
         provider: &Arc<CryptoProvider>,
@@ -267,6 +268,14 @@ impl Material {
         let algorithms = provider.signature_verification_algorithms;
         let validity = verifier::validity(own, &algorithms).map_err(refused)?;
         Ok(Self { identity, validity, certified, trust })
+    }
+
+    fn follows(&self, before: &Self, files: &Files) -> Result<(), Error> {
+        if self.identity == before.identity {
+            return Ok(());
+        }
+        let (found, own) = (Box::new(self.identity.clone()), Box::new(before.identity.clone()));
+        Err(Error::OtherIdentity { path: files.certificate.clone(), found, own })
     }
 }
 

@@ -75,6 +75,7 @@
 mod accept;
 mod called;
 mod edge;
+mod held;
 mod identity;
 mod material;
 mod quota;
@@ -92,15 +93,14 @@ pub use refusal::Refusal;
 pub use rustls::pki_types::ServerName;
 pub use watch::{Watched, watch};
 
+use held::Held;
 use material::Material;
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
-use shared::Shared;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use verifier::Verifier;
 
 /// What both ends speak inside; a peer that offers only something else is refused.
@@ -108,15 +108,7 @@ const PROTOCOL: &[u8] = b"h2";
 
 /// Certificate, key and authority of this process. Clones are the same ones.
 #[derive(Clone)]
-pub struct Mutual(Arc<Inner>);
-
-struct Inner {
-    files: Files,
-    provider: Arc<CryptoProvider>,
-    shared: Arc<Shared<Material>>,
-    /// What the files held when they were last taken. Locked for a whole reload, so that an older look never overtakes a newer.
-    taken: Mutex<Contents>,
-}
+pub struct Mutual(Arc<Held<Material>>);
 
 impl fmt::Debug for Mutual {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,11 +127,7 @@ impl Mutual {
     /// Where one cannot be read, is not what it should be, or a peer would refuse it: the key is of another certificate, the
     /// certificate of another authority, expired, or not for both ends of a connection, or it names no identity.
     pub fn load(files: Files) -> Result<Self, Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let contents = Contents::read(&files)?;
-        let material = Material::new(&files, &contents, &provider, crate::clock::unix())?;
-        let shared = Arc::new(Shared::new(material));
-        Ok(Self(Arc::new(Inner { files, provider, shared, taken: Mutex::new(contents) })))
+        Ok(Self(Arc::new(Held::load(files)?)))
     }
 
     /// Reads the files again and, where they hold something new, checks it and takes it for all later handshakes. Whether it
@@ -148,21 +136,7 @@ impl Mutual {
     /// # Errors
     /// Those of [`Mutual::load`], and where the new certificate is of another process. What held before then goes on to hold.
     pub fn reload(&self) -> Result<bool, Error> {
-        let Inner { files, provider, shared, taken } = &*self.0;
-        let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let contents = Contents::read(files)?;
-        if contents == *taken {
-            return Ok(false);
-        }
-        let material = Material::new(files, &contents, provider, crate::clock::unix())?;
-        let own = self.identity();
-        if material.identity != own {
-            let (found, own) = (Box::new(material.identity), Box::new(own));
-            return Err(Error::OtherIdentity { path: files.certificate.clone(), found, own });
-        }
-        shared.replace(material);
-        *taken = contents;
-        Ok(true)
+        self.0.reload()
     }
 
     /// Who this process is.
