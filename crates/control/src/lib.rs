@@ -8,6 +8,7 @@
 mod api;
 mod control;
 mod document;
+mod door;
 mod guardian;
 mod left_over;
 mod metrics;

@@ -2,23 +2,20 @@
 
 use crate::Control;
 use crate::api::{Described, Route, document, named, object};
+use crate::door::{Coded, Door, guarded};
 use crate::metrics::page;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::MethodRouter;
 use serde_json::{Value, json};
-use spinwell_core::{Code, Fault, Millis, NodeId};
-use spinwell_ledger::ocsf::{self, Act, Source};
+use spinwell_core::{Code, Fault, Millis};
 use spinwell_protocol::status;
 use spinwell_runtime::access::Doors;
 use spinwell_runtime::health::{Health, Phase};
-use spinwell_security::access::{Action, Resource};
-use spinwell_security::guard::Caller;
+use spinwell_security::access::Action;
 use spinwell_store::ledger::Writer;
 use std::sync::Arc;
 
@@ -37,7 +34,7 @@ struct Operations {
 
 /// The operations plane of a control, to be called as a function or served.
 pub fn router(control: Control, health: Health, doors: &Arc<Doors>, ledger: Option<Arc<Writer>>) -> Router {
-    let door = Door { doors: doors.clone(), ledger, name: control.name() };
+    let door = Door::new(doors.clone(), ledger, control.name());
     let routes = routes();
     let document = document(&routes).to_string().into();
     let router = routes.into_iter().fold(Router::new(), |router, Route { path, handler, described, .. }| {
@@ -158,91 +155,6 @@ async fn restart(State(Operations { control, health, .. }): State<Operations>, u
     }
 }
 
-/// Who comes in, and where what he orders is written down.
-#[derive(Clone)]
-struct Door {
-    doors: Arc<Doors>,
-    ledger: Option<Arc<Writer>>,
-    name: NodeId,
-}
-
-impl Door {
-    /// Writes down where an order is, and waits until that is on the disk.
-    async fn write(&self, caller: &Caller, order: &Order, phase: ocsf::Phase<'_>) -> Result<(), Fault> {
-        let Some(ledger) = self.ledger.clone() else { return Ok(()) };
-        let source = Source {
-            log: &self.name.0,
-            version: env!("CARGO_PKG_VERSION"),
-            at: spinwell_runtime::clock::unix(),
-        };
-        let act = Act {
-            activity: (3, "Update"),
-            principal: caller.principal(),
-            tenant: &caller.tenant().0,
-            address: "",
-            operation: order.action.name(),
-            place: &order.place,
-            resource: ("Region", "region"),
-            policy: &order.policy,
-            phase,
-        };
-        let failed = |what: String| Fault::new(Code::LedgerFailed, what);
-        let event = ocsf::activity(source, act).map_err(|error| failed(error.to_string()))?;
-        let written = tokio::task::spawn_blocking(move || ledger.event(event)).await;
-        let written = written.map_err(|_| failed("the ledger's writer is gone".to_owned()))?;
-        written.map_err(|error| error.fault())
-    }
-}
-
-/// Something that somebody may have done.
-struct Order {
-    action: Action,
-    policy: Arc<str>,
-    /// Method and path.
-    place: String,
-}
-
-/// A route's handler behind a look at its caller, where it needs one.
-fn guarded(handler: MethodRouter<Operations>, door: &Door, need: Option<Action>) -> MethodRouter<Operations> {
-    match need {
-        None => handler,
-        Some(action) => handler.route_layer(from_fn_with_state((door.clone(), action), enter)),
-    }
-}
-
-async fn enter(State((door, action)): State<(Door, Action)>, request: Request, next: Next) -> Response {
-    let values: Vec<&[u8]> =
-        request.headers().get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
-    let caller = match door.doors.enter(values.into_iter()).await {
-        Ok(caller) => caller,
-        Err(not_in) => return fault(&not_in.fault()),
-    };
-    let decision = door.doors.guard().decide(&caller, action, &Resource::Region);
-    if decision.as_ref().is_some_and(|decision| !decision.allowed()) {
-        let message = format!("{} may not do {action} to region", caller.principal());
-        return fault(&Fault::new(Code::NotPermitted, message));
-    }
-    if !action.is_recorded() {
-        return next.run(request).await;
-    }
-    let policy = decision.map_or_else(|| "".into(), |decision| decision.named().clone());
-    let order = Order { action, policy, place: format!("{} {}", request.method(), request.uri().path()) };
-    if let Err(error) = door.write(&caller, &order, ocsf::Phase::Begun).await {
-        return fault(&error);
-    }
-    let response = next.run(request).await;
-    let code = response.extensions().get::<Coded>().map(|coded| coded.0.as_str());
-    let phase = code.map_or(ocsf::Phase::Done, ocsf::Phase::Failed);
-    match door.write(&caller, &order, phase).await {
-        Ok(()) => response,
-        Err(error) => fault(&error),
-    }
-}
-
-/// The code of an answer that is a refusal, beside its status.
-#[derive(Debug, Clone, Copy)]
-struct Coded(Code);
-
 /// How long each node may take, from `timeout_s=60`.
 fn patience(query: &str) -> Result<Millis, Fault> {
     if query.is_empty() {
@@ -278,7 +190,7 @@ fn answered(value: &Value) -> Response {
     of_type("application/json", value.to_string())
 }
 
-fn fault(error: &Fault) -> Response {
+pub(crate) fn fault(error: &Fault) -> Response {
     let mut response = of_type("application/json", status::error_json(error));
     let status = StatusCode::from_u16(status::http(error.code()));
     *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

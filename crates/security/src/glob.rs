@@ -28,25 +28,30 @@ impl Glob {
     /// Whether a name fits.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
-        let (mut at, mut from) = (0, 0);
-        // Behind the last star, and how much of the name it has taken so far.
-        let mut star: Option<(usize, usize)> = None;
-        while from < name.len() {
-            if pattern.get(at) == Some(&b'*') {
-                star = Some((at + 1, from));
-                at += 1;
-            } else if pattern.get(at) == name.get(from) {
-                (at, from) = (at + 1, from + 1);
-            } else if let Some((behind, taken)) = star {
-                star = Some((behind, taken + 1));
-                (at, from) = (behind, taken + 1);
-            } else {
-                return false;
-            }
-        }
-        pattern[at..].iter().all(|byte| *byte == b'*')
+        fits(&self.0, name)
     }
+}
+
+/// Whether a name fits a pattern, also one whose letters no [`Glob`] has.
+pub(crate) fn fits(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut at, mut from) = (0, 0);
+    // Behind the last star, and how much of the name it has taken so far.
+    let mut star: Option<(usize, usize)> = None;
+    while from < name.len() {
+        if pattern.get(at) == Some(&b'*') {
+            star = Some((at + 1, from));
+            at += 1;
+        } else if pattern.get(at) == name.get(from) {
+            (at, from) = (at + 1, from + 1);
+        } else if let Some((behind, taken)) = star {
+            star = Some((behind, taken + 1));
+            (at, from) = (behind, taken + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
 impl FromStr for Glob {

@@ -6,11 +6,11 @@
 //!
 //! ```
 //! use spinwell_core::UnixMicros;
-//! use spinwell_security::guard::{Guard, Refused, Rules};
+//! use spinwell_security::guard::{Guard, Refused, Rules, Shown};
 //!
 //! let guard = Guard::new(Rules::default(), &[7; 16]);
-//! assert_eq!(guard.authenticate(None, UnixMicros(1)).unwrap_err().reason(), &Refused::Missing);
-//! assert!(Guard::open().authenticate(None, UnixMicros(1)).unwrap().is_anonymous());
+//! assert_eq!(guard.authenticate(Shown::default(), UnixMicros(1)).unwrap_err().reason(), &Refused::Missing);
+//! assert!(Guard::open().authenticate(Shown::default(), UnixMicros(1)).unwrap().is_anonymous());
 //! ```
 
 mod kept;
@@ -19,7 +19,8 @@ mod tests;
 
 pub use kept::{InvalidKeys, keys_of_text, keys_to_text};
 
-use crate::access::{Action, Decision, PolicySet, Resource};
+use crate::access::{Action, Decision, PolicySet, Resource, Why};
+use crate::certificate::{self, Certificate, Certificates};
 use crate::identity::{Grants, Identity, Scopes};
 use crate::key::{self, KeyRing, Presented};
 use crate::tenant::{Quota, Tenants};
@@ -41,10 +42,22 @@ pub struct Rules {
     pub keys: Arc<KeyRing>,
     /// Issuers of tokens, with their keys.
     pub issuers: Issuers,
+    /// Certificates of callers.
+    pub certificates: Arc<Certificates>,
     /// What callers may do.
     pub policies: Arc<PolicySet>,
     /// Whose models are whose.
     pub tenants: Arc<Tenants>,
+}
+
+/// What a request shows of who sends it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shown<'r> {
+    /// The value of its header `authorization`. Where there is one, nothing else is looked at: a proxy that has a certificate passes on
+    /// who asks, and is not taken for him where that is refused.
+    pub authorization: Option<&'r [u8]>,
+    /// The certificate of its connection.
+    pub certificate: Option<&'r Certificate>,
 }
 
 /// A caller who may come in. Cheap to copy.
@@ -105,6 +118,9 @@ pub enum Refused {
     /// Its token is not good.
     #[error(transparent)]
     Token(#[from] token::Refused),
+    /// The certificate of its connection says nothing, and it carries no other credential.
+    #[error(transparent)]
+    Certificate(#[from] certificate::Refused),
 }
 
 /// What was tried, for the detectors of attacks: hashes, of which nothing can be learned.
@@ -132,7 +148,7 @@ impl NotIn {
         &self.reason
     }
 
-    /// What was tried; nothing where the request carries no credential.
+    /// What was tried; nothing where the request carries no credential, or a certificate that is nobody's.
     #[must_use]
     pub fn tried(&self) -> Option<Tried> {
         self.tried
@@ -152,8 +168,29 @@ impl NotIn {
             }
             Refused::Key(refused) => Fault::new(Code::CredentialsRefused, refused.for_caller()),
             Refused::Token(refused) => Fault::new(Code::CredentialsRefused, refused.for_caller()),
+            Refused::Certificate(certificate::Refused::Unknown { name }) => {
+                let whose =
+                    if name.is_empty() { "has no name".into() } else { format!("{name:?} is nobody's here") };
+                let message = format!(
+                    "only known callers are served, and the certificate {whose}: have it entered, or {form}"
+                );
+                Fault::new(Code::CredentialsMissing, message)
+            }
+            Refused::Certificate(refused @ certificate::Refused::Expired { .. }) => {
+                let message = format!("{refused}: connect again with a newer one");
+                Fault::new(Code::CredentialsRefused, message)
+            }
         }
     }
+}
+
+/// A request that is refused because of who sends it.
+#[derive(Debug, Clone)]
+pub struct NotPermitted {
+    /// What the caller is told.
+    pub fault: Fault,
+    /// The policies that say so, as records name them.
+    pub policy: Arc<str>,
 }
 
 /// Tokens that were good, by SHA-256.
@@ -231,14 +268,21 @@ impl Guard {
         self.now.as_ref().map(|now| now.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// Who sends a request with this header `authorization`, at this time.
+    /// Who sends a request that shows this, at this time.
     ///
     /// # Errors
     /// Where that is nobody who may come in.
-    pub fn authenticate(&self, authorization: Option<&[u8]>, now: UnixMicros) -> Result<Caller, NotIn> {
+    pub fn authenticate(&self, shown: Shown<'_>, now: UnixMicros) -> Result<Caller, NotIn> {
         let Some(held) = self.now() else { return Ok(Caller::anonymous()) };
         let without = |reason| NotIn { reason, tried: None };
-        let header = authorization.ok_or(without(Refused::Missing))?;
+        let header = match (shown.authorization, shown.certificate) {
+            (Some(header), _) => header,
+            (None, Some(certificate)) => {
+                let found = held.rules.certificates.check(certificate, now);
+                return found.map(Caller::known).map_err(|refused| self.certificate_not_in(refused));
+            }
+            (None, None) => return Err(without(Refused::Missing)),
+        };
         let text = std::str::from_utf8(header).ok().and_then(bearer).ok_or(without(Refused::Scheme))?;
         if text.starts_with(key::PREFIX) {
             return match held.rules.keys.check(text, now) {
@@ -261,6 +305,18 @@ impl Guard {
             }
             Err(refused) => Err(self.token_not_in(&held.rules.issuers, refused, text)),
         }
+    }
+
+    fn certificate_not_in(&self, refused: certificate::Refused) -> NotIn {
+        let tried = match &refused {
+            // The handshake has seen its key: its owner is not guessing.
+            certificate::Refused::Expired { name } => {
+                let hash = self.hash(&[name.as_bytes()]);
+                Some(Tried { key: hash, credential: hash, is_known: true })
+            }
+            certificate::Refused::Unknown { .. } => None,
+        };
+        NotIn { reason: refused.into(), tried }
     }
 
     fn key_not_in(&self, refused: key::Refused, text: &str) -> NotIn {
@@ -294,6 +350,31 @@ impl Guard {
     /// Whether a caller may do that; nothing where nobody is asked.
     pub fn decide(&self, caller: &Caller, action: Action, resource: &Resource) -> Option<Decision> {
         Some(self.now()?.rules.policies.decide(&caller.identity, action, resource))
+    }
+
+    /// The policies by which a caller may do that; nothing where nobody is asked.
+    ///
+    /// # Errors
+    /// Where he may not.
+    pub fn permit(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: &Resource,
+    ) -> Result<Option<Arc<str>>, NotPermitted> {
+        let Some(decision) = self.decide(caller, action, resource) else { return Ok(None) };
+        let policy = decision.named().clone();
+        if decision.allowed() {
+            return Ok(Some(policy));
+        }
+        let why = match decision.why() {
+            Why::Policies => format!("forbidden by {policy}"),
+            Why::NoPolicy => "no policy permits it".to_owned(),
+            Why::Scope => "the credential is limited to something else".to_owned(),
+            Why::Failed => "a policy could not be evaluated".to_owned(),
+        };
+        let message = format!("{} may not do {action} to {resource}: {why}", caller.principal());
+        Err(NotPermitted { fault: Fault::new(Code::NotPermitted, message), policy })
     }
 
     /// A model as a resource, with its owner.

@@ -10,10 +10,13 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+/// How principals begin who show certificates. No tenant and no issuer is called so.
+pub(crate) const OF_CERTIFICATES: &str = "cert:";
+
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Who it is, unique over all ways to sign in: `TENANT/NAME` of a key, `ISSUER#SUBJECT` of a token.
+    /// Who it is, unique over all ways to sign in: `TENANT/NAME` of a key, `ISSUER#SUBJECT` of a token, `cert:NAME` of a certificate.
     pub principal: Arc<str>,
     /// What they were given.
     pub grants: Arc<Grants>,

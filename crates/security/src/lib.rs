@@ -5,12 +5,14 @@
 //!
 //! - [`key`]: API keys, made and checked.
 //! - [`token`]: JSON web tokens, checked against given keys.
+//! - [`certificate`]: certificates that callers show, and whose they are.
 //! - [`access`]: what an identity may do, decided by Cedar policies.
 //! - [`guard`]: who comes in, by all of these together.
 //! - [`tenant`]: whose models are whose, and how much each may ask for.
 //! - [`envelope`]: encryption at rest under root, tenant and data keys.
 
 pub mod access;
+pub mod certificate;
 pub mod envelope;
 mod glob;
 pub mod guard;

@@ -3,6 +3,7 @@
 //! Who is of which tenant, keys and tokens say. A model belongs to the tenant that names it here, and is shared where none does.
 
 use crate::glob::Glob;
+use crate::identity::OF_CERTIFICATES;
 use serde::Deserialize;
 use spinwell_core::{ModelName, TenantId};
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ pub enum InvalidTenants {
     Form(#[from] toml::de::Error),
     /// A name that nobody can have.
     #[error(
-        "{0:?} is no name of a tenant: use 1 to 128 characters, none of them a '/' or a control character"
+        "{0:?} is no name of a tenant: use 1 to 128 characters, none of them a '/' or a control character, and not cert: before them"
     )]
     Name(String),
     /// A pattern of models that is none.
@@ -126,11 +127,11 @@ impl Tenants {
     }
 }
 
-/// Whether a tenant can be called so. A slash would make it look like a principal.
+/// Whether a tenant can be called so. A slash would make it look like a principal, and `cert:` its callers like certificates.
 #[must_use]
 pub fn is_tenant_name(text: &str) -> bool {
     let is_plain = |c: char| !c.is_control() && c != '/';
-    (1..=128).contains(&text.len()) && text.chars().all(is_plain)
+    (1..=128).contains(&text.len()) && text.chars().all(is_plain) && !text.starts_with(OF_CERTIFICATES)
 }
 
 #[cfg(test)]
@@ -160,6 +161,7 @@ mod tests {
             ("[a]\nrequests_per_second = 0", "from 1"),
             ("[a]\nmodel = [\"x\"]", "unknown field"),
             ("[\"a/b\"]\n", "no name of a tenant"),
+            ("[\"cert:a\"]\n", "no name of a tenant"),
             ("a = 3", "invalid type"),
         ];
         for (text, wanted) in rows {

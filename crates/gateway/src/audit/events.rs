@@ -163,6 +163,9 @@ impl Audit {
             }
             Change::Tenants => ((3, "Update"), json!({"type": "Tenants", "name": "tenants.toml"})),
             Change::Issuers => ((3, "Update"), json!({"type": "Issuers", "name": "issuers.toml"})),
+            Change::Certificates => {
+                ((3, "Update"), json!({"type": "Certificates", "name": "certificates.toml"}))
+            }
         };
         let class = Class {
             category: (3, "Identity & Access Management"),

@@ -5,16 +5,15 @@ use super::need::{Need, resource};
 use super::{Entry, Refusal, Seen};
 use crate::Gateway;
 use crate::http::fault_response;
-use crate::serve::PeerAddress;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::MethodRouter;
 use spinwell_core::{Code, Fault};
 use spinwell_protocol::quoted;
+use spinwell_runtime::access::of_another_site;
 use spinwell_security::access::{Action, Resource};
 use spinwell_security::guard::Caller;
 
@@ -43,8 +42,7 @@ where
 
 async fn enter(State(Guarded { gateway, need }): State<Guarded>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let peer = parts.extensions.get::<PeerAddress>().copied();
-    let entry = gateway.door().enter(&parts.headers, peer).await;
+    let entry = gateway.door().enter(&parts.headers, &parts.extensions).await;
     parts.extensions.insert(entry.clone());
     if need == Need::Predict {
         return next.run(Request::from_parts(parts, body)).await;
@@ -97,21 +95,10 @@ fn permitted(
     if !action.is_recorded() {
         return Ok(None);
     }
-    // A browser sends it with whatever a page of another site has it send.
-    if let Some(origin) = headers.get(ORIGIN)
-        && !is_own(origin.as_bytes(), headers)
-    {
-        let message = "a page of another site has sent this; nothing is changed for it";
-        return Err(Refusal { fault: Fault::new(Code::NotPermitted, message), policy });
+    if let Some(fault) = of_another_site(headers) {
+        return Err(Refusal { fault, policy });
     }
     Ok(Some(Act { action, resource, policy, place: String::new() }))
-}
-
-fn is_own(origin: &[u8], headers: &HeaderMap) -> bool {
-    let origin = std::str::from_utf8(origin).unwrap_or_default();
-    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = origin.split_once("://").map(|(_, host)| host);
-    host.is_some_and(|host| own.is_some_and(|own| host.eq_ignore_ascii_case(own)))
 }
 
 /// What a route asks of this caller.

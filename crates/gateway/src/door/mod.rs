@@ -20,14 +20,15 @@ pub(crate) use watch::Seen;
 pub use watch::Watch;
 
 use crate::serve::PeerAddress;
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{Extensions, HeaderMap};
 use spinwell_core::{Code, Fault, Micros, Millis, ModelName, TenantId};
 use spinwell_policy::quota::{Quotas, Rate};
 use spinwell_protocol::quoted;
-use spinwell_runtime::access::Doors;
+use spinwell_runtime::access::{Doors, shown};
 use spinwell_runtime::clock;
-use spinwell_security::access::{Action, Decision, Resource, Why};
+use spinwell_security::access::{Action, Resource};
+use spinwell_security::certificate::Certificate;
+pub(crate) use spinwell_security::guard::NotPermitted as Refusal;
 use spinwell_security::guard::{Caller, NotIn, Refused};
 use spinwell_security::token;
 use std::net::{IpAddr, Ipv4Addr};
@@ -42,6 +43,8 @@ pub(crate) struct Entry {
     pub(crate) caller: Result<Caller, Fault>,
     /// From where.
     pub(crate) address: IpAddr,
+    /// The certificate of his connection.
+    certificate: Option<Arc<Certificate>>,
 }
 
 /// What is looked at before requests come in.
@@ -104,28 +107,28 @@ impl Door {
         Millis(clock::since(self.began).0 / 1_000)
     }
 
-    /// Who sends a request with these headers, from there. An issuer may be asked for its keys meanwhile.
-    pub(crate) async fn enter(&self, headers: &HeaderMap, peer: Option<PeerAddress>) -> Entry {
-        let address = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
-        let address = self.proxies.caller(address, headers);
-        let caller = self.caller(headers, address).await.map_err(|fault| self.counted(fault));
-        Entry { caller, address }
+    /// Who sends a request with these headers, on the connection of which there is something beside it. An issuer may be asked for its keys
+    /// meanwhile.
+    pub(crate) async fn enter(&self, headers: &HeaderMap, beside: &Extensions) -> Entry {
+        let peer = beside.get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
+        let address = self.proxies.caller(peer, headers);
+        let certificate = beside.get::<Arc<Certificate>>().cloned();
+        let found = self.doors.enter(shown(headers, certificate.as_deref())).await;
+        let caller = self.judged(found, address).map_err(|fault| self.counted(fault));
+        Entry { caller, address, certificate }
     }
 
     /// The same for a later message of somebody who has come in. Nobody is waited for.
     pub(crate) fn enter_again(&self, headers: &HeaderMap, before: &Entry) -> Entry {
-        let (found, address) = (self.doors.look(values(headers)), before.address);
+        let Entry { address, ref certificate, .. } = *before;
+        let found = self.doors.look(shown(headers, certificate.as_deref()));
         // The stream is what a one-time token was good for.
         let is_same = |not_in: &NotIn| matches!(not_in.reason(), Refused::Token(token::Refused::Replayed(_)));
         if found.as_ref().is_err_and(is_same) {
             return before.clone();
         }
         let caller = self.judged(found, address).map_err(|fault| self.counted(fault));
-        Entry { caller, address }
-    }
-
-    async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, Fault> {
-        self.judged(self.doors.enter(values(headers)).await, address)
+        Entry { caller, address, certificate: certificate.clone() }
     }
 
     /// What the detectors say of it.
@@ -149,16 +152,14 @@ impl Door {
         action: Action,
         resource: &Resource,
     ) -> Result<Arc<str>, Refusal> {
-        let Some(decision) = self.doors.guard().decide(caller, action, resource) else {
-            return Ok(NO_POLICY.clone());
-        };
+        let permitted = self.doors.guard().permit(caller, action, resource);
+        let permitted = permitted.map(|policy| policy.unwrap_or_else(|| NO_POLICY.clone()));
+        // An open door knows no owners of models.
         if self.is_of_another(caller, resource) {
-            return Err(Refusal { fault: unknown(resource), policy: decision.named().clone() });
+            let policy = permitted.unwrap_or_else(|refusal| refusal.policy);
+            return Err(Refusal { fault: unknown(resource), policy });
         }
-        if decision.allowed() {
-            return Ok(decision.named().clone());
-        }
-        Err(Refusal { fault: refusal(caller, action, resource, &decision), policy: decision.named().clone() })
+        permitted
     }
 
     /// Whether the model behind it is another tenant's: then the caller does not learn that it exists.
@@ -212,35 +213,10 @@ impl Door {
     }
 }
 
-fn values(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> + Clone {
-    let all: Vec<&[u8]> = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
-    all.into_iter()
-}
-
-/// A request that is refused because of who sends it.
-#[derive(Debug, Clone)]
-pub(crate) struct Refusal {
-    pub(crate) fault: Fault,
-    /// The policies that say so.
-    pub(crate) policy: Arc<str>,
-}
-
 /// As if there were no such model.
 fn unknown(resource: &Resource) -> Fault {
     Fault::new(
         Code::ModelNotFound,
         format!("no model is named {}", quoted(resource.model().unwrap_or_default())),
     )
-}
-
-/// What a caller is told who may not.
-fn refusal(caller: &Caller, action: Action, resource: &Resource, decision: &Decision) -> Fault {
-    let why = match decision.why() {
-        Why::Policies => format!("forbidden by {}", decision.named()),
-        Why::NoPolicy => "no policy permits it".to_owned(),
-        Why::Scope => "the credential is limited to something else".to_owned(),
-        Why::Failed => "a policy could not be evaluated".to_owned(),
-    };
-    let message = format!("{} may not do {action} to {resource}: {why}", caller.principal());
-    Fault::new(Code::NotPermitted, message)
 }

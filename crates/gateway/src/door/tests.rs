@@ -240,11 +240,12 @@ async fn pages_of_other_sites_change_nothing() {
 #[tokio::test]
 async fn who_tries_many_keys_is_held_back_and_a_good_caller_elsewhere_is_not() {
     let house = House::new("");
-    let peer = |text: &str| Some(PeerAddress(text.parse().unwrap()));
     let enter = async |header: &str, from: &str| {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", header.parse().unwrap());
-        house.door.enter(&headers, peer(from)).await.caller.map_err(|fault| fault.code())
+        let mut beside = Extensions::new();
+        beside.insert(PeerAddress(from.parse().unwrap()));
+        house.door.enter(&headers, &beside).await.caller.map_err(|fault| fault.code())
     };
     let mut last = Ok(Caller::anonymous());
     for number in 0..200_u8 {

@@ -10,7 +10,6 @@ use super::reported::reported;
 use crate::Gateway;
 use crate::door::{Entry, Need, of_method, resource};
 use crate::record::Ticket;
-use crate::serve::PeerAddress;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use spinwell_core::{Code, Fault, Protocol};
@@ -173,8 +172,7 @@ async fn let_in<B>(
     let Some(need) = of_method(request.uri().path()).filter(|need| *need != Need::Nothing) else {
         return Ok(());
     };
-    let peer = request.extensions().get::<PeerAddress>().copied();
-    let entry = gateway.door().enter(request.headers(), peer).await;
+    let entry = gateway.door().enter(request.headers(), request.extensions()).await;
     if let Some(lent) = lent {
         lent.entered(&entry);
     }

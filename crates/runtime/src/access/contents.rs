@@ -2,6 +2,7 @@
 
 use spinwell_core::{Code, Fault};
 use spinwell_security::access::{PolicyFile, PolicySet};
+use spinwell_security::certificate::Certificates;
 use spinwell_security::guard::{Rules, keys_of_text};
 use spinwell_security::key::KeyRing;
 use spinwell_security::tenant::Tenants;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 pub const KEYS: &str = "keys.json";
 /// Issuers of tokens.
 pub const ISSUERS: &str = "issuers.toml";
+/// Certificates of callers.
+pub const CERTIFICATES: &str = "certificates.toml";
 /// Tenants.
 pub const TENANTS: &str = "tenants.toml";
 /// The folder of policies.
@@ -29,6 +32,7 @@ const BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(super) struct Contents {
     pub(super) keys: Option<String>,
     pub(super) issuers: Option<String>,
+    pub(super) certificates: Option<String>,
     pub(super) tenants: Option<String>,
     /// By the names of their files.
     pub(super) policies: BTreeMap<String, String>,
@@ -40,6 +44,7 @@ impl Contents {
         Ok(Self {
             keys: file(KEYS)?,
             issuers: file(ISSUERS)?,
+            certificates: file(CERTIFICATES)?,
             tenants: file(TENANTS)?,
             policies: policy_files(&dir.join(POLICIES))?,
         })
@@ -63,6 +68,10 @@ impl Contents {
         let sources = listed.iter().map(|(options, from)| (options.issuer.clone(), from.clone())).collect();
         let options = listed.into_iter().map(|(options, _)| options).collect();
         let mut issuers = Issuers::new(options).map_err(|error| wrong(ISSUERS, &error))?;
+        let certificates = match &self.certificates {
+            Some(text) => Certificates::parse(text).map_err(|error| wrong(CERTIFICATES, &error))?,
+            None => Certificates::default(),
+        };
         let tenants = match &self.tenants {
             Some(text) => Tenants::parse(text).map_err(|error| wrong(TENANTS, &error))?,
             None => Tenants::default(),
@@ -74,7 +83,8 @@ impl Contents {
                 policies = before.policies.clone();
             }
         }
-        Ok((Rules { keys: keys.into(), issuers, policies, tenants: tenants.into() }, sources))
+        let (keys, certificates, tenants) = (keys.into(), certificates.into(), tenants.into());
+        Ok((Rules { keys, issuers, certificates, policies, tenants }, sources))
     }
 
     fn policy_set(&self) -> Result<PolicySet, spinwell_security::access::InvalidPolicies> {

@@ -1,7 +1,7 @@
 //! Who may come in and what they may do, as it stands in files and at issuers of tokens, kept up to date.
 //!
-//! A folder has `keys.json` (API keys, written by `spinwell token`), `issuers.toml`, `tenants.toml` and `policies/*.cedar`; what is not
-//! there is empty, and without policies the usual ones hold. [`Doors`] looks at the folder every second and takes what is new as a whole,
+//! A folder has `keys.json` (API keys, written by `spinwell token`), `issuers.toml`, `certificates.toml`, `tenants.toml` and
+//! `policies/*.cedar`; what is not there is empty, and without policies the usual ones hold. [`Doors`] looks at the folder every second and takes what is new as a whole,
 //! or not at all where anything in it is wrong: then what held before goes on to hold. Issuers' keys are fetched when they grow old and
 //! when a token names one that is not there.
 
@@ -10,14 +10,16 @@ mod fetch;
 #[cfg(test)]
 mod tests;
 
-pub use contents::{ISSUERS, KEYS, POLICIES, TENANTS, read_keys, read_policies};
+pub use contents::{CERTIFICATES, ISSUERS, KEYS, POLICIES, TENANTS, read_keys, read_policies};
 
 use crate::clock::unix_micros;
 use crate::shutdown::Shutdown;
 use crate::telemetry::chain;
 use contents::Contents;
-use spinwell_core::{Fault, UnixMicros};
-use spinwell_security::guard::{Caller, Guard, NotIn, Refused, Rules};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN};
+use spinwell_core::{Code, Fault, UnixMicros};
+use spinwell_security::certificate::Certificate;
+use spinwell_security::guard::{Caller, Guard, NotIn, Refused, Rules, Shown};
 use spinwell_security::key::KeyRecord;
 use spinwell_security::token::{self, Fetch, Issuers, KeysFrom, Refetch, RefetchOptions, Why};
 use std::collections::HashMap;
@@ -43,6 +45,8 @@ pub enum Change {
     Tenants,
     /// Other issuers are trusted.
     Issuers,
+    /// Others are known by their certificates, or have other roles.
+    Certificates,
 }
 
 /// An issuer's keys, and when they were fetched.
@@ -53,6 +57,30 @@ struct Source {
 
 /// What is fetched of which issuer. Locked while something is fetched, so that all who wait get what one has fetched.
 type Sources = tokio::sync::Mutex<HashMap<String, Source>>;
+
+/// What a request shows of who sends it, in its headers and by its connection. Two values of the header `authorization` are none: which one
+/// counts would depend on who reads them.
+#[must_use]
+pub fn shown<'r>(headers: &'r HeaderMap, certificate: Option<&'r Certificate>) -> Shown<'r> {
+    let mut values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    let authorization = match (values.next(), values.next()) {
+        (value, None) => value,
+        _ => Some(&b""[..]),
+    };
+    Shown { authorization, certificate }
+}
+
+/// What a request is told that a page of another site has sent: a browser says so of whatever such a page has it send. Nothing where there
+/// is no such page.
+#[must_use]
+pub fn of_another_site(headers: &HeaderMap) -> Option<Fault> {
+    let origin = headers.get(ORIGIN)?;
+    let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let is_own = host.is_some_and(|host| own.is_some_and(|own| host.eq_ignore_ascii_case(own)));
+    let message = "a page of another site has sent this; nothing is changed for it";
+    (!is_own).then(|| Fault::new(Code::NotPermitted, message))
+}
 
 /// What decides who comes in, with what keeps it up to date.
 pub struct Doors {
@@ -92,31 +120,26 @@ impl Doors {
         &self.guard
     }
 
-    /// Who sends a request with these values of the header `authorization`, as far as is known now. Two values are none: which one counts would
-    /// depend on who reads them.
+    /// Who sends a request that shows this, as far as is known now.
     ///
     /// # Errors
     /// Where that is nobody who may come in.
-    pub fn look<'v>(&self, mut values: impl Iterator<Item = &'v [u8]>) -> Result<Caller, NotIn> {
-        let value = match (values.next(), values.next()) {
-            (value, None) => value,
-            _ => Some(&b""[..]),
-        };
-        self.guard.authenticate(value, unix_micros())
+    pub fn look(&self, shown: Shown<'_>) -> Result<Caller, NotIn> {
+        self.guard.authenticate(shown, unix_micros())
     }
 
     /// The same; an issuer may be asked for its keys meanwhile.
     ///
     /// # Errors
     /// Where that is nobody who may come in.
-    pub async fn enter<'v>(&self, values: impl Iterator<Item = &'v [u8]> + Clone) -> Result<Caller, NotIn> {
-        let found = self.look(values.clone());
+    pub async fn enter(&self, shown: Shown<'_>) -> Result<Caller, NotIn> {
+        let found = self.look(shown);
         match &found {
             Err(not_in) => match not_in.reason() {
                 Refused::Token(token::Refused::UnknownKey { issuer, .. })
                     if self.unknown_key(issuer).await =>
                 {
-                    self.look(values)
+                    self.look(shown)
                 }
                 _ => found,
             },
@@ -259,6 +282,7 @@ pub fn name(change: &Change) -> &'static str {
         Change::Policies(_) => "other policies hold",
         Change::Tenants => "other tenants hold",
         Change::Issuers => "other issuers hold",
+        Change::Certificates => "other certificates of callers hold",
     }
 }
 
@@ -283,6 +307,9 @@ fn changes(before: &Rules, after: &Rules, taken: &Contents, contents: &Contents)
     }
     if taken.issuers != contents.issuers {
         changes.push(Change::Issuers);
+    }
+    if taken.certificates != contents.certificates {
+        changes.push(Change::Certificates);
     }
     changes
 }

@@ -29,7 +29,8 @@ async fn what_is_new_is_taken_as_a_whole_or_not_at_all() {
     let doors = Doors::guarded(dir.path(), &[1; 16]).unwrap();
     let (text, record) = create(&[1; 8], &[2; 32], about());
     let header = format!("Bearer {}", text.expose());
-    let comes_in = || doors.guard().authenticate(Some(header.as_bytes()), UnixMicros(9)).is_ok();
+    let shown = Shown { authorization: Some(header.as_bytes()), certificate: None };
+    let comes_in = || doors.look(shown).is_ok();
     assert!(!comes_in());
     assert_eq!(doors.reload().await, Ok(Vec::new()));
 
@@ -55,6 +56,19 @@ async fn what_is_new_is_taken_as_a_whole_or_not_at_all() {
         "{changes:?}"
     );
     assert!(!comes_in());
+
+    let forecaster = Certificate::new(["forecaster"], UnixMicros(u64::MAX));
+    let is_known = || doors.look(super::shown(&HeaderMap::new(), Some(&forecaster))).is_ok();
+    assert!(!is_known());
+    fs::write(at(CERTIFICATES), "[[certificate]]\nname = \"fore*\"\ntenant = \"acme\"\nroles = []").unwrap();
+    assert_eq!(doors.reload().await, Ok(vec![Change::Certificates]));
+    assert!(is_known());
+    fs::write(at(CERTIFICATES), "[[certificate]]\nname = \"fore*\"").unwrap();
+    let fault = doors.reload().await.unwrap_err();
+    assert!(fault.message().contains(CERTIFICATES) && is_known(), "{fault}");
+    fs::remove_file(at(CERTIFICATES)).unwrap();
+    assert_eq!(doors.reload().await, Ok(vec![Change::Certificates]));
+    assert!(!is_known());
 
     fs::remove_file(at(KEYS)).unwrap();
     assert_eq!(doors.reload().await, Ok(vec![Change::KeyRemoved(revoked)]));
@@ -109,9 +123,38 @@ async fn keys_of_an_issuer_are_fetched_and_go_on_to_hold_while_it_does_not_answe
     assert!(doors.sources.lock().await[&name].refetch.usable(later), "for a day");
 }
 
+#[test]
+fn a_request_shows_one_header_and_the_certificate_of_its_connection() {
+    let certificate = Certificate::new(["a"], UnixMicros(1));
+    let mut headers = HeaderMap::new();
+    assert!(shown(&headers, Some(&certificate)).certificate.is_some());
+    assert_eq!(shown(&headers, None).authorization, None);
+    headers.append(AUTHORIZATION, HeaderValue::from_static("one"));
+    assert_eq!(shown(&headers, None).authorization, Some(&b"one"[..]));
+    headers.append(AUTHORIZATION, HeaderValue::from_static("two"));
+    assert_eq!(shown(&headers, None).authorization, Some(&b""[..]), "which counts is not known");
+}
+
+#[test]
+fn a_page_of_another_site_is_known_by_its_origin() {
+    let rows = [
+        (None, Some("a.example"), false),
+        (Some("https://a.example"), Some("a.example"), false),
+        (Some("https://A.example"), Some("a.example"), false),
+        (Some("https://b.example"), Some("a.example"), true),
+        (Some("null"), Some("a.example"), true),
+        (Some("https://a.example"), None, true),
+    ];
+    for (origin, host, is_other) in rows {
+        let given = [(ORIGIN, origin), (HOST, host)].into_iter();
+        let given = given.filter_map(|(name, value)| Some((name, HeaderValue::from_static(value?))));
+        assert_eq!(of_another_site(&given.collect()).is_some(), is_other, "{origin:?} {host:?}");
+    }
+}
+
 #[tokio::test]
 async fn open_doors_stay_open() {
     let doors = Doors::open();
     assert_eq!(doors.reload().await, Ok(Vec::new()));
-    assert!(doors.guard().authenticate(None, UnixMicros(1)).is_ok());
+    assert!(doors.look(Shown::default()).is_ok());
 }

@@ -21,6 +21,11 @@ fn guard(records: Vec<key::KeyRecord>, tenants: &str) -> Guard {
     Guard::new(Rules { keys, tenants, ..Rules::default() }, &[3; 16])
 }
 
+/// A request with this header `authorization`.
+fn with(header: &str) -> Shown<'_> {
+    Shown { authorization: Some(header.as_bytes()), certificate: None }
+}
+
 fn header(text: &str) -> String {
     format!("Bearer {text}")
 }
@@ -32,7 +37,7 @@ fn a_key_comes_in_and_may_do_what_its_roles_allow() {
     let guard = guard(vec![record], tenants);
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let header = format!("{scheme} {}", text.expose());
-        let caller = guard.authenticate(Some(header.as_bytes()), UnixMicros(5)).unwrap();
+        let caller = guard.authenticate(with(&header), UnixMicros(5)).unwrap();
         assert_eq!((&**caller.principal(), &*caller.tenant().0), ("acme/ci", "acme"));
         let may = |action, model: &str| {
             let resource = guard.model(&model.parse().unwrap());
@@ -52,8 +57,7 @@ fn who_does_not_come_in_learns_little_and_the_detectors_enough() {
     let (wrong, _) = create(&[1; 8], &[9; 32], about("acme", None));
     let (unknown, _) = create(&[7; 8], &[9; 32], about("acme", None));
     let guard = guard(vec![record], "");
-    let tried =
-        |text: &str, at| guard.authenticate(Some(header(text).as_bytes()), UnixMicros(at)).unwrap_err();
+    let tried = |text: &str, at| guard.authenticate(with(&header(text)), UnixMicros(at)).unwrap_err();
     let expired = tried(text.expose(), 100);
     let (wrong, unknown) = (tried(wrong.expose(), 5), tried(unknown.expose(), 5));
     assert_eq!(wrong.fault(), unknown.fault());
@@ -64,14 +68,14 @@ fn who_does_not_come_in_learns_little_and_the_detectors_enough() {
     assert!(of(&wrong).is_known && !of(&unknown).is_known);
     assert_eq!(of(&tried(text.expose(), 200)), of(&expired), "an expired key is one credential");
     for header in ["Basic dXNlcjpwYXNz", "Bearer", "Bearer  ", "spw_1"] {
-        let not_in = guard.authenticate(Some(header.as_bytes()), UnixMicros(5)).unwrap_err();
+        let not_in = guard.authenticate(with(header), UnixMicros(5)).unwrap_err();
         assert_eq!(
             (not_in.reason(), not_in.fault().code()),
             (&Refused::Scheme, Code::CredentialsRefused),
             "{header}"
         );
     }
-    let none = guard.authenticate(None, UnixMicros(5)).unwrap_err();
+    let none = guard.authenticate(Shown::default(), UnixMicros(5)).unwrap_err();
     assert_eq!((none.fault().code(), none.tried()), (Code::CredentialsMissing, None));
     assert_eq!(tried("a.b.c", 5).fault().code(), Code::CredentialsRefused);
 }
@@ -80,7 +84,7 @@ fn who_does_not_come_in_learns_little_and_the_detectors_enough() {
 fn new_rules_hold_at_once() {
     let (text, record) = create(&[1; 8], &[2; 32], about("acme", None));
     let guard = guard(vec![record.clone()], "");
-    let comes_in = || guard.authenticate(Some(header(text.expose()).as_bytes()), UnixMicros(9)).is_ok();
+    let comes_in = || guard.authenticate(with(&header(text.expose())), UnixMicros(9)).is_ok();
     assert!(comes_in());
     let keys = KeyRing::new([record.revoked_at(UnixMicros(9))]).unwrap().into();
     guard.replace(Rules { keys, ..Rules::default() });
@@ -129,4 +133,50 @@ fn verified_tokens_are_kept_until_they_expire_and_not_without_end() {
         tokens.put(hash, verified(100), UnixMicros(20));
     }
     assert!(tokens.0.len() <= VERIFIED_MAX);
+}
+
+#[test]
+fn a_certificate_comes_in_unless_something_else_is_shown() {
+    let (text, record) = create(&[1; 8], &[2; 32], about("acme", None));
+    let entry = "[[certificate]]\nname = \"forecaster\"\ntenant = \"acme\"\nroles = [\"viewer\"]";
+    let rules = Rules {
+        keys: KeyRing::new([record]).unwrap().into(),
+        certificates: Certificates::parse(entry).unwrap().into(),
+        ..Rules::default()
+    };
+    let guard = Guard::new(rules, &[3; 16]);
+    let certificate = |name| Certificate::new([name], UnixMicros(100));
+    let (known, stranger) = (certificate("forecaster"), certificate("stranger"));
+    let shown = |certificate, header: Option<&'static str>| Shown {
+        authorization: header.map(str::as_bytes),
+        certificate: Some(certificate),
+    };
+    let caller = guard.authenticate(shown(&known, None), UnixMicros(100)).unwrap();
+    assert_eq!((&**caller.principal(), &*caller.tenant().0), ("cert:forecaster", "acme"));
+    let resource = guard.model(&"taxi".parse().unwrap());
+    assert!(guard.permit(&caller, Action::ModelRead, &resource).is_ok());
+    let refusal = guard.permit(&caller, Action::PredictionCreate, &resource).unwrap_err();
+    assert_eq!(refusal.fault.code(), Code::NotPermitted);
+
+    let header = header(text.expose());
+    let both = Shown { certificate: Some(&known), ..with(&header) };
+    assert_eq!(&**guard.authenticate(both, UnixMicros(5)).unwrap().principal(), "acme/ci", "the header wins");
+    let wrong = guard.authenticate(shown(&known, Some("Bearer spw_1")), UnixMicros(5)).unwrap_err();
+    assert_eq!(wrong.fault().code(), Code::CredentialsRefused, "also where it is refused");
+
+    let unknown = guard.authenticate(shown(&stranger, None), UnixMicros(5)).unwrap_err();
+    assert_eq!((unknown.fault().code(), unknown.tried()), (Code::CredentialsMissing, None));
+    assert!(unknown.fault().message().contains("\"stranger\""), "{}", unknown.fault());
+    let nameless = Certificate::new([], UnixMicros(100));
+    let nameless = guard.authenticate(shown(&nameless, None), UnixMicros(5)).unwrap_err();
+    assert!(nameless.fault().message().contains("has no name"));
+    let expired = guard.authenticate(shown(&known, None), UnixMicros(101)).unwrap_err();
+    assert_eq!(expired.fault().code(), Code::CredentialsRefused);
+    let tried = expired.tried().unwrap();
+    assert!(tried.is_known && tried.key == tried.credential, "his owner is not guessing");
+
+    guard.replace(Rules::default());
+    let gone = guard.authenticate(shown(&known, None), UnixMicros(5)).unwrap_err();
+    assert_eq!(gone.fault().code(), Code::CredentialsMissing);
+    assert!(Guard::open().authenticate(shown(&known, None), UnixMicros(500)).unwrap().is_anonymous());
 }

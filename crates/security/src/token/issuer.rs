@@ -1,13 +1,14 @@
 //! What is known of an issuer before its first token.
 
+use crate::identity::OF_CERTIFICATES;
 use crate::token::{Algorithm, ClaimPath, ClaimPaths, TenantFrom};
 use spinwell_core::Millis;
 
 /// Options that cannot be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOptions {
-    /// An issuer without a name, or with a `#`, which divides issuer and subject in a principal's name.
-    #[error("{0:?} cannot be an issuer: it must not be empty and have no '#'")]
+    /// An issuer without a name, or with a `#`, which divides issuer and subject in a principal's name, or called like a certificate.
+    #[error("{0:?} cannot be an issuer: it must not be empty, have no '#', and not begin with cert:")]
     Issuer(String),
     /// Two sets of options for one issuer.
     #[error("issuer {0:?} stands there twice")]
@@ -67,7 +68,7 @@ impl IssuerOptions {
 
     pub(crate) fn checked(self) -> Result<Self, InvalidOptions> {
         let name = || self.issuer.clone();
-        if self.issuer.is_empty() || self.issuer.contains('#') {
+        if self.issuer.is_empty() || self.issuer.contains('#') || self.issuer.starts_with(OF_CERTIFICATES) {
             return Err(InvalidOptions::Issuer(name()));
         }
         if self.audiences.iter().all(String::is_empty) {

@@ -1,0 +1,117 @@
+//! The look at who orders something, and the ledger's lines about it.
+//!
+//! Who comes in and what he may, [`Doors`] say, as at a gateway. What is ordered stands in the ledger before it is done, or it is not done.
+
+use crate::ops::fault;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::MethodRouter;
+use spinwell_core::{Code, Fault, NodeId};
+use spinwell_ledger::ocsf::{self, Act, Source};
+use spinwell_runtime::access::{Doors, of_another_site, shown};
+use spinwell_security::access::{Action, Resource};
+use spinwell_security::certificate::Certificate;
+use spinwell_security::guard::Caller;
+use spinwell_store::ledger::Writer;
+use std::sync::Arc;
+
+/// Who comes in, and where what he orders is written down.
+#[derive(Clone)]
+pub(crate) struct Door {
+    doors: Arc<Doors>,
+    ledger: Option<Arc<Writer>>,
+    name: NodeId,
+}
+
+/// Something that somebody may have done.
+struct Order {
+    caller: Caller,
+    action: Action,
+    policy: Arc<str>,
+    /// Method and path.
+    place: String,
+}
+
+/// The code of an answer that is a refusal, beside its status.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Coded(pub(crate) Code);
+
+impl Door {
+    pub(crate) fn new(doors: Arc<Doors>, ledger: Option<Arc<Writer>>, name: NodeId) -> Self {
+        Self { doors, ledger, name }
+    }
+
+    /// Who sends a request, and by which policies he may do that.
+    async fn let_in(&self, action: Action, request: &Parts) -> Result<Order, Fault> {
+        let certificate = request.extensions.get::<Arc<Certificate>>().map(|shown| &**shown);
+        let caller = self.doors.enter(shown(&request.headers, certificate)).await;
+        let caller = caller.map_err(|not_in| not_in.fault())?;
+        let permitted = self.doors.guard().permit(&caller, action, &Resource::Region);
+        let policy = permitted.map_err(|refusal| refusal.fault)?.unwrap_or_else(|| "".into());
+        let place = format!("{} {}", request.method, request.uri.path());
+        Ok(Order { caller, action, policy, place })
+    }
+
+    /// Writes down where an order is, and waits until that is on the disk.
+    async fn write(&self, order: &Order, phase: ocsf::Phase<'_>) -> Result<(), Fault> {
+        let Some(ledger) = self.ledger.clone() else { return Ok(()) };
+        let source = Source {
+            log: &self.name.0,
+            version: env!("CARGO_PKG_VERSION"),
+            at: spinwell_runtime::clock::unix(),
+        };
+        let act = Act {
+            activity: (3, "Update"),
+            principal: order.caller.principal(),
+            tenant: &order.caller.tenant().0,
+            address: "",
+            operation: order.action.name(),
+            place: &order.place,
+            resource: ("Region", "region"),
+            policy: &order.policy,
+            phase,
+        };
+        let failed = |what: String| Fault::new(Code::LedgerFailed, what);
+        let event = ocsf::activity(source, act).map_err(|error| failed(error.to_string()))?;
+        let written = tokio::task::spawn_blocking(move || ledger.event(event)).await;
+        let written = written.map_err(|_| failed("the ledger's writer is gone".to_owned()))?;
+        written.map_err(|error| error.fault())
+    }
+}
+
+/// A route's handler behind a look at its caller, where it needs one.
+pub(crate) fn guarded<S>(handler: MethodRouter<S>, door: &Door, need: Option<Action>) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    match need {
+        None => handler,
+        Some(action) => handler.route_layer(from_fn_with_state((door.clone(), action), enter)),
+    }
+}
+
+async fn enter(State((door, action)): State<(Door, Action)>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let order = match door.let_in(action, &parts).await {
+        Ok(order) => order,
+        Err(error) => return fault(&error),
+    };
+    if !action.is_recorded() {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    if let Some(error) = of_another_site(&parts.headers) {
+        return fault(&error);
+    }
+    if let Err(error) = door.write(&order, ocsf::Phase::Begun).await {
+        return fault(&error);
+    }
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let code = response.extensions().get::<Coded>().map(|coded| coded.0.as_str());
+    let phase = code.map_or(ocsf::Phase::Done, ocsf::Phase::Failed);
+    match door.write(&order, phase).await {
+        Ok(()) => response,
+        Err(error) => fault(&error),
+    }
+}
