@@ -1,4 +1,4 @@
-//! How commands reach a server: in the clear or over TLS, and with which token.
+//! How commands reach a server: in the clear or over TLS, with which token, and with which certificate.
 //!
 //! One place for all of them, so that every command that takes a URL takes https:// too, trusts the same authorities and says the
 //! same where it trusts none. There is no client library between: a command asks once or a few times, and the load generator must
@@ -13,7 +13,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use spinwell_core::{Code, Fault};
 use spinwell_runtime::telemetry::chain;
-use spinwell_runtime::tls::{EdgeConnector, Refusal, ServerName, Spoken, Trusted};
+use spinwell_runtime::tls::{EdgeConnector, Own, Refusal, ServerName, Spoken, Trusted};
 use spinwell_runtime::transport::Io;
 use std::convert::Infallible;
 use std::fmt;
@@ -36,6 +36,17 @@ pub(crate) struct Connection {
     /// The API key or token that says who asks; better in the environment, as others on this machine see command lines.
     #[arg(long, value_name = "TOKEN", env = "SPINWELL_TOKEN", hide_env_values = true, display_order = 91)]
     token: Option<Token>,
+    /// The certificate (PEM) that says who asks, shown over https:// to servers that ask for one; a token counts before it.
+    #[arg(long, value_name = "FILE", env = "SPINWELL_CERTIFICATE", display_order = 92)]
+    certificate: Option<PathBuf>,
+    /// The key of that certificate (PEM, not encrypted).
+    #[arg(long, value_name = "FILE", env = "SPINWELL_CERTIFICATE_KEY", display_order = 93)]
+    certificate_key: Option<PathBuf>,
+}
+
+/// A path that was given; an empty one, as in an environment, is none.
+fn given(path: Option<&PathBuf>) -> Option<&PathBuf> {
+    path.filter(|path| !path.as_os_str().is_empty())
 }
 
 /// A token, which is never printed.
@@ -138,7 +149,7 @@ impl Connection {
     /// The server at `url`, with which this is spoken. Nothing is sent yet.
     ///
     /// # Errors
-    /// Where the URL is none, or authorities or token cannot be used.
+    /// Where the URL is none, or authorities, token or certificate cannot be used.
     pub(crate) fn server(&self, url: &str, spoken: Spoken) -> Result<Server, Fault> {
         let address = Address::read(url)?;
         let token = self.token.as_ref().filter(|token| !token.0.is_empty());
@@ -154,7 +165,7 @@ impl Connection {
     }
 
     fn tls(&self, address: &Address, spoken: Spoken) -> Result<Tls, Fault> {
-        let ca = self.ca.clone().filter(|path| !path.as_os_str().is_empty());
+        let (ca, own) = (given(self.ca.as_ref()).cloned(), self.own()?);
         let trusted = match &ca {
             Some(path) => Trusted::by_file(path),
             None => Trusted::by_system(),
@@ -172,7 +183,29 @@ impl Connection {
                 format!("{:?} is no host that a certificate can name", address.host),
             )
         })?;
-        Ok(Tls { connector: EdgeConnector::new(&trusted, spoken, HANDSHAKE), name, ca })
+        Ok(Tls {
+            connector: EdgeConnector::new(&trusted, own.as_ref(), spoken, HANDSHAKE),
+            name,
+            ca,
+            is_known: own.is_some(),
+        })
+    }
+}
+
+impl Connection {
+    /// The certificate that is shown.
+    fn own(&self) -> Result<Option<Own>, Fault> {
+        match (given(self.certificate.as_ref()), given(self.certificate_key.as_ref())) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => {
+                Own::load(certificate, key).map(Some).map_err(|error| error.fault())
+            }
+            _ => {
+                let message =
+                    "a certificate and its key are given together: --certificate FILE --certificate-key FILE";
+                Err(Fault::new(Code::OptionInvalid, message))
+            }
+        }
     }
 }
 
@@ -193,6 +226,8 @@ struct Tls {
     name: ServerName<'static>,
     /// Where the authorities come from, if not from the system.
     ca: Option<PathBuf>,
+    /// Whether it shows a certificate.
+    is_known: bool,
 }
 
 impl fmt::Debug for Server {
@@ -286,6 +321,14 @@ impl Server {
     }
 
     fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Fault {
+        if self.0.tls.as_ref().is_some_and(|tls| tls.is_known) && is_after_handshake(error) {
+            let message = format!(
+                "{} does not accept the certificate that it was shown (--certificate): it has expired, is of an authority that does not \
+                 count there, or not for callers",
+                self.shown()
+            );
+            return Fault::new(Code::CertificateInvalid, message);
+        }
         Fault::new(Code::Unreachable, format!("{} cannot be reached: {}", self.shown(), chain(error)))
     }
 
@@ -323,11 +366,22 @@ impl Server {
     }
 }
 
+/// Whether a server has ended a connection before it answered, after a handshake that went well here: whether it likes the certificate that
+/// it was shown, it says only then.
+fn is_after_handshake(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut all = std::iter::successors(Some(error), |error| error.source());
+    all.any(|error| {
+        let by_peer = error.downcast_ref::<std::io::Error>().map(Refusal::of);
+        let is_closed = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+        is_closed || matches!(by_peer, Some(Refusal::ByPeer { .. }))
+    })
+}
+
 /// Whoever asks with this token.
 #[cfg(test)]
 pub(crate) fn example(token: &str) -> Connection {
     let Ok(token) = token.parse();
-    Connection { ca: None, token: Some(token) }
+    Connection { token: Some(token), ..Connection::default() }
 }
 
 #[cfg(test)]
@@ -363,6 +417,20 @@ mod tests {
         ] {
             assert_eq!(Address::read(wrong).unwrap_err().code(), Code::OptionInvalid, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_certificate_comes_with_its_key() {
+        let file = || Some(PathBuf::from("/nowhere.pem"));
+        let server = |certificate, certificate_key| {
+            let connection = Connection { ca: None, token: None, certificate, certificate_key };
+            connection.own().map(|own| own.is_some()).map_err(|fault| fault.code())
+        };
+        assert_eq!(server(None, None), Ok(false));
+        assert_eq!(server(Some(PathBuf::new()), Some(PathBuf::new())), Ok(false), "as in an environment");
+        assert_eq!(server(file(), None), Err(Code::OptionInvalid));
+        assert_eq!(server(None, file()), Err(Code::OptionInvalid));
+        assert_eq!(server(file(), file()), Err(Code::Io));
     }
 
     #[test]

@@ -89,7 +89,8 @@ fn hint(code: Code) -> Option<&'static str> {
         Code::VersionExists => "leave --version out to take the next number",
         Code::FileExists => "choose another folder, or say --force to replace it",
         Code::CredentialsMissing => {
-            "give --token, or SPINWELL_TOKEN in the environment; `spinwell token create` makes a key"
+            "give --token, or SPINWELL_TOKEN in the environment (`spinwell token create` makes a key); a certificate has to be entered in \
+             certificates.toml beside the server"
         }
         Code::CredentialsRefused => "`spinwell token list` beside the server shows which keys are good",
         Code::NotPermitted => {

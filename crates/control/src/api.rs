@@ -72,7 +72,10 @@ pub(crate) fn document<S>(routes: &[Route<S>]) -> Value {
         "paths": paths,
         "components": {
             "schemas": {"Error": error(), "Plan": plan(), "Control": control()},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "certificate": {"type": "mutualTLS"},
+            },
         },
     })
 }
@@ -94,7 +97,7 @@ fn operation(described: &Described) -> Value {
     responses.extend(by_status.into_iter().map(|(status, codes)| (status.to_string(), failure(&codes))));
     let mut operation = json!({"operationId": id, "summary": summary, "responses": responses});
     if let Some(action) = need {
-        operation["security"] = json!([{"bearer": []}, {}]);
+        operation["security"] = json!([{"bearer": []}, {"certificate": []}, {}]);
         operation["x-actions"] = json!([action.name()]);
     }
     if !query.is_empty() {

@@ -94,7 +94,7 @@ async fn ask(
         };
         let trusted = trusted.map_err(|error| Error::Authorities(url.to_owned(), error.into()))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| no_address())?;
-        let connector = EdgeConnector::new(&trusted, Spoken::Http1, limit);
+        let connector = EdgeConnector::new(&trusted, None, Spoken::Http1, limit);
         let stream = connector.connect(stream, name).await;
         Box::new(stream.map_err(|refusal| Error::Distrusted(url.to_owned(), refusal.into()))?)
     } else {

@@ -1,4 +1,4 @@
-//! `spinwell pki issue`: the certificate of one process, or one for callers.
+//! `spinwell pki issue`: the certificate of one process, one that callers are shown, or one that a caller shows.
 
 use super::{AUTHORITY, AUTHORITY_KEY, Piece, days_from_now, moment, replaces, subject, unlikely, write};
 use crate::failure;
@@ -20,16 +20,19 @@ A process is called by one of the addresses and host names in its certificate: 1
 Before its days are over, the same command with --force makes a new one; a running process takes new files by itself.
 A certificate of the role edge is shown to callers (edge.certificate, edge.key). It names no process and opens nothing: whoever steals it can
 pass for the server, and not for a gateway.
+One of the role caller is shown by a caller (--certificate, --certificate-key) to servers that trust this authority (edge.callers_ca). What its
+name may do, certificates.toml says there.
 
 Examples:
   spinwell pki issue node n1 --san 10.0.0.5
   spinwell pki issue gateway g1 --dir /root/spinwell-pki --out /etc/spinwell/g1 --days 30
   spinwell pki issue edge public --san 10.0.0.4 --san spinwell.example.org
+  spinwell pki issue caller forecaster --days 30
   spinwell pki issue node n1 --san 10.0.0.5 --force --json")]
 pub(super) struct Args {
-    /// What the process does, gateway, node or control; or edge, for a certificate that callers are shown.
+    /// What the process does, gateway, node or control; or edge, for a certificate that callers are shown; or caller, for one that they show.
     role: Owner,
-    /// Which of its role it is, such as n1; of edge a name for its folder.
+    /// Which of its role it is, such as n1; of edge a name for its folder; of caller who calls.
     id: Name,
     /// Folder of the authority.
     #[arg(long, value_name = "DIR", default_value = "./spinwell-data/pki")]
@@ -58,6 +61,8 @@ enum Owner {
     Process(Role),
     /// The listeners for callers, whichever process has them.
     Edge,
+    /// Somebody who calls them.
+    Caller,
 }
 
 impl FromStr for Owner {
@@ -66,7 +71,10 @@ impl FromStr for Owner {
     fn from_str(text: &str) -> Result<Self, &'static str> {
         match text {
             "edge" => Ok(Owner::Edge),
-            role => role.parse().map(Owner::Process).map_err(|_| "use gateway, node, control or edge"),
+            "caller" => Ok(Owner::Caller),
+            role => {
+                role.parse().map(Owner::Process).map_err(|_| "use gateway, node, control, edge or caller")
+            }
         }
     }
 }
@@ -76,6 +84,7 @@ impl std::fmt::Display for Owner {
         match self {
             Owner::Process(role) => role.fmt(f),
             Owner::Edge => f.write_str("edge"),
+            Owner::Caller => f.write_str("caller"),
         }
     }
 }
@@ -117,6 +126,10 @@ struct Home {
 
 /// Makes a certificate.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.role == Owner::Caller && !args.san.is_empty() {
+        let text = "nobody calls a caller, so that its certificate has no address or host name (--san)";
+        return Err(failure::fault(Code::OptionInvalid, text));
+    }
     let home = Home::read(&args.dir)?;
     let folder = args.out.clone().unwrap_or_else(|| args.dir.join(format!("{}-{}", args.role, args.id)));
     let files = Files::in_folder(&folder);
@@ -125,13 +138,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let validity = Validity { until: asked.until.min(home.facts.validity.until), ..asked };
     let region = &home.facts.region;
     let identity = match args.role {
-        Owner::Process(role) => Some(Identity { region: region.clone(), role, id: args.id.clone() }),
+        Owner::Process(role) => {
+            Some(Identity { region: region.clone(), role, id: args.id.clone() }.to_string())
+        }
+        // As those of processes, with a role that no process has.
+        Owner::Caller => Some(format!("{}/caller/{}", Identity::of_authority(region), args.id)),
         Owner::Edge => None,
     };
-    let addresses = addresses(&args.san);
+    let addresses = if args.role == Owner::Caller { Vec::new() } else { addresses(&args.san) };
     let pair = KeyPair::generate().map_err(unlikely)?;
     let named = format!("{} {}", args.role, args.id);
-    let certificate = certificate(&named, identity.as_ref(), &addresses, validity)?;
+    let usages = match args.role {
+        Owner::Process(_) => vec![ClientAuth, ServerAuth],
+        Owner::Edge => vec![ServerAuth],
+        Owner::Caller => vec![ClientAuth],
+    };
+    let mut certificate = certificate(&named, identity.as_deref(), &addresses, validity)?;
+    certificate.extended_key_usages = usages;
     let certificate = certificate.signed_by(&pair, &home.issuer).map_err(unlikely)?.pem();
     let key = pair.serialize_pem();
     // What a peer would refuse is not written.
@@ -140,9 +163,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         key: key.clone().into_bytes(),
         authority: home.pem.clone().into_bytes(),
     };
-    let checked = match identity {
-        Some(_) => tls::check(&files, &contents, unix()).map(drop),
-        None => tls::check_edge(&files, &contents, unix()).map(drop),
+    let checked = match args.role {
+        Owner::Process(_) => tls::check(&files, &contents, unix()).map(drop),
+        Owner::Edge => tls::check_edge(&files, &contents, unix()).map(drop),
+        Owner::Caller => tls::check_caller(&files, &contents, unix()),
     };
     checked.map_err(|error| unfit(&args.dir, &error))?;
     write(
@@ -158,7 +182,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.json {
         output::document(&json!({
-            "identity": identity.map(|identity| identity.to_string()),
+            "identity": identity,
             "region": region.as_str(),
             "role": args.role.to_string(),
             "id": args.id.as_str(),
@@ -175,10 +199,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let whose = identity.map_or_else(|| "for callers".to_owned(), |identity| format!("of {identity}"));
     say(&format!("made the certificate {whose}, valid until {}", civil(validity.until)));
-    say(&format!("  called by {}", names.join(", ")));
+    if !names.is_empty() {
+        say(&format!("  called by {}", names.join(", ")));
+    }
     say(&format!("  {}  certificate.pem, key.pem and authority.pem", folder.display()));
     if replaced {
         say("next: copy the folder to where the one before it was; a running process takes it by itself");
+    } else if args.role == Owner::Caller {
+        say(&format!(
+            "next: give {} the folder, who shows it with --certificate and --certificate-key; serve with edge.callers_ca = {}, and enter the \
+             name in certificates.toml of the access folder",
+            args.id,
+            files.authority.display()
+        ));
     } else if args.role == Owner::Edge {
         say(&format!(
             "next: serve with edge.certificate and edge.key (SPINWELL_EDGE_CERTIFICATE={}, SPINWELL_EDGE_KEY={}), and give callers {}, \
@@ -255,10 +288,10 @@ fn addresses(asked: &[Address]) -> Vec<Address> {
     all
 }
 
-/// What a certificate is to say; without an identity it is for callers, and for a server alone.
+/// What a certificate is to say, but for what it may be used for.
 fn certificate(
     named: &str,
-    identity: Option<&Identity>,
+    identity: Option<&str>,
     addresses: &[Address],
     validity: Validity,
 ) -> anyhow::Result<CertificateParams> {
@@ -267,7 +300,7 @@ fn certificate(
     params.not_after = moment(validity.until)?;
     params.distinguished_name = subject(named);
     if let Some(identity) = identity {
-        let uri = identity.to_string().try_into().map_err(unlikely)?;
+        let uri = identity.try_into().map_err(unlikely)?;
         params.subject_alt_names.push(SanType::URI(uri));
     }
     for address in addresses {
@@ -277,8 +310,6 @@ fn certificate(
         });
     }
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        if identity.is_some() { vec![ClientAuth, ServerAuth] } else { vec![ServerAuth] };
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }

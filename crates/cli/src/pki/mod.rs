@@ -1,4 +1,4 @@
-//! `spinwell pki`: an authority of our own, the certificates of our processes, and those that callers are shown.
+//! `spinwell pki`: an authority of our own, the certificates of our processes, and those that callers are shown or show.
 
 mod init;
 mod issue;
@@ -32,6 +32,7 @@ Examples:
   spinwell pki issue node n1 --san 10.0.0.5 --san n1.example.org
   spinwell pki issue control c1
   spinwell pki issue edge public --san 10.0.0.4      (for callers: edge.certificate and edge.key)
+  spinwell pki issue caller forecaster               (of a caller: --certificate and --certificate-key)
   spinwell pki issue node n1 --san 10.0.0.5 --san n1.example.org --force")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -42,7 +43,7 @@ pub(crate) struct Args {
 enum Command {
     /// Make the authority of a region: a certificate and the key that signs all others.
     Init(init::Args),
-    /// Make the certificate of one process, or one for callers: a folder with certificate, key and authority.
+    /// Make the certificate of one process, one that callers are shown, or one that a caller shows: a folder with certificate, key and authority.
     Issue(issue::Args),
 }
 

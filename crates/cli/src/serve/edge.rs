@@ -30,6 +30,11 @@ impl Edge {
         let certificate = options.edge.clone().map(EdgeCertificate::load).transpose();
         let certificate = certificate.map_err(|error| error.fault())?;
         if let Some(certificate) = &certificate {
+            if certificate.files().callers.is_some() && !options.access.is_required {
+                tracing::warn!(
+                    "callers' certificates are verified (edge.callers_ca), and nobody is asked who he is (access.required)"
+                );
+            }
             tokio::spawn(tls::watch(certificate.clone(), LOOK_EVERY, ends));
         }
         Ok(Self { certificate, limit: options.limits.head_timeout.into(), _watched: Arc::new(watched) })

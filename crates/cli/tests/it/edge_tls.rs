@@ -56,7 +56,7 @@ impl Pki {
     async fn call(&self, address: SocketAddr) -> CalledStream {
         let trusted = Trusted::by_file(&self.path("authority.pem")).unwrap();
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let connector = EdgeConnector::new(&trusted, Spoken::Http1, BOUND);
+        let connector = EdgeConnector::new(&trusted, None, Spoken::Http1, BOUND);
         connector.connect(stream, address.ip().into()).await.unwrap()
     }
 }

@@ -12,6 +12,7 @@ mod bad_input;
 mod batch_calls;
 mod bench;
 mod capacity;
+mod certificates;
 mod classify;
 mod cluster;
 mod control;

@@ -100,14 +100,18 @@ fn a_certificate_for_callers_names_no_process_and_serves_alone() {
     let own = folder.path().join("pki/edge-public");
     assert_eq!(mode(&own.join("key.pem")), 0o600);
     let files = Files::in_folder(&own);
-    EdgeCertificate::load(EdgeFiles { certificate: files.certificate.clone(), key: files.key.clone() })
-        .unwrap();
+    EdgeCertificate::load(EdgeFiles {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        callers: None,
+    })
+    .unwrap();
     // No process of ours can pass itself off with it.
     let refused = Mutual::load(files).unwrap_err().fault();
     assert!(refused.message().contains("may not be used for this"), "{refused}");
     let said = said(&["pki", "issue", "edge", "public", "--dir", &dir, "--force"]);
     assert!(said.contains("for callers") && said.contains("next:"), "{said}");
-    fails(&["pki", "issue", "server", "x", "--dir", &dir], 2, "use gateway, node, control or edge");
+    fails(&["pki", "issue", "server", "x", "--dir", &dir], 2, "use gateway, node, control, edge or caller");
 }
 
 #[test]

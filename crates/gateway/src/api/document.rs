@@ -47,9 +47,14 @@ pub(crate) fn document(home: Plane, addresses: &Addresses) -> Value {
             {"name": tag(Plane::Operations), "description": "Port 8002 where nothing else is configured."},
         ],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"bearer": {
-            "type": "http", "scheme": "bearer", "description": "An API key, or a token of an issuer that is known here.",
-        }}},
+        "components": {"schemas": schemas, "securitySchemes": {
+            "bearer": {
+                "type": "http", "scheme": "bearer", "description": "An API key, or a token of an issuer that is known here.",
+            },
+            "certificate": {
+                "type": "mutualTLS", "description": "A certificate whose name is known here. A header `Authorization` counts before it.",
+            },
+        }},
     })
 }
 
@@ -131,7 +136,7 @@ fn operation_json(path: &str, plane: Plane, operation: Operation) -> Value {
     let actions: Vec<&str> = need.actions().into_iter().map(Action::name).collect();
     if !actions.is_empty() {
         // Where `access.required` is off, nobody is asked.
-        described["security"] = json!([{"bearer": []}, {}]);
+        described["security"] = json!([{"bearer": []}, {"certificate": []}, {}]);
         described["x-actions"] = actions.into();
     }
     if !about.is_empty() {

@@ -80,15 +80,15 @@ pub async fn serve_http(listening: Listening, router: Router, health: Health, sh
         let (router, health, tls) = (router.clone(), health.clone(), tls.clone());
         tokio::spawn(async move {
             let begun = greet(stream, tls.as_ref(), held.peer, &mut held.close).await;
-            let Some(Begun { wire, is_misled }) = begun else { return };
+            let Some(Begun { wire, origin, is_misled }) = begun else { return };
             let unread = Unread::default();
             let watched = unread.clone();
-            let (activity, peer) = (held.activity.clone(), held.peer);
+            let activity = held.activity.clone();
             let lingering = Lingering::new(wire, unread, activity.clone());
             let service = service_fn(move |request: Request<Incoming>| {
                 let in_flight = activity.begin();
                 let mut request = request.map(|body| Body::new(WatchedBody::new(body, watched.clone())));
-                request.extensions_mut().insert(peer);
+                origin.mark(request.extensions_mut());
                 let refused = is_misled.then(refusal::of_the_clear);
                 let answer = match refused.or_else(|| refusal::of_host(&request)) {
                     None => Either::Left(router.clone().call(request)),
@@ -130,7 +130,7 @@ where
         tokio::spawn(async move {
             // Who speaks in the clear where he must not could only be told in HTTP/1.1.
             let begun = greet(stream, tls.as_ref(), held.peer, &mut held.close).await;
-            let Some(Begun { wire, is_misled: false }) = begun else { return };
+            let Some(Begun { wire, origin, is_misled: false }) = begun else { return };
             let stream = tokio::select! {
                 () = held.close.wait() => return,
                 stream = preface::awaited(wire, held.head_timeout) => match stream {
@@ -141,10 +141,10 @@ where
                     }
                 },
             };
-            let (activity, peer) = (held.activity.clone(), held.peer);
+            let activity = held.activity.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
                 let in_flight = activity.begin();
-                request.extensions_mut().insert(peer);
+                origin.mark(request.extensions_mut());
                 let answer = service.clone().call(request);
                 async move { Ok::<_, Infallible>(answer.await?.map(|body| AnswerBody::new(body, in_flight))) }
             });

@@ -47,6 +47,7 @@ fn certificate(folder: &Path) -> (EdgeCertificate, Trusted) {
     let files = EdgeFiles {
         certificate: write("certificate.pem", issued.pem()),
         key: write("key.pem", key.serialize_pem()),
+        callers: None,
     };
     let trusted = Trusted::by_file(&write("authority.pem", authority)).unwrap();
     (EdgeCertificate::load(files).unwrap(), trusted)
@@ -69,7 +70,7 @@ async fn edge(spoken: Spoken, head_timeout: Millis) -> Edge {
         }
         Spoken::Http2 => tokio::spawn(serve_grpc(listening, grpc_service(gateway), shutdown)),
     };
-    let connector = EdgeConnector::new(&trusted, spoken, BOUND);
+    let connector = EdgeConnector::new(&trusted, None, spoken, BOUND);
     Edge { address, connector, handshakes, trigger, serving, counts }
 }
 

@@ -7,11 +7,18 @@ use std::path::PathBuf;
 
 pub(super) fn edge(layered: &Layered) -> Result<Option<EdgeFiles>, Error> {
     let (certificate, key) = (layered.text("edge.certificate"), layered.text("edge.key"));
+    let callers = layered.text("edge.callers_ca");
     match (certificate.is_empty(), key.is_empty()) {
-        (true, true) => Ok(None),
-        (false, false) => {
-            Ok(Some(EdgeFiles { certificate: PathBuf::from(certificate), key: PathBuf::from(key) }))
-        }
+        (true, true) if callers.is_empty() => Ok(None),
+        (true, true) => Err(layered.invalid(
+            "edge.callers_ca",
+            "the PEM file with the authorities of callers, beside edge.certificate and edge.key",
+        )),
+        (false, false) => Ok(Some(EdgeFiles {
+            certificate: PathBuf::from(certificate),
+            key: PathBuf::from(key),
+            callers: (!callers.is_empty()).then(|| PathBuf::from(callers)),
+        })),
         (false, true) => {
             Err(layered.invalid("edge.key", "the PEM file with the key of edge.certificate, as that is set"))
         }
@@ -47,6 +54,16 @@ mod tests {
             let message = load(&[half]).unwrap_err();
             assert!(message.contains("edge.certificate") && message.contains("edge.key"), "{message}");
         }
+    }
+
+    #[test]
+    fn callers_are_asked_for_certificates_where_the_server_has_one() {
+        let callers = ("edge.callers_ca", "/etc/spinwell/callers.pem");
+        assert_eq!(load(&[CERTIFICATE, KEY]).unwrap().edge.unwrap().callers, None);
+        let files = load(&[CERTIFICATE, KEY, callers]).unwrap().edge.unwrap();
+        assert_eq!(files.callers.unwrap().to_str(), Some(callers.1));
+        let message = load(&[callers]).unwrap_err();
+        assert!(message.contains("beside edge.certificate and edge.key"), "{message}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("ops.address", "127.0.0.1:8002"),
     ("edge.certificate", ""),
     ("edge.key", ""),
+    ("edge.callers_ca", ""),
     ("data.dir", "./spinwell-data"),
     ("models.dir", ""),
     ("limits.body_bytes", "16777216"),

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 const PREFIX: &str = "SPINWELL_";
 
 /// Variables that are none of a server's keys: commands read them which call one, or they hold a secret, which no option does.
-const NO_KEYS: [&str; 3] = ["SPINWELL_CA", "SPINWELL_TOKEN", ROOT_KEY_VARIABLE];
+const NO_KEYS: [&str; 5] =
+    ["SPINWELL_CA", "SPINWELL_TOKEN", "SPINWELL_CERTIFICATE", "SPINWELL_CERTIFICATE_KEY", ROOT_KEY_VARIABLE];
 
 /// Keys that a file may also give as a table of names and values, which elsewhere are NAME=VALUE with commas between them.
 const TABLES: [&str; 1] = ["cluster.routes"];

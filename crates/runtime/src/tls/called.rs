@@ -2,10 +2,11 @@
 
 use super::accept::within;
 use super::edge::Spoken;
-use super::material::{Error, authorities, read};
+use super::material::{Error, authorities, certificates, certified, read};
 use super::refusal::Refusal;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use std::io;
@@ -44,6 +45,22 @@ impl Trusted {
     }
 }
 
+/// The certificate that a caller shows where a server asks for one, with its key.
+#[derive(Clone)]
+pub struct Own(Arc<CertifiedKey>);
+
+impl Own {
+    /// Reads both from PEM files.
+    ///
+    /// # Errors
+    /// Where one cannot be read, or they are not of each other.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, Error> {
+        let chain = certificates(certificate, &read(certificate)?)?;
+        let provider = aws_lc_rs::default_provider();
+        Ok(Self(Arc::new(certified(certificate, chain, key, &read(key)?, &provider)?)))
+    }
+}
+
 /// Opens connections to servers that everybody may call.
 #[derive(Clone)]
 pub struct EdgeConnector {
@@ -53,17 +70,23 @@ pub struct EdgeConnector {
 }
 
 impl EdgeConnector {
-    /// Calls servers with certificates that are trusted, whose handshakes take no longer than `limit`. TLS 1.3 only.
+    /// Calls servers with certificates that are trusted, whose handshakes take no longer than `limit`, and shows them this one. TLS 1.3
+    /// only.
     ///
     /// # Panics
     /// Never: TLS 1.3 is part of every provider.
     #[must_use]
-    pub fn new(trusted: &Trusted, spoken: Spoken, limit: Duration) -> Self {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    pub fn new(trusted: &Trusted, own: Option<&Own>, spoken: Spoken, limit: Duration) -> Self {
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&TLS13])
             .expect("the provider has TLS 1.3")
-            .with_root_certificates(trusted.0.clone())
-            .with_no_client_auth();
+            .with_root_certificates(trusted.0.clone());
+        let mut config = match own {
+            Some(Own(own)) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone())))
+            }
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = spoken.names();
         Self { connector: TlsConnector::from(Arc::new(config)), limit }
     }

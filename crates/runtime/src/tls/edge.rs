@@ -1,23 +1,28 @@
-//! The certificate that callers are shown, who show none themselves.
+//! The certificate that callers are shown, who may show one themselves.
 //!
 //! Another one than between our own processes: callers trust authorities of their own choice, and who they are they say in each
-//! request. Sessions may be resumed, because nothing that was checked once is skipped then.
+//! request, or by a certificate of authorities that the operator names. Sessions may be resumed where none is asked for, because nothing
+//! that was checked once is skipped then.
 
 use super::accept::{Gate, Handshakes};
+use super::callers::{Callers, shown};
 use super::held::{Filed, Held};
-use super::material::{Error, Validity, certificates, certified, read};
+use super::material::{Error, Validity, authorities, certificates, certified, read};
 use super::refusal::Refusal;
 use super::shared::Shown;
 use super::verifier;
 use rustls::ServerConfig;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::UnixTime;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use spinwell_core::UnixMillis;
+use spinwell_security::certificate::Certificate;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -26,13 +31,15 @@ use tokio_rustls::{TlsAcceptor, server};
 /// The first byte of a TLS connection: a record of the handshake. No text that a caller would send in the clear begins so.
 const HANDSHAKE_RECORD: u8 = 0x16;
 
-/// The two PEM files of the listeners for callers.
+/// The PEM files of the listeners for callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeFiles {
     /// The certificate, and below it those between it and its authority.
     pub certificate: PathBuf,
     /// The key of the certificate: PKCS #8, SEC 1 or PKCS #1, not encrypted.
     pub key: PathBuf,
+    /// Certificates of the authorities whose certificates callers may show; without, they are not asked for any.
+    pub callers: Option<PathBuf>,
 }
 
 /// What is spoken inside, as both ends agree on it in the handshake.
@@ -58,18 +65,21 @@ impl Spoken {
 #[derive(Clone)]
 pub struct EdgeCertificate(Arc<Held<Material>>);
 
-/// The contents of the two files.
+/// The contents of the files.
 #[derive(PartialEq, Eq)]
-struct Contents {
+pub(super) struct Contents {
     certificate: Vec<u8>,
     key: Vec<u8>,
+    callers: Option<Vec<u8>>,
 }
 
 /// What a handshake needs, checked.
 #[derive(Debug)]
-struct Material {
+pub(super) struct Material {
     validity: Validity,
     certified: Arc<CertifiedKey>,
+    /// Checks what callers show; nothing where they are not asked.
+    pub(super) callers: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Shown for Material {
@@ -83,7 +93,8 @@ impl Filed for Material {
     type Contents = Contents;
 
     fn read(files: &EdgeFiles) -> Result<Contents, Error> {
-        Ok(Contents { certificate: read(&files.certificate)?, key: read(&files.key)? })
+        let callers = files.callers.as_deref().map(read).transpose()?;
+        Ok(Contents { certificate: read(&files.certificate)?, key: read(&files.key)?, callers })
     }
 
     fn check(
@@ -102,8 +113,27 @@ impl Filed for Material {
         let now = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
         verifier::check_for_callers(own, &algorithms, now).map_err(refused)?;
         let validity = verifier::validity(own, &algorithms).map_err(refused)?;
-        Ok(Self { validity, certified: Arc::new(certified) })
+        let callers = match (&files.callers, &contents.callers) {
+            (Some(path), Some(contents)) => Some(verifier_of(path, contents, provider)?),
+            _ => None,
+        };
+        Ok(Self { validity, certified: Arc::new(certified), callers })
     }
+}
+
+/// Checks certificates of the authorities in a file.
+fn verifier_of(
+    path: &Path,
+    contents: &[u8],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let roots = Arc::new(authorities(path, contents)?);
+    let built = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build();
+    built.map_err(|error| Error::Unusable {
+        path: path.to_owned(),
+        wanted: "an authority",
+        source: rustls::Error::General(error.to_string()),
+    })
 }
 
 impl fmt::Debug for EdgeCertificate {
@@ -145,12 +175,22 @@ impl EdgeCertificate {
     }
 
     fn server(&self, spoken: Spoken) -> ServerConfig {
-        let mut config = ServerConfig::builder_with_provider(self.0.provider.clone())
+        let Held { files, provider, shared, .. } = &*self.0;
+        let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13])
-            .expect("the provider has TLS 1.3")
-            .with_no_client_auth()
-            .with_cert_resolver(self.0.shared.clone());
+            .expect("the provider has TLS 1.3");
+        if files.callers.is_none() {
+            let mut config = builder.with_no_client_auth().with_cert_resolver(shared.clone());
+            config.alpn_protocols = spoken.names();
+            return config;
+        }
+        let algorithms = provider.signature_verification_algorithms;
+        let callers = Arc::new(Callers { shared: shared.clone(), algorithms });
+        let mut config = builder.with_client_cert_verifier(callers).with_cert_resolver(shared.clone());
         config.alpn_protocols = spoken.names();
+        // A resumed session would skip the look at the caller's certificate.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         config
     }
 }
@@ -160,8 +200,8 @@ pub type EdgeStream = server::TlsStream<TcpStream>;
 
 /// How a caller began.
 pub enum Greeted {
-    /// With a handshake, which has succeeded.
-    Secured(Box<EdgeStream>),
+    /// With a handshake, which has succeeded, and perhaps a certificate.
+    Secured(Box<EdgeStream>, Option<Arc<Certificate>>),
     /// In the clear. Nothing was read of it yet, so that it can be answered, and refused, in its own protocol.
     InTheClear(TcpStream),
 }
@@ -170,6 +210,7 @@ pub enum Greeted {
 #[derive(Clone)]
 pub struct EdgeAcceptor {
     acceptor: TlsAcceptor,
+    algorithms: WebPkiSupportedAlgorithms,
     gate: Gate,
 }
 
@@ -181,7 +222,8 @@ impl EdgeAcceptor {
     #[must_use]
     pub fn new(certificate: &EdgeCertificate, spoken: Spoken, limit: Duration) -> Self {
         let config = Arc::new(certificate.server(spoken));
-        Self { acceptor: TlsAcceptor::from(config), gate: Gate::new(limit) }
+        let algorithms = certificate.0.provider.signature_verification_algorithms;
+        Self { acceptor: TlsAcceptor::from(config), algorithms, gate: Gate::new(limit) }
     }
 
     /// The counts.
@@ -205,13 +247,19 @@ impl EdgeAcceptor {
                     plain = Some(stream);
                     Err(Refusal::NoTls)
                 }
-                _ => self.acceptor.accept(stream).await.map_err(|error| Refusal::of(&error)),
+                _ => {
+                    let stream = self.acceptor.accept(stream).await.map_err(|error| Refusal::of(&error))?;
+                    let chain = stream.get_ref().1.peer_certificates();
+                    let own = chain.and_then(|chain| chain.first());
+                    let own = own.map(|own| shown(own, &self.algorithms).map(Arc::new)).transpose()?;
+                    Ok((Box::new(stream), own))
+                }
             }
         };
         let ended = self.gate.pass(handshake, from).await;
         match (ended, plain) {
             (Err(_), Some(stream)) => Ok(Greeted::InTheClear(stream)),
-            (ended, _) => ended.map(|stream| Greeted::Secured(Box::new(stream))),
+            (ended, _) => ended.map(|(stream, own)| Greeted::Secured(stream, own)),
         }
     }
 }

@@ -167,6 +167,22 @@ pub fn check_edge(files: &Files, contents: &Contents, now: UnixMillis) -> Result
     verifier::validity(own, &provider.signature_verification_algorithms).map_err(refused)
 }
 
+/// Checks what files hold, or are about to hold, that a caller shows to servers which trust the authority in them, at the time `now`.
+///
+/// # Errors
+/// Where such a server would refuse it, or key and certificate are not of each other.
+pub fn check_caller(files: &Files, contents: &Contents, now: UnixMillis) -> Result<(), Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let trust = trust(&files.authority, &contents.authority, &provider)?;
+    let chain = certificates(&files.certificate, &contents.certificate)?;
+    let certified = certified(&files.certificate, chain, &files.key, &contents.key, &provider)?;
+    let missing = || Error::Missing { path: files.certificate.clone(), wanted: "certificate" };
+    let (own, between) = certified.cert.split_first().ok_or_else(missing)?;
+    let checked =
+        trust.check_as_caller(own, between, UnixTime::since_unix_epoch(Duration::from_millis(now.0)));
+    checked.map_err(|source| Error::Refused { path: files.certificate.clone(), source })
+}
+
 /// What an authority made by `spinwell pki init` says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {

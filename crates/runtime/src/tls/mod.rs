@@ -1,4 +1,4 @@
-//! Mutual TLS between our own processes, and TLS for callers, who show no certificate.
+//! Mutual TLS between our own processes, and TLS for callers, who may show a certificate.
 //!
 //! Between our own processes both ends show a certificate, and both look at whose it is.
 //!
@@ -11,7 +11,8 @@
 //! handshakes. `spinwell pki` makes the files. Why it is done so stands in `docs/adr/0027`.
 //!
 //! Callers are shown an [`EdgeCertificate`], by an [`EdgeAcceptor`] for each listener; the command line calls with an
-//! [`EdgeConnector`], which believes whom it [`Trusted`] before. What callers are is not looked at here: they say it in each request.
+//! [`EdgeConnector`], which believes whom it [`Trusted`] before, and shows its [`Own`]. Whose a caller's certificate is, is not decided
+//! here: it goes with each of his requests.
 //!
 //! ```
 //! use spinwell_runtime::tls::{Acceptor, Connector, Files, Mutual, Role};
@@ -74,6 +75,7 @@
 
 mod accept;
 mod called;
+mod callers;
 mod edge;
 mod held;
 mod identity;
@@ -85,10 +87,10 @@ mod verifier;
 mod watch;
 
 pub use accept::{Acceptor, Connector, Handshakes};
-pub use called::{CalledStream, EdgeConnector, Trusted};
+pub use called::{CalledStream, EdgeConnector, Own, Trusted};
 pub use edge::{EdgeAcceptor, EdgeCertificate, EdgeFiles, EdgeStream, Greeted, Spoken};
 pub use identity::{Identity, Invalid, Name, Peer, Role};
-pub use material::{Authority, Contents, Error, Files, Validity, check, check_edge};
+pub use material::{Authority, Contents, Error, Files, Validity, check, check_caller, check_edge};
 pub use refusal::Refusal;
 pub use rustls::pki_types::ServerName;
 pub use watch::{Watched, watch};

@@ -52,7 +52,9 @@ pub enum Refusal {
     #[error("certificate is not for the name or address that was called")]
     WrongName,
     /// It may not be used for this end of a connection.
-    #[error("certificate may not be used for this: it must allow both clientAuth and serverAuth")]
+    #[error(
+        "certificate may not be used for this: it must allow clientAuth, and between our own processes serverAuth too"
+    )]
     WrongPurpose,
     /// The peer spoke something else, such as plain HTTP or TLS 1.2.
     #[error("the peer spoke no TLS 1.3")]

@@ -70,6 +70,17 @@ impl Trust {
         identity(own)
     }
 
+    /// Checks a caller's certificate as a server will that trusts these authorities.
+    pub(super) fn check_as_caller(
+        &self,
+        own: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let checked = self.of_clients.verify_client_cert(own, between, now);
+        checked.map(drop).map_err(|error| Refusal::from(&foreign(error)))
+    }
+
     /// Checks a certificate for callers as those will who trust these authorities.
     pub(super) fn check_as_server(
         &self,
@@ -143,12 +154,12 @@ pub(super) fn region(authority: &CertificateDer<'_>) -> Option<Name> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
-fn unreadable(error: webpki::Error) -> Refusal {
+pub(super) fn unreadable(error: webpki::Error) -> Refusal {
     Refusal::Other(format!("certificate cannot be read: {error}"))
 }
 
 /// A chain whose signature is wrong is of an authority that only has the name of ours.
-fn foreign(error: Error) -> Error {
+pub(super) fn foreign(error: Error) -> Error {
     match error {
         Error::InvalidCertificate(CertificateError::BadSignature) => CertificateError::UnknownIssuer.into(),
         error => error,

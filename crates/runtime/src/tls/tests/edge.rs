@@ -1,11 +1,11 @@
-//! Callers, who show no certificate: real handshakes, and what else may come to such a listener.
+//! Callers who show no certificate: real handshakes, and what else may come to such a listener.
 
 use super::authority::{Authority, Issued, Wanted};
 use super::{BOUND, Log};
 use crate::shutdown;
 use crate::tls::{
-    CalledStream, EdgeAcceptor, EdgeCertificate, EdgeConnector, EdgeFiles, Error, Greeted, Refusal, Spoken,
-    Trusted, watch,
+    CalledStream, EdgeAcceptor, EdgeCertificate, EdgeConnector, EdgeFiles, Error, Greeted, Own, Refusal,
+    Spoken, Trusted, watch,
 };
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use rustls::pki_types::CertificateDer;
@@ -19,19 +19,19 @@ use tokio::net::{TcpListener, TcpStream};
 /// How often the watcher looks, in paused time.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-fn files(issued: &Issued, folder: &Path) -> EdgeFiles {
+pub(super) fn files(issued: &Issued, folder: &Path) -> EdgeFiles {
     let written = issued.write(folder);
-    EdgeFiles { certificate: written.certificate, key: written.key }
+    EdgeFiles { certificate: written.certificate, key: written.key, callers: None }
 }
 
 /// A listener for callers.
-struct Edge {
+pub(super) struct Edge {
     listener: TcpListener,
-    acceptor: EdgeAcceptor,
+    pub(super) acceptor: EdgeAcceptor,
 }
 
 impl Edge {
-    async fn new(certificate: &EdgeCertificate, spoken: Spoken, limit: Duration) -> Self {
+    pub(super) async fn new(certificate: &EdgeCertificate, spoken: Spoken, limit: Duration) -> Self {
         Self {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             acceptor: EdgeAcceptor::new(certificate, spoken, limit),
@@ -53,7 +53,17 @@ impl Edge {
         trusted: &Trusted,
         name: &'static str,
     ) -> (Result<Greeted, Refusal>, Result<CalledStream, Refusal>) {
-        let connector = EdgeConnector::new(trusted, Spoken::Http1, BOUND);
+        self.called_with(trusted, None, name).await
+    }
+
+    /// The same by a caller who shows that certificate.
+    pub(super) async fn called_with(
+        &self,
+        trusted: &Trusted,
+        own: Option<&Own>,
+        name: &'static str,
+    ) -> (Result<Greeted, Refusal>, Result<CalledStream, Refusal>) {
+        let connector = EdgeConnector::new(trusted, own, Spoken::Http1, BOUND);
         let call = async {
             let stream = TcpStream::connect(self.address()).await.unwrap();
             connector.connect(stream, name.try_into().unwrap()).await
@@ -62,12 +72,12 @@ impl Edge {
     }
 
     /// How often it refused for this reason.
-    fn refused(&self, kind: &str) -> u64 {
+    pub(super) fn refused(&self, kind: &str) -> u64 {
         self.acceptor.handshakes().refused().find(|(name, _)| *name == kind).unwrap().1
     }
 }
 
-fn trusted(authority: &Authority, folder: &Path) -> Trusted {
+pub(super) fn trusted(authority: &Authority, folder: &Path) -> Trusted {
     let path = folder.join("trusted.pem");
     crate::files::write_atomically(&path, authority.pem().as_bytes()).unwrap();
     Trusted::by_file(&path).unwrap()
@@ -91,7 +101,9 @@ async fn who_trusts_the_authority_is_served_and_nobody_else_trusts_us() {
     let edge = Edge::new(&edge, Spoken::Http1, BOUND).await;
     let trusted = trusted(&ours, here.path());
     let (served, called) = edge.called(&trusted, "127.0.0.1").await;
-    let (Ok(Greeted::Secured(mut served)), Ok(mut called)) = (served, called) else { panic!("no handshake") };
+    let (Ok(Greeted::Secured(mut served, None)), Ok(mut called)) = (served, called) else {
+        panic!("no handshake")
+    };
     assert_eq!(served.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     called.write_all(b"hello").await.unwrap();
     let mut heard = [0; 5];

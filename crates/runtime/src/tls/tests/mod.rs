@@ -1,6 +1,7 @@
 //! Real handshakes over loopback, and files that are right or wrong.
 
 mod authority;
+mod callers;
 mod edge;
 mod files;
 mod handshakes;
