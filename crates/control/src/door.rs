@@ -11,6 +11,7 @@ use axum::routing::MethodRouter;
 use spinwell_core::{Code, Fault, NodeId};
 use spinwell_ledger::ocsf::{self, Act, Source};
 use spinwell_runtime::access::{Doors, of_another_site, shown};
+use spinwell_runtime::at_rest::Veil;
 use spinwell_security::access::{Action, Resource};
 use spinwell_security::certificate::Certificate;
 use spinwell_security::guard::Caller;
@@ -21,8 +22,17 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct Door {
     doors: Arc<Doors>,
-    ledger: Option<Arc<Writer>>,
+    ledger: Option<Book>,
     name: NodeId,
+}
+
+/// A ledger, and what encrypts who is named in it.
+#[derive(Clone)]
+pub struct Book {
+    /// What writes it.
+    pub writer: Arc<Writer>,
+    /// What encrypts names.
+    pub veil: Veil,
 }
 
 /// Something that somebody may have done.
@@ -39,7 +49,7 @@ struct Order {
 pub(crate) struct Coded(pub(crate) Code);
 
 impl Door {
-    pub(crate) fn new(doors: Arc<Doors>, ledger: Option<Arc<Writer>>, name: NodeId) -> Self {
+    pub(crate) fn new(doors: Arc<Doors>, ledger: Option<Book>, name: NodeId) -> Self {
         Self { doors, ledger, name }
     }
 
@@ -56,7 +66,9 @@ impl Door {
 
     /// Writes down where an order is, and waits until that is on the disk.
     async fn write(&self, order: &Order, phase: ocsf::Phase<'_>) -> Result<(), Fault> {
-        let Some(ledger) = self.ledger.clone() else { return Ok(()) };
+        let Some(Book { writer, veil }) = self.ledger.clone() else { return Ok(()) };
+        let tenant = &order.caller.tenant().0;
+        let principal = veil.seal(tenant, "principal", order.caller.principal())?;
         let source = Source {
             log: &self.name.0,
             version: env!("CARGO_PKG_VERSION"),
@@ -64,8 +76,8 @@ impl Door {
         };
         let act = Act {
             activity: (3, "Update"),
-            principal: order.caller.principal(),
-            tenant: &order.caller.tenant().0,
+            principal: &principal,
+            tenant,
             address: "",
             operation: order.action.name(),
             place: &order.place,
@@ -75,7 +87,7 @@ impl Door {
         };
         let failed = |what: String| Fault::new(Code::LedgerFailed, what);
         let event = ocsf::activity(source, act).map_err(|error| failed(error.to_string()))?;
-        let written = tokio::task::spawn_blocking(move || ledger.event(event)).await;
+        let written = tokio::task::spawn_blocking(move || writer.event(event)).await;
         let written = written.map_err(|_| failed("the ledger's writer is gone".to_owned()))?;
         written.map_err(|error| error.fault())
     }

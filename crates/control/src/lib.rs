@@ -19,6 +19,7 @@ mod running;
 mod supervisor;
 
 pub use control::{Control, Parts};
+pub use door::Book;
 pub use guardian::{Guardian, Home};
 pub use left_over::LeftOver;
 pub use ops::router;

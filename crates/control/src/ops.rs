@@ -2,7 +2,7 @@
 
 use crate::Control;
 use crate::api::{Described, Route, document, named, object};
-use crate::door::{Coded, Door, guarded};
+use crate::door::{Book, Coded, Door, guarded};
 use crate::metrics::page;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -16,7 +16,7 @@ use spinwell_protocol::status;
 use spinwell_runtime::access::Doors;
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_security::access::Action;
-use spinwell_store::ledger::Writer;
+
 use std::sync::Arc;
 
 /// How long each node may take, where nobody says, and at most.
@@ -33,7 +33,7 @@ struct Operations {
 }
 
 /// The operations plane of a control, to be called as a function or served.
-pub fn router(control: Control, health: Health, doors: &Arc<Doors>, ledger: Option<Arc<Writer>>) -> Router {
+pub fn router(control: Control, health: Health, doors: &Arc<Doors>, ledger: Option<Book>) -> Router {
     let door = Door::new(doors.clone(), ledger, control.name());
     let routes = routes();
     let document = document(&routes).to_string().into();

@@ -103,7 +103,7 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         left_over: LeftOver::in_folder(options.data_dir.join("nodes"), node_ids(&options)),
     });
     let recorder = Recorder::open(&options, place.watch())?;
-    let ledger = recorder.as_ref().map(Recorder::writer);
+    let ledger = recorder.as_ref().map(Recorder::book);
     let (stop, stops) = shutdown::channel();
     let recording = recorder.map(|recorder| tokio::spawn(recorder.run(stops.clone())));
     let (leading, leads) = (control.clone(), stops.clone());

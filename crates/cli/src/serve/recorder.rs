@@ -7,8 +7,10 @@ use super::region::TLS;
 use super::witnesses::Witnesses;
 use super::{at_rest, ledger};
 use anyhow::{Context, Result, bail};
+use spinwell_control::Book;
 use spinwell_ledger::{Checkpoint, Files as _};
 use spinwell_registry::{Role, View};
+use spinwell_runtime::at_rest::Veil;
 use spinwell_runtime::options::Options;
 use spinwell_runtime::pages::page;
 use spinwell_runtime::shutdown::Shutdown;
@@ -54,6 +56,8 @@ pub(super) struct Recorder {
     /// The folder of all logs on this machine, and that of control's own.
     dir: PathBuf,
     own: PathBuf,
+    /// What encrypts who is named in it.
+    veil: Veil,
     gateways: Vec<String>,
     view: watch::Receiver<Arc<View>>,
     /// Whom gateways' certificates are believed of, beside the authorities of the system.
@@ -79,12 +83,13 @@ impl Recorder {
         witnesses.ask(&own, writer.public(), |_, _| ());
         let trusted = options.region.certificates.as_ref().map(|dir| dir.join("authority.pem"));
         let gateways = options.control.gateways.clone();
-        Ok(Some(Self { writer: Arc::new(writer), dir, own, gateways, view, trusted, last: BTreeMap::new() }))
+        let (writer, veil, last) = (Arc::new(writer), Veil::of(at_rest), BTreeMap::new());
+        Ok(Some(Self { writer, dir, own, veil, gateways, view, trusted, last }))
     }
 
     /// What writes control's ledger.
-    pub(super) fn writer(&self) -> Arc<Writer> {
-        self.writer.clone()
+    pub(super) fn book(&self) -> Book {
+        Book { writer: self.writer.clone(), veil: self.veil.clone() }
     }
 
     /// Looks at all logs again and again, until it is told to stop; then its own is closed.
