@@ -9,6 +9,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use spinwell_core::UnixMicros;
+use spinwell_policy::threat::Detector;
+use spinwell_protocol::grpc::wire::ModelInferRequest;
+use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
+use spinwell_protocol::grpc::wire::model_infer_request::InferInputTensor;
 use spinwell_security::access::{Kind, PolicySet};
 use spinwell_security::guard::keys_to_text;
 use spinwell_security::key::{About, KeyRecord, KeyRing, create};
@@ -288,6 +292,36 @@ async fn who_declares_what_no_body_holds_is_held_back_and_who_miscounts_is_not()
     // Ten are written down, as many again are slowed.
     assert!(bombs >= 20, "{bombs}");
     assert_eq!(declare("other/predictor", 101).await, "SPW-TENSOR-SHAPE");
+}
+
+#[tokio::test]
+async fn malformed_messages_over_grpc_count_as_far_as_they_differ() {
+    let found = async |values: &mut dyn FnMut(u8) -> u8| {
+        let house = House::new("");
+        let gateway = example::guarded_gateway(Mood::Answers, house.door.clone());
+        let mut client = GrpcInferenceServiceClient::new(crate::grpc_service(gateway));
+        for number in 0..250 {
+            let input =
+                InferInputTensor { name: "series".into(), shape: vec![1, 2, 1], ..Default::default() };
+            let mut request = tonic::Request::new(ModelInferRequest {
+                model_name: "taxi".into(),
+                id: format!("try {number}"),
+                inputs: vec![InferInputTensor { datatype: "FP32".into(), ..input }],
+                // A value of four bytes, and a byte more.
+                raw_input_contents: vec![vec![values(number); 5].into()],
+                ..Default::default()
+            });
+            let header = house.header("acme/predictor").parse().unwrap();
+            request.metadata_mut().insert("authorization", header);
+            assert!(client.model_infer(request).await.is_err());
+        }
+        let all = house.door.watch().unwrap().findings();
+        all.filter(|(detector, ..)| *detector == Detector::PayloadAnomaly)
+            .map(|(.., count)| count)
+            .sum::<u64>()
+    };
+    assert_eq!(found(&mut |_| 7).await, 0, "the same one counts once");
+    assert!(found(&mut |number| number).await > 0);
 }
 
 /// What the routes need and what the roles may do, as docs/access.md has it.
