@@ -1,7 +1,7 @@
 //! Controls over a real store and a region that answers from memory.
 
 use super::*;
-use crate::document;
+use crate::{Plane, document};
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
@@ -184,9 +184,14 @@ fn keys(object: &Value) -> BTreeSet<&String> {
     object.as_object().unwrap().keys().collect()
 }
 
+/// A plane on which everybody is served.
+fn plane(health: &Health) -> Plane {
+    Plane { health: health.clone(), doors: Doors::open(), ledger: None, certificate: None }
+}
+
 /// What a control says that can be asked of it.
 async fn described(control: &Control) -> Value {
-    let router = crate::router(control.clone(), Health::default(), &Doors::open(), None);
+    let router = crate::router(control.clone(), plane(&Health::default()));
     let request = Request::builder().uri("/openapi.json").body(Body::empty()).unwrap();
     let body = router.oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
     serde_json::from_slice(&body).unwrap()
@@ -299,8 +304,7 @@ async fn a_stop_waits_for_no_store_that_is_silent() {
     let health = Health::default();
     health.advance(Phase::Ready);
     let asked = Request::builder().uri("/v1/admin/control").body(Body::empty()).unwrap();
-    let asked =
-        tokio::spawn(crate::router(control.clone(), health.clone(), &Doors::open(), None).oneshot(asked));
+    let asked = tokio::spawn(crate::router(control.clone(), plane(&health)).oneshot(asked));
     // The next ask for the lease stays without an answer as well.
     until("the lease has run out", async || control.inner.leads().is_none()).await;
     health.advance(Phase::Stopping);
@@ -315,7 +319,7 @@ async fn the_operations_plane_answers_as_documented() {
     let folder = tempfile::tempdir().unwrap();
     let (store, region) = (store(folder.path()).await, Region::of(1));
     let (control, health) = (control("c1", &store, &region), Health::default());
-    let router = crate::router(control.clone(), health.clone(), &Doors::open(), None);
+    let router = crate::router(control.clone(), plane(&health));
     let ask = async |method: &str, path: &str| {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
@@ -336,6 +340,12 @@ async fn the_operations_plane_answers_as_documented() {
     check("POST", "/v1/admin/control/restart", 503, "SPW-INSUFFICIENT-NODES").await;
     check("POST", "/v1/admin/control/restart?timeout_s=x", 400, "SPW-REQUEST-INVALID").await;
     check("GET", "/v1/admin/control/restart", 405, "SPW-METHOD-NOT-ALLOWED").await;
+    let of_another_site = Request::post("/v1/admin/control/restart")
+        .header("host", "control.example:8012")
+        .header("origin", "https://evil.example")
+        .body(Body::empty());
+    let refused = router.clone().oneshot(of_another_site.unwrap()).await.unwrap();
+    assert_eq!(refused.status().as_u16(), 403);
     check("GET", "/v1/elsewhere", 404, "SPW-PATH-NOT-FOUND").await;
     let document = described(&control).await;
     for (method, path, statuses) in [

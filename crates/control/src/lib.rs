@@ -22,7 +22,7 @@ pub use control::{Control, Parts};
 pub use door::Book;
 pub use guardian::{Guardian, Home};
 pub use left_over::LeftOver;
-pub use ops::router;
+pub use ops::{Plane, router};
 pub use record::{Claim, Record};
 pub use running::{Nodes, Running};
 pub use supervisor::Supervisor;

@@ -3,16 +3,25 @@
 use crate::control::Figures;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use spinwell_core::UnixMillis;
 use std::fmt;
 
-/// The metrics as OpenMetrics text. They are made when they are asked for: all of them are known elsewhere.
+/// The metrics as OpenMetrics text, of a control whose certificate is good until then. They are made when they are asked for: all of them are
+/// known elsewhere.
 ///
 /// # Errors
 /// Never: writing to a string does not fail.
-pub(crate) fn page(figures: Figures) -> Result<String, fmt::Error> {
+pub(crate) fn page(figures: Figures, until: Option<UnixMillis>) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
+    if let Some(until) = until {
+        let expires = Family::<[(&str, &str); 1], Gauge>::default();
+        expires.get_or_create(&[("listener", "ops")]).set(i64::try_from(until.0 / 1_000).unwrap_or(i64::MAX));
+        let help = "Until when the certificate that a listener shows is good, in seconds since 1970";
+        registry.register("spinwell_certificate_expires_seconds", help, expires);
+    }
     let mut gauge = |name, help, value: u64| registry.register(name, help, ConstGauge::new(value));
     gauge("spinwell_control_leads", "Whether this control leads", figures.leads.into());
     gauge("spinwell_control_generation", "The generation of the lease, as last seen", figures.generation);
@@ -42,7 +51,7 @@ mod tests {
     fn metrics_have_units_and_kinds() {
         let figures =
             Figures { leads: true, generation: 7, lease_failures: 2, nodes: 3, node_starts: 4, left_over: 5 };
-        let text = page(figures).unwrap();
+        let text = page(figures, Some(UnixMillis(1_800_000_000_999))).unwrap();
         for line in [
             "spinwell_control_leads 1",
             "spinwell_control_generation 7",
@@ -50,6 +59,7 @@ mod tests {
             "spinwell_control_nodes_left_over 5",
             "spinwell_control_lease_failures_total 2",
             "spinwell_control_node_starts_total 4",
+            "spinwell_certificate_expires_seconds{listener=\"ops\"} 1800000000",
             "# EOF",
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is missing in\n{text}");

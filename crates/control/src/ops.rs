@@ -15,8 +15,8 @@ use spinwell_core::{Code, Fault, Millis};
 use spinwell_protocol::status;
 use spinwell_runtime::access::Doors;
 use spinwell_runtime::health::{Health, Phase};
+use spinwell_runtime::tls::EdgeCertificate;
 use spinwell_security::access::Action;
-
 use std::sync::Arc;
 
 /// How long each node may take, where nobody says, and at most.
@@ -28,13 +28,27 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 struct Operations {
     control: Control,
     health: Health,
+    certificate: Option<EdgeCertificate>,
     /// The description of all routes.
     document: Bytes,
 }
 
+/// What the operations plane of a control stands on.
+pub struct Plane {
+    /// Whether the process is ready.
+    pub health: Health,
+    /// Who comes in.
+    pub doors: Arc<Doors>,
+    /// Where orders are written down, if anywhere.
+    pub ledger: Option<Book>,
+    /// The certificate that its callers are shown, if any.
+    pub certificate: Option<EdgeCertificate>,
+}
+
 /// The operations plane of a control, to be called as a function or served.
-pub fn router(control: Control, health: Health, doors: &Arc<Doors>, ledger: Option<Book>) -> Router {
-    let door = Door::new(doors.clone(), ledger, control.name());
+pub fn router(control: Control, plane: Plane) -> Router {
+    let Plane { health, doors, ledger, certificate } = plane;
+    let door = Door::new(doors, ledger, control.name());
     let routes = routes();
     let document = document(&routes).to_string().into();
     let router = routes.into_iter().fold(Router::new(), |router, Route { path, handler, described, .. }| {
@@ -48,7 +62,7 @@ pub fn router(control: Control, health: Health, doors: &Arc<Doors>, ledger: Opti
         .method_not_allowed_fallback(async || {
             fault(&Fault::new(Code::MethodNotAllowed, "this path is asked with another method"))
         })
-        .with_state(Operations { control, health, document })
+        .with_state(Operations { control, health, certificate, document })
 }
 
 /// Every route, with what callers may know of it.
@@ -137,8 +151,8 @@ async fn ready(State(Operations { health, .. }): State<Operations>) -> Response 
     }
 }
 
-async fn metrics(State(Operations { control, .. }): State<Operations>) -> Response {
-    match page(control.figures()) {
+async fn metrics(State(Operations { control, certificate, .. }): State<Operations>) -> Response {
+    match page(control.figures(), certificate.map(|certificate| certificate.validity().until)) {
         Ok(text) => of_type(OPEN_METRICS, text),
         Err(_) => fault(&Fault::new(Code::Internal, "the metrics could not be written; control goes on")),
     }

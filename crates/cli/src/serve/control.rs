@@ -114,7 +114,9 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         counts: ConnectionCounts::default(),
         tls: edge.acceptor(Spoken::Http1),
     };
-    let router = spinwell_control::router(control, health.clone(), &doors, ledger);
+    let certificate = edge.certificate().cloned();
+    let plane = spinwell_control::Plane { health: health.clone(), doors, ledger, certificate };
+    let router = spinwell_control::router(control, plane);
     let operations = tokio::spawn(serve_http(listening, router, health.clone(), stops));
     let scheme = edge.scheme(Spoken::Http1);
     say(&format!("serving {scheme}://{address} (metrics, health and administration)"));

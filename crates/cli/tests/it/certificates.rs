@@ -303,12 +303,18 @@ async fn operators_are_known_by_certificates_as_well() {
     control.arg("--data").arg(region.house.path("control"));
     let (mut control, told) = launch(control);
     let address = address_in(&told, "administration");
+    let page = exchange(&mut region.call(address, Some(&boss)).await, &Request::new("GET", "/metrics")).await;
     let show = Request::new("GET", "/v1/admin/control");
     let (by_boss, by_eve) =
         (region.ask(address, Some(&boss), &show).await, region.ask(address, Some(&eve), &show).await);
     let by_nobody = region.ask(address, None, &show).await;
     control.kill().unwrap();
     control.wait().unwrap();
+    assert!(
+        page.text().contains("spinwell_certificate_expires_seconds{listener=\"ops\"} "),
+        "{}",
+        page.text()
+    );
     assert_eq!((by_boss, by_eve), (answered(), denied));
     assert_eq!(by_nobody, refused(401, "SPW-CREDENTIALS-MISSING"));
 }
