@@ -68,6 +68,11 @@ impl Door {
     async fn write(&self, order: &Order, phase: ocsf::Phase<'_>) -> Result<(), Fault> {
         let Some(Book { writer, veil }) = self.ledger.clone() else { return Ok(()) };
         let tenant = &order.caller.tenant().0;
+        if !veil.is_ready_for(tenant) {
+            let (veil, tenant) = (veil.clone(), tenant.clone());
+            let made = tokio::task::spawn_blocking(move || veil.prepare(&tenant)).await;
+            made.map_err(|_| Fault::new(Code::LedgerFailed, "the thread is gone"))??;
+        }
         let principal = veil.seal(tenant, "principal", order.caller.principal())?;
         let source = Source {
             log: &self.name.0,

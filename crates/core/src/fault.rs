@@ -190,6 +190,8 @@ codes! {
     DataInUse = "SPW-DATA-IN-USE", Operator, retryable: false;
     /// What rests encrypted does not open with the root key that was given, or none was.
     RootKeyRefused = "SPW-ROOT-KEY-REFUSED", Operator, retryable: false;
+    /// Keys that something is encrypted with are not there, and nobody has erased them.
+    KeysLost = "SPW-KEYS-LOST", Operator, retryable: false;
     /// Another process of the region lives under the same role and id.
     IdInUse = "SPW-ID-IN-USE", Operator, retryable: true;
     /// Fewer nodes can be used than a region needs that is to survive the loss of one.

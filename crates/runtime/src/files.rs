@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -50,6 +50,9 @@ fn write(path: &Path, bytes: &[u8], mode: u32, modified: Option<SystemTime>) -> 
     };
     let temporary = temporary_beside(path, folder)?;
     let written = create(&temporary, mode).and_then(|mut file| {
+        if mode == OWNER {
+            keep_owner(&file, path, folder)?;
+        }
         file.write_all(bytes)?;
         // Before the file is forced to the disk: a time that is set later may be lost with the power.
         modified.map_or(Ok(()), |at| file.set_modified(at))?;
@@ -90,6 +93,19 @@ pub fn hide_folder(path: &Path) -> io::Result<PathBuf> {
     Ok(hidden)
 }
 
+/// Gives a secret that the administrator writes to whoever owned it before, or owns the folder: nobody else could read it, and whoever was meant
+/// to could not either.
+fn keep_owner(file: &File, path: &Path, folder: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let before = fs::metadata(path).or_else(|_| fs::metadata(folder))?;
+    match before.uid() {
+        0 => Ok(()),
+        owner => std::os::unix::fs::fchown(file, Some(owner), Some(before.gid())),
+    }
+}
+
 fn temporary_beside(path: &Path, folder: &Path) -> io::Result<PathBuf> {
     let name = path
         .file_name()
@@ -127,6 +143,24 @@ mod tests {
         write_secret_atomically(&path, b"secret").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"secret");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_secret_that_the_administrator_writes_stays_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wrapped");
+        write_secret_atomically(&path, b"one").unwrap();
+        let nobody = 65_534;
+        // Only the administrator can give files away.
+        if std::os::unix::fs::chown(&path, Some(nobody), Some(nobody)).is_err() {
+            return;
+        }
+        write_secret_atomically(&path, b"two").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().uid(), nobody);
+        std::os::unix::fs::chown(folder.path(), Some(nobody), Some(nobody)).unwrap();
+        let new = folder.path().join("new");
+        write_secret_atomically(&new, b"one").unwrap();
+        assert_eq!(fs::metadata(&new).unwrap().uid(), nobody);
     }
 
     #[test]

@@ -95,6 +95,11 @@ pub enum Failed {
     /// Its key is not there.
     #[error("key {0} is not there")]
     UnknownKey(KeyRef),
+    /// A key that was there is not there any more, and nobody has erased it.
+    #[error(
+        "key {0} was there and is gone: were the wrapped keys lost, or replaced by older ones? Bring them back"
+    )]
+    Gone(KeyRef),
     /// Its key was deleted so that nobody can read it.
     #[error("key {0} was erased: what it encrypted cannot be read again")]
     Erased(KeyId),

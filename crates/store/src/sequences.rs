@@ -1,7 +1,7 @@
 //! Where each sequence stands, in SQL.
 
 use crate::{Database, DatabaseError, Position};
-use spinwell_core::{ModelHash, SequenceKey, UnixMillis};
+use spinwell_core::{ModelHash, SequenceId, SequenceKey, TenantId, UnixMillis};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
@@ -95,6 +95,32 @@ impl Database {
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| read(key, &row)).transpose().map_err(DatabaseError::from)
+    }
+
+    /// The sequences that stand first and last in the table, of those that have a state: what was kept first, and of late.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn outermost_sequences(&self) -> Result<Vec<SequenceRow>, DatabaseError> {
+        let mut found = Vec::new();
+        for order in ["ASC", "DESC"] {
+            let query = format!(
+                "SELECT hash, step, digest, begun, begun_at, position, used, phase, state, tenant, model, id FROM sequences \
+                 WHERE state IS NOT NULL ORDER BY rowid {order} LIMIT 1"
+            );
+            let row = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_optional(&self.pool).await?;
+            let key = |row: &SqliteRow| {
+                let text = |column: usize| row.try_get::<String, _>(column);
+                let (model, id) = (text(10)?.parse(), SequenceId::of_text(&text(11)?));
+                let key = model.ok().zip(id);
+                let tenant = TenantId(text(9)?.into());
+                let wrong =
+                    || sqlx::Error::ColumnDecode { index: "id".to_owned(), source: "it is no name".into() };
+                key.map(|(model, id)| SequenceKey { tenant, model, id }).ok_or_else(wrong)
+            };
+            found.extend(row.map(|row| read(&key(&row)?, &row)).transpose()?);
+        }
+        Ok(found)
     }
 
     /// Keeps where these sequences stand, all or none of them.
@@ -250,7 +276,6 @@ fn hash(row: &SqliteRow) -> Result<ModelHash, sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spinwell_core::{SequenceId, TenantId};
 
     fn key(tenant: &str, id: &str) -> SequenceKey {
         SequenceKey {

@@ -119,12 +119,13 @@ pub(super) fn at(ledger: &Ledger, log: &Folder, places: &[Place]) -> Result<Vec<
 }
 
 /// Where lines and events have texts that may be encrypted, and what those are called there.
-const VEILED: [(&str, &str); 7] = [
+const VEILED: [(&str, &str); 8] = [
     ("/principal", "principal"),
     ("/request_id", "request_id"),
     ("/sequence", "sequence"),
     ("/event/actor/user/name", "principal"),
     ("/event/src_endpoint/ip", "address"),
+    ("/event/api/service/name", "place"),
     ("/event/entity/name", "name"),
     ("/event/entity/data/principal", "principal"),
 ];

@@ -59,7 +59,7 @@ impl Place {
         let (dir, data) = (self.dir(), || self.data.clone());
         let above = |dir: &Path| dir.parent().map(Path::to_owned);
         let near = [Some(dir.clone()), above(&dir), above(&dir).and_then(|dir| above(&dir))];
-        let found = near.into_iter().flatten().find(|folder| of_data(folder).are_there());
+        let found = near.into_iter().flatten().find(|folder| of_data(folder).are_there().unwrap_or(false));
         Ok(of_data_folder(Some(&roots), &found.unwrap_or_else(data))?)
     }
 

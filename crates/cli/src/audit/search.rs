@@ -12,6 +12,9 @@ use spinwell_ledger::Entry;
 use spinwell_runtime::at_rest::Veil;
 use spinwell_store::ledger::index::{Sought, kind_of};
 
+/// Members that are encrypted where there is a root key.
+const NAMES: [&str; 3] = ["principal", "sequence", "request_id"];
+
 /// Records of a batch are at most so much older than its seal: requests may take a minute, and are recorded at their end.
 const BATCH_SPAN_US: u64 = 60_000_000;
 
@@ -79,8 +82,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let ledger = args.place.open_readable()?;
     let filter = args.wanted.filter()?;
     let mut found: Vec<Line> = Vec::new();
+    // Lines that could be meant, if somebody could read them.
+    let (mut unread, is_blind) = (0_u64, filter.has_name() && !ledger.veil.opens());
     for log in &ledger.logs {
-        if let Some(of_log) = index::search(&ledger, log, &filter, args.limit.saturating_add(1))? {
+        let by_index = match is_blind {
+            true => None,
+            false => index::search(&ledger, log, &filter, args.limit.saturating_add(1))?,
+        };
+        if let Some(of_log) = by_index {
             found.extend(of_log);
             continue;
         }
@@ -88,6 +97,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         walk(&ledger, log, true, &|entry| filter.may_have(entry), &mut |line| {
             if filter.fits(&line) {
                 of_log.push(line);
+            } else if is_blind && line.is_veiled() {
+                unread += 1;
             }
             of_log.len() <= args.limit
         })?;
@@ -96,6 +107,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     found.sort_by_key(Line::at);
     let begin = found.len().saturating_sub(args.limit);
     print(&found[begin..], args.json);
+    if unread > 0 {
+        remark(&format!(
+            "{unread} lines name somebody or something in encrypted form and were not compared: with the root key they are (--root-key-file, or SPINWELL_ROOT_KEY)"
+        ));
+    }
     if begin > 0 {
         remark(&format!("there are more: these are the newest {} (--limit)", args.limit));
     }
@@ -158,6 +174,11 @@ impl Filter<'_> {
         members.into_iter().filter_map(|(name, wanted)| Some((name, wanted.as_deref()?)))
     }
 
+    /// Whether a name is looked for, which may stand there encrypted.
+    fn has_name(&self) -> bool {
+        self.members().any(|(member, _)| NAMES.contains(&member))
+    }
+
     /// The same for an index.
     pub(super) fn sought(&self, veil: &Veil) -> Sought<'_> {
         let Wanted { result, kind, .. } = self.wanted;
@@ -165,7 +186,10 @@ impl Filter<'_> {
         let result =
             result.as_deref().filter(|_| !has_failed).map(|result| ("result", vec![result.to_owned()]));
         // A name may stand there as itself or encrypted.
-        let forms = |(member, text): (&'static str, &str)| (member, veil.forms(member, text));
+        let forms = |(member, text): (&'static str, &str)| match NAMES.contains(&member) {
+            true => (member, veil.forms(member, text)),
+            false => (member, vec![text.to_owned()]),
+        };
         let (kind, since, until) = (kind.as_deref(), self.since, self.until);
         Sought { members: self.members().map(forms).chain(result).collect(), kind, has_failed, since, until }
     }

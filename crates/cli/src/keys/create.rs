@@ -10,7 +10,7 @@ use spinwell_runtime::{entropy, files};
 use spinwell_security::envelope::{RootKey as _, Roots};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Options of `spinwell keys create`.
@@ -32,6 +32,10 @@ pub(super) struct Args {
 
 /// Makes a root key.
 pub(super) fn run(args: &Args) -> Result<()> {
+    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Two who make one at the same time would lose one of both.
+    let locked = fs::File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    let _locked = locked.map_err(|error| failure::io(folder, "locking", &error))?;
     let before = match fs::read_to_string(&args.file) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::default(),

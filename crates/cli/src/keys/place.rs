@@ -32,7 +32,7 @@ pub(super) struct Place {
     #[arg(long, value_name = "DIR", default_value = "./spinwell-data", conflicts_with = "store")]
     data: PathBuf,
     /// The database of a region, whose nodes have their keys there (`store.url`).
-    #[arg(long, value_name = "URL", env = "SPINWELL_STORE_URL", hide_env_values = true, value_parser = store)]
+    #[arg(long, value_name = "URL", value_parser = store)]
     store: Option<StoreUrl>,
     /// Print one JSON document instead of text.
     #[arg(long)]

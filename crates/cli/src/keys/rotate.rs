@@ -36,6 +36,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     })?;
     let home = args.place.open()?;
     let (name, root) = (home.keys.name(), roots.key_ref());
+    if home.keys.read()?.records.is_empty() {
+        let message = format!("no keys in {name}: nothing that rests there is encrypted");
+        return Err(failure::fault(Code::OptionInvalid, message));
+    }
     let done = AtRest::open(roots, home.keys)?.rotate()?;
     if args.place.json {
         output::document(&json!({

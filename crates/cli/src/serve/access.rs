@@ -24,9 +24,10 @@ pub(super) fn doors(options: &AccessOptions) -> Result<Arc<Doors>> {
 
 /// The door of a gateway.
 pub(super) fn door(options: &AccessOptions, doors: Arc<Doors>, audit: Option<Arc<Audit>>) -> Arc<Door> {
-    let watch = (options.threats != Threats::Off)
-        .then(|| Watch::new(&options.proxies, options.threats == Threats::Log, entropy::seed(), audit));
-    Arc::new(Door::new(doors, Proxies::at(options.proxies.clone()), watch))
+    let watch = (options.threats != Threats::Off).then(|| {
+        Watch::new(&options.proxies, options.threats == Threats::Log, entropy::seed(), audit.clone())
+    });
+    Arc::new(Door::new(doors, Proxies::at(options.proxies.clone()), watch, audit))
 }
 
 /// Keeps the doors up to date until what is given back is dropped, and writes down what changes. Must be called within a tokio runtime.

@@ -29,7 +29,7 @@ pub(crate) fn of_data_folder(roots: Option<&Arc<Roots>>, data: &Path) -> Result<
     let keys = of_data(data);
     match roots {
         Some(roots) => AtRest::open(roots.clone(), Box::new(keys)).map(Some),
-        None if keys.are_there() => Err(no_root_key(&format!("what rests in {}", data.display()))),
+        None if keys.are_there()? => Err(no_root_key(&format!("what rests in {}", data.display()))),
         None => Ok(None),
     }
 }

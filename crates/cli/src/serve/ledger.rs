@@ -30,7 +30,11 @@ pub(super) fn open(
     let witnesses = Witnesses::of(options)?;
     let Some((writer, commitments)) = writer(options, name, at_rest.as_ref())? else { return Ok(None) };
     let public = writer.public().clone();
-    let audit = Audit::new(name.to_owned(), writer, commitments).veiled(Veil::of(at_rest));
+    let veil = Veil::of(at_rest);
+    // Of findings that are nobody's, and of who has not shown who he is.
+    veil.prepare_own()?;
+    veil.prepare("default")?;
+    let audit = Audit::new(name.to_owned(), writer, commitments).veiled(veil);
     let audit = Arc::new(match &options.copy_to {
         None => audit,
         Some(to) => {

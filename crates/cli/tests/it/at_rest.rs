@@ -77,6 +77,8 @@ fn nothing_that_a_server_keeps_is_readable_without_the_root_key_and_all_of_it_is
     }
     assert_eq!(found(&data), [""; 0], "while it runs");
     // An act, whose event names who has done it.
+    let state = Request::new("GET", "/v1/models/wave/sequences/meter-7/state").bearer(&key.text);
+    assert_eq!(send(server.http, &state).status, 200);
     let unload = Request::post("/v2/repository/models/pair/unload", "{}").bearer(&key.text);
     assert_eq!(send(server.http, &unload).status, 200);
     server.kill();
@@ -86,10 +88,17 @@ fn nothing_that_a_server_keeps_is_readable_without_the_root_key_and_all_of_it_is
     stop(server);
     assert_eq!(found(&data), [""; 0], "stopped in good order");
 
+    // The ledger does not have the name of the sequence either, as step log and database do.
+    let ledger = files(&data.join("ledger"));
+    assert!(!ledger.iter().any(|path| content(path).windows(7).any(|part| part == b"meter-7")));
+
     // Everybody can verify it. Who may read it has the root key.
     assert_eq!(json(&["audit", "verify", "--data", text(&data), "--json"])["logs"][0]["holds"], true);
     let told = said(&["audit", "tail", "--data", text(&data)]);
     assert!(told.contains("for (encrypted)") && !told.contains(NAME), "{told}");
+    let blind = run(&["audit", "search", "--principal", NAME, "--data", text(&data)]);
+    let remark = String::from_utf8(blind.stderr).unwrap();
+    assert!(remark.contains("lines name somebody or something in encrypted form"), "{remark}");
     let with_key = ["--data", text(&data), "--root-key-file", text(&root)];
     let told = said(&[&["audit", "tail"][..], &with_key].concat());
     assert!(told.contains(&format!("sequence meter-7 step 4  for acme/{NAME}")), "{told}");

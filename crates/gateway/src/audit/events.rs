@@ -16,6 +16,7 @@ use spinwell_runtime::clock;
 use spinwell_security::access::{Action, Resource};
 use spinwell_security::guard::Caller;
 use spinwell_security::key::KeyRecord;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use tokio::sync::oneshot;
@@ -45,8 +46,8 @@ impl Audit {
     }
 
     /// Writes what the detectors have found. Nobody waits for it; where it cannot be written, that is counted.
-    pub(crate) fn finding(&self, finding: &Finding, address: IpAddr, principal: &str) {
-        match self.detection(finding, address, principal).and_then(whole) {
+    pub(crate) fn finding(&self, finding: &Finding, address: IpAddr, caller: Option<&Caller>) {
+        match self.detection(finding, address, caller).and_then(whole) {
             Ok(event) => self.writer.event_then(event, |written| {
                 if let Err(error) = written {
                     tracing::warn!(%error, "a finding is not in the ledger");
@@ -78,13 +79,18 @@ impl Audit {
         let tenant = &caller.tenant().0;
         let principal = self.veil.seal(tenant, "principal", caller.principal())?;
         let address = self.veil.seal(tenant, "address", &address)?;
+        // The path of a sequence has its name in it.
+        let place = match resource {
+            Resource::Sequence { .. } => self.veil.seal(tenant, "place", place)?,
+            _ => Cow::Borrowed(place.as_str()),
+        };
         let act = ocsf::Act {
             activity: of_action(*action),
             principal: &principal,
             tenant,
             address: &address,
             operation: action.name(),
-            place,
+            place: &place,
             resource: (resource.kind().name(), &name),
             policy,
             phase: match phase {
@@ -96,10 +102,13 @@ impl Audit {
         ocsf::activity(self.source(), act).map_err(|error| no_text(&error))
     }
 
-    fn detection(&self, finding: &Finding, address: IpAddr, principal: &str) -> Result<Value, Fault> {
-        let address = address.to_string();
-        let address = self.veil.seal_own("address", &address)?;
-        let principal = self.veil.seal_own("principal", principal)?;
+    fn detection(&self, finding: &Finding, address: IpAddr, caller: Option<&Caller>) -> Result<Value, Fault> {
+        let (address, principal) = (address.to_string(), caller.map_or("", |caller| caller.principal()));
+        let veiled = |member, text| match caller {
+            Some(caller) => self.veil.seal(&caller.tenant().0, member, text),
+            None => self.veil.seal_own(member, text),
+        };
+        let (address, principal) = (veiled("address", &address)?, veiled("principal", principal)?);
         let first = finding.evidence.strikes <= 1;
         let activity = if first { (1, "Create") } else { (2, "Update") };
         let class = Class { category: (2, "Findings"), class: (2004, "Detection Finding"), activity };

@@ -7,7 +7,8 @@ mod events;
 
 use crate::commitment;
 use spinwell_core::{
-    BatchCall, BatchCallPhase, Code, Fault, Micros, Millis, Outcome, ResultClass, Series, UnixMicros,
+    BatchCall, BatchCallPhase, Code, Fault, Micros, Millis, Outcome, ResultClass, Series, TenantId,
+    UnixMicros,
 };
 use spinwell_ledger::{Commitments, NoReceiptId, Prediction, PredictionResult, Receipt, ReceiptId};
 use spinwell_protocol::InferReply;
@@ -90,6 +91,32 @@ impl Audit {
         self.copier.as_ref().map(Copier::counts)
     }
 
+    /// Comes when what is recorded about a tenant can be encrypted at once. Records are written where nobody may wait.
+    ///
+    /// # Errors
+    /// Where its keys cannot be made: then nothing of it can be recorded.
+    pub(crate) async fn is_ready_for(&self, tenant: &TenantId) -> Result<(), Fault> {
+        if self.veil.is_ready_for(&tenant.0) {
+            return Ok(());
+        }
+        let (veil, tenant) = (self.veil.clone(), tenant.clone());
+        let made = tokio::task::spawn_blocking(move || veil.prepare(&tenant.0)).await;
+        let made = made.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the thread is gone")));
+        made.map_err(|fault| self.unveiled(&fault))
+    }
+
+    /// Names cannot be encrypted, so that they are not written at all.
+    fn unveiled(&self, fault: &Fault) -> Fault {
+        self.writer.refuse();
+        tracing::error!(code = %fault.code(), message = fault.message(), "names cannot be encrypted for the ledger");
+        // What is wrong where is not the caller's.
+        Fault::new(
+            Code::LedgerFailed,
+            "the ledger cannot encrypt who asks, so that nothing is recorded or answered",
+        )
+        .retry_after(RETRY)
+    }
+
     /// A request is under way.
     pub(crate) fn expect(&self) {
         self.writer.expect();
@@ -112,7 +139,9 @@ impl Audit {
     pub(crate) fn record(&self, outcome: &Outcome, took: Micros, bound: &Bound) -> Result<String, Fault> {
         let trace = outcome.trace.map(|trace| trace.id.to_string()).unwrap_or_default();
         let step = outcome.step.as_ref();
-        let veiled = |member, text| self.veil.seal(&outcome.tenant.0, member, text);
+        let veiled = |member, text| {
+            self.veil.seal(&outcome.tenant.0, member, text).map_err(|fault| self.unveiled(&fault))
+        };
         let principal = veiled("principal", &outcome.principal)?;
         let request_id = veiled("request_id", &outcome.request_id)?;
         let sequence = veiled("sequence", step.map_or("", |step| step.id.as_str()))?;

@@ -19,6 +19,7 @@ pub use proxies::Proxies;
 pub(crate) use watch::Seen;
 pub use watch::Watch;
 
+use crate::audit::Audit;
 use crate::serve::PeerAddress;
 use axum::http::{Extensions, HeaderMap};
 use spinwell_core::{Code, Fault, Micros, Millis, ModelName, TenantId};
@@ -52,6 +53,8 @@ pub struct Door {
     doors: Arc<Doors>,
     proxies: Proxies,
     watch: Option<Watch>,
+    /// Where what they ask is recorded, if anywhere.
+    audit: Option<Arc<Audit>>,
     quotas: Mutex<Quotas>,
     began: Instant,
     refused: [AtomicU64; REFUSALS.len()],
@@ -72,15 +75,15 @@ static NO_POLICY: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
 impl Door {
     /// A door of these parts. Callers behind `proxies` are known by what those say.
     #[must_use]
-    pub fn new(doors: Arc<Doors>, proxies: Proxies, watch: Option<Watch>) -> Self {
+    pub fn new(doors: Arc<Doors>, proxies: Proxies, watch: Option<Watch>, audit: Option<Arc<Audit>>) -> Self {
         let (quotas, began) = (Mutex::default(), clock::now());
-        Self { doors, proxies, watch, quotas, began, refused: Default::default() }
+        Self { doors, proxies, watch, audit, quotas, began, refused: Default::default() }
     }
 
     /// Everybody comes in, and nobody is watched.
     #[must_use]
     pub fn open() -> Self {
-        Self::new(Doors::open(), Proxies::default(), None)
+        Self::new(Doors::open(), Proxies::default(), None, None)
     }
 
     /// How many requests were refused here with each code.
@@ -114,7 +117,12 @@ impl Door {
         let address = self.proxies.caller(peer, headers);
         let certificate = beside.get::<Arc<Certificate>>().cloned();
         let found = self.doors.enter(shown(headers, certificate.as_deref())).await;
-        let caller = self.judged(found, address).map_err(|fault| self.counted(fault));
+        let mut caller = self.judged(found, address).map_err(|fault| self.counted(fault));
+        if let (Ok(known), Some(audit)) = (&caller, &self.audit)
+            && let Err(fault) = audit.is_ready_for(known.tenant()).await
+        {
+            caller = Err(fault);
+        }
         Entry { caller, address, certificate }
     }
 

@@ -54,7 +54,7 @@ impl House {
         std::fs::write(dir.path().join("tenants.toml"), tenants).unwrap();
         let doors = Doors::guarded(dir.path(), &[1; 16]).unwrap();
         let watch = Watch::new(&[], false, 42, None);
-        let door = Arc::new(Door::new(doors, Proxies::default(), Some(watch)));
+        let door = Arc::new(Door::new(doors, Proxies::default(), Some(watch), None));
         Self { door, keys, _dir: dir }
     }
 

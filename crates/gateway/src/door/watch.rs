@@ -157,7 +157,7 @@ impl Watch {
             }
             None => Event::Anonymous(Request { object: object("door", ""), answer: Answer::Other }),
         };
-        self.see(Observation { now, address, event }, "");
+        self.see(Observation { now, address, event }, None);
     }
 
     /// A request of a caller who came in has ended.
@@ -166,30 +166,31 @@ impl Watch {
         let principal = self.principal(caller, address);
         let request = Request { object, answer };
         let event = Event::Authenticated { principal, quota_per_second: quota, request };
-        self.see(Observation { now, address, event }, caller.principal());
+        self.see(Observation { now, address, event }, Some(caller));
     }
 
-    fn see(&self, observation: Observation, principal: &str) {
+    fn see(&self, observation: Observation, caller: Option<&Caller>) {
         let finding = self.lock().observe(&observation).finding;
         if let Some(finding) = finding {
-            self.found(&finding, observation.address, principal);
+            self.found(&finding, observation.address, caller);
         }
     }
 
-    fn found(&self, finding: &Finding, address: IpAddr, principal: &str) {
+    fn found(&self, finding: &Finding, address: IpAddr, caller: Option<&Caller>) {
         let level = finding.response.level();
         let place = Detector::ALL.iter().position(|detector| *detector == finding.detector);
         let step = LEVELS.iter().position(|(other, _)| *other == level);
         if let (Some(place), Some(step)) = (place, step) {
             self.counts.findings[place][step].fetch_add(1, Ordering::Relaxed);
         }
+        let principal = caller.map_or("", |caller| caller.principal());
         tracing::warn!(
             detector = finding.detector.as_str(), ?level, %address, principal, count = finding.count,
             "what was asked looks like an attack"
         );
         if let Some(audit) = &self.audit {
             let is_about_address = matches!(finding.subject, Subject::Address(_));
-            audit.finding(finding, address, if is_about_address { "" } else { principal });
+            audit.finding(finding, address, caller.filter(|_| !is_about_address));
         }
     }
 

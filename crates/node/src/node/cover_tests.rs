@@ -42,6 +42,26 @@ fn refusal(options: Options) -> Code {
     refused.recv().unwrap().unwrap()
 }
 
+fn copied(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        match path.is_dir() {
+            true => {
+                fs::create_dir(to.join(&name)).unwrap();
+                copied(&path, &to.join(&name));
+            }
+            false => drop(fs::copy(&path, to.join(&name)).unwrap()),
+        }
+    }
+}
+
+/// Why a node does not start.
+async fn start_refused(options: Options) -> Code {
+    let folder = tempfile::tempdir().unwrap();
+    let started = tokio::task::spawn_blocking(move || Node::start(folder.path(), &options).err());
+    started.await.unwrap().unwrap().fault().code()
+}
+
 async fn take(bench: &Bench, steps: std::ops::RangeInclusive<u64>) {
     for step in steps {
         bench.step(&[PLANTED, step as f32], step).await.unwrap();
@@ -149,6 +169,69 @@ async fn of_an_erased_tenant_nothing_comes_back_and_others_go_on() {
     own.stop().await;
     let own = bench_with(in_folder(folder.path(), Some(&[1]))).await;
     assert_eq!(own.state().await.unwrap(), wanted(2).await);
+    own.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_lost_the_wrapped_keys_is_told_at_the_start() {
+    for stops in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let own = bench_with(in_folder(folder.path(), Some(&[1]))).await;
+        take(&own, 1..=2).await;
+        let copy = tempfile::tempdir().unwrap();
+        copied(folder.path(), copy.path());
+        own.stop().await;
+        // All of it is in the database; in what was copied before, all of it in the log.
+        let folder = if stops { folder } else { copy };
+        let keys = folder.path().join("keys");
+        fs::rename(&keys, folder.path().join("away")).unwrap();
+        let code = |root| start_refused(in_folder(folder.path(), root));
+        assert_eq!(code(Some(&[1])).await, Code::KeysLost);
+        assert_eq!(code(None).await, Code::RootKeyRefused);
+        fs::rename(folder.path().join("away"), &keys).unwrap();
+        let own = bench_with(in_folder(folder.path(), Some(&[1]))).await;
+        assert_eq!(own.state().await.unwrap(), wanted(2).await);
+        own.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_nodes_that_make_the_same_keys_one_finds_them_made() {
+    let url = Server::shared().database().await;
+    let runtime = Handle::current();
+    let done = thread::spawn(move || {
+        let store = || runtime.block_on(spinwell_store::postgres::Postgres::open(&url)).unwrap();
+        let home = || Box::new(crate::RegionKeys::of(store(), runtime.clone()));
+        let (one, two) =
+            (AtRest::open(roots(&[1]), home()).unwrap(), AtRest::open(roots(&[1]), home()).unwrap());
+        one.add_missing("t").unwrap();
+        // The second one does not know yet, and changes nothing; a third one may not.
+        two.add_missing("t").unwrap();
+        let place = spinwell_security::envelope::Context { tenant: "t", path: "", field: "" };
+        let sealed = one.seal(&place, b"72 bpm").unwrap();
+        assert_eq!(two.open_sealed(&place, &sealed).unwrap().expose(), b"72 bpm");
+        let refused = AtRest::open(roots(&[2]), home()).err().map(|fault| fault.code());
+        assert_eq!(refused, Some(Code::RootKeyRefused));
+        // What is not changed is given back: there are few connections, and all of them are asked for.
+        (0..10).for_each(|_| two.erase("nobody").map(drop).unwrap());
+    });
+    done.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_memory_of_an_erased_tenant_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = bench_with(in_folder(folder.path(), Some(&[1]))).await;
+    take(&own, 1..=2).await;
+    AtRest::open(roots(&[1]), Box::new(FolderKeys::of(folder.path().join("keys"))))
+        .unwrap()
+        .erase("t")
+        .unwrap();
+    // It is copied when it stops, or would be.
+    own.stop().await;
+    assert!(!shows(folder.path()));
+    let own = bench_with(in_folder(folder.path(), Some(&[1]))).await;
+    assert_eq!(own.state().await, Err(Code::DataErased));
     own.stop().await;
 }
 

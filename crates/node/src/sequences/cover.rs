@@ -2,15 +2,19 @@
 //! copied. Which tenant, model and sequence they are of stays readable, because it is what they are found by.
 
 use super::record::{Covered, Record};
-use spinwell_core::{Code, Fault, SequenceKey};
+use serde::{Deserialize, Serialize};
+use spinwell_core::{Code, Fault, Millis, SequenceKey};
 use spinwell_runtime::at_rest::{AtRest, Change, FolderKeys, KeptKeys, KeyHome, is_sealed, no_root_key};
 use spinwell_security::SecretBytes;
 use spinwell_security::envelope::{Context, Roots};
+use spinwell_store::SequenceRow;
 use spinwell_store::postgres::{Postgres, StoredKeys};
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
+use zeroize::Zeroizing;
 
 /// What a step is called in the place that it is bound to, and a state.
 const STEP: &str = "step";
@@ -44,7 +48,7 @@ impl Cover {
     /// Where it was covered with another root key, or with one and there is none now.
     pub(crate) fn of_folder(roots: Option<&Arc<Roots>>, folder: &Path) -> Result<Self, Fault> {
         let keys = FolderKeys::of(folder.join("keys"));
-        let is_covered = keys.are_there();
+        let is_covered = keys.are_there()?;
         Self::of(roots, Box::new(keys), is_covered)
     }
 
@@ -76,9 +80,14 @@ impl Cover {
     /// Where its keys cannot be made.
     pub(crate) async fn is_ready_for(&self, tenant: &str) -> Result<(), Fault> {
         let Some(at_rest) = self.0.as_ref().filter(|at_rest| !at_rest.has(tenant)) else { return Ok(()) };
-        let (at_rest, tenant) = (at_rest.clone(), tenant.to_owned());
-        let made = tokio::task::spawn_blocking(move || at_rest.add_missing(&tenant)).await;
-        made.map_err(|_| Fault::new(Code::Internal, "a tenant's keys could not be made"))?
+        let (at_rest, owned) = (at_rest.clone(), tenant.to_owned());
+        let made = tokio::task::spawn_blocking(move || at_rest.add_missing(&owned)).await;
+        let made = made.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the thread is gone")));
+        made.map_err(|fault| {
+            tracing::error!(code = %fault.code(), message = fault.message(), tenant, "no key can be made for a tenant");
+            // What is wrong where is not the caller's.
+            Fault::new(Code::LogFailed, "the step log cannot be encrypted, so no step is taken").retry_after(Millis(1000))
+        })
     }
 
     /// A record as the log gets it.
@@ -104,31 +113,63 @@ impl Cover {
         at_rest.open_sealed(&context, &covered.sealed).map(Plain::Opened)
     }
 
-    /// A state as the database gets it. Blocks where its tenant has no key yet.
+    /// Covers a row for the database: the state, and the digests of rows, from which the rows could be found. Blocks where the tenant has no
+    /// key yet.
     ///
     /// # Errors
-    /// Where a key can neither be had nor made.
-    pub(crate) fn state(&self, key: &SequenceKey, state: Vec<u8>) -> Result<Vec<u8>, Fault> {
-        let Some(at_rest) = &self.0 else { return Ok(state) };
-        at_rest.add_missing(&key.tenant.0)?;
-        let path = path(key);
-        at_rest.seal(&Context { tenant: &key.tenant.0, path: &path, field: STATE }, &state)
+    /// Where a key can neither be had nor made. Of a tenant whose key was erased none is made here: what is in memory is not to come
+    /// back.
+    pub(crate) fn cover(&self, row: &mut SequenceRow) -> Result<(), Fault> {
+        let Some(at_rest) = self.0.as_ref().filter(|_| !row.state.as_deref().is_some_and(is_sealed)) else {
+            return Ok(());
+        };
+        let tenant = &row.key.tenant.0;
+        if !at_rest.has(tenant) {
+            if at_rest.was_erased(tenant) {
+                return Err(Fault::new(Code::DataErased, "the keys of its tenant were erased"));
+            }
+            at_rest.add_missing(tenant)?;
+        }
+        let hidden = Hidden {
+            digest: row.digest,
+            first_digest: row.first_digest,
+            state: row.state.as_deref().map(Cow::Borrowed),
+        };
+        let path = path(&row.key);
+        let text = Zeroizing::new(postcard::to_stdvec(&hidden).unwrap_or_default());
+        let sealed = at_rest.seal(&Context { tenant, path: &path, field: STATE }, &text)?;
+        (row.digest, row.first_digest, row.state) = (0, 0, Some(sealed));
+        Ok(())
     }
 
-    /// The bytes of a state in the database.
+    /// The row behind the cover, or the row itself.
     ///
     /// # Errors
-    /// Where they are covered and do not open.
-    pub(crate) fn state_of<'b>(&self, key: &SequenceKey, state: &'b [u8]) -> Result<Plain<'b>, Fault> {
-        if !is_sealed(state) {
-            return Ok(Plain::Borrowed(state));
-        }
+    /// Where it is covered and does not open.
+    pub(crate) fn uncover<'r>(&self, row: &'r SequenceRow) -> Result<Cow<'r, SequenceRow>, Fault> {
+        let Some(sealed) = row.state.as_ref().filter(|state| is_sealed(state)) else {
+            return Ok(Cow::Borrowed(row));
+        };
         let at_rest = self.0.as_ref().ok_or_else(|| no_root_key("the state of a sequence"))?;
-        let path = path(key);
-        at_rest
-            .open_sealed(&Context { tenant: &key.tenant.0, path: &path, field: STATE }, state)
-            .map(Plain::Opened)
+        let path = path(&row.key);
+        let text =
+            at_rest.open_sealed(&Context { tenant: &row.key.tenant.0, path: &path, field: STATE }, sealed)?;
+        let hidden: Hidden<'_> = postcard::from_bytes(text.expose()).map_err(|_| {
+            Fault::new(Code::FileFromTheFuture, "the state of a sequence is of a later release")
+        })?;
+        let Hidden { digest, first_digest, state } = hidden;
+        let state = state.map(Cow::into_owned);
+        Ok(Cow::Owned(SequenceRow { digest, first_digest, state, ..row.clone() }))
     }
+}
+
+/// What a row hides.
+#[derive(Serialize, Deserialize)]
+struct Hidden<'h> {
+    digest: u64,
+    first_digest: u64,
+    #[serde(borrow)]
+    state: Option<Cow<'h, [u8]>>,
 }
 
 fn path(key: &SequenceKey) -> String {
@@ -160,6 +201,8 @@ impl KeyHome for RegionKeys {
     }
 
     fn change(&self, change: &mut Change<'_>) -> Result<(), Fault> {
+        // What is not replaced is given back to the pool when it is dropped, which needs the runtime.
+        let _within = self.runtime.enter();
         let locked = self.runtime.block_on(self.store.lock_keys()).map_err(|error| error.fault())?;
         let Some(KeptKeys { records, erased }) = change(kept(locked.keys.clone()))? else { return Ok(()) };
         let replaced = self.runtime.block_on(locked.replace(&StoredKeys { records, erased }));

@@ -51,9 +51,10 @@ impl Folded {
                 Some(UnixMillis(record.used))
             }
             Err(fault) => {
+                // One that was erased may go like any that nobody uses; of others that must not be thought.
+                let used = (fault.code() != Code::DataErased).then(clock::unix);
                 self.fail(position, fault);
-                // It must not look like one that nobody uses.
-                Some(clock::unix())
+                used
             }
         }
     }

@@ -191,10 +191,10 @@ impl Work {
             if let Ok(turn) = arrived
                 && let Held::Here(resident) = turn.held()
             {
-                rows.push(self.row(&key, resident)?);
+                rows.push(row(&key, resident));
             }
         }
-        self.keep(&rows)
+        self.keep(rows)
     }
 
     /// Copies every state that has changed, forgets the log before, and makes room. Gives whether all was copied.
@@ -214,12 +214,12 @@ impl Work {
                         continue;
                     };
                     match turn.held() {
-                        Held::Here(resident) => rows.push(self.row(key, resident)?),
+                        Held::Here(resident) => rows.push(row(key, resident)),
                         Held::Unread | Held::Absent => {}
                         Held::Lost => lost.push(turn),
                     }
                 }
-                self.keep(&rows)?;
+                self.keep(rows)?;
             }
             // Now and not at the end: a copy of many takes long, and others begin meanwhile.
             self.evict(shard);
@@ -264,7 +264,7 @@ impl Work {
             }
             match folded.into_resident() {
                 Ok(Some(resident)) => {
-                    rows.push(self.row(&turn.key, &resident)?);
+                    rows.push(row(&turn.key, &resident));
                     turn.put(Held::Here(Box::new(resident)));
                 }
                 Ok(None) => turn.put(Held::Absent),
@@ -281,7 +281,7 @@ impl Work {
                 }
             }
         }
-        self.keep(&rows)?;
+        self.keep(rows)?;
         self.tell(&why);
         Ok(aside)
     }
@@ -310,58 +310,61 @@ impl Work {
     }
 
     /// Copies what `collect` finds, some at a time, until it finds little.
-    fn copy_those(&self, collect: impl Fn(&mut Vec<SequenceRow>) -> Result<(), Fault>) -> Result<(), Fault> {
+    fn copy_those(&self, collect: impl Fn(&mut Vec<SequenceRow>)) -> Result<(), Fault> {
         loop {
             let mut rows = Vec::new();
-            collect(&mut rows)?;
-            self.keep(&rows)?;
-            if rows.len() < ROWS {
+            collect(&mut rows);
+            let count = rows.len();
+            self.keep(rows)?;
+            if count < ROWS {
                 return Ok(());
             }
         }
     }
 
-    fn keep(&self, rows: &[SequenceRow]) -> Result<(), Fault> {
+    fn keep(&self, rows: Vec<SequenceRow>) -> Result<(), Fault> {
+        let rows = self.covered(rows)?;
         if rows.is_empty() {
             return Ok(());
         }
         let kept = match &self.durable {
-            Durable::Local(local) => self.runtime.block_on(local.database.keep_sequences(rows)),
+            Durable::Local(local) => self.runtime.block_on(local.database.keep_sequences(&rows)),
             Durable::Shared(shared) => {
                 let rows: Vec<_> = rows.iter().map(|row| (shard(&row.key), row.clone())).collect();
                 self.runtime.block_on(shared.store.keep_sequences(&rows))
             }
         };
         kept.map_err(|error| error.fault())?;
-        for row in rows {
+        for row in &rows {
             self.sequences.table.with(&row.key, |resident| resident.saved = Some(row.position));
         }
         self.counters.copied.fetch_add(rows.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
+    /// The rows, encrypted where that is wanted. What belongs to a tenant whose keys were erased leaves the memory instead.
+    fn covered(&self, rows: Vec<SequenceRow>) -> Result<Vec<SequenceRow>, Fault> {
+        let (mut covered, mut erased) = (Vec::with_capacity(rows.len()), HashSet::new());
+        for mut row in rows {
+            match self.sequences.cover.cover(&mut row) {
+                Ok(()) => covered.push(row),
+                Err(fault) if fault.code() == Code::DataErased => drop(erased.insert(row.key.tenant)),
+                Err(fault) => return Err(fault),
+            }
+        }
+        if !erased.is_empty() {
+            self.sequences.table.let_go(|key| erased.contains(&key.tenant));
+        }
+        Ok(covered)
+    }
+
     /// Rows of sequences in a shard that rest and are not copied.
-    fn collect(&self, shard: usize, rows: &mut Vec<SequenceRow>) -> Result<(), Fault> {
+    fn collect(&self, shard: usize, rows: &mut Vec<SequenceRow>) {
         self.sequences.table.visit(shard, |key, resident| {
             if rows.len() < ROWS && resident.is_dirty() && self.is_own(key) {
-                rows.push(plain_row(key, resident));
+                rows.push(row(key, resident));
             }
         });
-        // Not while the shard is locked.
-        rows.iter_mut().try_for_each(|row| self.cover(row))
-    }
-
-    /// A sequence as the database keeps it.
-    fn row(&self, key: &SequenceKey, resident: &Resident) -> Result<SequenceRow, Fault> {
-        let mut row = plain_row(key, resident);
-        self.cover(&mut row).map(|()| row)
-    }
-
-    fn cover(&self, row: &mut SequenceRow) -> Result<(), Fault> {
-        if let Some(state) = row.state.take() {
-            row.state = Some(self.sequences.cover.state(&row.key, state)?);
-        }
-        Ok(())
     }
 
     /// Whether it is this node that copies a sequence.
@@ -426,8 +429,8 @@ impl Work {
     }
 }
 
-/// A sequence as the database keeps it, but for its state, which is not encrypted.
-fn plain_row(key: &SequenceKey, resident: &Resident) -> SequenceRow {
+/// A sequence as the database keeps it, not encrypted yet.
+fn row(key: &SequenceKey, resident: &Resident) -> SequenceRow {
     let stateful = resident.model.stateful.as_ref();
     SequenceRow {
         key: key.clone(),
@@ -492,7 +495,9 @@ pub(crate) fn restore(
                 Some(record) => Ok(record),
                 None => return is_unreadable(),
             },
-            Err(fault) => Err(fault.clone()),
+            // Of an erased tenant nothing comes back, and all others do.
+            Err(fault) if fault.code() == Code::DataErased => Err(fault.clone()),
+            Err(fault) => return failed = Some(fault.clone()),
         };
         if let Some(hash) = record.as_ref().ok().and_then(Record::begins) {
             restored.models.insert((key.model.to_string(), hash));

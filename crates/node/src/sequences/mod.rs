@@ -71,6 +71,13 @@ impl Home {
         let Some(folder) = &options.data else { return Ok(None) };
         let local = Local::open(folder, runtime)?;
         let cover = Cover::of_folder(options.encryption.as_ref(), folder)?;
+        // Whoever has lost the keys, or was not given the root key, is told at once. So he is of entries of the log.
+        for row in runtime.block_on(local.database.outermost_sequences()).map_err(|error| error.fault())? {
+            match cover.uncover(&row) {
+                Err(fault) if fault.code() != Code::DataErased => return Err(fault),
+                _ => {}
+            }
+        }
         Ok(Some(Home::Local(local, cover)))
     }
 }
@@ -344,6 +351,7 @@ fn of_row(row: Option<&SequenceRow>, models: &Models, cover: &Cover) -> Result<O
 pub(crate) fn resident(row: &SequenceRow, models: &Models, cover: &Cover) -> Result<Resident, Fault> {
     let model =
         models.of_hash(&row.key.model, &row.hash).ok_or_else(|| gone(&row.key, &row.hash.to_string()))?;
+    let row = &*cover.uncover(row)?;
     let phase = match row.phase {
         SequencePhase::Live => Phase::Live,
         SequencePhase::Ended => Phase::Ended,
@@ -351,8 +359,7 @@ pub(crate) fn resident(row: &SequenceRow, models: &Models, cover: &Cover) -> Res
     };
     let state = match (&row.state, &model.stateful) {
         (Some(bytes), Some(stateful)) => {
-            let bytes = cover.state_of(&row.key, bytes)?;
-            let restored = stateful.restore(&bytes).map_err(|error| {
+            let restored = stateful.restore(bytes).map_err(|error| {
                 Fault::new(
                     error.code(),
                     format!("the state of sequence {} cannot be read: {error}", row.key.id),

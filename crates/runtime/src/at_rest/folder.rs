@@ -8,13 +8,18 @@ use crate::files;
 use data_encoding::{BASE64, HEXLOWER};
 use spinwell_core::{Code, Fault};
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 const FILE_NAME: &str = "wrapped";
-const LOCK_NAME: &str = "lock";
 const FIRST_LINE: &str = "spinwell keys 1";
+
+/// How long somebody else may take to change the keys, and how often it is tried.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The keys in a folder.
 #[derive(Debug, Clone)]
@@ -28,13 +33,30 @@ impl FolderKeys {
     }
 
     /// Whether there are any.
-    #[must_use]
-    pub fn are_there(&self) -> bool {
-        self.path().exists()
+    ///
+    /// # Errors
+    /// Where nobody can say.
+    pub fn are_there(&self) -> Result<bool, Fault> {
+        let path = self.path();
+        path.try_exists().map_err(|error| Self::failed(&path, &error))
     }
 
     fn path(&self) -> PathBuf {
         self.0.join(FILE_NAME)
+    }
+
+    /// The folder, which is made where it is not there, while nobody else has it.
+    fn locked(&self) -> io::Result<File> {
+        fs::create_dir_all(&self.0)?;
+        let folder = File::open(&self.0)?;
+        for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+            match folder.try_lock() {
+                Ok(()) => return Ok(folder),
+                Err(TryLockError::WouldBlock) => thread::park_timeout(PAUSE),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Err(io::Error::other("another process changes the keys, and does not come to an end"))
     }
 
     fn failed(path: &Path, error: &io::Error) -> Fault {
@@ -59,14 +81,7 @@ impl KeyHome for FolderKeys {
     }
 
     fn change(&self, change: &mut Change<'_>) -> Result<(), Fault> {
-        let lock = self.0.join(LOCK_NAME);
-        let locked = || -> io::Result<File> {
-            fs::create_dir_all(&self.0)?;
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(&lock)?;
-            file.lock()?;
-            Ok(file)
-        };
-        let _locked = locked().map_err(|error| Self::failed(&lock, &error))?;
+        let _locked = self.locked().map_err(|error| Self::failed(&self.0, &error))?;
         let Some(changed) = change(self.read()?)? else { return Ok(()) };
         let path = self.path();
         files::write_secret_atomically(&path, text(&changed).as_bytes())
@@ -121,7 +136,7 @@ mod tests {
     fn what_was_written_comes_back_and_other_lines_are_told() {
         let folder = tempfile::tempdir().unwrap();
         let keys = FolderKeys::of(folder.path().join("keys"));
-        assert!(keys.read().unwrap() == KeptKeys::default() && !keys.are_there());
+        assert!(keys.read().unwrap() == KeptKeys::default() && !keys.are_there().unwrap());
         let kept = KeptKeys { records: vec![vec![1, 2], vec![3; 90]], erased: [[7; 16]].into() };
         keys.change(&mut |before| Ok((before == KeptKeys::default()).then(|| kept.clone()))).unwrap();
         assert_eq!(keys.read().unwrap(), kept);

@@ -19,13 +19,16 @@ use spinwell_security::envelope::{
 };
 use spinwell_security::{Secret, SecretBytes};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// How often a home is looked at again.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long it is not looked at again for a key that is not known: each that is read may need one.
+const LOOKS_AGAIN: Duration = Duration::from_millis(200);
 
 /// The tenant whose keys are those of the process's own secrets. No other one has this name.
 pub const HOUSE: &str = "";
@@ -89,6 +92,8 @@ impl KeptKeys {
 pub struct AtRest {
     vault: Vault,
     home: Box<dyn KeyHome>,
+    /// When it was looked at last. Held while that is done, so that no older look overtakes a newer one.
+    looked: Mutex<Instant>,
     /// Ends the thread that looks at the home.
     _looks: mpsc::Sender<()>,
 }
@@ -102,7 +107,7 @@ impl AtRest {
         let keys = home.read()?.keys(&home.name())?;
         let vault = Vault::new(roots, keys).map_err(|failed| refused(&failed, &home.name()))?;
         let (looks, ends) = mpsc::channel();
-        let opened = Arc::new(Self { vault, home, _looks: looks });
+        let opened = Arc::new(Self { vault, home, looked: Mutex::new(clock::now()), _looks: looks });
         let watched = Arc::downgrade(&opened);
         let thread = thread::Builder::new().name("keys".to_owned());
         thread
@@ -191,7 +196,7 @@ impl AtRest {
     pub fn open_sealed(&self, context: &Context<'_>, sealed: &[u8]) -> Result<SecretBytes, Fault> {
         let opened = match self.vault.open(context, sealed) {
             Err(Failed::UnknownKey(_)) => {
-                self.look()?;
+                self.look_again()?;
                 self.vault.open(context, sealed)
             }
             opened => opened,
@@ -199,8 +204,32 @@ impl AtRest {
         opened.map_err(|failed| refused(&failed, &self.home.name()))
     }
 
+    /// Whether a tenant had a key that was erased.
+    #[must_use]
+    pub fn was_erased(&self, tenant: &str) -> bool {
+        self.vault.was_erased(tenant)
+    }
+
     /// Takes what the home holds now.
     fn look(&self) -> Result<(), Fault> {
+        self.take(&mut self.looked())
+    }
+
+    /// The same for whoever needs a key that is not known; not where somebody else has just looked.
+    fn look_again(&self) -> Result<(), Fault> {
+        let mut looked = self.looked();
+        match clock::now().saturating_duration_since(*looked) < LOOKS_AGAIN {
+            true => Ok(()),
+            false => self.take(&mut looked),
+        }
+    }
+
+    fn looked(&self) -> MutexGuard<'_, Instant> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, looked: &mut Instant) -> Result<(), Fault> {
+        *looked = clock::now();
         let keys = self.home.read()?.keys(&self.home.name())?;
         self.vault.replace(keys).map_err(|failed| refused(&failed, &self.home.name()))
     }
@@ -274,6 +303,14 @@ fn refused(failed: &Failed, home: &str) -> Fault {
             );
             Fault::new(Code::RootKeyRefused, message)
         }
+        Failed::UnknownKey(key) => {
+            let message = format!(
+                "something is encrypted with key {key}, which {home} does not have: were keys lost? Bring them back from a copy, the lines of both files \
+                 in one where new ones were made since"
+            );
+            Fault::new(Code::KeysLost, message)
+        }
+        Failed::Gone(_) => Fault::new(Code::KeysLost, format!("{home}: {failed}")),
         Failed::Erased(_) => Fault::new(Code::DataErased, failed.to_string()),
         Failed::Later { .. } => Fault::new(Code::FileFromTheFuture, failed.to_string()),
         _ => Fault::new(Code::FileCorrupt, format!("something encrypted with the keys in {home}: {failed}")),

@@ -55,7 +55,44 @@ fn what_was_erased_elsewhere_is_gone_here() {
     assert_eq!((elsewhere.erase("nobody").unwrap(), elsewhere.erase("acme").unwrap()), (0, 2));
     at_rest.look().unwrap();
     assert_eq!(at_rest.open_sealed(&PLACE, &sealed).unwrap_err().code(), Code::DataErased);
-    assert_eq!(at_rest.seal(&PLACE, b"73 bpm").unwrap_err().code(), Code::FileCorrupt);
+    assert!(at_rest.was_erased("acme"));
+    assert_eq!(at_rest.seal(&PLACE, b"73 bpm").unwrap_err().code(), Code::KeysLost);
     at_rest.add_missing("acme").unwrap();
     assert!(at_rest.seal(&PLACE, b"73 bpm").is_ok());
+}
+
+#[test]
+fn keys_that_are_moved_away_while_it_runs_are_not_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let at_rest = open(folder.path(), &[1]).unwrap();
+    at_rest.add_missing("acme").unwrap();
+    let sealed = at_rest.seal(&PLACE, b"72 bpm").unwrap();
+    let (path, away) = (folder.path().join("keys/wrapped"), folder.path().join("away"));
+    std::fs::rename(&path, &away).unwrap();
+    assert_eq!(at_rest.look().unwrap_err().code(), Code::KeysLost);
+    assert_eq!(at_rest.add_missing("other").unwrap_err().code(), Code::KeysLost);
+    assert!(!path.exists());
+    assert_eq!(at_rest.open_sealed(&PLACE, &sealed).unwrap().expose(), b"72 bpm");
+    // Who starts meanwhile cannot know, and its keys are called otherwise: the lines of both make a whole.
+    let anew = open(folder.path(), &[1]).unwrap();
+    assert_eq!(anew.open_sealed(&PLACE, &sealed).unwrap_err().code(), Code::KeysLost);
+    anew.add_missing("acme").unwrap();
+    let newer = anew.seal(&PLACE, b"73 bpm").unwrap();
+    let own = std::fs::read_to_string(&path).unwrap();
+    let both = std::fs::read_to_string(&away).unwrap() + own.split_once('\n').unwrap().1;
+    crate::files::write_atomically(&path, both.as_bytes()).unwrap();
+    let whole = open(folder.path(), &[1]).unwrap();
+    for (sealed, text) in [(sealed, b"72 bpm"), (newer, b"73 bpm")] {
+        assert_eq!(whole.open_sealed(&PLACE, &sealed).unwrap().expose(), text);
+    }
+}
+
+#[test]
+fn whoever_has_another_root_key_adds_nothing_to_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    // Both open an empty home.
+    let (one, other) = (open(folder.path(), &[1]).unwrap(), open(folder.path(), &[2]).unwrap());
+    one.add_missing("acme").unwrap();
+    assert_eq!(other.add_missing("other").unwrap_err().code(), Code::RootKeyRefused);
+    assert!(open(folder.path(), &[1]).is_ok());
 }

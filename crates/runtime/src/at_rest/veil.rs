@@ -5,7 +5,7 @@
 //! seal as long as the key is the same: AES-256-GCM-SIV with one nonce for all shows that two texts are equal, and no more (RFC 8452, section 9). So
 //! seals can be searched for, and those of one caller take next to no space in a batch that is compressed.
 
-use super::{AtRest, HOUSE, NONCE};
+use super::{AtRest, HOUSE, NONCE, is_sealed};
 use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
 use spinwell_core::Fault;
 use spinwell_security::envelope::Context;
@@ -26,8 +26,36 @@ impl Veil {
         Self(at_rest)
     }
 
-    /// A text that stands in the member of this name, of a record about this tenant. Makes the tenant's keys where they are not there, which
-    /// blocks, once.
+    /// Whether it can read anything that is encrypted.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether a tenant's texts can be encrypted at once.
+    #[must_use]
+    pub fn is_ready_for(&self, tenant: &str) -> bool {
+        self.0.as_ref().is_none_or(|at_rest| at_rest.has(tenant))
+    }
+
+    /// Makes a tenant's keys where they are not there. Blocks.
+    ///
+    /// # Errors
+    /// Where a key can neither be had nor made.
+    pub fn prepare(&self, tenant: &str) -> Result<(), Fault> {
+        self.0.as_ref().map_or(Ok(()), |at_rest| at_rest.add_missing(tenant))
+    }
+
+    /// The same for what belongs to no tenant.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn prepare_own(&self) -> Result<(), Fault> {
+        self.prepare(HOUSE)
+    }
+
+    /// A text that stands in the member of this name, of a record about this tenant. Blocks where the tenant's keys are not there, which are made
+    /// then.
     ///
     /// # Errors
     /// Where a key can neither be had nor made.
@@ -68,10 +96,10 @@ impl Veil {
     }
 }
 
-/// Whether a text is a seal, or looks like one.
+/// Whether a text is a seal.
 #[must_use]
 pub fn is_veiled(text: &str) -> bool {
-    text.starts_with(BEGIN)
+    text.starts_with(BEGIN) && BASE64_STANDARD_NO_PAD.decode(text).is_ok_and(|bytes| is_sealed(&bytes))
 }
 
 /// Where a text stands. Not whose it is: whoever searches does not know.
@@ -94,7 +122,7 @@ mod tests {
         let veil = Veil::of(Some(at_rest.clone()));
         let seal = |tenant, member, text| veil.seal(tenant, member, text).unwrap().into_owned();
         let first = seal("acme", "principal", "acme/ada");
-        assert!(is_veiled(&first) && !first.contains("ada"));
+        assert!(is_veiled(&first) && !first.contains("ada") && !is_veiled("U1BXRQEBx"));
         assert_eq!(first, seal("acme", "principal", "acme/ada"));
         let others = [
             seal("other", "principal", "acme/ada"),

@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::sources::{Layered, Sources};
 use spinwell_security::envelope::Roots;
+use std::fmt;
 use std::fs;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -10,14 +11,31 @@ use zeroize::Zeroizing;
 /// The variable of the environment that may hold root keys. It is no option: options are shown.
 pub(super) const ROOT_KEY_VARIABLE: &str = "SPINWELL_ROOT_KEY";
 
+/// Text of root keys, which is never shown and wiped when it is dropped.
+#[derive(Clone)]
+pub struct RootKeyText(Zeroizing<String>);
+
+impl RootKeyText {
+    /// This text.
+    #[must_use]
+    pub fn of(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for RootKeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootKeyText(..)")
+    }
+}
+
 const FILE: &str = "encryption.root_key_file";
 
 pub(super) fn roots(layered: &Layered, sources: &Sources) -> Result<Option<Arc<Roots>>, Error> {
     let path = layered.text(FILE);
-    let variable = sources.environment.iter().find(|(name, _)| name == ROOT_KEY_VARIABLE);
-    let (text, origin) = match (path, variable) {
+    let (text, origin) = match (path, &sources.root_key) {
         ("", None) => return Ok(None),
-        ("", Some((_, text))) => (Zeroizing::new(text.clone()), ROOT_KEY_VARIABLE),
+        ("", Some(RootKeyText(text))) => (text.clone(), ROOT_KEY_VARIABLE),
         (_, Some(_)) => {
             return Err(layered.invalid(FILE, &format!("nothing, as {ROOT_KEY_VARIABLE} is set as well")));
         }
@@ -40,15 +58,11 @@ mod tests {
     fn load(file: Option<&Path>, variable: Option<&str>) -> Result<bool, String> {
         let overrides =
             file.map(|path| Override { key: super::FILE, value: path.display().to_string(), flag: "--flag" });
-        let environment = variable.map(|text| (super::ROOT_KEY_VARIABLE.to_owned(), text.to_owned()));
-        let sources = Sources {
-            overrides: overrides.into_iter().collect(),
-            environment: environment.into_iter().collect(),
-            ..Sources::default()
-        };
+        let root_key = variable.map(|text| super::RootKeyText::of(text.to_owned()));
+        let sources = Sources { overrides: overrides.into_iter().collect(), root_key, ..Sources::default() };
         let loaded = Options::load(&sources).map_err(|error| error.fault().message().to_owned())?;
-        let shown = format!("{}{:?}", loaded.print(), loaded.options);
-        assert!(!variable.is_some_and(|text| shown.contains(text)), "{shown}");
+        let shown = format!("{}{:?}{sources:?}", loaded.print(), loaded.options);
+        assert!(!variable.is_some_and(|text| !text.is_empty() && shown.contains(text)), "{shown}");
         assert!(loaded.unknown_variables().is_empty());
         Ok(loaded.options.encryption.is_some())
     }

@@ -28,6 +28,7 @@ pub use accuracy::Accuracy;
 pub use capacity::RegionCapacity;
 pub use control::ControlOptions;
 pub use device::Device;
+pub use encryption::RootKeyText;
 pub use error::Error;
 pub use exposure::Exposure;
 pub use ledger::{LedgerOptions, WitnessAddress};
@@ -371,6 +372,7 @@ mod tests {
         Sources {
             file: (!file.is_empty()).then(|| ("spinwell.toml".into(), file.to_owned())),
             environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            root_key: None,
             overrides: overrides
                 .iter()
                 .map(|(key, value)| Override { key, value: (*value).to_owned(), flag: "--flag" })

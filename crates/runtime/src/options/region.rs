@@ -229,7 +229,7 @@ mod tests {
         let sources = |file: &str, environment: Vec<(String, String)>| Sources {
             file: Some(("spinwell.toml".into(), file.to_owned())),
             environment,
-            overrides: Vec::new(),
+            ..Sources::default()
         };
         let table = "[cluster.routes]\ntaxi = \"predictive\"\n\"Pump.2\" = \"round_robin\"\n";
         let both = [("Pump.2", "round_robin"), ("taxi", "predictive")];

@@ -1,6 +1,6 @@
 //! The sources of options, merged key by key, each value remembering where it came from.
 
-use super::encryption::ROOT_KEY_VARIABLE;
+use super::encryption::{ROOT_KEY_VARIABLE, RootKeyText};
 use super::store::hidden;
 use super::{Effective, Error, KEYS, UnknownVariable};
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 /// What every variable of ours starts with.
 const PREFIX: &str = "SPINWELL_";
 
-/// Variables that are none of a server's keys: commands read them which call one, or they hold a secret, which no option does.
-const NO_KEYS: [&str; 5] =
-    ["SPINWELL_CA", "SPINWELL_TOKEN", "SPINWELL_CERTIFICATE", "SPINWELL_CERTIFICATE_KEY", ROOT_KEY_VARIABLE];
+/// Variables that are none of a server's keys, and that commands read which call one.
+const NO_KEYS: [&str; 4] =
+    ["SPINWELL_CA", "SPINWELL_TOKEN", "SPINWELL_CERTIFICATE", "SPINWELL_CERTIFICATE_KEY"];
 
 /// Keys that a file may also give as a table of names and values, which elsewhere are NAME=VALUE with commas between them.
 const TABLES: [&str; 1] = ["cluster.routes"];
@@ -41,8 +41,10 @@ pub struct Override {
 pub struct Sources {
     /// The file: its path and its text.
     pub file: Option<(PathBuf, String)>,
-    /// Variables of the environment, ours among them.
+    /// Variables of the environment, ours among them, but for the root key.
     pub environment: Vec<(String, String)>,
+    /// What the environment says the root key is.
+    pub root_key: Option<RootKeyText>,
     /// Values from the command line.
     pub overrides: Vec<Override>,
 }
@@ -69,10 +71,12 @@ impl Sources {
                 Err(source) => return Err(Error::Unreadable { path: path.to_owned(), source }),
             },
         };
-        let environment = std::env::vars_os()
+        let mut environment: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Ok(Self { file, environment, overrides })
+        let secret = environment.iter().position(|(name, _)| name == ROOT_KEY_VARIABLE);
+        let root_key = secret.map(|place| RootKeyText::of(environment.swap_remove(place).1));
+        Ok(Self { file, environment, root_key, overrides })
     }
 
     pub(super) fn merge(&self) -> Result<Layered, Error> {

@@ -112,12 +112,41 @@ impl Keys {
         let (own, data) = self.ids_of(tenant);
         let before = self.records.len();
         if self.newest_version(own).is_none() {
-            self.add_tenant(root, own, &fresh()?)?;
+            let fresh = fresh()?;
+            let key = KeyRef { id: own, version: first_version(&fresh.nonce) };
+            let record = under_root(root, key, &fresh)?;
+            self.records.insert(key, record);
         }
         if self.newest_version(data).is_none() {
-            self.add_data(root, own, data, &fresh()?)?;
+            let fresh = fresh()?;
+            let key = KeyRef { id: data, version: first_version(&fresh.nonce) };
+            let record = self.below(root, own, key, &fresh)?;
+            self.records.insert(key, record);
         }
         Ok(self.records.len() > before)
+    }
+
+    /// Whether a tenant had a key that was erased.
+    #[must_use]
+    pub fn was_erased(&self, tenant: &str) -> bool {
+        self.erased.contains(&id_of(Level::Data, tenant, 0))
+    }
+
+    /// Whether these can take the place of `before`: of its data keys, all are there or were erased. Nothing else takes any away.
+    ///
+    /// # Errors
+    /// The first that is gone.
+    pub(crate) fn follow(&self, before: &Self) -> Result<(), Failed> {
+        let data = before.records.values().filter(|record| record.level == Level::Data);
+        let is_gone = |key: &KeyRef| !self.records.contains_key(key) && !self.erased.contains(&key.id);
+        data.map(|record| record.key).find(is_gone).map_or(Ok(()), |key| Err(Failed::Gone(key)))
+    }
+
+    /// The same, with what `before` knows to be erased.
+    pub(crate) fn without_erased_of(mut self, before: &Self) -> Self {
+        self.records.retain(|key, _| !before.erased.contains(&key.id));
+        self.erased.extend(&before.erased);
+        self
     }
 
     /// Whether the root key opens all tenant keys.
@@ -328,6 +357,12 @@ fn id_of(level: Level, tenant: &str, times: u64) -> KeyId {
     let mut id = [0; 16];
     id.copy_from_slice(&hash.finalize()[..16]);
     KeyId(id)
+}
+
+/// The version that a key of a derived id begins with: any. Where wrapped keys are lost and made anew, the new ones are not called as the lost
+/// ones were, which may come back.
+fn first_version(nonce: &Nonce) -> u32 {
+    1 + u32::from_be_bytes([0, nonce[0], nonce[1], nonce[2]])
 }
 
 fn under_root(root: &dyn RootKey, key: KeyRef, fresh: &Fresh) -> Result<WrappedKey, Failed> {

@@ -1,7 +1,7 @@
 //! The key above all others.
 
 use crate::envelope::cipher::{Cipher, KEY_BYTES, NONCE_BYTES};
-use crate::envelope::{KeyId, KeyRef, Nonce};
+use crate::envelope::{KeyId, KeyRef, Keys, Level, Nonce};
 use crate::secret::Secret;
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
@@ -130,6 +130,36 @@ impl Eq for Roots {}
 impl From<LocalRoot> for Roots {
     fn from(root: LocalRoot) -> Self {
         Self(vec![root])
+    }
+}
+
+impl Roots {
+    /// The one of them that has wrapped these keys, to wrap others beside them; the first where there are none. Who was not told of a newer
+    /// root key yet can read what it wraps.
+    pub(crate) fn beside(&self, keys: &Keys) -> Beside<'_> {
+        let by = keys.records().find(|record| record.level == Level::Tenant).map(|record| record.by);
+        let own = self.0.iter().find(|root| Some(root.key_ref) == by).unwrap_or(&self.0[0]);
+        Beside { roots: self, own }
+    }
+}
+
+/// One of several root keys wraps, and all of them unwrap.
+pub(crate) struct Beside<'r> {
+    roots: &'r Roots,
+    own: &'r LocalRoot,
+}
+
+impl RootKey for Beside<'_> {
+    fn key_ref(&self) -> KeyRef {
+        self.own.key_ref
+    }
+
+    fn wrap(&self, key: &Secret<KEY_BYTES>, context: &[u8], nonce: Nonce) -> Result<Vec<u8>, RootFailed> {
+        self.own.wrap(key, context, nonce)
+    }
+
+    fn unwrap(&self, by: KeyRef, wrapped: &[u8], context: &[u8]) -> Result<Secret<KEY_BYTES>, RootFailed> {
+        self.roots.unwrap(by, wrapped, context)
     }
 }
 

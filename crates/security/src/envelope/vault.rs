@@ -55,9 +55,25 @@ impl Vault {
         if self.read(|open| open.keys == keys) {
             return Ok(());
         }
-        keys.check(&*self.roots)?;
+        self.fits(&keys)?;
+        let keys = self.read(|open| keys.without_erased_of(&open.keys));
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = Open { keys, ..Open::default() };
         Ok(())
+    }
+
+    /// Whether keys are those that it has, or what became of them.
+    ///
+    /// # Errors
+    /// Where one is gone, or the root keys do not open one.
+    fn fits(&self, keys: &Keys) -> Result<(), Failed> {
+        self.read(|open| keys.follow(&open.keys))?;
+        keys.check(&*self.roots)
+    }
+
+    /// Whether a tenant had a key that was erased.
+    #[must_use]
+    pub fn was_erased(&self, tenant: &str) -> bool {
+        self.read(|open| open.keys.was_erased(tenant))
     }
 
     /// Whether it has a key to encrypt a tenant's data with.
@@ -66,17 +82,18 @@ impl Vault {
         self.read(|open| open.newest.contains_key(tenant) || open.keys.has(tenant))
     }
 
-    /// Adds a tenant's keys to `keys`, where they are not there. Whether any was made.
+    /// Adds a tenant's keys to `keys`, where they are not there, under the root key that has wrapped the others. Whether any was made.
     ///
     /// # Errors
-    /// Where `fresh` fails.
+    /// Where `keys` are not what became of those that it has, or `fresh` fails.
     pub fn add_missing<E: From<Failed>>(
         &self,
         keys: &mut Keys,
         tenant: &str,
         fresh: impl FnMut() -> Result<Fresh, E>,
     ) -> Result<bool, E> {
-        keys.add_missing(&*self.roots, tenant, fresh)
+        self.fits(keys)?;
+        keys.add_missing(&self.roots.beside(&keys.clone()), tenant, fresh)
     }
 
     /// Puts all of `keys` under the first root key, and gives every tenant a new key and every set of data one for what comes.
@@ -88,6 +105,7 @@ impl Vault {
         keys: &mut Keys,
         mut fresh: impl FnMut() -> Result<Fresh, E>,
     ) -> Result<Rotated, E> {
+        self.fits(keys)?;
         let mut nonces = Vec::new();
         for _ in keys.records() {
             nonces.push(fresh()?.nonce);

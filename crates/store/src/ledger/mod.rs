@@ -349,6 +349,11 @@ impl Writer {
         self.shared.refusal()
     }
 
+    /// Counts a record that whoever makes it could not make.
+    pub fn refuse(&self) {
+        self.shared.refuse();
+    }
+
     /// Seals and signs all that was taken, and ends the log in good order. Nothing is taken afterwards.
     pub fn close(&self) {
         self.shared.close();

@@ -188,6 +188,11 @@ impl Shared {
         }
     }
 
+    /// Counts a record that was not written.
+    pub(super) fn refuse(&self) {
+        self.lock().counts.refused += 1;
+    }
+
     /// Nothing more is taken; what was taken is sealed and forced.
     pub(super) fn close(&self) {
         self.lock().is_closing = true;

@@ -58,7 +58,8 @@ fn a_foreign_root_key_is_refused_and_one_that_is_added_is_not() {
     let after = Vault::new(roots(&[2]), keys).unwrap();
     assert_eq!(opened(&after, &sealed).unwrap(), b"72 bpm");
     let newer = after.seal(&ACME, &[5; 12], b"73 bpm").unwrap();
-    assert_eq!(Header::parse(&newer).unwrap().key.version, 2);
+    let version = |sealed: &[u8]| Header::parse(sealed).unwrap().key.version;
+    assert_eq!(version(&newer), version(&sealed) + 1);
     assert!(matches!(opened(&vault, &newer), Err(Failed::UnknownKey(_))), "it has not heard of that");
 }
 
@@ -72,6 +73,9 @@ fn what_others_have_changed_is_taken_and_what_they_erased_is_gone() {
     vault.replace(keys.clone()).unwrap();
     assert!(matches!(opened(&vault, &sealed), Err(Failed::Erased(_))));
     assert!(!vault.has("acme"));
+    // Whoever has seen that never goes back.
+    vault.replace(two()).unwrap();
+    assert!(matches!(opened(&vault, &sealed), Err(Failed::Erased(_))) && vault.was_erased("acme"));
     // The tenant may come back, with other keys.
     assert!(vault.add_missing(&mut keys, "acme", next()).unwrap());
     vault.replace(keys).unwrap();
@@ -86,6 +90,40 @@ fn what_others_have_changed_is_taken_and_what_they_erased_is_gone() {
     );
     assert!(vault.replace(foreign).is_err());
     assert!(vault.has("acme"), "it goes on with what it has");
+}
+
+#[test]
+fn keys_that_are_gone_are_not_made_anew() {
+    let vault = Vault::new(roots(&[1]), two()).unwrap();
+    assert!(matches!(vault.replace(Keys::default()), Err(Failed::Gone(_))));
+    let mut none = Keys::default();
+    assert!(matches!(vault.add_missing(&mut none, "acme", next()), Err(Failed::Gone(_))));
+    assert!(vault.has("acme"), "it goes on with what it has");
+    // Made anew by one who never had them, they are called otherwise, so that the lost ones may come back beside them.
+    let mut anew = Keys::default();
+    let mut late = 90;
+    let later = || -> Result<Fresh, Failed> {
+        late += 1;
+        Ok(fresh(late))
+    };
+    Vault::new(roots(&[1]), Keys::default()).unwrap().add_missing(&mut anew, "acme", later).unwrap();
+    let lost: std::collections::BTreeSet<KeyRef> = two().records().map(|record| record.key).collect();
+    assert!(anew.records().all(|record| !lost.contains(&record.key)));
+}
+
+#[test]
+fn new_tenants_stay_under_the_root_key_of_the_others_until_all_are_moved() {
+    let vault = Vault::new(roots(&[2, 1]), two()).unwrap();
+    let mut keys = two();
+    vault.add_missing(&mut keys, "new", next()).unwrap();
+    assert!(Vault::new(roots(&[1]), keys.clone()).is_ok(), "who does not know the new one yet opens all");
+    vault.replace(keys.clone()).unwrap();
+    vault.rotate(&mut keys, next()).unwrap();
+    vault.add_missing(&mut keys, "newer", next()).unwrap();
+    assert!(Vault::new(roots(&[2]), keys).is_ok());
+    // Whoever has another root key adds nothing.
+    let other = Vault::new(roots(&[3]), Keys::default()).unwrap();
+    assert!(matches!(other.add_missing(&mut two(), "new", next()), Err(Failed::Root(_))));
 }
 
 #[test]
