@@ -58,10 +58,17 @@ impl Door {
         let certificate = request.extensions.get::<Arc<Certificate>>().map(|shown| &**shown);
         let caller = self.doors.enter(shown(&request.headers, certificate)).await;
         let caller = caller.map_err(|not_in| not_in.fault())?;
-        let permitted = self.doors.guard().permit(&caller, action, &Resource::Region);
-        let policy = permitted.map_err(|refusal| refusal.fault)?.unwrap_or_else(|| "".into());
         let place = format!("{} {}", request.method, request.uri.path());
-        Ok(Order { caller, action, policy, place })
+        match self.doors.guard().permit(&caller, action, &Resource::Region) {
+            Ok(policy) => Ok(Order { caller, action, policy: policy.unwrap_or_else(|| "".into()), place }),
+            Err(refusal) => {
+                if action.is_recorded() {
+                    let order = Order { caller, action, policy: refusal.policy, place };
+                    self.write(&order, ocsf::Phase::Failed(refusal.fault.code().as_str())).await?;
+                }
+                Err(refusal.fault)
+            }
+        }
     }
 
     /// Writes down where an order is, and waits until that is on the disk.

@@ -2,11 +2,14 @@
 
 use anyhow::{Context, Result};
 use spinwell_gateway::{Audit, Door, Proxies, Watch};
-use spinwell_runtime::access::{Change, Doors};
-use spinwell_runtime::entropy;
+use spinwell_runtime::access::{Change, Doors, Standing};
 use spinwell_runtime::options::{AccessOptions, Threats};
 use spinwell_runtime::shutdown::{self, Trigger};
+use spinwell_runtime::{entropy, files};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// The doors of a process: guarded where the options say so.
 ///
@@ -30,18 +33,40 @@ pub(super) fn door(options: &AccessOptions, doors: Arc<Doors>, audit: Option<Arc
     Arc::new(Door::new(doors, Proxies::at(options.proxies.clone()), watch, audit))
 }
 
-/// Keeps the doors up to date until what is given back is dropped, and writes down what changes. Must be called within a tokio runtime.
-pub(super) fn keep(doors: Arc<Doors>, audit: Option<Arc<Audit>>) -> Trigger {
+/// Keeps the doors up to date until what is given back is dropped, and writes down what changes; also what was changed while no process looked,
+/// by the file of what was written down last. Must be called within a tokio runtime.
+pub(super) fn keep(doors: Arc<Doors>, audit: Option<Arc<Audit>>, written: PathBuf) -> Trigger {
     let (trigger, stops) = shutdown::channel();
-    let changed = move |change: &Change| {
-        let Some(audit) = audit.clone() else { return };
-        let change = change.clone();
+    let (sender, mut changes) = mpsc::unbounded_channel::<Change>();
+    if let Some(audit) = audit.filter(|_| !doors.guard().is_open()) {
+        let doors = doors.clone();
         tokio::spawn(async move {
-            if let Err(fault) = audit.access_changed(&change).await {
-                tracing::error!(%fault, "a change of who may do what is not in the ledger");
+            let before = fs::read_to_string(&written).ok().and_then(|text| Standing::of_text(&text));
+            let missed = doors.changes_since(&before.unwrap_or_default());
+            record(&audit, &doors, &written, missed).await;
+            while let Some(change) = changes.recv().await {
+                record(&audit, &doors, &written, vec![change]).await;
             }
         });
-    };
+    }
+    // Where nobody writes it down, nobody hears.
+    let changed = move |change: &Change| drop(sender.send(change.clone()));
     tokio::spawn(doors.watch(changed, stops));
     trigger
+}
+
+/// Writes changes to the ledger, and then that they are there.
+async fn record(audit: &Audit, doors: &Doors, written: &Path, changes: Vec<Change>) {
+    for change in changes {
+        if let Err(fault) = audit.access_changed(&change).await {
+            tracing::error!(%fault, "a change of who may do what is not in the ledger");
+            // Said again at the next start.
+            return;
+        }
+    }
+    let (path, text) = (written.to_owned(), doors.standing().to_text());
+    let kept = tokio::task::spawn_blocking(move || files::write_atomically(&path, text.as_bytes())).await;
+    if !matches!(kept, Ok(Ok(()))) {
+        tracing::error!(path = %written.display(), "what is written down of who may do what cannot be kept");
+    }
 }

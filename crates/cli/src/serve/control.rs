@@ -89,7 +89,7 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
     };
     let place = Place::open(&options.region)?;
     let doors = access::doors(&options.access)?;
-    let _kept = access::keep(doors.clone(), None);
+    let _kept = access::keep(doors.clone(), None, PathBuf::new());
     let region = region(&options, known.dial(options.exposure));
     tokio::spawn(follow(region.clone(), place.watch()));
     let guardian = guard(&options, config)?;

@@ -66,6 +66,10 @@ pub(super) fn writer(
     fs::create_dir_all(dir)
         .with_context(|| format!("the ledger's folder {} cannot be made", dir.display()))?;
     let origin = format!("{}/{name}", options.origin);
+    is_whole(dir, name)?;
+    let path = dir.join(format!("{name}.commitments"));
+    let text = secret(&path, at_rest, |bytes| Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))?;
+    let commitments = commitments(&text).ok_or_else(|| invalid(&path, &"it is not 64 hexadecimal digits"))?;
     let path = dir.join(format!("{name}.key"));
     let key = secret(&path, at_rest, |seed| {
         LogKey::of_seed(&origin, seed)
@@ -73,9 +77,6 @@ pub(super) fn writer(
             .map_err(|error| invalid(&path, &error))
     })?;
     let key = LogKey::of_text(key.trim()).map_err(|error| invalid(&path, &error))?;
-    let path = dir.join(format!("{name}.commitments"));
-    let text = secret(&path, at_rest, |bytes| Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))?;
-    let commitments = commitments(&text).ok_or_else(|| invalid(&path, &"it is not 64 hexadecimal digits"))?;
     make_known(dir, &key)?;
     let writer = Writer::open(Settings {
         folder: dir.join(name),
@@ -88,6 +89,29 @@ pub(super) fn writer(
     });
     let writer = writer.map_err(|error| error.fault())?;
     Ok(Some((writer, commitments)))
+}
+
+/// Whether a log whose key is there is there as well, with the key of its commitments: both are made before the key. Who lost one of them would
+/// begin another log under the same name, or find that no input is the one that was asked.
+///
+/// # Errors
+/// Where one of them is gone.
+fn is_whole(dir: &Path, name: &str) -> Result<(), Fault> {
+    let (key, log) = (dir.join(format!("{name}.key")), dir.join(name));
+    let commitments = dir.join(format!("{name}.commitments"));
+    if key.exists() {
+        let gone = [&log, &commitments].into_iter().find(|path| !path.exists());
+        return gone.map_or(Ok(()), |path| {
+            let message = format!(
+                "{} is gone, and {} is there: bring it back from a copy; to begin another log, move that key away, too",
+                path.display(),
+                key.display()
+            );
+            Err(Fault::new(Code::LedgerWrong, message))
+        });
+    }
+    fs::create_dir_all(&log)
+        .map_err(|error| Fault::new(Code::Io, format!("{} cannot be made: {error}", log.display())))
 }
 
 /// The place of this address, as this process's environment has it.

@@ -107,9 +107,10 @@ impl Front {
             metrics.show_ledger(audit.clone());
         }
         let doors = access::doors(&options.access)?;
+        let written = options.ledger.dir.join(format!("{}.access", options.region.gateway_id.0));
         let door = access::door(&options.access, doors.clone(), audit.clone());
         metrics.show_door(door.clone());
-        let kept = access::keep(doors, audit.clone());
+        let kept = access::keep(doors, audit.clone(), written);
         let readers = Arc::new(Readers::start(&options.readers, metrics.clone(), &options.node_id)?);
         let gateway = Gateway::new(Parts {
             link,

@@ -36,6 +36,23 @@ impl Audit {
         self.write(self.activity(caller, address, act, phase)).await
     }
 
+    /// Writes that somebody wanted to do something, and was refused. Nobody waits for it; where it cannot be written, that is counted.
+    pub(crate) fn refused(&self, caller: &Caller, address: IpAddr, act: &Act, code: Code) {
+        self.write_later(self.activity(caller, address, act, Phase::Failed(code)));
+    }
+
+    fn write_later(&self, event: Result<Event, Fault>) {
+        let untold = |error: &dyn std::fmt::Display| tracing::warn!(%error, "an event is not in the ledger");
+        match event {
+            Ok(event) => self.writer.event_then(event, move |written| {
+                if let Err(error) = written {
+                    untold(&error);
+                }
+            }),
+            Err(fault) => untold(&fault),
+        }
+    }
+
     /// Writes what has changed in who may do what, and waits until that is on the disk.
     ///
     /// # Errors
@@ -47,14 +64,7 @@ impl Audit {
 
     /// Writes what the detectors have found. Nobody waits for it; where it cannot be written, that is counted.
     pub(crate) fn finding(&self, finding: &Finding, address: IpAddr, caller: Option<&Caller>) {
-        match self.detection(finding, address, caller).and_then(whole) {
-            Ok(event) => self.writer.event_then(event, |written| {
-                if let Err(error) = written {
-                    tracing::warn!(%error, "a finding is not in the ledger");
-                }
-            }),
-            Err(error) => tracing::warn!(%error, "a finding is not in the ledger"),
-        }
+        self.write_later(self.detection(finding, address, caller).and_then(whole));
     }
 
     async fn write(&self, event: Result<Event, Fault>) -> Result<(), Fault> {
@@ -163,6 +173,7 @@ impl Audit {
             Change::KeyAdded(record) => ((1, "Create"), self.key(record)?),
             Change::KeyRevoked(record) => ((9, "Deactivate"), self.key(record)?),
             Change::KeyRemoved(record) => ((4, "Delete"), self.key(record)?),
+            Change::KeyGone(id) => ((4, "Delete"), json!({"type": "API key", "uid": id, "name": ""})),
             Change::Policies(hash) => {
                 let text = hash.iter().fold(String::new(), |mut text, byte| {
                     let _ = write!(text, "{byte:02x}");

@@ -27,6 +27,13 @@ pub(crate) enum Phase {
     Failed(Code),
 }
 
+/// Writes down that somebody wanted to do something, and was refused. Nobody waits for it.
+pub(crate) fn refused(gateway: &Gateway, entry: &Entry, act: &Act, code: Code) {
+    if let (Some(audit), Ok(caller), true) = (gateway.audit(), &entry.caller, act.action.is_recorded()) {
+        audit.refused(caller, entry.address, act, code);
+    }
+}
+
 /// Does something, with a line in the ledger before and one after it. Of what concerns a sequence there is only the first: it is done many
 /// times a second, and its step log says how it ended.
 ///

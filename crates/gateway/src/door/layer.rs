@@ -1,12 +1,11 @@
 //! The look at the caller before a route's handler.
 
-use super::act::{Act, acted};
+use super::act::{Act, acted, refused};
 use super::need::{Need, resource};
 use super::{Entry, Refusal, Seen};
 use crate::Gateway;
 use crate::http::fault_response;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -56,11 +55,10 @@ async fn enter(State(Guarded { gateway, need }): State<Guarded>, request: Reques
         Err(fault) => return fault_response(&fault),
     };
     let name = model.clone().unwrap_or_else(|| parts.uri.path().to_owned());
-    let response = match permitted(&gateway, need, caller, model.as_deref(), &parts.headers) {
-        Err(Refusal { fault, .. }) => fault_response(&gateway.door().counted(fault)),
+    let response = match permitted(&gateway, need, &entry, caller, model.as_deref(), &parts) {
+        Err(fault) => fault_response(&gateway.door().counted(fault)),
         Ok(None) => next.run(Request::from_parts(parts, body)).await,
-        Ok(Some(mut act)) => {
-            act.place = format!("{} {}", parts.method, parts.uri.path());
+        Ok(Some(act)) => {
             let work = next.run(Request::from_parts(parts, body));
             let code = |response: &Response| response.extensions().get::<Coded>().map(|coded| coded.0);
             acted(&gateway, &entry, act, code, work).await.unwrap_or_else(|fault| fault_response(&fault))
@@ -82,23 +80,29 @@ pub(crate) fn no_text() -> Fault {
     Fault::new(Code::PathNotFound, "the path is not valid text; use percent-encoded UTF-8")
 }
 
-/// What is to be written down where the caller may do that; nothing where it is only looked at.
+/// What is to be written down where the caller may do that; nothing where it is only looked at. That he may not is written down here.
 fn permitted(
     gateway: &Gateway,
     need: Need,
+    entry: &Entry,
     caller: &Caller,
     model: Option<&str>,
-    headers: &HeaderMap,
-) -> Result<Option<Act>, Refusal> {
+    parts: &Parts,
+) -> Result<Option<Act>, Fault> {
     let Some((action, resource)) = asked(gateway, need, caller, model)? else { return Ok(None) };
-    let policy = gateway.door().permit(caller, action, &resource)?;
-    if !action.is_recorded() {
-        return Ok(None);
+    let place = format!("{} {}", parts.method, parts.uri.path());
+    let permitted = gateway.door().permit(caller, action, &resource);
+    let permitted = permitted.and_then(|policy| match of_another_site(&parts.headers) {
+        Some(fault) if action.is_recorded() => Err(Refusal { fault, policy }),
+        _ => Ok(policy),
+    });
+    match permitted {
+        Ok(policy) => Ok(action.is_recorded().then_some(Act { action, resource, policy, place })),
+        Err(Refusal { fault, policy }) => {
+            refused(gateway, entry, &Act { action, resource, policy, place }, fault.code());
+            Err(fault)
+        }
     }
-    if let Some(fault) = of_another_site(headers) {
-        return Err(Refusal { fault, policy });
-    }
-    Ok(Some(Act { action, resource, policy, place: String::new() }))
 }
 
 /// What a route asks of this caller.
@@ -107,11 +111,11 @@ fn asked(
     need: Need,
     caller: &Caller,
     model: Option<&str>,
-) -> Result<Option<(Action, Resource)>, Refusal> {
+) -> Result<Option<(Action, Resource)>, Fault> {
     let named = || {
         let name = model.unwrap_or_default();
         let unknown = || Fault::new(Code::ModelNotFound, format!("no model is named {}", quoted(name)));
-        name.parse().map_err(|_| Refusal { fault: unknown(), policy: "".into() })
+        name.parse().map_err(|_| unknown())
     };
     Ok(match need {
         Need::Nothing | Need::Predict => None,

@@ -12,7 +12,7 @@ mod proxies;
 mod tests;
 mod watch;
 
-pub(crate) use act::{Act, Phase, acted};
+pub(crate) use act::{Act, Phase, acted, refused};
 pub(crate) use layer::{Coded, guarded, no_text};
 pub(crate) use need::{Need, of_method, resource};
 pub use proxies::Proxies;
@@ -91,6 +91,11 @@ impl Door {
         let counts = REFUSALS.iter().zip(&self.refused);
         let mut counts = counts.map(|(code, count)| (*code, count.load(Ordering::Relaxed)));
         std::array::from_fn(|_| counts.next().unwrap_or((Code::Internal, 0)))
+    }
+
+    /// Whether a file of the access folder cannot be used.
+    pub(crate) fn has_wrong_file(&self) -> bool {
+        self.doors.is_wrong()
     }
 
     /// Who watches, if anybody.

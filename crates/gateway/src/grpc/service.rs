@@ -5,7 +5,7 @@ use super::edge::LentTicket;
 use super::metered::SharedShare;
 use super::timeout;
 use crate::cut_off;
-use crate::door::{Act, Entry, acted};
+use crate::door::{Act, Entry, acted, refused};
 use crate::gateway::{Answered, Begun};
 use crate::record::Ticket;
 use crate::{Gateway, VERSION};
@@ -69,7 +69,7 @@ impl Service {
     fn may<T>(&self, request: &Request<T>, action: Action, model: &str) -> Result<Arc<str>, Status> {
         let door = self.gateway.door();
         let permitted = entry_of(request).and_then(|entry| {
-            let caller = entry.caller?;
+            let caller = entry.caller.clone()?;
             let resource = match model.parse() {
                 Ok(model) => door.model(&model),
                 // What no model can be called, none is: that is said where it is looked for.
@@ -79,7 +79,12 @@ impl Service {
             if !action.kinds().contains(&resource.kind()) {
                 return Ok("".into());
             }
-            door.permit(&caller, action, &resource).map_err(|refusal| door.counted(refusal.fault))
+            door.permit(&caller, action, &resource).map_err(|refusal| {
+                let (policy, place) = (refusal.policy, format!("gRPC {action}"));
+                let act = Act { action, resource, policy, place };
+                refused(&self.gateway, &entry, &act, refusal.fault.code());
+                door.counted(refusal.fault)
+            })
         });
         permitted.map_err(|fault| status::to_grpc(&fault))
     }

@@ -5,6 +5,7 @@ use crate::door::{Door, Watch};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::{Arc, OnceLock};
 
@@ -23,6 +24,7 @@ struct FindingLabels {
 pub(super) struct DoorFigures {
     refused: Family<RefusalLabels, Counter>,
     findings: Family<FindingLabels, Counter>,
+    is_wrong: Gauge,
     shown: OnceLock<Arc<Door>>,
 }
 
@@ -39,7 +41,13 @@ impl DoorFigures {
             "What looked like an attack, by detector and by what followed",
             findings.clone(),
         );
-        Self { refused, findings, shown: OnceLock::new() }
+        let is_wrong = Gauge::default();
+        registry.register(
+            "spinwell_access_file_wrong",
+            "Whether a file of the access folder cannot be used, so that what it held before holds",
+            is_wrong.clone(),
+        );
+        Self { refused, findings, is_wrong, shown: OnceLock::new() }
     }
 
     pub(super) fn show(&self, door: Arc<Door>) {
@@ -50,6 +58,7 @@ impl DoorFigures {
     /// Brings the series to what was counted.
     pub(super) fn update(&self) {
         let Some(door) = self.shown.get() else { return };
+        self.is_wrong.set(i64::from(door.has_wrong_file()));
         for (code, count) in door.refused() {
             set(&self.refused.get_or_create(&RefusalLabels { code: code.as_str() }), count);
         }

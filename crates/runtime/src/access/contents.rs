@@ -38,7 +38,32 @@ pub(super) struct Contents {
     pub(super) policies: BTreeMap<String, String>,
 }
 
+/// Puts one file's part of the second into the first.
+type Part = fn(&mut Contents, &Contents);
+
+/// Every file, or folder of them, by itself. Keys first: whoever is to be refused at once stands there.
+const PARTS: [Part; 5] = [
+    |to, from| to.keys.clone_from(&from.keys),
+    |to, from| to.certificates.clone_from(&from.certificates),
+    |to, from| to.issuers.clone_from(&from.issuers),
+    |to, from| to.tenants.clone_from(&from.tenants),
+    |to, from| to.policies.clone_from(&from.policies),
+];
+
 impl Contents {
+    /// What of this can be used beside what holds: each file that is good by itself, and of the others what was `taken` before.
+    pub(super) fn good_over(&self, taken: &Self, dir: &Path) -> Self {
+        let mut best = taken.clone();
+        for part in PARTS {
+            let mut next = best.clone();
+            part(&mut next, self);
+            if next.rules(dir, None).is_ok() {
+                best = next;
+            }
+        }
+        best
+    }
+
     pub(super) fn read(dir: &Path) -> Result<Self, Fault> {
         let file = |name| text(&dir.join(name));
         Ok(Self {

@@ -1,16 +1,18 @@
 //! Who may come in and what they may do, as it stands in files and at issuers of tokens, kept up to date.
 //!
 //! A folder has `keys.json` (API keys, written by `spinwell token`), `issuers.toml`, `certificates.toml`, `tenants.toml` and
-//! `policies/*.cedar`; what is not there is empty, and without policies the usual ones hold. [`Doors`] looks at the folder every second and takes what is new as a whole,
-//! or not at all where anything in it is wrong: then what held before goes on to hold. Issuers' keys are fetched when they grow old and
-//! when a token names one that is not there.
+//! `policies/*.cedar`; what is not there is empty, and without policies the usual ones hold. [`Doors`] looks at the folder every second and takes what is new. A file is taken as a
+//! whole, all policies together; where one is wrong, what it held before goes on to hold and the others are taken, so that a key is
+//! revoked whatever else is wrong. Issuers' keys are fetched when they grow old and when a token names one that is not there.
 
 mod contents;
 mod fetch;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use contents::{CERTIFICATES, ISSUERS, KEYS, POLICIES, TENANTS, read_keys, read_policies};
+pub use standing::Standing;
 
 use crate::clock::unix_micros;
 use crate::shutdown::Shutdown;
@@ -24,6 +26,7 @@ use spinwell_security::key::KeyRecord;
 use spinwell_security::token::{self, Fetch, Issuers, KeysFrom, Refetch, RefetchOptions, Why};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +42,8 @@ pub enum Change {
     KeyRevoked(KeyRecord),
     /// A key is gone.
     KeyRemoved(KeyRecord),
+    /// A key is gone that nobody here has seen, of this id: it went while no process looked.
+    KeyGone(String),
     /// Other policies hold, of this hash.
     Policies([u8; 32]),
     /// Tenants have other models or quotas.
@@ -47,6 +52,15 @@ pub enum Change {
     Issuers,
     /// Others are known by their certificates, or have other roles.
     Certificates,
+}
+
+/// What a look at the folder has brought.
+#[derive(Debug, Default, PartialEq)]
+pub struct Reloaded {
+    /// What has changed.
+    pub changes: Vec<Change>,
+    /// What is wrong with a file. What it held before goes on to hold.
+    pub wrong: Option<Fault>,
 }
 
 /// An issuer's keys, and when they were fetched.
@@ -89,6 +103,8 @@ pub struct Doors {
     /// What the files held when they were last taken. Locked for a whole change.
     taken: Mutex<Contents>,
     sources: Sources,
+    /// Whether a file was wrong when the folder was looked at last.
+    is_wrong: AtomicBool,
 }
 
 impl Doors {
@@ -96,7 +112,8 @@ impl Doors {
     #[must_use]
     pub fn open() -> Arc<Self> {
         let (taken, sources) = (Mutex::default(), Sources::default());
-        Arc::new(Self { guard: Arc::new(Guard::open()), dir: PathBuf::new(), taken, sources })
+        let is_wrong = AtomicBool::new(false);
+        Arc::new(Self { guard: Arc::new(Guard::open()), dir: PathBuf::new(), taken, sources, is_wrong })
     }
 
     /// Only those come in whom the files of this folder know. The seed is to be random. Issuers' keys are not there yet.
@@ -111,6 +128,7 @@ impl Doors {
             dir: dir.to_owned(),
             taken: Mutex::new(contents),
             sources: Sources::new(sources_of(sources)),
+            is_wrong: AtomicBool::new(false),
         }))
     }
 
@@ -147,21 +165,40 @@ impl Doors {
         }
     }
 
-    /// Takes what the files hold now, where that is something new, and says what has changed.
-    ///
-    /// # Errors
-    /// What is wrong with the files. What held before goes on to hold.
-    pub async fn reload(&self) -> Result<Vec<Change>, Fault> {
+    /// Whether a file was wrong when the folder was looked at last.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        self.is_wrong.load(Ordering::Relaxed)
+    }
+
+    /// Takes what the files hold now, where that is something new and good, and says what has changed.
+    pub async fn reload(&self) -> Reloaded {
+        let (changes, wrong) = match self.take().await {
+            Ok((changes, wrong)) => (changes, wrong),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
+        self.is_wrong.store(wrong.is_some(), Ordering::Relaxed);
+        Reloaded { changes, wrong }
+    }
+
+    async fn take(&self) -> Result<(Vec<Change>, Option<Fault>), Fault> {
         if self.guard.is_open() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         let mut sources = self.sources.lock().await;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let contents = Contents::read(&self.dir)?;
+        let mut contents = Contents::read(&self.dir)?;
         if contents == *taken {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         let before = self.guard.rules();
+        let wrong = contents.rules(&self.dir, None).err();
+        if wrong.is_some() {
+            contents = contents.good_over(&taken, &self.dir);
+            if contents == *taken {
+                return Ok((Vec::new(), wrong));
+            }
+        }
         let (rules, listed) = contents.rules(&self.dir, before.as_deref())?;
         let changes = before.map(|before| changes(&before, &rules, &taken, &contents)).unwrap_or_default();
         self.guard.replace(rules);
@@ -173,7 +210,21 @@ impl Doors {
             }
         }
         (*sources, *taken) = (next, contents);
-        Ok(changes)
+        Ok((changes, wrong))
+    }
+
+    /// What holds now, as it is written down.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        self.guard.rules().map(|rules| Standing::of(&rules, &taken)).unwrap_or_default()
+    }
+
+    /// What has changed since that held.
+    #[must_use]
+    pub fn changes_since(&self, before: &Standing) -> Vec<Change> {
+        let now = self.standing();
+        self.guard.rules().map(|rules| before.changes_to(&now, &rules)).unwrap_or_default()
     }
 
     /// Fetches an issuer's keys again because a token names one that is not there, unless that was tried a moment ago. Whether it may help
@@ -248,21 +299,16 @@ impl Doors {
                 () = shutdown.wait() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            match self.reload().await {
-                Ok(changes) => {
-                    said = None;
-                    for change in &changes {
-                        tracing::info!(change = name(change), "access has changed");
-                        changed(change);
-                    }
-                }
-                Err(fault) if said.as_deref() != Some(fault.message()) => {
-                    let error = fault.message();
-                    tracing::warn!(error, "access files cannot be used; what held before goes on to hold");
-                    said = Some(error.to_owned());
-                }
-                Err(_) => {}
+            let Reloaded { changes, wrong } = self.reload().await;
+            for change in &changes {
+                tracing::info!(change = name(change), "access has changed");
+                changed(change);
             }
+            let error = wrong.map(|fault| fault.message().to_owned());
+            if let Some(error) = error.as_ref().filter(|error| said.as_ref() != Some(error)) {
+                tracing::error!(error, "an access file cannot be used; what it held before goes on to hold");
+            }
+            said = error;
         }
     }
 }
@@ -278,7 +324,7 @@ pub fn name(change: &Change) -> &'static str {
     match change {
         Change::KeyAdded(_) => "an API key was added",
         Change::KeyRevoked(_) => "an API key was revoked",
-        Change::KeyRemoved(_) => "an API key was removed",
+        Change::KeyRemoved(_) | Change::KeyGone(_) => "an API key was removed",
         Change::Policies(_) => "other policies hold",
         Change::Tenants => "other tenants hold",
         Change::Issuers => "other issuers hold",

@@ -22,8 +22,12 @@ fn about() -> About {
     }
 }
 
+fn only(change: Change) -> Reloaded {
+    Reloaded { changes: vec![change], wrong: None }
+}
+
 #[tokio::test]
-async fn what_is_new_is_taken_as_a_whole_or_not_at_all() {
+async fn a_file_is_taken_as_a_whole_or_not_at_all_and_the_others_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let doors = Doors::guarded(dir.path(), &[1; 16]).unwrap();
@@ -32,46 +36,55 @@ async fn what_is_new_is_taken_as_a_whole_or_not_at_all() {
     let shown = Shown { authorization: Some(header.as_bytes()), certificate: None };
     let comes_in = || doors.look(shown).is_ok();
     assert!(!comes_in());
-    assert_eq!(doors.reload().await, Ok(Vec::new()));
+    assert_eq!(doors.reload().await, Reloaded::default());
 
     let keys = |record: &KeyRecord| keys_to_text(&KeyRing::new([record.clone()]).unwrap());
     fs::write(at(KEYS), keys(&record)).unwrap();
-    assert_eq!(doors.reload().await, Ok(vec![Change::KeyAdded(record.clone())]));
+    assert_eq!(doors.reload().await, only(Change::KeyAdded(record.clone())));
     assert!(comes_in());
 
-    // Nothing of what came with it is taken where a policy is wrong.
+    // A key is revoked also where a policy beside it is wrong, of which nothing is taken.
     let revoked = record.clone().revoked_at(UnixMicros(2));
     fs::write(at(KEYS), keys(&revoked)).unwrap();
     fs::create_dir(at(POLICIES)).unwrap();
     fs::write(at("policies/mine.cedar"), "permit (principal, action, resource);").unwrap();
-    let fault = doors.reload().await.unwrap_err();
+    let before = doors.standing();
+    let Reloaded { changes, wrong } = doors.reload().await;
+    let fault = wrong.unwrap();
     assert!(fault.code() == Code::ConfigInvalid && fault.message().contains("mine.cedar:1"), "{fault}");
-    assert!(comes_in(), "what held before goes on to hold");
+    assert_eq!(changes, [Change::KeyRevoked(revoked.clone())]);
+    assert!(!comes_in() && doors.is_wrong());
+    assert_eq!(doors.reload().await.changes, [], "it is taken once");
 
     fs::write(at("policies/mine.cedar"), "@id(\"all\") permit (principal, action, resource);").unwrap();
     fs::write(at(TENANTS), "[acme]\nmodels = [\"acme-*\"]\n").unwrap();
-    let changes = doors.reload().await.unwrap();
-    assert!(
-        matches!(&changes[..], [Change::KeyRevoked(_), Change::Policies(_), Change::Tenants]),
-        "{changes:?}"
-    );
-    assert!(!comes_in());
+    let Reloaded { changes, wrong } = doors.reload().await;
+    assert!(matches!(&changes[..], [Change::Policies(_), Change::Tenants]) && wrong.is_none(), "{changes:?}");
+    assert!(!doors.is_wrong());
+    // Whoever looks now for the first time since then sees the same.
+    let since = doors.changes_since(&Standing::of_text(&before.to_text()).unwrap());
+    assert!(matches!(&since[..], [Change::KeyRevoked(_), Change::Policies(_), Change::Tenants]), "{since:?}");
+    let all = doors.changes_since(&Standing::default());
+    assert!(matches!(&all[..2], [Change::KeyAdded(_), Change::KeyRevoked(_)]), "{all:?}");
+    assert_eq!(doors.changes_since(&doors.standing()), []);
 
     let forecaster = Certificate::new(["forecaster"], UnixMicros(u64::MAX));
     let is_known = || doors.look(super::shown(&HeaderMap::new(), Some(&forecaster))).is_ok();
     assert!(!is_known());
     fs::write(at(CERTIFICATES), "[[certificate]]\nname = \"fore*\"\ntenant = \"acme\"\nroles = []").unwrap();
-    assert_eq!(doors.reload().await, Ok(vec![Change::Certificates]));
+    assert_eq!(doors.reload().await, only(Change::Certificates));
     assert!(is_known());
     fs::write(at(CERTIFICATES), "[[certificate]]\nname = \"fore*\"").unwrap();
-    let fault = doors.reload().await.unwrap_err();
+    let fault = doors.reload().await.wrong.unwrap();
     assert!(fault.message().contains(CERTIFICATES) && is_known(), "{fault}");
     fs::remove_file(at(CERTIFICATES)).unwrap();
-    assert_eq!(doors.reload().await, Ok(vec![Change::Certificates]));
+    assert_eq!(doors.reload().await, only(Change::Certificates));
     assert!(!is_known());
 
+    let last = doors.standing();
     fs::remove_file(at(KEYS)).unwrap();
-    assert_eq!(doors.reload().await, Ok(vec![Change::KeyRemoved(revoked)]));
+    assert_eq!(doors.reload().await, only(Change::KeyRemoved(revoked)));
+    assert_eq!(doors.changes_since(&last), [Change::KeyGone(record.id.to_string())]);
 }
 
 #[tokio::test]
@@ -155,6 +168,6 @@ fn a_page_of_another_site_is_known_by_its_origin() {
 #[tokio::test]
 async fn open_doors_stay_open() {
     let doors = Doors::open();
-    assert_eq!(doors.reload().await, Ok(Vec::new()));
+    assert_eq!(doors.reload().await, Reloaded::default());
     assert!(doors.look(Shown::default()).is_ok());
 }
