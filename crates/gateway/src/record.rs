@@ -112,13 +112,13 @@ impl Ticket {
     /// This is who sends it.
     ///
     /// # Errors
-    /// Where he does not come in.
+    /// Where he does not come in, or has not sent it himself.
     pub(crate) fn entered(&mut self, entry: Entry) -> Result<(), Fault> {
         let entry = self.entry.insert(entry);
         let caller = entry.caller.as_ref().map_err(Clone::clone)?;
         self.outcome.principal = caller.principal().clone();
         self.outcome.tenant = caller.tenant().clone();
-        Ok(())
+        entry.let_in().map(drop)
     }
 
     /// Who sends it.

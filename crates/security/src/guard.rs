@@ -21,7 +21,7 @@ pub use kept::{InvalidKeys, keys_of_text, keys_to_text};
 
 use crate::access::{Action, Decision, PolicySet, Resource, Why};
 use crate::certificate::{self, Certificate, Certificates};
-use crate::identity::{Grants, Identity, Scopes};
+use crate::identity::{Grants, Identity, OF_CERTIFICATES, Scopes};
 use crate::key::{self, KeyRing, Presented};
 use crate::tenant::{Quota, Tenants};
 use crate::token::{self, Issuers, Verified};
@@ -94,6 +94,12 @@ impl Caller {
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         self.identity.grants.tenant()
+    }
+
+    /// Whether he is known by the certificate of his connection, and not by anything in his request.
+    #[must_use]
+    pub fn is_by_certificate(&self) -> bool {
+        self.identity.principal.starts_with(OF_CERTIFICATES)
     }
 
     /// Whether nobody knows who it is.

@@ -217,6 +217,51 @@ async fn a_certificate_says_who_asks_over_every_protocol() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_does_nothing_with_the_certificate_that_a_browser_shows() {
+    let region = Region::new();
+    let key = region.house.key("acme/reader", "predictor");
+    let server = region.serve();
+    let meter = region.own("meter");
+    let window = serde_json::json!({"model": "wave", "series": window(64, 0.5)});
+    let step =
+        serde_json::json!({"model": "wave", "series": [1.0], "sequence_id": "s", "sequence_start": true});
+    let batch = |request: &Value| {
+        Request::post("/v1/predictions", serde_json::json!({"requests": [request]}).to_string())
+    };
+    let observation = serde_json::json!({"observations": [{"id": "a", "values": [1.0]}]}).to_string();
+    let denied = refused(403, "SPW-NOT-PERMITTED");
+    for (what, request) in [
+        ("a prediction", prediction("of-a-page")),
+        ("a batch call", batch(&window)),
+        ("a step", batch(&step)),
+        ("an observation", Request::post("/v1/models/wave/observations", observation)),
+    ] {
+        for origin in ["https://evil.example", "null"] {
+            let request = request.clone().header("Content-Type", "text/plain").header("Origin", origin);
+            assert_eq!(region.ask(server.http, Some(&meter), &request).await, denied, "{what} of {origin}");
+        }
+        let own = request.header("Origin", "https://test");
+        assert_ne!(region.ask(server.http, Some(&meter), &own).await, denied, "{what} of a page of its own");
+    }
+    let foreign = |request: Request| request.header("Origin", "https://evil.example");
+    let with_key = foreign(prediction("with-key")).bearer(&key.text);
+    assert_eq!(region.ask(server.http, Some(&meter), &with_key).await, answered(), "no page has the key");
+    let read = foreign(Request::new("GET", "/v2/models/wave"));
+    assert_eq!(region.ask(server.http, Some(&meter), &read).await, answered());
+
+    let mut call = tonic::Request::new(message());
+    call.metadata_mut().insert("origin", "https://evil.example".parse().unwrap());
+    assert_eq!(code_of(region.grpc(&server, &meter).model_infer(call).await), denied.1);
+
+    let is_kept_out = |event: &Value| {
+        event["actor"]["user"]["name"] == format!("cert:{}", name("meter"))
+            && event.to_string().contains("SPW-NOT-PERMITTED")
+    };
+    // Of two origins a prediction and two batch calls each, and one over gRPC.
+    region.house.events("what the page sent", 7, is_kept_out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_is_gone_refuses_the_next_request_of_an_open_connection() {
     let region = Region::new();
     let server = region.serve();

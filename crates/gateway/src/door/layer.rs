@@ -41,14 +41,14 @@ where
 
 async fn enter(State(Guarded { gateway, need }): State<Guarded>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let entry = gateway.door().enter(&parts.headers, &parts.extensions).await;
+    let entry = gateway.door().enter(&parts.method, &parts.headers, &parts.extensions).await;
     parts.extensions.insert(entry.clone());
     if need == Need::Predict {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let caller = match &entry.caller {
+    let caller = match entry.let_in() {
         Ok(caller) => caller,
-        Err(fault) => return fault_response(fault),
+        Err(fault) => return fault_response(&fault),
     };
     let model = match model_of(&mut parts).await {
         Ok(model) => model,

@@ -21,11 +21,11 @@ pub use watch::Watch;
 
 use crate::audit::Audit;
 use crate::serve::PeerAddress;
-use axum::http::{Extensions, HeaderMap};
+use axum::http::{Extensions, HeaderMap, Method};
 use spinwell_core::{Code, Fault, Micros, Millis, ModelName, TenantId};
 use spinwell_policy::quota::{Quotas, Rate};
 use spinwell_protocol::quoted;
-use spinwell_runtime::access::{Doors, shown};
+use spinwell_runtime::access::{Doors, of_another_site, shown};
 use spinwell_runtime::clock;
 use spinwell_security::access::{Action, Resource};
 use spinwell_security::certificate::Certificate;
@@ -46,6 +46,22 @@ pub(crate) struct Entry {
     pub(crate) address: IpAddr,
     /// The certificate of his connection.
     certificate: Option<Arc<Certificate>>,
+    /// Why nothing is done for him all the same: a page of another site had his browser send it, which shows his certificate to whatever
+    /// such a page asks. Keys and tokens no browser sends of its own accord.
+    not_his: Option<Fault>,
+}
+
+impl Entry {
+    /// Who sends it, where something may be done for him.
+    ///
+    /// # Errors
+    /// Where he does not come in, or has not sent it himself.
+    pub(crate) fn let_in(&self) -> Result<&Caller, Fault> {
+        match &self.not_his {
+            Some(fault) => Err(fault.clone()),
+            None => self.caller.as_ref().map_err(Clone::clone),
+        }
+    }
 }
 
 /// What is looked at before requests come in.
@@ -115,9 +131,9 @@ impl Door {
         Millis(clock::since(self.began).0 / 1_000)
     }
 
-    /// Who sends a request with these headers, on the connection of which there is something beside it. An issuer may be asked for its keys
+    /// Who sends a request of this method with these headers, on the connection of which there is something beside it. An issuer may be asked for its keys
     /// meanwhile.
-    pub(crate) async fn enter(&self, headers: &HeaderMap, beside: &Extensions) -> Entry {
+    pub(crate) async fn enter(&self, method: &Method, headers: &HeaderMap, beside: &Extensions) -> Entry {
         let peer = beside.get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
         let address = self.proxies.caller(peer, headers);
         let certificate = beside.get::<Arc<Certificate>>().cloned();
@@ -128,7 +144,10 @@ impl Door {
         {
             caller = Err(fault);
         }
-        Entry { caller, address, certificate }
+        // Answers to what only reads are kept from such a page by the browser.
+        let is_ambient = !method.is_safe() && caller.as_ref().is_ok_and(Caller::is_by_certificate);
+        let not_his = is_ambient.then(|| of_another_site(headers)).flatten();
+        Entry { caller, address, certificate, not_his: not_his.map(|fault| self.counted(fault)) }
     }
 
     /// The same for a later message of somebody who has come in. Nobody is waited for.
@@ -141,7 +160,7 @@ impl Door {
             return before.clone();
         }
         let caller = self.judged(found, address).map_err(|fault| self.counted(fault));
-        Entry { caller, address, certificate: certificate.clone() }
+        Entry { caller, address, certificate: certificate.clone(), not_his: before.not_his.clone() }
     }
 
     /// What the detectors say of it.

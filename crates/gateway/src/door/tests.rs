@@ -249,7 +249,7 @@ async fn who_tries_many_keys_is_held_back_and_a_good_caller_elsewhere_is_not() {
         headers.insert("authorization", header.parse().unwrap());
         let mut beside = Extensions::new();
         beside.insert(PeerAddress(from.parse().unwrap()));
-        house.door.enter(&headers, &beside).await.caller.map_err(|fault| fault.code())
+        house.door.enter(&Method::POST, &headers, &beside).await.caller.map_err(|fault| fault.code())
     };
     let mut last = Ok(Caller::anonymous());
     for number in 0..200_u8 {

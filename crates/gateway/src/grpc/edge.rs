@@ -172,13 +172,13 @@ async fn let_in<B>(
     let Some(need) = of_method(request.uri().path()).filter(|need| *need != Need::Nothing) else {
         return Ok(());
     };
-    let entry = gateway.door().enter(request.headers(), request.extensions()).await;
+    let entry = gateway.door().enter(request.method(), request.headers(), request.extensions()).await;
     if let Some(lent) = lent {
         lent.entered(&entry);
     }
-    let caller = entry.caller.clone()?;
+    let caller = entry.let_in()?;
     if let Some((action, resource)) = resource(need, caller.tenant()) {
-        let permitted = gateway.door().permit(&caller, action, &resource);
+        let permitted = gateway.door().permit(caller, action, &resource);
         permitted.map_err(|refusal| gateway.door().counted(refusal.fault))?;
     }
     request.extensions_mut().insert(entry);

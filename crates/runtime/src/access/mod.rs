@@ -92,7 +92,7 @@ pub fn of_another_site(headers: &HeaderMap) -> Option<Fault> {
     let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
     let own = headers.get(HOST).and_then(|host| host.to_str().ok());
     let is_own = host.is_some_and(|host| own.is_some_and(|own| host.eq_ignore_ascii_case(own)));
-    let message = "a page of another site has sent this; nothing is changed for it";
+    let message = "a page of another site has sent this; nothing is done for it";
     (!is_own).then(|| Fault::new(Code::NotPermitted, message))
 }
 
