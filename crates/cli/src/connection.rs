@@ -23,6 +23,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -279,12 +280,15 @@ impl Server {
     /// # Errors
     /// Where nobody is there, or somebody who is not trusted.
     pub(crate) async fn requests(&self) -> Result<SendRequest<Full<Bytes>>, Fault> {
+        Ok(self.opened().await?.0)
+    }
+
+    /// The same, and how the connection ends.
+    async fn opened(&self) -> Result<(SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>), Fault> {
         let stream = self.open().await?;
         let opened = handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = opened.map_err(|error| self.unreachable(&error))?;
-        // Ends with the connection; a caller sees its end as that of a request.
-        tokio::spawn(connection);
-        Ok(sender)
+        let (sender, connection) = opened.map_err(|error| self.lost(&error))?;
+        Ok((sender, tokio::spawn(connection)))
     }
 
     /// The head of a request: its path, for whom it is, and who asks.
@@ -308,10 +312,18 @@ impl Server {
         limit: Duration,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Fault> {
         let exchange = async {
-            let mut connection = self.requests().await?;
-            let lost = |error| self.unreachable(&error);
-            let (head, body) = connection.send_request(request).await.map_err(lost)?.into_parts();
-            Ok((head.status, head.headers, body.collect().await.map_err(lost)?.to_bytes()))
+            let (mut connection, ended) = self.opened().await?;
+            let (head, body) = match connection.send_request(request).await {
+                Ok(answer) => answer.into_parts(),
+                Err(error) if error.is_canceled() => {
+                    // It ended before the request was on its way, and knows why.
+                    let why = ended.await.ok().and_then(Result::err);
+                    return Err(self.lost(&why.unwrap_or(error)));
+                }
+                Err(error) => return Err(self.lost(&error)),
+            };
+            let body = body.collect().await.map_err(|error| self.lost(&error))?;
+            Ok((head.status, head.headers, body.to_bytes()))
         };
         let late = |_| {
             let message = format!("{} has not answered within {} s", self.shown(), limit.as_secs());
@@ -321,7 +333,17 @@ impl Server {
     }
 
     fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Fault {
-        if self.0.tls.as_ref().is_some_and(|tls| tls.is_known) && is_after_handshake(error) {
+        Fault::new(Code::Unreachable, format!("{} cannot be reached: {}", self.shown(), chain(error)))
+    }
+
+    /// What is said of a connection that ended after a handshake that went well here: whether a server likes the certificate that it was
+    /// shown, it says only then.
+    fn lost(&self, error: &(dyn std::error::Error + 'static)) -> Fault {
+        let fault = self.unreachable(error);
+        if !self.0.tls.as_ref().is_some_and(|tls| tls.is_known) {
+            return fault;
+        }
+        if is_by_alert(error) {
             let message = format!(
                 "{} does not accept the certificate that it was shown (--certificate): it has expired, is of an authority that does not \
                  count there, or not for callers",
@@ -329,7 +351,8 @@ impl Server {
             );
             return Fault::new(Code::CertificateInvalid, message);
         }
-        Fault::new(Code::Unreachable, format!("{} cannot be reached: {}", self.shown(), chain(error)))
+        let hint = "it stops or starts again, or it does not accept the certificate that it was shown (--certificate)";
+        Fault::new(Code::Unreachable, format!("{}: {hint}", fault.message()))
     }
 
     /// What is said where the handshake failed: whoever has a certificate of our own authority is to read what to do.
@@ -366,15 +389,11 @@ impl Server {
     }
 }
 
-/// Whether a server has ended a connection before it answered, after a handshake that went well here: whether it likes the certificate that
-/// it was shown, it says only then.
-fn is_after_handshake(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut all = std::iter::successors(Some(error), |error| error.source());
-    all.any(|error| {
-        let by_peer = error.downcast_ref::<std::io::Error>().map(Refusal::of);
-        let is_closed = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
-        is_closed || matches!(by_peer, Some(Refusal::ByPeer { .. }))
-    })
+/// Whether a server has said over TLS that it refuses a connection.
+fn is_by_alert(error: &(dyn std::error::Error + 'static)) -> bool {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    let mut read = all.filter_map(|error| error.downcast_ref::<std::io::Error>());
+    read.any(|error| matches!(Refusal::of(error), Refusal::ByPeer { .. }))
 }
 
 /// Whoever asks with this token.

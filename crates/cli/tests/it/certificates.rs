@@ -10,7 +10,9 @@ use serde_json::Value;
 use spinwell_protocol::grpc::wire::ModelInferRequest;
 use spinwell_protocol::grpc::wire::grpc_inference_service_client::GrpcInferenceServiceClient;
 use spinwell_protocol::status::GRPC_CODE_KEY;
-use spinwell_runtime::tls::{CalledStream, EdgeConnector, Own, Spoken, Trusted};
+use spinwell_runtime::tls::{
+    CalledStream, EdgeAcceptor, EdgeCertificate, EdgeConnector, EdgeFiles, Own, Spoken, Trusted,
+};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -407,6 +409,26 @@ fn commands_show_a_certificate() {
         .output()
         .unwrap();
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_away_is_not_told_as_a_wrong_certificate() {
+    let region = Region::new();
+    let [certificate, key] =
+        ["edge-public/certificate.pem", "edge-public/key.pem"].map(|name| region.path(name));
+    let files = EdgeFiles { certificate, key, callers: Some(region.path("authority.pem")) };
+    let acceptor = EdgeAcceptor::new(&EdgeCertificate::load(files).unwrap(), Spoken::Http1, BOUND);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let shown = region.shows("meter");
+    let command = tokio::task::spawn_blocking(move || {
+        let shown = shown.iter().map(String::as_str);
+        run(&["model", "list", "--url", &url].into_iter().chain(shown).collect::<Vec<_>>())
+    });
+    let (stream, from) = listener.accept().await.unwrap();
+    drop(acceptor.accept(stream, from).await.unwrap());
+    let told = String::from_utf8_lossy(&command.await.unwrap().stderr).into_owned();
+    assert!(told.contains("SPW-UNREACHABLE") && told.contains("--certificate"), "{told}");
 }
 
 #[test]
