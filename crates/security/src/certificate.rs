@@ -2,6 +2,7 @@
 //!
 //! That a certificate is genuine and of an authority that counts, the handshake has found. Here is said whose it is. A certificate has
 //! the names that its authority wrote into it; an entry of the file fits one name, or by stars many, and says what its callers were given.
+//! Names are URIs, host names, or a common name with `CN=` before it; an entry with a star fits only those of its own kind.
 //! The first name that an entry fits counts, and of several entries the closest: one without stars, or else the one with the most letters.
 //!
 //! ```
@@ -28,6 +29,25 @@ use std::sync::Arc;
 const NAME_BYTES_MAX: usize = 256;
 /// So many names of a certificate are looked at: each costs a look-up with every request.
 const NAMES_MAX: usize = 16;
+
+/// Kinds of names. Who may make certificates with one kind of them need not be free in the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Common,
+    Uri,
+    Host,
+}
+
+impl Kind {
+    /// The kind of a name, or of the names that a pattern can fit.
+    fn of(name: &str) -> Self {
+        match name {
+            _ if name.starts_with("CN=") => Self::Common,
+            _ if name.contains(':') => Self::Uri,
+            _ => Self::Host,
+        }
+    }
+}
 
 /// A certificate that a caller has shown, and that was found good when he did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +187,10 @@ impl Certificates {
     }
 
     fn given(&self, name: &str) -> Option<&Arc<Grants>> {
-        let by_pattern = || self.patterns.iter().find(|(pattern, _)| fits(pattern, name));
+        // A star alone is for everybody.
+        let is_of_kind = |pattern: &str| pattern == "*" || Kind::of(pattern) == Kind::of(name);
+        let by_pattern =
+            || self.patterns.iter().find(|(pattern, _)| is_of_kind(pattern) && fits(pattern, name));
         self.exact.get(name).or_else(|| by_pattern().map(|(_, grants)| grants))
     }
 }
@@ -227,6 +250,24 @@ mod tests {
         assert_eq!(known.check(&shown(&["a", "B", "b "]), UnixMicros(1)), unknown("a"));
         assert_eq!(known.check(&shown(&[]), UnixMicros(1)), unknown(""));
         assert_eq!(Certificates::default().check(&shown(&["b"]), UnixMicros(1)), unknown("b"));
+    }
+
+    #[test]
+    fn a_star_fits_only_names_of_its_own_kind() {
+        let entry = |name: &str| format!("[[certificate]]\nname = \"{name}\"\ntenant = \"t\"\nroles = []\n");
+        let names = ["a.example.com", "spiffe://x/a.example.com", "CN=a.example.com"];
+        for (pattern, wanted) in [
+            ("*.example.com", [true, false, false]),
+            ("*://*.example.com", [false, true, false]),
+            ("spiffe:*", [false, true, false]),
+            ("CN=*.example.com", [false, false, true]),
+            ("*", [true, true, true]),
+            ("a.example.com", [true, false, false]),
+        ] {
+            let known = Certificates::parse(&entry(pattern)).unwrap();
+            let fits = names.map(|name| known.check(&shown(&[name]), UnixMicros(1)).is_ok());
+            assert_eq!(fits, wanted, "{pattern}");
+        }
     }
 
     #[test]

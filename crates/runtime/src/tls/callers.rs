@@ -15,7 +15,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme,
 };
-use spinwell_core::UnixMicros;
+use spinwell_core::{UnixMicros, UnixMillis};
 use spinwell_security::certificate::Certificate;
 use std::sync::Arc;
 use webpki::EndEntityCert;
@@ -35,7 +35,8 @@ impl ClientCertVerifier for Callers {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // Who has a certificate for this server knows which; and strangers need not learn the authorities' names.
+        // The library wants them for as long as the server runs, and others may hold with the next handshake. Without, callers may
+        // show any; and strangers do not learn the authorities' names.
         &[]
     }
 
@@ -74,65 +75,116 @@ impl ClientCertVerifier for Callers {
     }
 }
 
-/// What a certificate says that was found good: its URIs, then its host names; without either the common name of its subject.
+/// What stands before a common name, so that it is never taken for a URI or a host name: an authority may be free in these alone.
+const COMMON: &str = "CN=";
+
+/// What a chain of certificates says that was found good at this time: the URIs of the first, then its host names, or where nothing but its
+/// subject is named in it the common name. Good it is as long as all of them are.
 pub(super) fn shown(
-    certificate: &CertificateDer<'_>,
+    chain: &[CertificateDer<'_>],
     algorithms: &WebPkiSupportedAlgorithms,
+    now: UnixMillis,
 ) -> Result<Certificate, Refusal> {
-    let until = validity(certificate, algorithms)?.until;
+    let certificate = chain.first().ok_or(Refusal::NoCertificate)?;
     let read = EndEntityCert::try_from(certificate).map_err(unreadable)?;
     // Host names are the same whatever the size of their letters.
     let hosts: Vec<String> = read.valid_dns_names().map(str::to_ascii_lowercase).collect();
-    let mut names: Vec<&str> = read.valid_uri_names().chain(hosts.iter().map(String::as_str)).collect();
-    if names.is_empty() {
-        names.extend(common_name(read.subject()));
+    let uris = read.valid_uri_names().filter(|uri| has_scheme(uri));
+    let common = match has_other_names(certificate) {
+        Some(false) => common_name(read.subject()).map(|name| format!("{COMMON}{name}")),
+        _ => None,
+    };
+    let names = uris.chain(hosts.iter().map(String::as_str)).chain(common.as_deref());
+    let mut until = validity(certificate, algorithms)?.until;
+    for between in &chain[1..] {
+        // One that was over before, or that cannot be read, has not made the first a good one.
+        let ends = validity(between, algorithms).map_or(until, |validity| validity.until);
+        if ends >= now {
+            until = until.min(ends);
+        }
     }
     // The second that its end names is its last.
     Ok(Certificate::new(names, UnixMicros(until.0.saturating_mul(1_000).saturating_add(999_999))))
 }
 
+/// Whether a URI begins as one does: what does not could be taken for a host name.
+fn has_scheme(uri: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let scheme = uri.split_once(':').map(|(scheme, _)| scheme.as_bytes());
+    scheme.is_some_and(|scheme| {
+        scheme.first().is_some_and(u8::is_ascii_alphabetic) && scheme.iter().all(|byte| is_part(*byte))
+    })
+}
+
+/// The tags of identifiers, and of the kinds of text that are read.
+const IDENTIFIER: u8 = 0x06;
+const TEXTS: [u8; 3] = [0x0c, 0x13, 0x16];
+
+/// Whether a certificate, in DER, has other names than its subject's, be they such as can be read here or not.
+fn has_other_names(certificate: &[u8]) -> Option<bool> {
+    const EXTENSIONS: u8 = 0xa3;
+    /// 2.5.29.17.
+    const OTHER_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+    let signed = only(certificate)?;
+    let (_, fields) = *elements(signed)?.first()?;
+    let Some((_, extensions)) = elements(fields)?.into_iter().find(|(tag, _)| *tag == EXTENSIONS) else {
+        return Some(false);
+    };
+    for (_, extension) in elements(only(extensions)?)? {
+        if *elements(extension)?.first()? == (IDENTIFIER, OTHER_NAMES) {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
 /// The common name of a subject, in DER; nothing where there is none, or more than one: which one counts would depend on who reads it.
 fn common_name(subject: &[u8]) -> Option<&str> {
-    /// The tags of sets and sequences, of identifiers, and of the kinds of text that are read.
-    const SET: u8 = 0x31;
-    const SEQUENCE: u8 = 0x30;
-    const IDENTIFIER: u8 = 0x06;
-    const TEXTS: [u8; 3] = [0x0c, 0x13, 0x16];
     /// 2.5.4.3.
-    const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
-    let (mut found, mut sets) = (None, subject);
-    while !sets.is_empty() {
-        let (mut attributes, rest) = element(sets, |tag| tag == SET)?;
-        sets = rest;
-        while !attributes.is_empty() {
-            let (attribute, rest) = element(attributes, |tag| tag == SEQUENCE)?;
-            attributes = rest;
-            let (identifier, value) = element(attribute, |tag| tag == IDENTIFIER)?;
-            if identifier == COMMON_NAME {
-                let (text, _) = element(value, |tag| TEXTS.contains(&tag))?;
-                if found.replace(std::str::from_utf8(text).ok()?).is_some() {
-                    return None;
-                }
+    const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+    let mut found = None;
+    for (_, attributes) in elements(subject)? {
+        for (_, attribute) in elements(attributes)? {
+            let text = match elements(attribute)?[..] {
+                [(IDENTIFIER, COMMON_NAME), (tag, text)] if TEXTS.contains(&tag) => text,
+                [(IDENTIFIER, COMMON_NAME), ..] => return None,
+                _ => continue,
+            };
+            if found.replace(std::str::from_utf8(text).ok()?).is_some() {
+                return None;
             }
         }
     }
     found
 }
 
-/// What the first element holds, where its tag is right, and what stands behind it.
-fn element(bytes: &[u8], is_right: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
-    let (_, rest) = bytes.split_first().filter(|(tag, _)| is_right(**tag))?;
-    let (first, rest) = rest.split_first()?;
-    // Longer ones than 65,535 bytes are in no subject.
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(*first), rest),
-        0x81 => rest.split_first().map(|(length, rest)| (usize::from(*length), rest))?,
-        0x82 => {
-            rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?
-        }
-        _ => return None,
-    };
-    rest.split_at_checked(length)
+/// What the only element holds.
+fn only(bytes: &[u8]) -> Option<&[u8]> {
+    match elements(bytes)?[..] {
+        [(_, content)] => Some(content),
+        _ => None,
+    }
+}
+
+/// The elements that these bytes are: their tags, and what they hold.
+fn elements(mut bytes: &[u8]) -> Option<Vec<(u8, &[u8])>> {
+    let mut all = Vec::new();
+    while let Some((tag, rest)) = bytes.split_first() {
+        let (first, rest) = rest.split_first()?;
+        // Longer ones than 65,535 bytes are in no certificate that the handshake takes.
+        let (length, rest) = match first {
+            0..=0x7f => (usize::from(*first), rest),
+            0x81 => rest.split_first().map(|(length, rest)| (usize::from(*length), rest))?,
+            0x82 => rest
+                .split_first_chunk()
+                .map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?,
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        all.push((*tag, content));
+        bytes = rest;
+    }
+    Some(all)
 }
 
 #[cfg(test)]
@@ -168,10 +220,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_uri_is_never_a_host_name() {
+        for (uri, wanted) in [
+            ("spiffe://example.com/a", true),
+            ("urn:x", true),
+            ("host.example", false),
+            ("CN=a:b", false),
+            (":x", false),
+            ("1a:x", false),
+        ] {
+            assert_eq!(has_scheme(uri), wanted, "{uri}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_are_too_strange(bytes: Vec<u8>) {
             common_name(&bytes);
+            has_other_names(&bytes);
         }
     }
 }

@@ -250,8 +250,9 @@ impl EdgeAcceptor {
                 _ => {
                     let stream = self.acceptor.accept(stream).await.map_err(|error| Refusal::of(&error))?;
                     let chain = stream.get_ref().1.peer_certificates();
-                    let own = chain.and_then(|chain| chain.first());
-                    let own = own.map(|own| shown(own, &self.algorithms).map(Arc::new)).transpose()?;
+                    let now = crate::clock::unix();
+                    let own =
+                        chain.map(|chain| shown(chain, &self.algorithms, now).map(Arc::new)).transpose()?;
                     Ok((Box::new(stream), own))
                 }
             }

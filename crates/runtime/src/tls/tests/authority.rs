@@ -12,6 +12,8 @@ use time::{Duration, OffsetDateTime};
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
+    /// What stands below its certificates where it is none that anybody trusts by itself.
+    between: String,
 }
 
 /// A certificate, its key and its authority, as PEM.
@@ -50,7 +52,18 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        Self { issuer: Issuer::new(params, key), pem, between: String::new() }
+    }
+
+    /// An authority below this one, until so many hours from now.
+    pub(super) fn below(&self, name: &str, hours: i64) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.not_after = OffsetDateTime::now_utc() + Duration::hours(hours);
+        let key = KeyPair::generate().unwrap();
+        let between = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem: self.pem.clone(), between }
     }
 
     /// Its own certificate.
@@ -76,7 +89,7 @@ impl Authority {
         params.not_after = now + Duration::hours(wanted.hours.1);
         let key = KeyPair::generate().unwrap();
         Issued {
-            certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
+            certificate: params.signed_by(&key, &self.issuer).unwrap().pem() + &self.between,
             key: key.serialize_pem(),
             authority: self.pem.clone(),
         }

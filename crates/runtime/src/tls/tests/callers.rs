@@ -6,7 +6,8 @@ use super::edge::{Edge, files, trusted};
 use crate::files::write_atomically;
 use crate::tls::{EdgeCertificate, EdgeFiles, Error, Greeted, Own, Refusal, Spoken};
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
-use spinwell_security::certificate::Certificate;
+use spinwell_core::UnixMicros;
+use spinwell_security::certificate::{Certificate, Certificates};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -77,8 +78,30 @@ async fn what_a_caller_shows_is_known_by_its_names_and_nobody_has_to_show_anythi
     assert_eq!(house.names(&named).await, [NAME, "host.example"]);
     assert_eq!(house.names(&Wanted { uris: &[], ..named }).await, ["host.example"]);
     // What the library that makes the tests' certificates calls all of them.
-    assert_eq!(house.names(&Wanted { uris: &[], ..of_caller() }).await, ["rcgen self signed cert"]);
-    assert_eq!(house.edge.acceptor.handshakes().accepted(), 5);
+    assert_eq!(house.names(&Wanted { uris: &[], ..of_caller() }).await, ["CN=rcgen self signed cert"]);
+    // Other names that give none: the subject's does not take their place.
+    for other in [&["10.0.0.7"][..], &[]] {
+        let nameless = Wanted { uris: &["host.example"][other.len()..], names: other, ..of_caller() };
+        assert_eq!(house.names(&nameless).await, [""; 0]);
+    }
+    assert_eq!(house.edge.acceptor.handshakes().accepted(), 7);
+}
+
+#[tokio::test]
+async fn a_certificate_is_good_as_long_as_those_between_it_and_its_authority() {
+    let house = House::new().await;
+    let known = "[[certificate]]\nname = \"*\"\ntenant = \"t\"\nroles = []";
+    let known = Certificates::parse(known).unwrap();
+    let wanted = Wanted { hours: (-1, 20), ..of_caller() };
+    for (authority, hours) in
+        [(house.callers.below("shorter", 10), 10), (house.callers.below("longer", 30), 20)]
+    {
+        let own = house.own(&authority.make(&wanted));
+        let shown = house.knows(Some(&own)).await.unwrap().unwrap();
+        let now = crate::clock::unix_micros().0;
+        let is_good = |minutes: u64| known.check(&shown, UnixMicros(now + minutes * 60_000_000)).is_ok();
+        assert!(is_good(hours * 60 - 1) && !is_good(hours * 60 + 1), "{hours}");
+    }
 }
 
 #[tokio::test]
