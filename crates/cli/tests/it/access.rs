@@ -6,6 +6,7 @@ use crate::support::{BOUND, Request, Server, json, models, run, said, send, text
 use serde_json::{Value, json};
 use spinwell_protocol::grpc::wire::{ModelInferRequest, ModelMetadataRequest};
 use spinwell_protocol::status::GRPC_CODE_KEY;
+use std::fs;
 use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -245,4 +246,65 @@ fn a_receipt_is_shown_to_its_tenant_and_to_no_other() {
     let keys = house.path("data/ledger/log.vkey");
     let checked = ["audit", "receipt", &receipt, "--url", &url, "--key", text(&keys), "--json", "--token"];
     assert_eq!(json(&[&checked[..], &[&viewer.text]].concat())["record"]["principal"], "acme/meter");
+}
+
+#[test]
+fn what_was_changed_while_no_server_ran_is_in_the_ledger() {
+    let house = House::new();
+    let first = house.key("acme/first", "viewer");
+    let about = |event: &Value, name: &str| event["class_uid"] == 3004 && event["entity"]["name"] == name;
+    let server = house.serve("");
+    // Keys that were made before the first start.
+    house.events("the first key", 1, |event| about(event, "first"));
+    server.kill();
+    house.key("acme/ghost", "admin");
+    house.revoke(&first);
+    house.write("policies/own.cedar", "@id(\"own\") permit (principal, action, resource);");
+    let server = house.serve("");
+    house.events("the ghost", 1, |event| about(event, "ghost"));
+    let revoked = |event: &Value| about(event, "first") && event["activity_name"] == "Deactivate";
+    house.events("its revocation", 1, revoked);
+    house.events("the policies", 1, |event| event["entity"]["type"] == "Policies");
+    // Said once.
+    server.terminate();
+    assert!(server.wait().success());
+    let server = house.serve("");
+    house.key("acme/last", "viewer");
+    house.events("the last key", 1, |event| about(event, "last"));
+    let all = house.exported();
+    assert_eq!(all.iter().filter(|event| about(event, "ghost")).count(), 1, "{all:#?}");
+    assert_eq!(all.iter().filter(|event| about(event, "first")).count(), 2);
+    drop(server);
+}
+
+#[test]
+fn whoever_wants_to_do_what_he_may_not_is_in_the_ledger() {
+    let house = House::new();
+    let viewer = house.key("default/see", "viewer");
+    let server = house.serve("");
+    let unload = || Request::post("/v2/repository/models/pair/unload", "{}");
+    assert_eq!(ask(&server, unload(), &viewer.text), (403, "SPW-NOT-PERMITTED".to_owned()));
+    let refused = house.events("the refusal", 1, |event| event["status_code"] == "SPW-NOT-PERMITTED");
+    let [event] = &refused[..] else { panic!("{refused:#?}") };
+    assert_eq!(
+        (&event["actor"]["user"]["name"], &event["api"]["operation"]),
+        (&"default/see".into(), &"ModelUnload".into())
+    );
+}
+
+#[test]
+fn a_log_that_is_gone_is_not_begun_anew() {
+    let house = House::new();
+    let server = house.serve("");
+    server.terminate();
+    assert!(server.wait().success());
+    let ledger = house.path("data/ledger");
+    for part in ["gateway", "gateway.commitments"] {
+        fs::rename(ledger.join(part), house.path("away")).unwrap();
+        let output = Server::fails(models(), &["--data", text(&house.path("data"))]);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains("SPW-LEDGER-WRONG") && message.contains("is gone, and"), "{message}");
+        fs::rename(house.path("away"), ledger.join(part)).unwrap();
+    }
+    drop(house.serve(""));
 }
