@@ -46,6 +46,9 @@ use spinwell_core::UnixMicros;
 /// Why a token is refused: what the log and the detectors may know. The caller is told [`Refused::for_caller`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    /// Nobody's tokens are taken.
+    #[error("no issuer of tokens is known here, and API keys begin otherwise")]
+    NoIssuers,
     /// It is longer than any token of ours.
     #[error("the token has {bytes} bytes, at most {bytes_max} are read")]
     TooLong {
@@ -116,6 +119,7 @@ impl Refused {
     #[must_use]
     pub fn for_caller(&self) -> &'static str {
         match self {
+            Self::NoIssuers => "this is no API key, and no issuer of tokens is known here",
             Self::TooLong { .. } => "this token is too long",
             Self::Form | Self::Critical | Self::Type(_) => "this is not an access token",
             Self::Expired(_) => "this token has expired",

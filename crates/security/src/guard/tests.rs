@@ -81,6 +81,17 @@ fn who_does_not_come_in_learns_little_and_the_detectors_enough() {
 }
 
 #[test]
+fn a_bearer_where_no_issuer_is_known_is_told_so_and_not_that_it_is_too_long() {
+    let guard = guard(Vec::new(), "");
+    for text in ["x", "eyJhbGciOiJub25lIn0.e30.", "SPW_1f0c9a2b7d3e4f50_secret"] {
+        let not_in = guard.authenticate(with(&header(text)), UnixMicros(5)).unwrap_err();
+        let fault = not_in.fault();
+        assert_eq!(fault.code(), Code::CredentialsRefused);
+        assert!(fault.message().contains("no issuer of tokens is known here"), "{}", fault.message());
+    }
+}
+
+#[test]
 fn new_rules_hold_at_once() {
     let (text, record) = create(&[1; 8], &[2; 32], about("acme", None));
     let guard = guard(vec![record.clone()], "");
