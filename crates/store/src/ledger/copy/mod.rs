@@ -2,7 +2,7 @@
 //!
 //! Only what is signed is copied, and its checkpoint goes last: whoever reads the copy finds every file that its checkpoint needs, at each
 //! moment and wherever the copying was cut off. So the copy itself says how far it came, and a start asks it for one file instead of listing what
-//! is there. A first copy of a long log, which has no checkpoint for a while, is kept in a file beside the log ([`progress`]).
+//! is there. What witnesses have cosigned comes behind it. A first copy of a long log, which has no checkpoint for a while, is kept in a file beside the log ([`progress`]).
 //!
 //! It has a thread of its own that only reads the log's files. Nothing waits for it: where the other side is away, entries stay where they
 //! are, it is tried again after longer and longer pauses, and figures say how old the copy is.
@@ -213,8 +213,8 @@ impl Copying {
     /// Copies what is new, if there is something.
     async fn look(&self, pass: &mut Option<Pass>) -> Result<(), CopyError> {
         let Some(note) = self.checkpoint()? else { return Ok(()) };
-        if pass.as_ref().is_some_and(|pass| pass.note() == note) {
-            return Ok(());
+        if let Some(pass) = pass.as_mut().filter(|pass| pass.note() == note) {
+            return pass.witnessed().await;
         }
         locked(&self.shared).behind_since.get_or_insert_with(now);
         let pass = match pass {

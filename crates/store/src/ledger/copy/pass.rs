@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 const TOGETHER: usize = 8;
 /// Bundles after which it is kept how far a copy came.
 const KEEP: u64 = 64;
+/// Where the checkpoints are that witnesses have cosigned.
+const WITNESSED: &str = "checkpoint.witnessed";
 /// A checkpoint that is made while the last one is read may take its unfinished files away.
 const TRIES: usize = 5;
 
@@ -40,6 +42,8 @@ pub(super) struct Pass {
     /// The copy's checkpoint, as far as is known.
     note: Vec<u8>,
     entries: u64,
+    /// The cosigned checkpoints that it has, by the names of their files.
+    witnessed: BTreeMap<String, Vec<u8>>,
 }
 
 impl Pass {
@@ -65,7 +69,7 @@ impl Pass {
                 done = (last + 1) * TILE;
             }
         }
-        Ok(Self { from, to, keys, progress, done, note, entries })
+        Ok(Self { from, to, keys, progress, done, note, entries, witnessed: BTreeMap::new() })
     }
 
     /// The checkpoint that the copy has.
@@ -126,7 +130,23 @@ impl Pass {
                 break;
             }
         }
+        self.witnessed().await?;
         Ok(Copied { entries: self.entries })
+    }
+
+    /// Copies the checkpoints that witnesses have cosigned, as far as the copy has what they are over: they come behind the log's own.
+    pub(super) async fn witnessed(&mut self) -> Result<(), CopyError> {
+        for name in self.from.names(WITNESSED).await? {
+            let path = format!("{WITNESSED}/{name}");
+            let Some(note) = self.from.read(&path).await? else { continue };
+            // One that is being written is none yet.
+            let is_under = Checkpoint::claimed(&note).is_ok_and(|checkpoint| checkpoint.size <= self.entries);
+            if is_under && self.witnessed.get(&name) != Some(&note) {
+                self.to.write(&path, note.clone()).await?;
+                self.witnessed.insert(name, note);
+            }
+        }
+        Ok(())
     }
 
     async fn standing(&self) -> Result<Standing, CopyError> {

@@ -4,7 +4,7 @@ use super::CopyError;
 use futures::StreamExt as _;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
-use object_store::path::Path as ObjectPath;
+use object_store::path::{Path as ObjectPath, PathPart};
 use object_store::{ClientOptions, Error, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -161,7 +161,18 @@ impl Place {
     }
 
     fn path(&self, path: &str) -> ObjectPath {
-        path.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), ObjectPath::join)
+        // A name of a file stays as it is: one of a witness is encoded already.
+        let part = |part| PathPart::parse(part).unwrap_or_else(|_| PathPart::from(part));
+        path.split('/').filter(|part| !part.is_empty()).map(part).fold(self.prefix.clone(), ObjectPath::join)
+    }
+
+    /// The names of the files in a folder; none where there is none.
+    pub(super) async fn names(&self, folder: &str) -> Result<Vec<String>, CopyError> {
+        let path = self.path(folder);
+        let listed =
+            self.store.list_with_delimiter(Some(&path)).await.map_err(|error| failed(&path, error))?;
+        let name = |object: object_store::ObjectMeta| object.location.filename().map(str::to_owned);
+        Ok(listed.objects.into_iter().filter_map(name).collect())
     }
 
     /// A file; nothing where there is none.

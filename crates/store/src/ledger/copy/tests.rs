@@ -14,7 +14,9 @@ use object_store::{
 };
 use proptest::prelude::*;
 use spinwell_core::UnixMicros;
-use spinwell_ledger::{Batch, Checkpoint, Entry, LogKey, Tree, batch_path, verify};
+use spinwell_ledger::{
+    Batch, Checkpoint, Entry, File, LogKey, Tree, WitnessKey, batch_path, verify, witnessed_path,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -126,6 +128,12 @@ impl Source {
     }
 }
 
+/// A checkpoint under which a witness has signed.
+fn cosigned(witness: &WitnessKey, note: &[u8]) -> Vec<u8> {
+    let text = Checkpoint::claimed(note).unwrap().text();
+    [note, &witness.cosign(text.as_bytes(), UnixMicros(7_000_000))].concat()
+}
+
 /// All that a reader of the copy finds.
 async fn found(storage: &Storage) -> BTreeMap<String, Vec<u8>> {
     use futures::TryStreamExt as _;
@@ -200,6 +208,45 @@ fn a_copy_goes_on_where_it_stopped_and_lists_nothing_but_what_it_takes_away() {
         let files = found(&storage).await;
         assert!(files.contains_key("tile/0/001") && !files.contains_key("tile/0/001.p/44"));
         verify::verify(&files, &[key().public()], &[]).unwrap();
+    });
+}
+
+#[test]
+fn what_witnesses_have_cosigned_comes_behind_the_checkpoint_and_not_before() {
+    run(async {
+        let (mut source, storage) = (Source::new(), away_after(i64::MAX));
+        source.grow(10).await;
+        let to = CopyTo::of_store(storage.clone()).place("gateway");
+        let mut pass = Pass::begin(source.place.clone(), to, vec![key().public()], None).await.unwrap();
+        let witness = WitnessKey::of_seed("example.com/w", &[5; 32]).unwrap();
+        let path = witnessed_path("example.com/w");
+        let seen = async || {
+            let files = found(&storage).await;
+            let copied = verify::verify_witnessed(&files, &[key().public()], &[], &[witness.public()]);
+            copied.ok().map(|report| report.witnessed[0].1)
+        };
+        pass.run().await.unwrap();
+        assert_eq!(seen().await, None);
+        let cosign = async |source: &Source| {
+            let note = source.place.read("checkpoint").await.unwrap().unwrap();
+            source.place.write(&path, cosigned(&witness, &note)).await.unwrap();
+        };
+        cosign(&source).await;
+        source.place.write("checkpoint.witnessed/.half", b"spinw".to_vec()).await.unwrap();
+        // The log has not grown.
+        pass.witnessed().await.unwrap();
+        assert_eq!(seen().await, Some(10));
+        let writes = storage.writes_left.load(Ordering::SeqCst);
+        pass.witnessed().await.unwrap();
+        assert_eq!(storage.writes_left.load(Ordering::SeqCst), writes, "once is enough");
+        // Seen by the witness before the copy has it.
+        source.grow(5).await;
+        cosign(&source).await;
+        pass.witnessed().await.unwrap();
+        assert_eq!(seen().await, Some(10));
+        pass.run().await.unwrap();
+        assert_eq!(seen().await, Some(15));
+        assert!(!found(&storage).await.contains_key("checkpoint.witnessed/.half"));
     });
 }
 
@@ -286,13 +333,20 @@ fn what_was_copied_into_a_folder_comes_back_and_verifies() {
         writer.record(line).unwrap();
     }
     writer.close();
+    // A witness has seen the end; its name has a sign that no file's name has.
+    let witness = WitnessKey::of_seed("example.com/w", &[5; 32]).unwrap();
+    let note = std::fs::read(log.join("checkpoint")).unwrap();
+    let seen = File { path: witnessed_path("example.com/w"), bytes: cosigned(&witness, &note) };
+    Folder::new(&log).write(&seen).unwrap();
     copier.close();
     let counts = copier.counts();
     assert_eq!((counts.entries, counts.lag, counts.failed), (writer.entries().0, Micros(0), 0));
     let fetched = fetch(&to, &back, &[]).unwrap();
     assert_eq!(fetched.logs, [("gateway".to_owned(), counts.entries, counts.entries)]);
     assert_eq!(fetched.keys.len(), 1);
-    let report = verify::verify(&Folder::new(&back.join("gateway")), &[key().public()], &[]).unwrap();
+    let files = Folder::new(&back.join("gateway"));
+    let report = verify::verify_witnessed(&files, &[key().public()], &[], &[witness.public()]).unwrap();
+    assert_eq!(report.witnessed[0].1, counts.entries);
     assert_eq!((report.entries, report.records), (counts.entries, 50));
     // A second time there is nothing new.
     assert_eq!(
