@@ -34,6 +34,7 @@ mod entry;
 mod files;
 mod find;
 mod key;
+pub mod line;
 pub mod ocsf;
 mod prediction;
 pub mod read;

@@ -2,7 +2,7 @@
 
 use super::lines::{Line, walk};
 use super::logs::Place;
-use super::search::Wanted;
+use super::search::{Wanted, tell_unread};
 use crate::output::{remark, say};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ const CREATE: u64 = 1;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Predictions are OCSF 1.9 events of the class API Activity (6003), with the receipt's id as metadata.uid; events of administration, security
-and data access are what they are in the log. Oldest first, log by log.
+and data access are what they are in the log, with LOG/entry/N as metadata.uid. Oldest first, log by log.
 
 Examples:
   spinwell audit export > all.jsonl
@@ -31,12 +31,14 @@ pub(super) struct Args {
 
 /// Reads and prints.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let ledger = args.place.open_readable()?;
     let filter = args.wanted.filter()?;
-    let (mut predictions, mut events) = (0_u64, 0_u64);
+    let ledger = args.place.open_readable()?;
+    let (mut predictions, mut events, mut veiled) = (0_u64, 0_u64, 0_u64);
+    let (mut unread, is_blind) = (0_u64, filter.has_name() && !ledger.veil.opens());
     for log in &ledger.logs {
         walk(&ledger, log, false, &|entry| filter.may_have(entry), &mut |line| {
             if !filter.fits(&line) {
+                unread += u64::from(is_blind && line.is_veiled());
                 return true;
             }
             if line.is_prediction() {
@@ -44,13 +46,31 @@ pub(super) fn run(args: &Args) -> Result<()> {
                 say(&activity(&line).to_string());
             } else if line.value["kind"] == "event" {
                 events += 1;
-                say(&line.value["event"].to_string());
+                say(&event(&line).to_string());
+            } else {
+                return true;
             }
+            veiled += u64::from(line.is_veiled());
             true
         })?;
     }
     remark(&format!("{predictions} predictions and {events} events"));
+    tell_unread(unread);
+    if veiled > 0 {
+        remark(&format!(
+            "{veiled} of them have encrypted names; with the root key they are written in clear (--root-key-file, or SPINWELL_ROOT_KEY)"
+        ));
+    }
     Ok(())
+}
+
+/// An event as it is in the log, with a name of its own: log and entry.
+fn event(line: &Line) -> Value {
+    let mut event = line.value["event"].clone();
+    if let Some(metadata) = event["metadata"].as_object_mut() {
+        metadata.entry("uid").or_insert_with(|| format!("{}/entry/{}", line.log, line.entry).into());
+    }
+    event
 }
 
 /// A record as an OCSF event.

@@ -5,7 +5,7 @@ use crate::failure;
 use anyhow::Result;
 use serde_json::Value;
 use spinwell_core::Code;
-use spinwell_ledger::{Checkpoint, Entry, Files as _, ReceiptId, Signed, read};
+use spinwell_ledger::{Checkpoint, Entry, Files as _, ReceiptId, Signed, line, read};
 use spinwell_runtime::at_rest::{Veil, is_veiled};
 use spinwell_store::ledger::Folder;
 use spinwell_store::ledger::index::Place;
@@ -42,6 +42,11 @@ impl Line {
     pub(super) fn is_veiled(&self) -> bool {
         let texts = VEILED.iter().filter_map(|(pointer, _)| self.value.pointer(pointer)?.as_str());
         texts.into_iter().any(is_veiled)
+    }
+
+    /// The text that it is found by where this member is sought.
+    pub(super) fn sought(&self, member: &str) -> Option<String> {
+        line::text(&self.value, member)
     }
 
     /// What a member says, as text.

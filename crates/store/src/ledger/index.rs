@@ -7,7 +7,7 @@
 use super::Folder;
 use serde_json::Value;
 use spinwell_core::{Code, Fault, UnixMicros};
-use spinwell_ledger::{Checkpoint, CheckpointError, Entry, Files as _, Hash, PublicKey, Tree, read};
+use spinwell_ledger::{Checkpoint, CheckpointError, Entry, Files as _, Hash, PublicKey, Tree, line, read};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use std::time::Duration;
 /// The file.
 const FILE: &str = "index.db";
 /// The layout of its tables. Of another one it is made anew.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 /// How long one waits for another who extends it.
 const BUSY: Duration = Duration::from_secs(60);
 /// Rows in one statement: a statement has at most 32,766 values.
 const ROWS: usize = 500;
 /// The members of lines that are searched, which are columns of that name.
-const MEMBERS: [&str; 8] =
-    ["principal", "tenant", "model", "node", "sequence", "request_id", "batch_call", "result"];
+const MEMBERS: [&str; 9] =
+    ["principal", "key_name", "tenant", "model", "node", "sequence", "request_id", "batch_call", "result"];
 
 /// An index cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +70,7 @@ pub struct Place {
 /// What is looked for: all of it must fit.
 #[derive(Debug, Clone, Default)]
 pub struct Sought<'a> {
-    /// Members of lines, and the texts of which each has one.
+    /// Members of lines, and the texts of which each, or what is looked at beside it, has one.
     pub members: Vec<(&'a str, Vec<String>)>,
     /// What kind of line.
     pub kind: Option<&'a str>,
@@ -205,12 +205,16 @@ impl Index {
     pub async fn find(&self, sought: &Sought<'_>, limit: usize) -> Result<Vec<Place>, IndexError> {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT entry, line FROM lines WHERE true");
         for (member, values) in &sought.members {
-            // A column of another name is in no line.
-            let column = MEMBERS.iter().find(|known| *known == member).copied().unwrap_or("NULL");
-            query.push(" AND ").push(column).push(" IN (");
-            let mut texts = query.separated(", ");
-            for value in values {
-                texts.push_bind(value);
+            query.push(" AND (false");
+            for member in line::looked_at(member) {
+                // A column of another name is in no line.
+                let column = MEMBERS.iter().find(|known| **known == member).copied().unwrap_or("NULL");
+                query.push(" OR ").push(column).push(" IN (");
+                let mut texts = query.separated(", ");
+                for value in values {
+                    texts.push_bind(value);
+                }
+                query.push(")");
             }
             query.push(")");
         }
@@ -277,7 +281,7 @@ async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
             .await?;
         sqlx::query(
             "CREATE TABLE lines (entry INTEGER NOT NULL, line INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, \
-             principal TEXT, tenant TEXT, model TEXT, node TEXT, sequence TEXT, request_id TEXT, batch_call TEXT, result TEXT, \
+             principal TEXT, key_name TEXT, tenant TEXT, model TEXT, node TEXT, sequence TEXT, request_id TEXT, batch_call TEXT, result TEXT, \
              PRIMARY KEY (entry, line)) STRICT, WITHOUT ROWID",
         )
         .execute(&mut *transaction)
@@ -285,6 +289,7 @@ async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
         for statement in [
             "CREATE INDEX lines_by_time ON lines (at)",
             "CREATE INDEX lines_by_principal ON lines (principal) WHERE principal IS NOT NULL",
+            "CREATE INDEX lines_by_key_name ON lines (key_name) WHERE key_name IS NOT NULL",
             "CREATE INDEX lines_by_model ON lines (model, result)",
             "CREATE INDEX lines_by_result ON lines (result)",
             "CREATE INDEX lines_by_kind ON lines (kind)",
@@ -292,7 +297,7 @@ async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
             "CREATE INDEX lines_by_request ON lines (request_id) WHERE request_id IS NOT NULL",
             "CREATE INDEX lines_by_batch_call ON lines (batch_call) WHERE batch_call IS NOT NULL",
             // LAYOUT.
-            "PRAGMA user_version = 1",
+            "PRAGMA user_version = 2",
         ] {
             sqlx::query(statement).execute(&mut *transaction).await?;
         }
@@ -335,20 +340,11 @@ async fn insert(connection: &mut SqliteConnection, rows: &mut Vec<LineRow>) -> R
             row.push_bind(value["at"].as_u64().unwrap_or_default().cast_signed());
             row.push_bind(kind_of(value).to_owned());
             for member in MEMBERS {
-                row.push_bind(text(&value[member]));
+                row.push_bind(line::text(value, member));
             }
         });
         statement.build().execute(&mut *connection).await?;
     }
     rows.clear();
     Ok(())
-}
-
-/// A member as text, which it is searched by.
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
 }
