@@ -13,6 +13,9 @@ pub enum CheckpointError {
     /// None of the keys has signed it, or one of them something else.
     #[error("the signature does not hold: {0}")]
     Signature(String),
+    /// None of the keys is of the log that it names.
+    #[error("no key was given for {0}")]
+    NoKey(String),
     /// The key of the log that it names is not among those that have signed it.
     #[error("it is of the log {0:?}, whose key has not signed it")]
     Origin(String),
@@ -74,6 +77,9 @@ impl Checkpoint {
 
     fn checked(note: &[u8], keys: &[PublicKey]) -> Result<(Vec<String>, Self, Note), CheckpointError> {
         let (note, checkpoint) = Self::unchecked(note)?;
+        if keys.iter().all(|key| key.name() != checkpoint.origin) {
+            return Err(CheckpointError::NoKey(checkpoint.origin));
+        }
         let known = VerifierList::new(keys.iter().map(PublicKey::verifier).collect());
         let (holding, _) =
             note.verify(&known).map_err(|error| CheckpointError::Signature(error.to_string()))?;
@@ -123,8 +129,10 @@ mod tests {
         let signed = Checkpoint::open(&note, &both).unwrap();
         assert_eq!((&signed.checkpoint, signed.signed_by.len()), (&checkpoint, 2));
         assert_eq!(Checkpoint::open(&note, &both[..1]).unwrap().signed_by, ["example.com/log"]);
-        assert!(matches!(Checkpoint::open(&note, &both[1..]), Err(CheckpointError::Origin(_))));
-        assert!(matches!(Checkpoint::open(&note, &[]), Err(CheckpointError::Signature(_))));
+        assert!(
+            matches!(Checkpoint::open(&note, &both[1..]), Err(CheckpointError::NoKey(origin)) if origin == "example.com/log")
+        );
+        assert!(matches!(Checkpoint::open(&note, &[]), Err(CheckpointError::NoKey(_))));
         let text = String::from_utf8(note).unwrap();
         for changed in [text.replacen("\n5\n", "\n6\n", 1), text.replacen("AwMD", "AwMF", 1)] {
             assert!(
@@ -147,5 +155,8 @@ mod tests {
         let namesake = LogKey::of_seed("example.com/log", &[4; 32]).unwrap();
         let forged = checkpoint.sign(&[&namesake]).unwrap();
         assert!(matches!(Checkpoint::open(&forged, &both), Err(CheckpointError::Signature(_))));
+        // Signed by a log that is known, and not by the one that it names.
+        let others = checkpoint.sign(&[&other]).unwrap();
+        assert!(matches!(Checkpoint::open(&others, &both), Err(CheckpointError::Origin(_))));
     }
 }

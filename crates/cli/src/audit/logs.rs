@@ -36,6 +36,8 @@ pub(super) struct Place {
 /// Logs, and keys for them.
 pub(super) struct Ledger {
     pub(super) logs: Vec<Folder>,
+    /// Whether the folder of one log was named.
+    pub(super) is_one: bool,
     pub(super) keys: Vec<PublicKey>,
     /// Whether the keys were found where whoever changed the logs could have changed them too.
     pub(super) keys_are_beside: bool,
@@ -69,7 +71,8 @@ impl Place {
     /// Where there is none, or no key.
     pub(super) fn open(&self) -> Result<Ledger> {
         let dir = self.dir();
-        let (logs, beside) = if dir.join("checkpoint").is_file() {
+        let is_one = dir.join("checkpoint").is_file();
+        let (logs, beside) = if is_one {
             (vec![Folder::new(&dir)], dir.parent().unwrap_or(Path::new(".")).to_owned())
         } else {
             (of_folder(&dir)?, dir.clone())
@@ -80,7 +83,7 @@ impl Place {
         }
         let keys_are_beside = self.keys.is_empty();
         let keys = if keys_are_beside { read_keys(&beside.join(PUBLIC_KEYS))? } else { self.given()? };
-        Ok(Ledger { logs, keys, keys_are_beside, veil: Veil::default() })
+        Ok(Ledger { logs, is_one, keys, keys_are_beside, veil: Veil::default() })
     }
 
     /// The same, with names to be read.

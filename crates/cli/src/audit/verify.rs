@@ -1,8 +1,8 @@
 //! `spinwell audit verify`.
 
-use super::logs::{Place, doubt_keys, given};
+use super::logs::{Ledger, Place, doubt_keys, given};
 use crate::failure;
-use crate::output::{self, say};
+use crate::output::{self, remark, say};
 use anyhow::Result;
 use serde_json::{Value, json};
 use spinwell_core::{Code, UnixMicros, UnixMillis};
@@ -10,6 +10,7 @@ use spinwell_ledger::verify::{Failure, Report, hold_against, verify_witnessed};
 use spinwell_ledger::{PublicKey, Witness};
 use spinwell_runtime::clock;
 use spinwell_store::ledger::Folder;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ All is read: each entry against its hash, each hash up to the signed root, each 
 what logs have recorded of each other.
 What the end of a log cannot show is that nothing was cut off behind it. A checkpoint that somebody has kept shows that up to its size,
 and so does one that a witness has cosigned; without one the output says so.
+Two logs of one name are a fork, and a key whose log is not there is named.
 
 Examples:
   spinwell audit verify
@@ -73,14 +75,22 @@ pub(super) fn run(args: &Args) -> Result<()> {
         all.push(Checked { log, result, recorded: None });
     }
     hold_together(&mut all, &ledger.keys);
+    find_twice(&mut all);
+    let missing = missing(&ledger);
     if args.json {
         let documents: Vec<_> = all.iter().map(document).collect();
         let holds = unused.is_empty() && all.iter().all(|checked| checked.result.is_ok());
         output::document(
-            &json!({"holds": holds, "keys_beside_the_logs": ledger.keys_are_beside, "logs": documents}),
+            &json!({"holds": holds, "keys_beside_the_logs": ledger.keys_are_beside, "missing": missing, "logs": documents}),
         );
     } else {
         all.iter().for_each(tell);
+    }
+    if !missing.is_empty() {
+        remark(&format!(
+            "there are keys of {}, and no log of that name here: whether there was one and somebody took it away cannot be told",
+            missing.join(", ")
+        ));
     }
     for Checked { log, result, .. } in all {
         if let Err(error) = result {
@@ -124,6 +134,34 @@ fn hold_together(all: &mut [Checked<'_>], keys: &[PublicKey]) {
             }
         }
     }
+}
+
+/// Two logs of one name cannot both be the log.
+fn find_twice(all: &mut [Checked<'_>]) {
+    let holding: Vec<(String, String)> = (all.iter())
+        .filter_map(|Checked { log, result, .. }| {
+            Some((result.as_ref().ok()?.origin.clone(), log.path().display().to_string()))
+        })
+        .collect();
+    for Checked { log, result, .. } in all {
+        let Ok(Report { origin, .. }) = result else { continue };
+        let own = log.path().display().to_string();
+        let others = holding.iter().filter(|(name, path)| name == origin && *path != own);
+        let others: Vec<&str> = others.map(|(_, path)| path.as_str()).collect();
+        if !others.is_empty() {
+            *result = Err(Failure::Twice { origin: origin.clone(), other: others.join(", ") });
+        }
+    }
+}
+
+/// The names for which there are keys, and no logs in a folder that has all of them.
+fn missing(ledger: &Ledger) -> Vec<String> {
+    if ledger.is_one {
+        return Vec::new();
+    }
+    let there: BTreeSet<Vec<u8>> = ledger.logs.iter().map(origin_of).collect();
+    let named: BTreeSet<&str> = ledger.keys.iter().map(PublicKey::name).collect();
+    named.into_iter().filter(|name| !there.contains(name.as_bytes())).map(str::to_owned).collect()
 }
 
 fn first_line(note: &[u8]) -> Vec<u8> {

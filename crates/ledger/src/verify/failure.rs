@@ -181,6 +181,16 @@ pub enum Failure {
         /// Who has seen it.
         by: SeenBy,
     },
+    /// Another log has its name.
+    #[error(
+        "{other} is a log of the same name, {origin}: one of them is a fork, or a copy that does not belong here"
+    )]
+    Twice {
+        /// The name.
+        origin: String,
+        /// Where the other one is.
+        other: String,
+    },
     /// There is no checkpoint that a witness has cosigned.
     #[error("the witness {witness} does not vouch for this log")]
     NotWitnessed {
