@@ -75,6 +75,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.out {
         say(&format!("written  {}", path.display()));
     }
+    say(&format!(
+        "holds    the record is what was logged then, and stands under the signature of {}",
+        checkpoint.origin
+    ));
     Ok(())
 }
 

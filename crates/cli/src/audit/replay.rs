@@ -108,8 +108,9 @@ enum Found {
 fn told(args: &Args, record: &Value, model: &Path, found: &Found) -> Result<()> {
     let (error, result) = match found {
         Found::Agrees => (None, Ok(())),
-        Found::OtherInput(message) => (Some(message), Err(failure::fault(Code::OptionInvalid, message))),
-        Found::OtherAnswer(message) => (Some(message), Err(failure::fault(Code::LedgerWrong, message))),
+        Found::OtherInput(message) | Found::OtherAnswer(message) => {
+            (Some(message), Err(failure::fault(Code::LedgerWrong, message)))
+        }
     };
     if args.json {
         output::document(&json!({

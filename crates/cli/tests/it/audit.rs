@@ -2,6 +2,7 @@
 
 use crate::support::{Request, Server, json, models, run, said, send, window};
 use serde_json::{Value, json};
+use spinwell_ledger::LogKey;
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -131,6 +132,9 @@ fn a_receipt_proves_itself_and_requests_that_failed_are_there_as_well() {
     assert_eq!((&got["holds"], &got["record"]["request_id"]), (&json!(true), &json!("mine")));
     let checked = json(&["audit", "receipt", text(&file), "--key", text(&keys), "--json"]);
     assert_eq!(checked["record"], got["record"]);
+    let told = said(&["audit", "receipt", text(&file), "--key", text(&keys)]);
+    let verdict = told.lines().last().unwrap();
+    assert!(verdict.starts_with("holds ") && verdict.ends_with("of spinwell/gateway"), "{told}");
     assert_eq!(
         json(&["audit", "receipt", of_batch, "--data", text(data.path()), "--json"])["record"]["batch_call"],
         batch_id
@@ -269,6 +273,56 @@ fn a_ledger_that_was_changed_cut_off_or_replaced_is_found_by_whoever_has_the_key
 }
 
 #[test]
+fn a_log_that_is_there_twice_is_missing_or_has_no_key_is_told_by_its_name() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(models(), &["--data", text(data.path())]);
+    assert_eq!(server.infer("wave", &body("one")).status, 200);
+    server.terminate();
+    assert!(server.wait().success());
+    let (ledger, keys) = (data.path().join("ledger"), data.path().join("all.vkey"));
+    let lost = LogKey::of_seed("spinwell/lost", &[3; 32]).unwrap().public().to_string();
+    let own = std::fs::read_to_string(ledger.join("log.vkey")).unwrap();
+    std::fs::write(&keys, format!("{own}{lost}\n")).unwrap();
+    let verify = |key: &str| {
+        let output = run(&["audit", "verify", "--offline", text(&ledger), "--key", key, "--json"]);
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.success(), document["holds"] == true);
+        (document, String::from_utf8(output.stderr).unwrap())
+    };
+    let (document, error) = verify(text(&keys));
+    assert_eq!((&document["holds"], &document["missing"]), (&json!(true), &json!(["spinwell/lost"])));
+    assert!(error.contains("keys of spinwell/lost, and no log"), "{error}");
+    assert_eq!(verify(own.trim()).0["missing"], json!([]));
+    let (_, error) = verify(&lost);
+    assert!(error.contains("no key was given for spinwell/gateway"), "{error}");
+    let fork = ledger.join("fork");
+    copy(&ledger.join("gateway"), &fork);
+    let (document, error) = verify(own.trim());
+    assert!(document["logs"].as_array().unwrap().iter().all(|log| log["holds"] == false), "{document}");
+    assert!(error.contains("SPW-LEDGER-WRONG") && error.contains("a fork"), "{error}");
+    assert!(error.contains(text(&fork)) && error.contains(text(&ledger.join("gateway"))), "{error}");
+}
+
+#[test]
+fn a_search_for_what_cannot_be_is_refused() {
+    let rows: [(&[&str], &str); 5] = [
+        (&["--kind", "predictions"], "prediction, batch_call, event"),
+        (&["--result", "ok"], "answered, cancelled, failed, begun, done"),
+        (&["--result", "SPW-NOTHING"], "error codes"),
+        (&["--since", "2026-11-29", "--until", "2026-11-28T23:00:00Z"], "--since is after --until"),
+        (&["--since", "2026-13-01"], "no date such as"),
+    ];
+    for (filter, why) in rows {
+        for command in ["search", "export"] {
+            let output = run(&[&["audit", command], filter].concat());
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{filter:?}: {told}");
+            assert!(told.contains(why), "{told}");
+        }
+    }
+}
+
+#[test]
 fn a_recorded_prediction_is_computed_again_bit_for_bit() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(models(), &["--data", text(data.path())]);
@@ -328,6 +382,7 @@ fn a_recorded_prediction_is_computed_again_bit_for_bit() {
     std::fs::write(&other, changed.to_string()).unwrap();
     let (document, error) = replay(&ids[0], &other, models());
     assert_eq!((&document["agrees"], &document["input_is_the_one"]), (&json!(false), &json!(false)));
+    assert!(error.contains("SPW-LEDGER-WRONG"), "{error}");
     assert!(error.contains("is not what was asked in gateway-0-0"), "{error}");
     // The right input, and other outputs than were asked for.
     let mut fewer = body("one");
@@ -365,7 +420,7 @@ fn a_search_finds_the_same_lines_with_an_index_and_without() {
         server.terminate();
         assert!(server.wait().success());
     };
-    let filters: [&[&str]; 12] = [
+    let filters: [&[&str]; 13] = [
         &[],
         &["--model", "wave"],
         &["--model", "wave", "--result", "answered"],
@@ -378,6 +433,7 @@ fn a_search_finds_the_same_lines_with_an_index_and_without() {
         &["--request-id", "w0-2"],
         &["--principal", "nobody"],
         &["--until", "2020-01-01T00:00:00Z"],
+        &["--since", "2020-01-01", "--result", "failed"],
     ];
     let search = |folder: &Path| -> Vec<Value> {
         let lines = |filter: &&[&str]| {
