@@ -20,6 +20,11 @@ impl fmt::Display for Hinted {
 
 impl std::error::Error for Hinted {}
 
+/// A fault with a hint that fits better than that of its code.
+pub(crate) fn with_hint(fault: Fault, hint: &'static str) -> anyhow::Error {
+    Hinted { fault, hint }.into()
+}
+
 /// A fault of a running server, whose models are not where this command line looks.
 pub(crate) fn of_server(fault: Fault) -> anyhow::Error {
     match fault.code() {

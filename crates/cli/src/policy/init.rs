@@ -31,7 +31,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     ];
     if let Some((name, _)) = all.iter().find(|(name, _)| dir.join(name).exists()) {
         let message = format!("{} is there already; nothing was written", dir.join(name).display());
-        return Err(Fault::new(Code::FileExists, message).into());
+        let hint = "choose another folder (--policies), or move the files away first";
+        return Err(failure::with_hint(Fault::new(Code::FileExists, message), hint));
     }
     for (name, text) in all {
         let path = dir.join(name);

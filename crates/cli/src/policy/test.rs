@@ -5,13 +5,27 @@ use crate::output::{self, remark, say};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault};
 use spinwell_runtime::access::read_policies;
-use spinwell_security::access::{DEFAULT_TESTS, PolicySet, Report, run_tests};
+use spinwell_security::access::{Action, DEFAULT_TESTS, PolicySet, Report, run_tests};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Options of `spinwell policy test`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(after_help = help())]
+pub(super) struct Args {
+    /// Test files [default: all *.test.toml beside the policies; the usual ones where there are none].
+    tests: Vec<PathBuf>,
+    /// Folder of the policies [default: ./spinwell-data/access/policies; the usual policies where there is none].
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+const POLICIES: &str = "./spinwell-data/access/policies";
+
+const HELP: &str = "\
 A test file says who asks for what and what is to be decided:
   [[case]]
   roles = [\"predictor\"]
@@ -20,27 +34,33 @@ A test file says who asks for what and what is to be decided:
   resource = { kind = \"model\", name = \"acme-load\", tenant = \"acme\" }
   expect = \"allow\"
 
+Actions, and the kinds of resources that they are for:
+ACTIONS
+
 Exit code 0 where all cases are decided so, 1 where one is not or a policy is wrong.
 
 Examples:
   spinwell policy test
-  spinwell policy test --policies staged/policies staged/policies/mine.test.toml")]
-pub(super) struct Args {
-    /// Test files [default: all *.test.toml beside the policies; the usual ones where there are none].
-    tests: Vec<PathBuf>,
-    /// Folder of the policies.
-    #[arg(long, value_name = "DIR", default_value = "./spinwell-data/access/policies")]
-    policies: PathBuf,
-    /// Print one JSON document instead of text.
-    #[arg(long)]
-    json: bool,
+  spinwell policy test --policies staged/policies staged/policies/mine.test.toml";
+
+/// The help, with all actions in their place.
+fn help() -> String {
+    let kinds =
+        |action: &Action| action.kinds().iter().map(|kind| kind.name().to_lowercase()).collect::<Vec<_>>();
+    let actions =
+        Action::ALL.iter().map(|action| format!("  {:<18} {}\n", action.name(), kinds(action).join(", ")));
+    HELP.replacen("ACTIONS\n", &actions.collect::<String>(), 1)
 }
 
 /// Checks and tries.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let policies = read_policies(&args.policies)?;
+    if let Some(dir) = args.policies.as_deref().filter(|dir| !dir.is_dir()) {
+        return Err(failure::fault(Code::Io, format!("{} is no folder of policies", dir.display())));
+    }
+    let dir = args.policies.as_deref().unwrap_or(Path::new(POLICIES));
+    let policies = read_policies(dir)?;
     let mut reports = Vec::new();
-    for (name, text) in tests(args)? {
+    for (name, text) in tests(args, dir)? {
         let report = run_tests(&policies, &name, &text);
         reports.push((name, report.map_err(|invalid| Fault::new(Code::OptionInvalid, invalid.to_string()))?));
     }
@@ -60,10 +80,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tests(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
+fn tests(args: &Args, dir: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut paths = args.tests.clone();
-    if paths.is_empty() && args.policies.is_dir() {
-        paths = beside(&args.policies)?;
+    if paths.is_empty() && dir.is_dir() {
+        paths = beside(dir)?;
     }
     if paths.is_empty() {
         return Ok(vec![("default.test.toml".to_owned(), DEFAULT_TESTS.to_owned())]);

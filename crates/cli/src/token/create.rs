@@ -5,9 +5,10 @@ use crate::output::{self, remark, say};
 use anyhow::Context as _;
 use serde_json::json;
 use spinwell_core::{Code, Fault, TenantId, UnixMicros, UnixMillis};
+use spinwell_runtime::access::{POLICIES, read_policies};
 use spinwell_runtime::{clock, entropy};
 use spinwell_security::access::Action;
-use spinwell_security::key::{About, create};
+use spinwell_security::key::{About, KeyRecord, create};
 use spinwell_security::tenant::is_tenant_name;
 use spinwell_security::{Glob, Scopes};
 
@@ -92,10 +93,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (mut id, bytes) = ([0; 8], random()?);
     id.copy_from_slice(&bytes[..8]);
     let (text, record) = create(&id, &random()?, about);
-    change(&args.place.dir, |mut records| {
+    let others = change(&args.place.dir, |mut records| {
+        let is_other = |other: &&KeyRecord| {
+            other.identity().principal == record.identity().principal && other.revoked.is_none()
+        };
+        let others = records.iter().filter(is_other).count();
         records.push(record.clone());
-        Ok((records, ()))
+        Ok((records, others))
     })?;
+    if others > 0 {
+        let principal = &record.identity().principal;
+        remark(&format!("{principal} has {others} other keys that are not revoked (`spinwell token list`)"));
+    }
+    doubt_roles(args);
     let until = expires.map(|at| clock::civil(UnixMillis(at.0 / 1_000)));
     if args.place.json {
         output::document(&json!({
@@ -111,6 +121,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         "use it:  SPINWELL_TOKEN=... spinwell predict ... --url, or the header `Authorization: Bearer ...`",
     );
     Ok(())
+}
+
+/// Says which roles give nothing, as far as the policies beside the keys tell.
+fn doubt_roles(args: &Args) {
+    let policies = match read_policies(&args.place.dir.join(POLICIES)) {
+        Ok(policies) => policies,
+        Err(fault) => return remark(&format!("the policies beside the keys are wrong: {}", fault.message())),
+    };
+    for role in &args.roles {
+        // As Cedar writes it.
+        let name = format!("Role::{role:?}");
+        if !policies.policies().iter().any(|policy| policy.text.contains(&name)) {
+            remark(&format!("no policy names the role {role:?}: by itself it allows nothing"));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,17 @@ fn from_nothing_to_predictions_that_stand_in_the_ledger_with_who_asked() {
         assert_eq!(event["actor"]["user"]["org"]["name"], "acme");
     }
     let data = house.path("data");
-    let search = ["audit", "search", "--principal", "acme/eve", "--data", text(&data), "--json"];
+    let search = [
+        "audit",
+        "search",
+        "--principal",
+        "acme/eve",
+        "--kind",
+        "prediction",
+        "--data",
+        text(&data),
+        "--json",
+    ];
     let lines = json(&search)["lines"].clone();
     assert_eq!(
         (&lines[0]["line"]["tenant"], &lines[0]["line"]["result"]),
@@ -68,6 +78,30 @@ fn from_nothing_to_predictions_that_stand_in_the_ledger_with_who_asked() {
         assert!(metric(&server, &admin, &series) >= least, "{code}");
     }
     assert_eq!(told(&send(server.ops, &Request::new("GET", "/metrics"))), refused("SPW-CREDENTIALS-MISSING"));
+}
+
+#[test]
+fn commands_say_what_is_mistyped_before_it_matters() {
+    let house = House::new();
+    let (policies, typo) = (house.path("access/policies"), house.path("access/polices"));
+    said(&["policy", "init", "--policies", text(&policies)]);
+    let twice = fails(&["policy", "init", "--policies", text(&policies)]);
+    assert!(twice.contains("SPW-FILE-EXISTS") && !twice.contains("--force"), "{twice}");
+    let none = fails(&["policy", "test", "--policies", text(&typo)]);
+    assert!(none.contains("polices is no folder of policies"), "{none}");
+    let help = said(&["policy", "test", "--help"]);
+    assert!(help.contains("PredictionCreate") && help.contains("LedgerExport"), "{help}");
+    let made = |name: &str, role: &str| {
+        let dir = house.path("access");
+        let output = run(&["token", "create", name, "--role", role, "--dir", text(&dir)]);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let first = made("ci", "predictor");
+    assert!(!first.contains("no policy names") && !first.contains("other keys"), "{first}");
+    let second = made("ci", "predicter");
+    assert!(second.contains("no policy names the role \"predicter\""), "{second}");
+    assert!(second.contains("default/ci has 1 other keys"), "{second}");
 }
 
 #[test]
@@ -108,6 +142,27 @@ fn acts_of_administration_stand_in_the_ledger_before_and_after() {
         ]
     );
     assert_eq!(events[5]["status_code"], "SPW-MODEL-NOT-FOUND");
+    assert!(events[5]["metadata"]["uid"].as_str().unwrap().starts_with("gateway/entry/"));
+    // They are found as records are, also with an index.
+    let data = house.path("data");
+    let filters: [(&[&str], usize); 6] = [
+        // Six acts, and the key that was new when the server started.
+        (&["--principal", "default/boss"], 7),
+        (&["--tenant", "default", "--model", "pair"], 4),
+        (&["--result", "begun"], 3),
+        (&["--result", "done", "--model", "pair"], 2),
+        // One was refused.
+        (&["--result", "failed"], 2),
+        (&["--result", "SPW-MODEL-NOT-FOUND", "--model", "absent"], 1),
+    ];
+    for place in ["without an index", "with one"] {
+        for (filter, count) in filters {
+            let all = ["audit", "search", "--kind", "event", "--data", text(&data), "--json"];
+            let lines = json(&[&all, filter].concat())["lines"].clone();
+            assert_eq!(lines.as_array().unwrap().len(), count, "{place} {filter:?}: {lines:#}");
+        }
+        said(&["audit", "index", "--data", text(&data)]);
+    }
 }
 
 #[test]
@@ -122,6 +177,12 @@ fn a_key_is_taken_and_refused_without_a_restart_and_both_stand_in_the_ledger() {
     let events = house.events("the key", 2, of_key);
     let names: Vec<&Value> = events.iter().map(|event| &event["activity_name"]).collect();
     assert_eq!(names, ["Create", "Deactivate"]);
+    let data = house.path("data");
+    for sought in ["acme/meter", "meter"] {
+        let search =
+            ["audit", "search", "--kind", "event", "--principal", sought, "--data", text(&data), "--json"];
+        assert_eq!(json(&search)["lines"].as_array().unwrap().len(), 2, "{sought}");
+    }
     for event in &events {
         assert_eq!(event["entity"]["data"]["principal"], "acme/meter");
         assert!(!event.to_string().contains(key.text.rsplit('_').next().unwrap()));
