@@ -308,7 +308,7 @@ fn a_search_for_what_cannot_be_is_refused() {
     let rows: [(&[&str], &str); 5] = [
         (&["--kind", "predictions"], "prediction, batch_call, event"),
         (&["--result", "ok"], "answered, cancelled, failed, begun, done"),
-        (&["--result", "SPW-NOTHING"], "error codes"),
+        (&["--result", "SPW_NOTHING"], "error codes"),
         (&["--since", "2026-11-29", "--until", "2026-11-28T23:00:00Z"], "--since is after --until"),
         (&["--since", "2026-13-01"], "no date such as"),
     ];
