@@ -37,26 +37,27 @@ pub(super) fn door(options: &AccessOptions, doors: Arc<Doors>, audit: Option<Arc
 /// by the file of what was written down last. Must be called within a tokio runtime.
 pub(super) fn keep(doors: Arc<Doors>, audit: Option<Arc<Audit>>, written: PathBuf) -> Trigger {
     let (trigger, stops) = shutdown::channel();
-    let (sender, mut changes) = mpsc::unbounded_channel::<Change>();
+    let (sender, mut told) = mpsc::unbounded_channel();
     if let Some(audit) = audit.filter(|_| !doors.guard().is_open()) {
-        let doors = doors.clone();
+        // Before anything changes from here on.
+        let before = fs::read_to_string(&written).ok().and_then(|text| Standing::of_text(&text));
+        let first = (doors.changes_since(&before.unwrap_or_default()), doors.standing());
         tokio::spawn(async move {
-            let before = fs::read_to_string(&written).ok().and_then(|text| Standing::of_text(&text));
-            let missed = doors.changes_since(&before.unwrap_or_default());
-            record(&audit, &doors, &written, missed).await;
-            while let Some(change) = changes.recv().await {
-                record(&audit, &doors, &written, vec![change]).await;
+            let mut next = Some(first);
+            while let Some((changes, standing)) = next {
+                record(&audit, &written, changes, standing).await;
+                next = told.recv().await;
             }
         });
     }
     // Where nobody writes it down, nobody hears.
-    let changed = move |change: &Change| drop(sender.send(change.clone()));
+    let changed = move |changes: Vec<Change>, standing: Standing| drop(sender.send((changes, standing)));
     tokio::spawn(doors.watch(changed, stops));
     trigger
 }
 
-/// Writes changes to the ledger, and then that they are there.
-async fn record(audit: &Audit, doors: &Doors, written: &Path, changes: Vec<Change>) {
+/// Writes changes to the ledger, and then what holds with them, so that none is written twice and none is missed.
+async fn record(audit: &Audit, written: &Path, changes: Vec<Change>, standing: Standing) {
     for change in changes {
         if let Err(fault) = audit.access_changed(&change).await {
             tracing::error!(%fault, "a change of who may do what is not in the ledger");
@@ -64,7 +65,7 @@ async fn record(audit: &Audit, doors: &Doors, written: &Path, changes: Vec<Chang
             return;
         }
     }
-    let (path, text) = (written.to_owned(), doors.standing().to_text());
+    let (path, text) = (written.to_owned(), standing.to_text());
     let kept = tokio::task::spawn_blocking(move || files::write_atomically(&path, text.as_bytes())).await;
     if !matches!(kept, Ok(Ok(()))) {
         tracing::error!(path = %written.display(), "what is written down of who may do what cannot be kept");

@@ -287,8 +287,12 @@ impl Doors {
         }
     }
 
-    /// Keeps everything up to date until `shutdown`, and tells of what changes.
-    pub async fn watch(self: Arc<Self>, changed: impl Fn(&Change) + Send, mut shutdown: Shutdown) {
+    /// Keeps everything up to date until `shutdown`, and tells of what changes, with what holds then.
+    pub async fn watch(
+        self: Arc<Self>,
+        changed: impl Fn(Vec<Change>, Standing) + Send,
+        mut shutdown: Shutdown,
+    ) {
         if self.guard.is_open() {
             return;
         }
@@ -300,9 +304,9 @@ impl Doors {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let Reloaded { changes, wrong } = self.reload().await;
-            for change in &changes {
-                tracing::info!(change = name(change), "access has changed");
-                changed(change);
+            changes.iter().for_each(|change| tracing::info!(change = name(change), "access has changed"));
+            if !changes.is_empty() {
+                changed(changes, self.standing());
             }
             let error = wrong.map(|fault| fault.message().to_owned());
             if let Some(error) = error.as_ref().filter(|error| said.as_ref() != Some(error)) {
