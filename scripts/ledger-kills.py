@@ -140,8 +140,8 @@ def compare(spinwell, page, data, kills, seen):
     exported = subprocess.run([spinwell, "audit", "export", "--data", data], check=True, capture_output=True, text=True).stdout
     records, events = {}, []
     for event in map(json.loads, exported.splitlines()):
-        # A prediction has its receipt's id.
-        if "uid" in event["metadata"]:
+        # A prediction names its model.
+        if "ai_model" in event:
             records[event["metadata"]["uid"]] = event
         else:
             events.append(event)
