@@ -24,7 +24,7 @@ help:
 	@echo "make edge         deploy/haproxy in a real HAProxy with a real Consul: gateways come, drain, die and go, no request is lost"
 	@echo "make cluster-faults  a real region under load while parts of it are killed, frozen, drained, cut off, as docs/results/faults.md (about 6 minutes)"
 	@echo "make bench-hop    what a gateway in a process of its own adds to a request, as docs/results/hop.md (2 minutes)"
-	@echo "make bench-trust  what keys, policies, detectors, ledger, encryption and TLS cost: throughput, latency, lag, bytes, as docs/results/trust.md (6 minutes)"
+	@echo "make bench-trust  what keys, policies, detectors, ledger, encryption and TLS cost: throughput, latency, lag, bytes, as docs/results/trust.md (12 minutes)"
 	@echo "make threats      simulated attacks and honest traffic at the threat detectors, SEEDS=10, printed as in docs/results/threats.md"
 	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences and controls too, SEEDS/10 of the real services, planted bugs, as docs/results/simulation.md"
 	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"

@@ -125,25 +125,37 @@ class Server(Process):
 
 
 class Guarded(Server):
-    """The same with all of its doors shut: TLS, callers who show a key, and nothing readable on the disk."""
+    """The same with its doors shut: TLS, callers who show a key, and nothing readable on the disk, or only those of them that are named."""
 
-    def __init__(self, spinwell, models, data, **settings):
-        pki, access = f"{data}-pki", f"{data}-access"
-        say("a certificate and a key for the guarded server")
+    def __init__(self, spinwell, models, data, parts=("tls", "access", "encryption"), **settings):
+        say(f"what a guarded server needs: {', '.join(parts)}")
         run = lambda *words: subprocess.run([spinwell, *words], check=True, capture_output=True, text=True).stdout.strip()
-        run("pki", "init", "--dir", pki)
-        run("pki", "issue", "edge", "bench", "--dir", pki)
-        root = f"{data}-root.key"
-        run("keys", "create", root)
-        self.ca = f"{pki}/authority.pem"
-        self.token = run("token", "create", "bench", "--role", "admin", "--dir", access)
-        super().__init__(spinwell, models, data, access_required="true", access_dir=access,
-                         edge_certificate=f"{pki}/edge-bench/certificate.pem", edge_key=f"{pki}/edge-bench/key.pem",
-                         encryption_root_key_file=root, **settings)
+        self.ca = self.token = None
+        if "tls" in parts:
+            pki = f"{data}-pki"
+            run("pki", "init", "--dir", pki)
+            run("pki", "issue", "edge", "bench", "--dir", pki)
+            self.ca = f"{pki}/authority.pem"
+            settings |= {"edge_certificate": f"{pki}/edge-bench/certificate.pem", "edge_key": f"{pki}/edge-bench/key.pem"}
+        if "access" in parts:
+            access = f"{data}-access"
+            self.token = run("token", "create", "bench", "--role", "admin", "--dir", access)
+            settings |= {"access_required": "true", "access_dir": access}
+        if "encryption" in parts:
+            root = f"{data}-root.key"
+            run("keys", "create", root)
+            settings |= {"encryption_root_key_file": root}
+        super().__init__(spinwell, models, data, **settings)
+
+    def load(self):
+        """Where `spinwell bench` finds it, and what it shows."""
+        secret = [*(["--ca", self.ca] if self.ca else []), *(["--token", self.token] if self.token else [])]
+        return f"http{'s' if self.ca else ''}://{self.http}", secret
 
     def page(self, path):
-        request = urllib.request.Request(f"https://{self.ops}/{path}", headers={"authorization": f"Bearer {self.token}"})
-        return {"url": request, "context": ssl.create_default_context(cafile=self.ca)}
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        request = urllib.request.Request(f"http{'s' if self.ca else ''}://{self.ops}/{path}", headers=headers)
+        return {"url": request, "context": ssl.create_default_context(cafile=self.ca) if self.ca else None}
 
 
 class Node(Process):

@@ -9,14 +9,18 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::MethodRouter;
 use spinwell_core::{Code, Fault, NodeId};
+use spinwell_ledger::Event;
 use spinwell_ledger::ocsf::{self, Act, Source};
+use spinwell_policy::refused_acts::RefusedActs;
 use spinwell_runtime::access::{Doors, of_another_site, shown};
 use spinwell_runtime::at_rest::Veil;
+use spinwell_runtime::clock;
 use spinwell_security::access::{Action, Resource};
 use spinwell_security::certificate::Certificate;
-use spinwell_security::guard::Caller;
+use spinwell_security::guard::{Caller, NotPermitted};
 use spinwell_store::ledger::Writer;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Who comes in, and where what he orders is written down.
 #[derive(Clone)]
@@ -24,6 +28,8 @@ pub(crate) struct Door {
     doors: Arc<Doors>,
     ledger: Option<Book>,
     name: NodeId,
+    refused_acts: Arc<Mutex<RefusedActs>>,
+    began: Instant,
 }
 
 /// A ledger, and what encrypts who is named in it.
@@ -50,7 +56,7 @@ pub(crate) struct Coded(pub(crate) Code);
 
 impl Door {
     pub(crate) fn new(doors: Arc<Doors>, ledger: Option<Book>, name: NodeId) -> Self {
-        Self { doors, ledger, name }
+        Self { doors, ledger, name, refused_acts: Arc::default(), began: clock::now() }
     }
 
     /// Who sends a request, and by which policies he may do that.
@@ -59,33 +65,52 @@ impl Door {
         let caller = self.doors.enter(shown(&request.headers, certificate)).await;
         let caller = caller.map_err(|not_in| not_in.fault())?;
         let place = format!("{} {}", request.method, request.uri.path());
-        match self.doors.guard().permit(&caller, action, &Resource::Region) {
-            Ok(policy) => Ok(Order { caller, action, policy: policy.unwrap_or_else(|| "".into()), place }),
-            Err(refusal) => {
-                if action.is_recorded() {
-                    let order = Order { caller, action, policy: refusal.policy, place };
-                    self.write(&order, ocsf::Phase::Failed(refusal.fault.code().as_str())).await?;
-                }
-                Err(refusal.fault)
+        let permitted = self.doors.guard().permit(&caller, action, &Resource::Region);
+        let permitted = permitted.map(|policy| policy.unwrap_or_else(|| "".into()));
+        let permitted = permitted.and_then(|policy| match of_another_site(&request.headers) {
+            Some(fault) if action.is_recorded() => Err(NotPermitted { fault, policy }),
+            _ => Ok(policy),
+        });
+        match permitted {
+            Ok(policy) => Ok(Order { caller, action, policy, place }),
+            Err(NotPermitted { fault, policy }) => {
+                let order = Order { caller, action, policy, place };
+                self.refused(&order, fault.code()).await?;
+                Err(fault)
             }
         }
     }
 
-    /// Writes down where an order is, and waits until that is on the disk.
-    async fn write(&self, order: &Order, phase: ocsf::Phase<'_>) -> Result<(), Fault> {
-        let Some(Book { writer, veil }) = self.ledger.clone() else { return Ok(()) };
-        let tenant = &order.caller.tenant().0;
-        if !veil.is_ready_for(tenant) {
-            let (veil, tenant) = (veil.clone(), tenant.clone());
-            let made = tokio::task::spawn_blocking(move || veil.prepare(&tenant)).await;
-            made.map_err(|_| Fault::new(Code::LedgerFailed, "the thread is gone"))??;
+    /// Writes down that somebody wanted to order something, and was refused; where he tries again and again, only now and then.
+    async fn refused(&self, order: &Order, code: Code) -> Result<(), Fault> {
+        if !order.action.is_recorded() {
+            return Ok(());
         }
-        let principal = veil.seal(tenant, "principal", order.caller.principal())?;
-        let source = Source {
-            log: &self.name.0,
-            version: env!("CARGO_PKG_VERSION"),
-            at: spinwell_runtime::clock::unix(),
+        let count = {
+            let mut acts = self.refused_acts.lock().unwrap_or_else(PoisonError::into_inner);
+            acts.refused(clock::since(self.began), order.caller.principal())
         };
+        match count {
+            Some(count) => self.write(order, ocsf::Phase::Failed(code.as_str()), count).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes down where an order is, and waits until that is on the disk.
+    async fn write(&self, order: &Order, phase: ocsf::Phase<'_>, count: u64) -> Result<(), Fault> {
+        let Some(Book { writer, veil }) = self.ledger.clone() else { return Ok(()) };
+        let made = veil.ready_for(&order.caller.tenant().0).await;
+        let event = made.and_then(|()| self.event(&veil, order, phase, count));
+        let event = event.inspect_err(|_| writer.refuse())?;
+        let failed = |_| Fault::new(Code::LedgerFailed, "the ledger's writer is gone");
+        let written = tokio::task::spawn_blocking(move || writer.event(event)).await.map_err(failed)?;
+        written.map_err(|error| error.fault())
+    }
+
+    fn event(&self, veil: &Veil, order: &Order, phase: ocsf::Phase<'_>, count: u64) -> Result<Event, Fault> {
+        let tenant = &order.caller.tenant().0;
+        let principal = veil.seal(tenant, "principal", order.caller.principal())?;
+        let source = Source { log: &self.name.0, version: env!("CARGO_PKG_VERSION"), at: clock::unix() };
         let act = Act {
             activity: (3, "Update"),
             principal: &principal,
@@ -96,12 +121,9 @@ impl Door {
             resource: ("Region", "region"),
             policy: &order.policy,
             phase,
+            count,
         };
-        let failed = |what: String| Fault::new(Code::LedgerFailed, what);
-        let event = ocsf::activity(source, act).map_err(|error| failed(error.to_string()))?;
-        let written = tokio::task::spawn_blocking(move || writer.event(event)).await;
-        let written = written.map_err(|_| failed("the ledger's writer is gone".to_owned()))?;
-        written.map_err(|error| error.fault())
+        ocsf::activity(source, act).map_err(|error| Fault::new(Code::LedgerFailed, error.to_string()))
     }
 }
 
@@ -125,16 +147,13 @@ async fn enter(State((door, action)): State<(Door, Action)>, request: Request, n
     if !action.is_recorded() {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    if let Some(error) = of_another_site(&parts.headers) {
-        return fault(&error);
-    }
-    if let Err(error) = door.write(&order, ocsf::Phase::Begun).await {
+    if let Err(error) = door.write(&order, ocsf::Phase::Begun, 1).await {
         return fault(&error);
     }
     let response = next.run(Request::from_parts(parts, body)).await;
     let code = response.extensions().get::<Coded>().map(|coded| coded.0.as_str());
     let phase = code.map_or(ocsf::Phase::Done, ocsf::Phase::Failed);
-    match door.write(&order, phase).await {
+    match door.write(&order, phase, 1).await {
         Ok(()) => response,
         Err(error) => fault(&error),
     }

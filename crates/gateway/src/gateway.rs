@@ -40,6 +40,9 @@ const STARTING_RETRY: Millis = Millis(1000);
 /// When whoever asks a gateway without nodes should ask again: nodes that were lost for a moment are back by then.
 const CUT_OFF_RETRY: Millis = Millis(1000);
 
+/// Values of a request that are copied, so that what binds its record to them is made while a node works; of larger ones it is made before.
+const COPIED: usize = 8_192;
+
 /// What a gateway is made of.
 pub struct Parts {
     /// The way to the nodes.
@@ -456,10 +459,20 @@ impl Gateway {
         patience: Option<Micros>,
     ) -> Begun {
         let (request, expected) = self.made_ready(ticket, found, call, patience);
-        expected.answered_by(self.infer(request))
+        let values = request.series.samples().len();
+        let copy = (ticket.looks() && values <= COPIED).then(|| request.series.clone());
+        if copy.is_none() {
+            ticket.asks(&request.series);
+        }
+        let answer = self.infer(request);
+        if let Some(series) = copy {
+            // While the node works.
+            ticket.asks(&series);
+        }
+        expected.answered_by(answer)
     }
 
-    /// What a node is asked, and what is done with its answer.
+    /// What a node is asked, and what is done with its answer. The ticket still is to hear what it asks.
     pub(crate) fn made_ready(
         &self,
         ticket: &mut Ticket,
@@ -479,7 +492,6 @@ impl Gateway {
         let timeout = [parameters.timeout, patience].into_iter().flatten().min();
         let deadline = self.deadline(ticket, timeout);
         let usual = Duration::from(self.parts.limits.deadline);
-        ticket.asks(&series);
         let patience = match timeout {
             Some(timeout) if Duration::from_micros(timeout.0) < usual => Patience::Short,
             _ => Patience::Enough,

@@ -4,7 +4,7 @@
 //! the ticket, so it cannot happen twice; a ticket that is dropped unclosed (the caller hung up, the task was
 //! cancelled, a handler panicked) says so. There is no path on which a request leaves no outcome.
 
-use crate::audit::{Audit, Bound};
+use crate::audit::{Audit, Bound, Names};
 use crate::door::{Door, Entry, Seen};
 use crate::traffic::{Shadow, SplitAnswer};
 use spinwell_core::{
@@ -51,6 +51,8 @@ pub(crate) struct Ticket {
     /// Where it is recorded, if anywhere.
     audit: Option<Arc<Audit>>,
     bound: Bound,
+    /// Who is named in its record, where that is known already.
+    names: Option<Names>,
     /// Whether it is in the ledger, or could not be.
     is_recorded: bool,
     outcome: Outcome,
@@ -101,6 +103,7 @@ impl Ticket {
             is_bomb: false,
             audit,
             bound: Bound::default(),
+            names: None,
             is_recorded: false,
             outcome,
             received: clock::now(),
@@ -218,9 +221,16 @@ impl Ticket {
         outcome.timings.compute = reply.compute;
     }
 
-    /// This is what the request asks for.
+    /// Whether what a request asks for is looked at.
+    pub(crate) fn looks(&self) -> bool {
+        self.audit.is_some() || self.door.watch().is_some()
+    }
+
+    /// This is what the request asks for; who asks is known by now.
     pub(crate) fn asks(&mut self, series: &Series) {
         self.bound.input = self.audit.as_ref().map(|audit| audit.input(series));
+        // Where they cannot be made, that is said when the record is written.
+        self.names = self.audit.as_ref().and_then(|audit| audit.names(&self.outcome).ok().flatten());
         self.sketch = self.door.watch().map(|watch| match series.samples() {
             Samples::F32(values) => watch.sketch(values),
             Samples::F64(values) => {
@@ -239,7 +249,8 @@ impl Ticket {
         self.bound.output = Some(audit.output(reply));
         self.is_recorded = true;
         self.outcome.result = ResultClass::Answered;
-        audit.record(&self.outcome, clock::since(self.received), &self.bound).map(Some)
+        let took = clock::since(self.received);
+        audit.record(&self.outcome, took, &self.bound, self.names.take()).map(Some)
     }
 
     /// The answer is encoded and about to leave.
@@ -267,8 +278,9 @@ impl Ticket {
     fn close(&mut self) {
         self.is_closed = true;
         self.outcome.timings.total = clock::since(self.received);
+        let (names, took) = (self.names.take(), self.outcome.timings.total);
         if let Some(audit) = self.audit.as_ref().filter(|_| !self.is_recorded)
-            && let Err(fault) = audit.record(&self.outcome, self.outcome.timings.total, &self.bound)
+            && let Err(fault) = audit.record(&self.outcome, took, &self.bound, names)
         {
             // Counted there. Nothing was predicted, and what becomes of it is told all the same.
             tracing::debug!(%fault, "a request that was not answered is not in the ledger");

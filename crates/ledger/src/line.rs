@@ -75,6 +75,7 @@ mod tests {
             resource: ("Model", "taxi"),
             policy: "admins",
             phase: Phase::Begun,
+            count: 1,
         };
         let line = |act| {
             let event = activity(Source { log: "g1", version: "1", at: UnixMillis(5) }, act).unwrap();

@@ -78,6 +78,8 @@ pub struct Act<'a> {
     pub policy: &'a str,
     /// Where it is.
     pub phase: Phase<'a>,
+    /// For how many of the kind this stands.
+    pub count: u64,
 }
 
 /// The event of an act.
@@ -109,6 +111,9 @@ pub fn activity(source: Source<'_>, act: Act<'_>) -> Result<Event, EntryError> {
     object["resources"] = json!([{"type": act.resource.0, "name": act.resource.1}]);
     let phase = if act.phase == Phase::Begun { "begun" } else { "ended" };
     object["unmapped"] = json!({"policy": act.policy, "phase": phase});
+    if act.count != 1 {
+        object["count"] = act.count.into();
+    }
     event(object)
 }
 
@@ -140,6 +145,7 @@ mod tests {
             resource: ("Model", "taxi"),
             policy: "admins",
             phase: Phase::Failed("SPW-MODEL-NOT-FOUND"),
+            count: 1,
         };
         let event = activity(source, act).unwrap();
         let object = Value::Object(event.object().clone());
@@ -150,7 +156,10 @@ mod tests {
         assert_eq!(object["actor"]["user"]["name"], "acme/\u{fc}");
         assert_eq!((&object["status"], &object["unmapped"]["phase"]), (&json!("Failure"), &json!("ended")));
         let begun = activity(source, Act { phase: Phase::Begun, address: "", ..act }).unwrap();
-        assert_eq!((begun.object().get("src_endpoint"), begun.object().get("status_code")), (None, None));
+        let has = |member| begun.object().contains_key(member);
+        assert_eq!(["src_endpoint", "status_code", "count"].map(has), [false; 3]);
+        let many = activity(source, Act { count: 7, ..act }).unwrap();
+        assert_eq!(many.object()["count"], 7);
         assert!(activity(source, Act { place: &"x".repeat(70_000), ..act }).is_err());
     }
 }

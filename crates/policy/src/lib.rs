@@ -11,6 +11,7 @@ pub mod breaker;
 pub mod fence;
 pub mod leadership;
 pub mod quota;
+pub mod refused_acts;
 pub mod rolling;
 pub mod sequence;
 pub mod shards;

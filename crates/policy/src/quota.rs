@@ -1,10 +1,11 @@
-//! How much each tenant may ask for: a bucket each, which fills evenly and never holds more than a burst.
+//! How much each may ask for, tenant or caller: a bucket each, which fills evenly and never holds more than a burst.
 //!
 //! The bucket is kept as one moment, the generic cell rate algorithm (ITU-T I.371, annex A): when it would be full again. So a bucket that
 //! nobody uses needs no room and no clock.
 
-use spinwell_core::{Micros, TenantId};
+use spinwell_core::Micros;
 use std::collections::HashMap;
+use std::hash::Hash;
 
 /// So many full buckets are swept away at once.
 const SWEEP: usize = 1_024;
@@ -20,31 +21,31 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// The buckets of all tenants.
-#[derive(Debug, Default)]
-pub struct Quotas {
+/// The buckets of all.
+#[derive(Debug)]
+pub struct Quotas<W> {
     /// By when each is full again, in nanoseconds: at high rates a request takes less than a microsecond.
-    full_at: HashMap<TenantId, u64>,
+    full_at: HashMap<W, u64>,
 }
 
-impl Quotas {
-    /// Takes a tenant's requests out of its bucket, all of them or none. More than a burst are taken where the bucket is full, and it
+impl<W> Default for Quotas<W> {
+    fn default() -> Self {
+        Self { full_at: HashMap::new() }
+    }
+}
+
+impl<W: Clone + Eq + Hash> Quotas<W> {
+    /// Takes somebody's requests out of his bucket, all of them or none. More than a burst are taken where the bucket is full, and it
     /// is in debt then. `now` is of any clock that does not go back.
     ///
     /// # Errors
     /// How long to wait until there is room for them.
-    pub fn take(
-        &mut self,
-        now: Micros,
-        tenant: &TenantId,
-        rate: Rate,
-        requests: usize,
-    ) -> Result<(), Micros> {
+    pub fn take(&mut self, now: Micros, who: &W, rate: Rate, requests: usize) -> Result<(), Micros> {
         let now = now.0.saturating_mul(1_000);
         let each = (SECOND * 1_000 / u64::from(rate.per_second.max(1))).max(1);
         let room = each.saturating_mul(u64::from(rate.burst.max(1)));
         let cost = each.saturating_mul(requests as u64);
-        let full_at = self.full_at.get(tenant).copied().unwrap_or(0).max(now);
+        let full_at = self.full_at.get(who).copied().unwrap_or(0).max(now);
         let next = full_at.saturating_add(cost);
         let allowed = now.saturating_add(room.max(if full_at == now { cost } else { 0 }));
         if next > allowed {
@@ -52,10 +53,10 @@ impl Quotas {
             let fits_at = if cost > room { full_at } else { next - room };
             return Err(Micros(fits_at.saturating_sub(now).div_ceil(1_000)));
         }
-        if self.full_at.len() >= SWEEP && !self.full_at.contains_key(tenant) {
+        if self.full_at.len() >= SWEEP && !self.full_at.contains_key(who) {
             self.full_at.retain(|_, full_at| *full_at > now);
         }
-        self.full_at.insert(tenant.clone(), next);
+        self.full_at.insert(who.clone(), next);
         Ok(())
     }
 }
@@ -63,6 +64,7 @@ impl Quotas {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spinwell_core::TenantId;
 
     const RATE: Rate = Rate { per_second: 10, burst: 3 };
 

@@ -1,5 +1,5 @@
 //! What every Spinwell process needs around its work: options, logs, listeners, health, the wish to stop, the
-//! clock, other processes of this machine, files written whole or grown line by line, what rests encrypted, and TLS: mutual between
+//! clock, other processes of this machine, files written whole or grown line by line, what rests encrypted, what is said seldom, and TLS: mutual between
 //! our own processes, and for callers.
 //!
 //! **Only this crate reads the environment and opens listeners.** The services get values and sockets, so
@@ -18,6 +18,7 @@ pub mod machine;
 pub mod options;
 pub mod pages;
 pub mod process;
+pub mod seldom;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

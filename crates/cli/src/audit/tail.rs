@@ -126,7 +126,11 @@ fn event(event: &Value) -> String {
                     code => format!("failed [{code}]"),
                 },
             };
-            format!("{who}: {what} of {} {}, {how}", text(&resource["type"]), text(&resource["name"]))
+            let times = match event["count"].as_u64() {
+                Some(count) if count > 1 => format!(", {count} times"),
+                _ => String::new(),
+            };
+            format!("{who}: {what} of {} {}, {how}{times}", text(&resource["type"]), text(&resource["name"]))
         }
         Some(3004) => {
             let entity = &event["entity"];

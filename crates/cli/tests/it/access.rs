@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use spinwell_protocol::grpc::wire::{ModelInferRequest, ModelMetadataRequest};
 use spinwell_protocol::status::GRPC_CODE_KEY;
 use std::fs;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -341,7 +342,7 @@ fn what_was_changed_while_no_server_ran_is_in_the_ledger() {
 #[test]
 fn whoever_wants_to_do_what_he_may_not_is_in_the_ledger() {
     let house = House::new();
-    let viewer = house.key("default/see", "viewer");
+    let (viewer, admin) = (house.key("default/see", "viewer"), house.key("default/root", "admin"));
     let server = house.serve("");
     let unload = || Request::post("/v2/repository/models/pair/unload", "{}");
     assert_eq!(ask(&server, unload(), &viewer.text), (403, "SPW-NOT-PERMITTED".to_owned()));
@@ -351,6 +352,18 @@ fn whoever_wants_to_do_what_he_may_not_is_in_the_ledger() {
         (&event["actor"]["user"]["name"], &event["api"]["operation"]),
         (&"default/see".into(), &"ModelUnload".into())
     );
+    // Who tries it without end gets no line for each time, and each time is counted.
+    (0..80).for_each(|_| drop(ask(&server, unload(), &viewer.text)));
+    thread::sleep(Duration::from_millis(1_100));
+    drop(ask(&server, unload(), &viewer.text));
+    let count = |event: &Value| event["count"].as_u64().unwrap_or(1);
+    let is_many = |event: &Value| event["status_code"] == "SPW-NOT-PERMITTED" && count(event) > 1;
+    house.events("a line for many", 1, is_many);
+    let lines = house.events("all of them", 1, |event| event["status_code"] == "SPW-NOT-PERMITTED");
+    assert!((20..60).contains(&lines.len()), "{} lines", lines.len());
+    assert_eq!(lines.iter().map(count).sum::<u64>(), 82);
+    let left_out = metric(&server, &admin, "spinwell_ledger_refused_acts_left_out_total");
+    assert_eq!(left_out, 82.0 - lines.len() as f64);
 }
 
 #[test]

@@ -33,17 +33,21 @@ impl Audit {
         act: &Act,
         phase: Phase,
     ) -> Result<(), Fault> {
-        self.write(self.activity(caller, address, act, phase)).await
+        self.write(self.activity(caller, address, act, phase, 1)).await
     }
 
-    /// Writes that somebody wanted to do something, and was refused. Nobody waits for it; where it cannot be written, that is counted.
+    /// Writes that somebody wanted to do something, and was refused; where he tries it again and again, only now and then, and how often it
+    /// was. Nobody waits for it; where it cannot be written, that is counted.
     pub(crate) fn refused(&self, caller: &Caller, address: IpAddr, act: &Act, code: Code) {
-        self.write_later(self.activity(caller, address, act, Phase::Failed(code)));
+        let count = self.refused_acts().refused(clock::since(self.began), caller.principal());
+        if let Some(count) = count {
+            self.write_later(self.activity(caller, address, act, Phase::Failed(code), count));
+        }
     }
 
     fn write_later(&self, event: Result<Event, Fault>) {
         let untold = |error: &dyn std::fmt::Display| tracing::warn!(%error, "an event is not in the ledger");
-        match event {
+        match self.counted(event) {
             Ok(event) => self.writer.event_then(event, move |written| {
                 if let Err(error) = written {
                     untold(&error);
@@ -69,7 +73,7 @@ impl Audit {
 
     async fn write(&self, event: Result<Event, Fault>) -> Result<(), Fault> {
         let (done, told) = oneshot::channel();
-        self.writer.event_then(event?, move |written| {
+        self.writer.event_then(self.counted(event)?, move |written| {
             // Whoever asked may have gone.
             let _ = done.send(written);
         });
@@ -83,7 +87,14 @@ impl Audit {
         Source { log: &self.name, version: VERSION, at: clock::unix() }
     }
 
-    fn activity(&self, caller: &Caller, address: IpAddr, act: &Act, phase: Phase) -> Result<Event, Fault> {
+    fn activity(
+        &self,
+        caller: &Caller,
+        address: IpAddr,
+        act: &Act,
+        phase: Phase,
+        count: u64,
+    ) -> Result<Event, Fault> {
         let Act { action, resource, policy, place } = act;
         let (address, name) = (address.to_string(), named(resource));
         let tenant = &caller.tenant().0;
@@ -108,6 +119,7 @@ impl Audit {
                 Phase::Done => ocsf::Phase::Done,
                 Phase::Failed(code) => ocsf::Phase::Failed(code.as_str()),
             },
+            count,
         };
         ocsf::activity(self.source(), act).map_err(|error| no_text(&error))
     }

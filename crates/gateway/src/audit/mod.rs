@@ -11,11 +11,15 @@ use spinwell_core::{
     UnixMicros,
 };
 use spinwell_ledger::{Commitments, NoReceiptId, Prediction, PredictionResult, Receipt, ReceiptId};
+use spinwell_policy::refused_acts::RefusedActs;
 use spinwell_protocol::InferReply;
 use spinwell_runtime::at_rest::Veil;
+use spinwell_runtime::clock;
 use spinwell_store::ledger::{Copier, CopyCounts, Counts, LedgerError, Writer};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// How long a caller waits whose record the ledger could not take.
 const RETRY: Millis = Millis(1000);
@@ -30,6 +34,8 @@ pub struct Audit {
     copier: Option<Copier>,
     /// What hides who is named.
     veil: Veil,
+    refused_acts: Mutex<RefusedActs>,
+    began: Instant,
 }
 
 /// What binds a record to what was asked and answered.
@@ -37,6 +43,14 @@ pub struct Audit {
 pub(crate) struct Bound {
     pub(crate) input: Option<[u8; 32]>,
     pub(crate) output: Option<[u8; 32]>,
+}
+
+/// Who is named in a record, as its texts stand there.
+#[derive(Debug)]
+pub(crate) struct Names {
+    principal: String,
+    request_id: String,
+    sequence: String,
 }
 
 /// Figures of a ledger.
@@ -47,6 +61,8 @@ pub(crate) struct LedgerCounts {
     pub(crate) entries: u64,
     pub(crate) entries_signed: u64,
     pub(crate) counts: Counts,
+    /// Refused acts that have no event of their own.
+    pub(crate) refused_acts_left_out: u64,
     pub(crate) is_ready: bool,
 }
 
@@ -55,7 +71,8 @@ impl Audit {
     #[must_use]
     pub fn new(name: String, writer: Writer, commitments: Commitments) -> Self {
         let (witnessed, copier, veil) = (Mutex::default(), None, Veil::default());
-        Self { name, writer, commitments, witnessed, copier, veil }
+        let (refused_acts, began) = (Mutex::default(), clock::now());
+        Self { name, writer, commitments, witnessed, copier, veil, refused_acts, began }
     }
 
     /// This witness has cosigned up to that entry; 0 where it has not been heard yet.
@@ -96,25 +113,12 @@ impl Audit {
     /// # Errors
     /// Where its keys cannot be made: then nothing of it can be recorded.
     pub(crate) async fn is_ready_for(&self, tenant: &TenantId) -> Result<(), Fault> {
-        if self.veil.is_ready_for(&tenant.0) {
-            return Ok(());
-        }
-        let (veil, tenant) = (self.veil.clone(), tenant.clone());
-        let made = tokio::task::spawn_blocking(move || veil.prepare(&tenant.0)).await;
-        let made = made.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the thread is gone")));
-        made.map_err(|fault| self.unveiled(&fault))
+        self.counted(self.veil.ready_for(&tenant.0).await)
     }
 
-    /// Names cannot be encrypted, so that they are not written at all.
-    fn unveiled(&self, fault: &Fault) -> Fault {
-        self.writer.refuse();
-        tracing::error!(code = %fault.code(), message = fault.message(), "names cannot be encrypted for the ledger");
-        // What is wrong where is not the caller's.
-        Fault::new(
-            Code::LedgerFailed,
-            "the ledger cannot encrypt who asks, so that nothing is recorded or answered",
-        )
-        .retry_after(RETRY)
+    /// The same; what fails is counted among what could not be written.
+    fn counted<T>(&self, made: Result<T, Fault>) -> Result<T, Fault> {
+        made.inspect_err(|_| self.writer.refuse())
     }
 
     /// A request is under way.
@@ -132,30 +136,55 @@ impl Audit {
         commitment::of_output(&self.commitments, &reply.predictions)
     }
 
-    /// Writes what became of a request, and gives the id of its receipt.
+    /// Who is named in a request's record, encrypted; nothing where names stand there as they are.
+    ///
+    /// # Errors
+    /// Where they cannot be encrypted: then the request must not be answered.
+    pub(crate) fn names(&self, outcome: &Outcome) -> Result<Option<Names>, Fault> {
+        if !self.veil.opens() {
+            return Ok(None);
+        }
+        let sealed =
+            |member, text| self.counted(self.veil.seal(&outcome.tenant.0, member, text)).map(Cow::into_owned);
+        Ok(Some(Names {
+            principal: sealed("principal", &outcome.principal)?,
+            request_id: sealed("request_id", &outcome.request_id)?,
+            sequence: sealed("sequence", sequence_of(outcome))?,
+        }))
+    }
+
+    /// Writes what became of a request, and gives the id of its receipt. Names that were made before need not be made again.
     ///
     /// # Errors
     /// Where it cannot be written: then the request must not be answered.
-    pub(crate) fn record(&self, outcome: &Outcome, took: Micros, bound: &Bound) -> Result<String, Fault> {
+    pub(crate) fn record(
+        &self,
+        outcome: &Outcome,
+        took: Micros,
+        bound: &Bound,
+        names: Option<Names>,
+    ) -> Result<String, Fault> {
         let trace = outcome.trace.map(|trace| trace.id.to_string()).unwrap_or_default();
         let step = outcome.step.as_ref();
-        let veiled = |member, text| {
-            self.veil.seal(&outcome.tenant.0, member, text).map_err(|fault| self.unveiled(&fault))
+        let names = match names {
+            Some(names) => Some(names),
+            None => self.names(outcome)?,
         };
-        let principal = veiled("principal", &outcome.principal)?;
-        let request_id = veiled("request_id", &outcome.request_id)?;
-        let sequence = veiled("sequence", step.map_or("", |step| step.id.as_str()))?;
+        let (principal, request_id, sequence) = match &names {
+            Some(Names { principal, request_id, sequence }) => (&**principal, &**request_id, &**sequence),
+            None => (&*outcome.principal, &*outcome.request_id, sequence_of(outcome)),
+        };
         let written = self.writer.record(|number, at, line| {
             let record = Prediction {
                 number,
                 life: self.writer.life(),
                 at,
                 took,
-                principal: &principal,
+                principal,
                 tenant: &outcome.tenant.0,
                 policy: &outcome.policy,
                 protocol: outcome.protocol.as_str(),
-                request_id: &request_id,
+                request_id,
                 trace: &trace,
                 batch_call: outcome.batch_call.as_ref().map_or("", |call| &call.0),
                 model: outcome.model.as_ref().map_or("", |model| model.as_str()),
@@ -163,7 +192,7 @@ impl Audit {
                 model_hash: outcome.model_hash.as_ref().map(|hash| &hash.0),
                 profile: outcome.profile.map_or("", |profile| profile.as_str()),
                 node: outcome.node.as_ref().map_or("", |node| &node.0),
-                sequence: &sequence,
+                sequence,
                 step: step.and_then(|step| step.number),
                 result: match outcome.result {
                     ResultClass::Answered => PredictionResult::Answered,
@@ -256,13 +285,30 @@ impl Audit {
         let (records, records_signed) = self.writer.records();
         let (entries, entries_signed) = self.writer.entries();
         let (counts, is_ready) = (self.writer.counts(), self.writer.ready().is_ok());
-        LedgerCounts { records, records_signed, entries, entries_signed, counts, is_ready }
+        let refused_acts_left_out = self.refused_acts().left_out();
+        LedgerCounts {
+            records,
+            records_signed,
+            entries,
+            entries_signed,
+            counts,
+            refused_acts_left_out,
+            is_ready,
+        }
+    }
+
+    fn refused_acts(&self) -> MutexGuard<'_, RefusedActs> {
+        self.refused_acts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The longest times from a record to the disk since this was last asked.
     pub(crate) fn take_lags(&self) -> Vec<Micros> {
         self.writer.take_lags()
     }
+}
+
+fn sequence_of(outcome: &Outcome) -> &str {
+    outcome.step.as_ref().map_or("", |step| step.id.as_str())
 }
 
 fn refused(error: &LedgerError) -> Fault {

@@ -71,7 +71,7 @@ pub struct Door {
     watch: Option<Watch>,
     /// Where what they ask is recorded, if anywhere.
     audit: Option<Arc<Audit>>,
-    quotas: Mutex<Quotas>,
+    quotas: Mutex<Quotas<TenantId>>,
     began: Instant,
     refused: [AtomicU64; REFUSALS.len()],
 }

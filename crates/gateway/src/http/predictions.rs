@@ -160,7 +160,10 @@ fn send(gateway: &Gateway, prepared: Vec<Prepared>) -> (Vec<Sent>, Option<BatchP
     let mut requests = prepared.into_iter().filter_map(|Prepared { mut ticket, id, call }| {
         let made = call.map(|(found, call)| gateway.made_ready(&mut ticket, found, call, None));
         let (request, made) = match made {
-            Ok((request, made)) => (Some(request), Ok(made)),
+            Ok((request, made)) => {
+                ticket.asks(&request.series);
+                (Some(request), Ok(made))
+            }
             Err(fault) => (None, Err(fault)),
         };
         expected.push((ticket, id, made));

@@ -31,6 +31,7 @@ pub(super) struct LedgerFigures {
     forced: Counter,
     waited: Counter,
     refused: Counter,
+    refused_acts_left_out: Counter,
     is_ready: Gauge,
     lag: Histogram,
     witnessed: Family<WitnessLabels, Gauge>,
@@ -98,6 +99,11 @@ impl LedgerFigures {
                 "spinwell_ledger_refused",
                 "Records and events that could not be written, so that what they tell of did not happen",
             ),
+            refused_acts_left_out: counter(
+                registry,
+                "spinwell_ledger_refused_acts_left_out",
+                "Refusals of acts without an event of their own: each caller has one a second, which says how many it stands for",
+            ),
             is_ready: gauge(registry, "spinwell_ledger_ready", "1 where the ledger takes records"),
             lag,
             witnessed,
@@ -124,8 +130,15 @@ impl LedgerFigures {
     /// Brings the series to what was counted.
     pub(super) fn update(&self) {
         let Some(audit) = self.shown.get() else { return };
-        let LedgerCounts { records, records_signed, entries, entries_signed, counts, is_ready } =
-            audit.counts();
+        let LedgerCounts {
+            records,
+            records_signed,
+            entries,
+            entries_signed,
+            counts,
+            refused_acts_left_out,
+            is_ready,
+        } = audit.counts();
         let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         set(&self.records, records);
         set(&self.entries, entries);
@@ -134,6 +147,7 @@ impl LedgerFigures {
         set(&self.forced, counts.forced);
         set(&self.waited, counts.waited);
         set(&self.refused, counts.refused);
+        set(&self.refused_acts_left_out, refused_acts_left_out);
         self.is_ready.set(i64::from(is_ready));
         for (witness, entries) in audit.witnesses() {
             self.witnessed.get_or_create(&WitnessLabels { witness }).set(whole(entries));

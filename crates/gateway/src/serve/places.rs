@@ -10,10 +10,11 @@ use crate::metrics::ConnectionCounts;
 use prometheus_client::metrics::gauge::Gauge;
 use spinwell_runtime::clock;
 use spinwell_runtime::options::Limits;
+use spinwell_runtime::seldom::Seldom;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How often the log says at most that a limit was met: whoever meets it does so thousands of times.
@@ -47,8 +48,8 @@ impl Places {
             free: Arc::new(Semaphore::new(limits.connections_max)),
             shares: Arc::default(),
             counts,
-            told_of_address: Seldom::default(),
-            told_of_all: Seldom::default(),
+            told_of_address: Seldom::new(LOG_INTERVAL),
+            told_of_all: Seldom::new(LOG_INTERVAL),
         }
     }
 
@@ -152,20 +153,6 @@ impl Drop for Raised {
     }
 }
 
-/// Something that is said at most once in a [`LOG_INTERVAL`].
-#[derive(Default)]
-struct Seldom(Option<Instant>);
-
-impl Seldom {
-    fn is_due(&mut self, now: Instant) -> bool {
-        let is_due = self.0.is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL);
-        if is_due {
-            self.0 = Some(now);
-        }
-        is_due
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,12 +223,5 @@ mod tests {
         held.pop();
         assert!(waits.await.is_some());
         assert_eq!((counts.waiting.get(), counts.waited.get(), counts.refused.get()), (0, 1, 0));
-    }
-
-    #[test]
-    fn the_log_is_told_once_a_minute() {
-        let (mut seldom, start) = (Seldom::default(), clock::now());
-        let due = |seconds| seldom.is_due(start + Duration::from_secs(seconds));
-        assert_eq!([0, 1, 59, 60, 61, 119, 121].map(due), [true, false, false, true, false, false, true]);
     }
 }

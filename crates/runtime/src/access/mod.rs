@@ -96,12 +96,27 @@ pub fn of_another_site(headers: &HeaderMap) -> Option<Fault> {
     (!is_own).then(|| Fault::new(Code::NotPermitted, message))
 }
 
+/// What the files held.
+#[derive(Default)]
+struct Taken {
+    /// When they were last taken.
+    contents: Contents,
+    /// When one of them was wrong, and what was: it is as long as they hold that.
+    wrong: Option<(Contents, Fault)>,
+}
+
+impl From<Contents> for Taken {
+    fn from(contents: Contents) -> Self {
+        Self { contents, wrong: None }
+    }
+}
+
 /// What decides who comes in, with what keeps it up to date.
 pub struct Doors {
     guard: Arc<Guard>,
     dir: PathBuf,
     /// What the files held when they were last taken. Locked for a whole change.
-    taken: Mutex<Contents>,
+    taken: Mutex<Taken>,
     sources: Sources,
     /// Whether a file was wrong when the folder was looked at last.
     is_wrong: AtomicBool,
@@ -126,7 +141,7 @@ impl Doors {
         Ok(Arc::new(Self {
             guard: Arc::new(Guard::new(rules, seed)),
             dir: dir.to_owned(),
-            taken: Mutex::new(contents),
+            taken: Mutex::new(contents.into()),
             sources: Sources::new(sources_of(sources)),
             is_wrong: AtomicBool::new(false),
         }))
@@ -187,20 +202,31 @@ impl Doors {
         }
         let mut sources = self.sources.lock().await;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut contents = Contents::read(&self.dir)?;
-        if contents == *taken {
-            return Ok((Vec::new(), None));
+        let read = Contents::read(&self.dir)?;
+        match &taken.wrong {
+            Some((contents, fault)) if *contents == read => return Ok((Vec::new(), Some(fault.clone()))),
+            _ if taken.contents == read => {
+                taken.wrong = None;
+                return Ok((Vec::new(), None));
+            }
+            _ => {}
+        }
+        let wrong = read.rules(&self.dir, None).err();
+        let contents = match &wrong {
+            Some(_) => read.good_over(&taken.contents, &self.dir),
+            None => read.clone(),
+        };
+        taken.wrong = wrong.clone().map(|fault| (read, fault));
+        if contents == taken.contents {
+            return Ok((Vec::new(), wrong));
         }
         let before = self.guard.rules();
-        let wrong = contents.rules(&self.dir, None).err();
-        if wrong.is_some() {
-            contents = contents.good_over(&taken, &self.dir);
-            if contents == *taken {
-                return Ok((Vec::new(), wrong));
-            }
-        }
         let (rules, listed) = contents.rules(&self.dir, before.as_deref())?;
-        let changes = before.map(|before| changes(&before, &rules, &taken, &contents)).unwrap_or_default();
+        let changes = before.map(|before| {
+            let [held, now] = [(&*before, &taken.contents), (&rules, &contents)]
+                .map(|(rules, contents)| Standing::of(rules, contents));
+            held.changes_to(&now, &rules, Some(&before))
+        });
         self.guard.replace(rules);
         let mut next = sources_of(listed);
         for (name, source) in &mut next {
@@ -209,22 +235,22 @@ impl Doors {
                 source.refetch = old.refetch;
             }
         }
-        (*sources, *taken) = (next, contents);
-        Ok((changes, wrong))
+        (*sources, taken.contents) = (next, contents);
+        Ok((changes.unwrap_or_default(), wrong))
     }
 
     /// What holds now, as it is written down.
     #[must_use]
     pub fn standing(&self) -> Standing {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        self.guard.rules().map(|rules| Standing::of(&rules, &taken)).unwrap_or_default()
+        self.guard.rules().map(|rules| Standing::of(&rules, &taken.contents)).unwrap_or_default()
     }
 
     /// What has changed since that held.
     #[must_use]
     pub fn changes_since(&self, before: &Standing) -> Vec<Change> {
         let now = self.standing();
-        self.guard.rules().map(|rules| before.changes_to(&now, &rules)).unwrap_or_default()
+        self.guard.rules().map(|rules| before.changes_to(&now, &rules, None)).unwrap_or_default()
     }
 
     /// Fetches an issuer's keys again because a token names one that is not there, unless that was tried a moment ago. Whether it may help
@@ -334,32 +360,4 @@ pub fn name(change: &Change) -> &'static str {
         Change::Issuers => "other issuers hold",
         Change::Certificates => "other certificates of callers hold",
     }
-}
-
-fn changes(before: &Rules, after: &Rules, taken: &Contents, contents: &Contents) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for record in after.keys.records() {
-        match before.keys.get(record.id) {
-            None => changes.push(Change::KeyAdded(record.clone())),
-            Some(old) if old.revoked.is_none() && record.revoked.is_some() => {
-                changes.push(Change::KeyRevoked(record.clone()));
-            }
-            Some(_) => {}
-        }
-    }
-    let gone = before.keys.records().filter(|record| after.keys.get(record.id).is_none());
-    changes.extend(gone.map(|record| Change::KeyRemoved(record.clone())));
-    if before.policies.hash() != after.policies.hash() {
-        changes.push(Change::Policies(after.policies.hash()));
-    }
-    if taken.tenants != contents.tenants {
-        changes.push(Change::Tenants);
-    }
-    if taken.issuers != contents.issuers {
-        changes.push(Change::Issuers);
-    }
-    if taken.certificates != contents.certificates {
-        changes.push(Change::Certificates);
-    }
-    changes
 }

@@ -48,8 +48,8 @@ impl Standing {
         }
     }
 
-    /// What was changed from this to what holds `now`, by these rules.
-    pub(super) fn changes_to(&self, now: &Self, rules: &Rules) -> Vec<Change> {
+    /// What was changed from this to what holds `now`, by these rules; by `before`, where those are known that held.
+    pub(super) fn changes_to(&self, now: &Self, rules: &Rules, before: Option<&Rules>) -> Vec<Change> {
         let mut changes = Vec::new();
         for record in rules.keys.records() {
             match (self.keys.get(&record.id.to_string()), record.revoked.is_some()) {
@@ -64,7 +64,11 @@ impl Standing {
             }
         }
         let gone = self.keys.keys().filter(|id| !now.keys.contains_key(*id));
-        changes.extend(gone.cloned().map(Change::KeyGone));
+        changes.extend(gone.map(|id| {
+            let record =
+                before.and_then(|before| before.keys.records().find(|key| key.id.to_string() == *id));
+            record.map_or_else(|| Change::KeyGone(id.clone()), |record| Change::KeyRemoved(record.clone()))
+        }));
         if self.policies != now.policies {
             changes.push(Change::Policies(rules.policies.hash()));
         }
