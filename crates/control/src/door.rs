@@ -110,10 +110,12 @@ impl Door {
     fn event(&self, veil: &Veil, order: &Order, phase: ocsf::Phase<'_>, count: u64) -> Result<Event, Fault> {
         let tenant = &order.caller.tenant().0;
         let principal = veil.seal(tenant, "principal", order.caller.principal())?;
+        let key = order.caller.key().map(|id| id.to_string()).unwrap_or_default();
         let source = Source { log: &self.name.0, version: env!("CARGO_PKG_VERSION"), at: clock::unix() };
         let act = Act {
             activity: (3, "Update"),
             principal: &principal,
+            key: &key,
             tenant,
             address: "",
             operation: order.action.name(),

@@ -5,7 +5,7 @@ use crate::api::Addresses;
 use crate::audit::Audit;
 use crate::budget::{Budget, Share};
 use crate::capacity::RegionCapacity;
-use crate::door::{Door, Entry, Refusal};
+use crate::door::{Door, Entry, Permit, Refusal};
 use crate::load_reports::LoadReports;
 use crate::record::{Arrival, BatchTicket, KnownBatch, OutcomeReader, Ticket};
 use crate::statistics::{Statistics, Totals};
@@ -139,11 +139,15 @@ impl Gateway {
         // What no model can be called, none is: that is said where it is looked for.
         let Ok(model) = model.parse::<ModelName>() else { return Ok(()) };
         let (door, caller) = (self.door(), ticket.caller()?);
+        let rules = door.rules();
         let sequences = Resource::Sequence { model: model.clone(), tenant: caller.tenant().clone() };
         match door.permit(caller, Action::PredictionCreate, &door.model(&model)) {
             Err(_) if door.may(caller, Action::SequenceStep, &sequences) => Ok(()),
             Err(refusal) => Err(self.refused(ticket, refusal)),
-            Ok(_) => Ok(()),
+            Ok(policy) => {
+                ticket.may_predict(Permit { rules, model, policy });
+                Ok(())
+            }
         }
     }
 
@@ -157,7 +161,13 @@ impl Gateway {
         model: &ModelName,
         call: &Call,
     ) -> Result<(), Fault> {
-        let (door, caller) = (self.door(), ticket.caller()?);
+        let door = self.door();
+        let before = ticket.take_permit().filter(|permit| permit.model == *model && permit.is_under(door));
+        if let (None, Some(Permit { policy, .. })) = (&call.parameters.sequence, before) {
+            ticket.decided_by(policy);
+            return door.take(ticket.tenant(), call.series.batch());
+        }
+        let caller = ticket.caller()?;
         let (action, resource) = match &call.parameters.sequence {
             Some(_) => {
                 let tenant = caller.tenant().clone();

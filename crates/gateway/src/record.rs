@@ -5,7 +5,7 @@
 //! cancelled, a handler panicked) says so. There is no path on which a request leaves no outcome.
 
 use crate::audit::{Audit, Bound, Names};
-use crate::door::{Door, Entry, Seen};
+use crate::door::{Door, Entry, Permit, Seen};
 use crate::traffic::{Shadow, SplitAnswer};
 use spinwell_core::{
     BatchCall, BatchCallId, BatchCallPhase, BatchPlan, Code, Fault, Micros, ModelName, Outcome, Protocol,
@@ -42,6 +42,10 @@ pub(crate) struct Ticket {
     door: Arc<Door>,
     /// Who sends it, once that is known.
     entry: Option<Entry>,
+    /// The id of the API key that he has shown, if any.
+    key: String,
+    /// What was decided before its body was here.
+    permit: Option<Permit>,
     /// What the detectors remember of its window.
     sketch: Option<Sketch>,
     /// By which a body is known that is sent again.
@@ -98,6 +102,8 @@ impl Ticket {
             reader,
             door,
             entry: None,
+            key: String::new(),
+            permit: None,
             sketch: None,
             body: 0,
             is_bomb: false,
@@ -121,6 +127,7 @@ impl Ticket {
         let caller = entry.caller.as_ref().map_err(Clone::clone)?;
         self.outcome.principal = caller.principal().clone();
         self.outcome.tenant = caller.tenant().clone();
+        self.key = caller.key().map(|id| id.to_string()).unwrap_or_default();
         entry.let_in().map(drop)
     }
 
@@ -138,6 +145,16 @@ impl Ticket {
     /// Whose request it is.
     pub(crate) fn tenant(&self) -> &TenantId {
         &self.outcome.tenant
+    }
+
+    /// He may ask this model for predictions.
+    pub(crate) fn may_predict(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    /// What was decided before, if anything.
+    pub(crate) fn take_permit(&mut self) -> Option<Permit> {
+        self.permit.take()
     }
 
     /// These policies let it in, or keep it out.
@@ -250,7 +267,7 @@ impl Ticket {
         self.is_recorded = true;
         self.outcome.result = ResultClass::Answered;
         let took = clock::since(self.received);
-        audit.record(&self.outcome, took, &self.bound, self.names.take()).map(Some)
+        audit.record(&self.outcome, &self.key, took, &self.bound, self.names.take()).map(Some)
     }
 
     /// The answer is encoded and about to leave.
@@ -280,7 +297,7 @@ impl Ticket {
         self.outcome.timings.total = clock::since(self.received);
         let (names, took) = (self.names.take(), self.outcome.timings.total);
         if let Some(audit) = self.audit.as_ref().filter(|_| !self.is_recorded)
-            && let Err(fault) = audit.record(&self.outcome, took, &self.bound, names)
+            && let Err(fault) = audit.record(&self.outcome, &self.key, took, &self.bound, names)
         {
             // Counted there. Nothing was predicted, and what becomes of it is told all the same.
             tracing::debug!(%fault, "a request that was not answered is not in the ledger");

@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// What an event is about that is about an API key.
+pub const API_KEY: &str = "API key";
+
 /// The members that are looked at where one is sought: an API key is found by its principal and by its name.
 #[must_use]
 pub fn looked_at(sought: &str) -> Vec<&str> {
@@ -10,7 +13,7 @@ pub fn looked_at(sought: &str) -> Vec<&str> {
 
 /// A member of a line as text; nothing where it has none.
 ///
-/// Of an event the members are `principal` (who did it, or whom an API key is of), `key_name`, `tenant`, `model` and `result`: `begun`, `done`
+/// Of an event the members are `principal` (who did it, or whom an API key is of), `key` (the one with which it was done, or that it is about), `key_name`, `tenant`, `model` and `result`: `begun`, `done`
 /// or the code that it failed with.
 #[must_use]
 pub fn text(line: &Value, member: &str) -> Option<String> {
@@ -28,6 +31,8 @@ fn of_event<'e>(event: &'e Value, member: &str) -> Option<&'e str> {
     let at = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
     match member {
         "principal" => at("/actor/user/name").or_else(|| at("/entity/data/principal")),
+        "key" => at("/actor/user/credential_uid")
+            .or_else(|| at("/entity/type").filter(|kind| *kind == API_KEY).and_then(|_| at("/entity/uid"))),
         "key_name" => at("/entity/data/principal").and_then(|_| at("/entity/name")),
         "tenant" => at("/actor/user/org/name").or_else(|| at("/entity/data/tenant")),
         "model" => model(event["resources"].as_array()?),
@@ -68,6 +73,7 @@ mod tests {
         let act = Act {
             activity: (3, "Update"),
             principal: "acme/eve",
+            key: "00ff",
             tenant: "acme",
             address: "",
             operation: "ModelUnload",
@@ -90,13 +96,16 @@ mod tests {
         assert_eq!(texts(&line(failed)), of("taxi", "SPW-MODEL-NOT-FOUND"));
         assert_eq!(texts(&line(Act { resource: ("Sequence", "acme/wave"), ..act })), of("wave", "begun"));
         assert_eq!(text(&line(Act { resource: ("Region", "region"), ..act }), "model"), None);
+        assert_eq!(text(&line(act), "key"), some("00ff"));
     }
 
     #[test]
     fn keys_are_found_by_whom_they_are_of_and_other_lines_by_their_members() {
         let data = json!({"principal": "acme/meter", "tenant": "acme"});
-        let entity = json!({"type": "API key", "name": "meter-7", "data": data});
+        let entity = json!({"type": API_KEY, "uid": "00ff", "name": "meter-7", "data": data});
         let key = json!({"kind": "event", "event": {"status_id": 1, "entity": entity}});
+        let policies = json!({"kind": "event", "event": {"entity": {"type": "Policies", "uid": "00ff"}}});
+        assert_eq!((text(&key, "key"), text(&policies, "key")), (Some("00ff".to_owned()), None));
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(texts(&key), [some("acme/meter"), some("meter-7"), some("acme"), None, some("done")]);
         let policies = json!({"kind": "event", "event": {"entity": {"name": "policies"}}});

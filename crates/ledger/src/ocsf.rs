@@ -64,6 +64,8 @@ pub struct Act<'a> {
     pub activity: (u64, &'static str),
     /// Who.
     pub principal: &'a str,
+    /// With which API key, by its id; empty where with none.
+    pub key: &'a str,
     /// Whose.
     pub tenant: &'a str,
     /// From where; empty where nobody knows.
@@ -104,6 +106,9 @@ pub fn activity(source: Source<'_>, act: Act<'_>) -> Result<Event, EntryError> {
     object["status_id"] = status.0.into();
     object["status"] = status.1.into();
     object["actor"] = json!({"user": {"name": act.principal, "org": {"name": act.tenant}}});
+    if !act.key.is_empty() {
+        object["actor"]["user"]["credential_uid"] = act.key.into();
+    }
     if !act.address.is_empty() {
         object["src_endpoint"] = json!({"ip": act.address});
     }
@@ -138,6 +143,7 @@ mod tests {
         let act = Act {
             activity: (3, "Update"),
             principal: "acme/\u{fc}",
+            key: "00ff",
             tenant: "acme",
             address: "192.0.2.7",
             operation: "ModelUnload",
@@ -153,7 +159,8 @@ mod tests {
             (&object["type_uid"], &object["status_code"]),
             (&json!(600_303), &json!("SPW-MODEL-NOT-FOUND"))
         );
-        assert_eq!(object["actor"]["user"]["name"], "acme/\u{fc}");
+        let user = json!({"name": "acme/\u{fc}", "credential_uid": "00ff", "org": {"name": "acme"}});
+        assert_eq!(object["actor"]["user"], user);
         assert_eq!((&object["status"], &object["unmapped"]["phase"]), (&json!("Failure"), &json!("ended")));
         let begun = activity(source, Act { phase: Phase::Begun, address: "", ..act }).unwrap();
         let has = |member| begun.object().contains_key(member);

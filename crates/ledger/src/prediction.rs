@@ -31,6 +31,8 @@ pub struct Prediction<'a> {
     pub took: Micros,
     /// Who asked.
     pub principal: &'a str,
+    /// The API key with which: its id.
+    pub key: &'a str,
     /// Whose data it is.
     pub tenant: &'a str,
     /// The policy that allowed or refused it.
@@ -73,6 +75,7 @@ impl Prediction<'_> {
         members.number("at", Some(self.at.0));
         members.text("batch_call", self.batch_call);
         members.bytes("input", self.input);
+        members.text("key", self.key);
         members.number("life", Some(self.life));
         members.text("model", self.model);
         members.bytes("model_hash", self.model_hash);
@@ -211,7 +214,8 @@ pub(crate) mod tests {
             life: 0,
             at: UnixMicros(1_795_000_000_000_000 + 97 * number),
             took: Micros(700 + number % 89),
-            principal: "key:7fq2",
+            principal: "default/7fq2",
+            key: "00ff00ff00ff00ff",
             tenant: "default",
             policy: "predictor",
             protocol: "http_binary",
@@ -244,7 +248,7 @@ pub(crate) mod tests {
         };
         let bare =
             Prediction { model: "", version: None, model_hash: None, input: None, output: None, ..odd };
-        for (prediction, members) in [(odd, 21), (bare, 16)] {
+        for (prediction, members) in [(odd, 22), (bare, 17)] {
             let mut line = Vec::new();
             prediction.write(&mut line);
             let value = canonical::of_bytes(&line).unwrap();

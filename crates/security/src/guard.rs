@@ -22,7 +22,7 @@ pub use kept::{InvalidKeys, keys_of_text, keys_to_text};
 use crate::access::{Action, Decision, PolicySet, Resource, Why};
 use crate::certificate::{self, Certificate, Certificates};
 use crate::identity::{Grants, Identity, OF_CERTIFICATES, Scopes};
-use crate::key::{self, KeyRing, Presented};
+use crate::key::{self, KeyId, KeyRecord, KeyRing, Presented};
 use crate::tenant::{Quota, Tenants};
 use crate::token::{self, Issuers, Verified};
 use sha2::{Digest as _, Sha256};
@@ -65,6 +65,7 @@ pub struct Shown<'r> {
 pub struct Caller {
     identity: Identity,
     is_anonymous: bool,
+    key: Option<KeyId>,
 }
 
 impl Caller {
@@ -75,13 +76,25 @@ impl Caller {
             let grants = Grants::new(TenantId("default".into()), ["admin".to_owned()].into(), Scopes::all());
             Identity { principal: "".into(), grants: Arc::new(grants) }
         });
-        Self { identity: NOBODY.clone(), is_anonymous: true }
+        Self { identity: NOBODY.clone(), is_anonymous: true, key: None }
     }
 
     /// A caller who has shown who he is.
     #[must_use]
     pub fn known(identity: Identity) -> Self {
-        Self { identity, is_anonymous: false }
+        Self { identity, is_anonymous: false, key: None }
+    }
+
+    /// A caller who has shown this API key. Somebody may have several.
+    #[must_use]
+    pub fn by_key(record: &KeyRecord) -> Self {
+        Self { key: Some(record.id), ..Self::known(record.identity().clone()) }
+    }
+
+    /// The API key that he has shown.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyId> {
+        self.key
     }
 
     /// Who it is; empty where nobody knows.
@@ -292,7 +305,7 @@ impl Guard {
         let text = std::str::from_utf8(header).ok().and_then(bearer).ok_or(without(Refused::Scheme))?;
         if text.starts_with(key::PREFIX) {
             return match held.rules.keys.check(text, now) {
-                Ok(record) => Ok(Caller::known(record.identity().clone())),
+                Ok(record) => Ok(Caller::by_key(record)),
                 Err(refused) => Err(self.key_not_in(refused, text)),
             };
         }

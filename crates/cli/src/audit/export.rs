@@ -95,6 +95,10 @@ fn activity(line: &Line) -> Value {
         "ai_model": {"name": text("model"), "version": text("version"), "ai_provider": "Spinwell"},
         "unmapped": {},
     });
+    let key = text("key");
+    if !key.is_empty() {
+        event["actor"]["user"]["credential_uid"] = key.into();
+    }
     for member in [
         "model_hash",
         "profile",

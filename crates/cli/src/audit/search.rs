@@ -30,6 +30,9 @@ pub(super) struct Wanted {
     /// Who asked or acted, or whom an API key is of.
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
+    /// The API key with which it was asked or done, or that it is about: its id.
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
     /// The model that was asked for, or that something was done to.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -192,9 +195,11 @@ impl Filter<'_> {
 
     /// Members of lines that are to have one value.
     fn members(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let Wanted { principal, tenant, model, node, sequence, request_id, batch_call, .. } = self.wanted;
+        let Wanted { principal, key, tenant, model, node, sequence, request_id, batch_call, .. } =
+            self.wanted;
         let members = [
             ("principal", principal),
+            ("key", key),
             ("tenant", tenant),
             ("model", model),
             ("node", node),

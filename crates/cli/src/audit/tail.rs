@@ -80,7 +80,9 @@ fn shown(line: &Line) -> String {
             principal if principal.is_empty() => String::new(),
             principal => format!("  for {principal}"),
         };
-        return format!("{at}  {receipt}  {model}  {result}  {took} ms  {protocol}{by}{sequence}{who}");
+        let key = line.text("key");
+        let key = if key.is_empty() { key } else { format!(" by key {key}") };
+        return format!("{at}  {receipt}  {model}  {result}  {took} ms  {protocol}{by}{sequence}{who}{key}");
     }
     if value.get("phase").is_some() {
         let (call, phase, receipt) = (line.text("batch_call"), line.text("phase"), line.receipt());

@@ -1,6 +1,6 @@
 //! Who comes in and what he may do, as a user meets it: keys, policies, tenants, and what the ledger says of them.
 
-use crate::house::{House, ask, ask_until, metric, prediction, told};
+use crate::house::{House, Key, ask, ask_until, metric, prediction, told};
 use crate::serving::{grpc_client, grpc_request, little_endian};
 use crate::support::{BOUND, Request, Server, json, models, run, said, send, text, wait_until, window};
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ fn refused(code: &str) -> (u16, String) {
 fn from_nothing_to_predictions_that_stand_in_the_ledger_with_who_asked() {
     let house = House::new();
     let (meter, viewer) = (house.key("acme/meter", "predictor"), house.key("acme/eve", "viewer"));
+    let second = house.key("acme/meter", "predictor");
     let admin = house.key("default/boss", "admin");
     let server = house.serve("");
     let (url, csv) = (format!("http://{}", server.http), models().join("wave.csv"));
@@ -45,7 +46,8 @@ fn from_nothing_to_predictions_that_stand_in_the_ledger_with_who_asked() {
     assert_eq!(ask(&server, prediction("by-eve"), &viewer.text), refused("SPW-NOT-PERMITTED"));
     assert_eq!(told(&send(server.http, &prediction("by-nobody"))), refused("SPW-CREDENTIALS-MISSING"));
     let event = &house.events("the prediction", 1, |event| event["api"]["request"]["uid"] == "by-meter")[0];
-    assert_eq!(event["actor"]["user"], json!({"name": "acme/meter", "org": {"name": "acme"}}));
+    let user = json!({"name": "acme/meter", "credential_uid": meter.id, "org": {"name": "acme"}});
+    assert_eq!(event["actor"]["user"], user);
     assert_eq!(event["unmapped"]["policy"], "predictors-predict");
     // That of the command and that of this test.
     let of_eve = |event: &Value| event["actor"]["user"]["name"] == "acme/eve";
@@ -57,6 +59,20 @@ fn from_nothing_to_predictions_that_stand_in_the_ledger_with_who_asked() {
         assert_eq!(event["actor"]["user"]["org"]["name"], "acme");
     }
     let data = house.path("data");
+    // Two keys of one caller are told apart, in the log and in an index.
+    let by_key = |key: &Key| {
+        let search = ["audit", "search", "--key", &key.id, "--data", text(&data), "--json"];
+        let lines = json(&search)["lines"].as_array().unwrap().clone();
+        let is_about = |line: &&Value| line["line"]["event"]["entity"]["uid"] == key.id.as_str();
+        (lines.len(), lines.iter().filter(is_about).count())
+    };
+    assert_eq!(ask(&server, prediction("by-second"), &second.text).0, 200);
+    house.events("the second", 1, |event| event["api"]["request"]["uid"] == "by-second");
+    let found = [&meter, &second].map(by_key);
+    // That a key was added is a line about it.
+    assert_eq!(found, [(3, 1), (2, 1)]);
+    said(&["audit", "index", "--data", text(&data)]);
+    assert_eq!([&meter, &second].map(by_key), found);
     let search = [
         "audit",
         "search",

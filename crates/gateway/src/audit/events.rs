@@ -8,6 +8,7 @@ use crate::VERSION;
 use crate::door::{Act, Phase};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Millis};
+use spinwell_ledger::line::API_KEY;
 use spinwell_ledger::ocsf::{self, Class, Source};
 use spinwell_ledger::{EntryError, Event};
 use spinwell_policy::threat::{Finding, Response, Severity, Subject};
@@ -105,9 +106,11 @@ impl Audit {
             Resource::Sequence { .. } => self.veil.seal(tenant, "place", place)?,
             _ => Cow::Borrowed(place.as_str()),
         };
+        let key = caller.key().map(|id| id.to_string()).unwrap_or_default();
         let act = ocsf::Act {
             activity: of_action(*action),
             principal: &principal,
+            key: &key,
             tenant,
             address: &address,
             operation: action.name(),
@@ -185,7 +188,7 @@ impl Audit {
             Change::KeyAdded(record) => ((1, "Create"), self.key(record)?),
             Change::KeyRevoked(record) => ((9, "Deactivate"), self.key(record)?),
             Change::KeyRemoved(record) => ((4, "Delete"), self.key(record)?),
-            Change::KeyGone(id) => ((4, "Delete"), json!({"type": "API key", "uid": id, "name": ""})),
+            Change::KeyGone(id) => ((4, "Delete"), json!({"type": API_KEY, "uid": id, "name": ""})),
             Change::Policies(hash) => {
                 let text = hash.iter().fold(String::new(), |mut text, byte| {
                     let _ = write!(text, "{byte:02x}");
@@ -217,7 +220,7 @@ impl Audit {
         let name = self.veil.seal(tenant, "name", &record.name)?;
         let principal = self.veil.seal(tenant, "principal", &record.identity().principal)?;
         Ok(json!({
-            "type": "API key", "uid": record.id.to_string(), "name": name,
+            "type": API_KEY, "uid": record.id.to_string(), "name": name,
             "data": {
                 "principal": principal, "tenant": &**tenant,
                 "roles": grants.roles(), "scopes": grants.scopes().to_string(),

@@ -153,13 +153,14 @@ impl Audit {
         }))
     }
 
-    /// Writes what became of a request, and gives the id of its receipt. Names that were made before need not be made again.
+    /// Writes what became of a request that was let in by this API key, if by any, and gives the id of its receipt. Names that were made before need not be made again.
     ///
     /// # Errors
     /// Where it cannot be written: then the request must not be answered.
     pub(crate) fn record(
         &self,
         outcome: &Outcome,
+        key: &str,
         took: Micros,
         bound: &Bound,
         names: Option<Names>,
@@ -181,6 +182,7 @@ impl Audit {
                 at,
                 took,
                 principal,
+                key,
                 tenant: &outcome.tenant.0,
                 policy: &outcome.policy,
                 protocol: outcome.protocol.as_str(),

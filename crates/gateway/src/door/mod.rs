@@ -30,7 +30,7 @@ use spinwell_runtime::clock;
 use spinwell_security::access::{Action, Resource};
 use spinwell_security::certificate::Certificate;
 pub(crate) use spinwell_security::guard::NotPermitted as Refusal;
-use spinwell_security::guard::{Caller, NotIn, Refused};
+use spinwell_security::guard::{Caller, NotIn, Refused, Rules};
 use spinwell_security::token;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,6 +60,26 @@ impl Entry {
         match &self.not_his {
             Some(fault) => Err(fault.clone()),
             None => self.caller.as_ref().map_err(Clone::clone),
+        }
+    }
+}
+
+/// That a caller may ask a model for predictions, by the rules of that moment.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    pub(crate) rules: Option<Arc<Rules>>,
+    pub(crate) model: ModelName,
+    /// The policies by which he may.
+    pub(crate) policy: Arc<str>,
+}
+
+impl Permit {
+    /// Whether the same rules hold still: until a body is here, others may.
+    pub(crate) fn is_under(&self, door: &Door) -> bool {
+        match (&self.rules, door.rules()) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, &now),
+            (None, None) => true,
+            _ => false,
         }
     }
 }
@@ -172,6 +192,11 @@ impl Door {
             tracing::debug!(%address, reason = %not_in.reason(), "a caller did not come in");
             not_in.fault()
         })
+    }
+
+    /// The rules that hold now; none where everybody may come in.
+    pub(crate) fn rules(&self) -> Option<Arc<Rules>> {
+        self.doors.guard().rules()
     }
 
     /// The policies by which a caller may do that.

@@ -15,7 +15,7 @@ fn about(tenant: &str, expires: Option<UnixMicros>) -> About {
     }
 }
 
-fn guard(records: Vec<key::KeyRecord>, tenants: &str) -> Guard {
+fn guard(records: Vec<KeyRecord>, tenants: &str) -> Guard {
     let keys = KeyRing::new(records).unwrap().into();
     let tenants = Tenants::parse(tenants).unwrap().into();
     Guard::new(Rules { keys, tenants, ..Rules::default() }, &[3; 16])

@@ -16,14 +16,24 @@ use std::time::Duration;
 /// The file.
 const FILE: &str = "index.db";
 /// The layout of its tables. Of another one it is made anew.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 /// How long one waits for another who extends it.
 const BUSY: Duration = Duration::from_secs(60);
 /// Rows in one statement: a statement has at most 32,766 values.
 const ROWS: usize = 500;
 /// The members of lines that are searched, which are columns of that name.
-const MEMBERS: [&str; 9] =
-    ["principal", "key_name", "tenant", "model", "node", "sequence", "request_id", "batch_call", "result"];
+const MEMBERS: [&str; 10] = [
+    "principal",
+    "key",
+    "key_name",
+    "tenant",
+    "model",
+    "node",
+    "sequence",
+    "request_id",
+    "batch_call",
+    "result",
+];
 
 /// An index cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -281,7 +291,7 @@ async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
             .await?;
         sqlx::query(
             "CREATE TABLE lines (entry INTEGER NOT NULL, line INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, \
-             principal TEXT, key_name TEXT, tenant TEXT, model TEXT, node TEXT, sequence TEXT, request_id TEXT, batch_call TEXT, result TEXT, \
+             principal TEXT, key TEXT, key_name TEXT, tenant TEXT, model TEXT, node TEXT, sequence TEXT, request_id TEXT, batch_call TEXT, result TEXT, \
              PRIMARY KEY (entry, line)) STRICT, WITHOUT ROWID",
         )
         .execute(&mut *transaction)
@@ -289,6 +299,7 @@ async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
         for statement in [
             "CREATE INDEX lines_by_time ON lines (at)",
             "CREATE INDEX lines_by_principal ON lines (principal) WHERE principal IS NOT NULL",
+            "CREATE INDEX lines_by_key ON lines (key) WHERE key IS NOT NULL",
             "CREATE INDEX lines_by_key_name ON lines (key_name) WHERE key_name IS NOT NULL",
             "CREATE INDEX lines_by_model ON lines (model, result)",
             "CREATE INDEX lines_by_result ON lines (result)",
@@ -297,7 +308,7 @@ async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
             "CREATE INDEX lines_by_request ON lines (request_id) WHERE request_id IS NOT NULL",
             "CREATE INDEX lines_by_batch_call ON lines (batch_call) WHERE batch_call IS NOT NULL",
             // LAYOUT.
-            "PRAGMA user_version = 2",
+            "PRAGMA user_version = 3",
         ] {
             sqlx::query(statement).execute(&mut *transaction).await?;
         }
