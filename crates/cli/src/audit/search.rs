@@ -32,7 +32,7 @@ pub(super) struct Wanted {
     principal: Option<String>,
     /// The API key with which it was asked or done, or that it is about: its id.
     #[arg(long, value_name = "ID")]
-    key: Option<String>,
+    api_key: Option<String>,
     /// The model that was asked for, or that something was done to.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -195,11 +195,11 @@ impl Filter<'_> {
 
     /// Members of lines that are to have one value.
     fn members(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let Wanted { principal, key, tenant, model, node, sequence, request_id, batch_call, .. } =
+        let Wanted { principal, api_key, tenant, model, node, sequence, request_id, batch_call, .. } =
             self.wanted;
         let members = [
             ("principal", principal),
-            ("key", key),
+            ("key", api_key),
             ("tenant", tenant),
             ("model", model),
             ("node", node),

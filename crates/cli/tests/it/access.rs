@@ -61,7 +61,7 @@ fn from_nothing_to_predictions_that_stand_in_the_ledger_with_who_asked() {
     let data = house.path("data");
     // Two keys of one caller are told apart, in the log and in an index.
     let by_key = |key: &Key| {
-        let search = ["audit", "search", "--key", &key.id, "--data", text(&data), "--json"];
+        let search = ["audit", "search", "--api-key", &key.id, "--data", text(&data), "--json"];
         let lines = json(&search)["lines"].as_array().unwrap().clone();
         let is_about = |line: &&Value| line["line"]["event"]["entity"]["uid"] == key.id.as_str();
         (lines.len(), lines.iter().filter(is_about).count())

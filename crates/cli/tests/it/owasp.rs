@@ -124,7 +124,8 @@ fn api3_broken_object_property_level_authorization() {
     assert_eq!(ask(&server, with_headers(&body), &meter.text).0, 200);
     let is_written = |event: &Value| event["api"]["request"]["uid"] == "written";
     let event = &house.events("the prediction", 1, is_written)[0];
-    assert_eq!(event["actor"]["user"], json!({"name": "acme/meter", "org": {"name": "acme"}}));
+    let user = json!({"name": "acme/meter", "credential_uid": meter.id, "org": {"name": "acme"}});
+    assert_eq!(event["actor"]["user"], user);
     assert_eq!(event["unmapped"]["policy"], "predictors-predict");
     let mut body: Value = serde_json::from_slice(&prediction("parameters").body).unwrap();
     body["parameters"] = names.iter().map(|name| ((*name).to_owned(), json!("default"))).collect();
