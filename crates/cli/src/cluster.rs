@@ -24,7 +24,8 @@ Examples:
   spinwell cluster status
   spinwell cluster drain n1
   spinwell cluster restart --url http://127.0.0.1:8002
-  spinwell cluster restart --url http://127.0.0.1:8012    (a control)")]
+  spinwell cluster restart --url http://127.0.0.1:8012    (a control)
+  spinwell cluster scale 5 --url http://127.0.0.1:8012    (a control)")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -61,6 +62,29 @@ Example:
         #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
         timeout: u64,
     },
+    /// Have a control look after another number of nodes: those that are missing are started, those that are too many stop in good order, one
+    /// after the other, once the others serve; no request fails.
+    #[command(after_help = "\
+Only a control is asked (port 8002 of `spinwell control`). The number outlives it: the next control with the same data \
+folder and the same control.nodes goes on with it. Where a node does not come or go in its time, control says so \
+(NodeAdditionFailed, NodeRemovalFailed) and tries on; what is wanted stays.
+
+Examples:
+  spinwell cluster scale 5 --url http://127.0.0.1:8012
+  spinwell cluster scale 2 --url http://127.0.0.1:8012 --no-wait --json")]
+    Scale {
+        /// How many nodes.
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        nodes: u16,
+        #[command(flatten)]
+        asked: Asked,
+        /// How long each node may take to come or to go, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        timeout: u64,
+        /// Do not wait until they are there.
+        #[arg(long)]
+        no_wait: bool,
+    },
 }
 
 /// Who is asked, and how the answer is printed.
@@ -88,6 +112,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Command::Status(asked) => status(asked),
         Command::Drain { node, force, asked } => drain(node, *force, asked),
         Command::Restart { asked, timeout } => restart(asked, Duration::from_secs(*timeout)),
+        Command::Scale { nodes, asked, timeout, no_wait } => {
+            scale((*nodes).into(), asked, Duration::from_secs(*timeout), !no_wait)
+        }
     }
 }
 
@@ -197,6 +224,56 @@ fn restart(asked: &Asked, timeout: Duration) -> anyhow::Result<()> {
             .map(|(node, took)| json!({"node": node, "seconds": took.as_secs_f64()}))
             .collect();
         output::document(&json!({"restarted": restarted}));
+    }
+    Ok(())
+}
+
+/// Has a control look after so many nodes, and waits until that is so.
+fn scale(nodes: usize, asked: &Asked, timeout: Duration, waits: bool) -> anyhow::Result<()> {
+    let client = asked.client()?;
+    if !client.is_control()? {
+        let message =
+            "a gateway starts no nodes; ask a control (--url with the address of `spinwell control`)";
+        return Err(Fault::new(Code::OptionInvalid, message).into());
+    }
+    let since = clock::now();
+    let mut size = client.begin_size(nodes, timeout)?;
+    let id = size.id;
+    if waits {
+        // Control gives up before this does: it looks at each node that comes or goes.
+        let limit = timeout.saturating_mul(1_000);
+        wait_for(&format!("until {nodes} nodes serve, and no others"), limit, || {
+            size = match client.size() {
+                // It goes on as soon as the store does.
+                Err(fault) if fault.code() == Code::DatabaseFailed => return Ok(false),
+                size => size?,
+            };
+            Ok(size.is_over || size.id != id)
+        })?;
+    }
+    if size.id != id {
+        let message = "another number of nodes was asked for since; ask for it";
+        return Err(Fault::new(Code::NodeUnreachable, message).into());
+    }
+    if asked.json {
+        output::document(&size.document);
+    }
+    if !size.failed.is_empty() {
+        let message = format!(
+            "{}; control tries on, and its log and those of its nodes say why",
+            size.failed.join(", ")
+        );
+        return Err(Fault::new(Code::NodeUnreachable, message).into());
+    }
+    if !asked.json {
+        let (names, all) = (
+            size.wanted.join(", "),
+            if nodes == 1 { "1 node serves".to_owned() } else { format!("{nodes} nodes serve") },
+        );
+        say(&match waits {
+            true => format!("{all} after {:.1} s: {names}", since.elapsed().as_secs_f64()),
+            false => format!("control is to look after {names}"),
+        });
     }
     Ok(())
 }

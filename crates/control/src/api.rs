@@ -71,7 +71,7 @@ pub(crate) fn document<S>(routes: &[Route<S>]) -> Value {
         "servers": [{"url": "/", "description": "Where this document came from."}],
         "paths": paths,
         "components": {
-            "schemas": {"Error": error(), "Plan": plan(), "Control": control()},
+            "schemas": {"Error": error(), "Plan": plan(), "Size": size(), "Control": control()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "certificate": {"type": "mutualTLS"},
@@ -186,6 +186,25 @@ fn plan() -> Value {
     plan
 }
 
+fn size() -> Value {
+    let names = |about: &str| json!({"type": "array", "items": text("A node's name."), "description": about});
+    let mut failure =
+        object(&json!({"what": {"enum": ["NodeAdditionFailed", "NodeRemovalFailed", "Superseded"]}}));
+    failure["properties"]["node"] = text("The node that does not serve, or is there still.");
+    object(&json!({
+        "id": whole("Its number; later ones have greater ones."),
+        "is_over": truth("Whether nothing more is waited for."),
+        "configured": whole("How many nodes the configuration asked for when this was wanted."),
+        "before": names("Those that were looked after before."),
+        "wanted": names("Those that are looked after since."),
+        "by": {"enum": ["operator"]},
+        "begun_ms": whole("When it was asked for, since 1970."),
+        "patience_ms": whole("How long each node may take to come or to go."),
+        "ended_ms": {"type": ["integer", "null"], "description": "When nothing more was waited for."},
+        "failed": {"type": "array", "items": failure, "description": "What had not come about by then."},
+    }))
+}
+
 fn control() -> Value {
     let node = object(&json!({
         "id": text("Its name."),
@@ -204,5 +223,6 @@ fn control() -> Value {
         "left_over": {"type": "array", "items": text(""), "description": "Nodes on this machine that are looked after no more."},
         "plan": plan,
         "retirement": plan,
+        "size": json!({"anyOf": [named("Size"), {"type": "null"}]}),
     }))
 }

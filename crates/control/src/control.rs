@@ -7,6 +7,7 @@
 use crate::left_over::LeftOver;
 use crate::plans::{RESTART, RETIREMENT};
 use crate::running::Nodes;
+use crate::{Provisioner, Record};
 use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Millis, NodeId};
 use spinwell_policy::leadership::{Answer, Leadership, Terms};
@@ -42,6 +43,12 @@ pub struct Parts {
     pub node_starts: Arc<AtomicU64>,
     /// Where nodes may run that it does not look after any more.
     pub left_over: LeftOver,
+    /// What has its nodes run.
+    pub provisioner: Arc<dyn Provisioner>,
+    /// Those that it looks after to begin with.
+    pub wanted: Vec<NodeId>,
+    /// How many its configuration asks for.
+    pub configured: usize,
 }
 
 /// A control; a cheap handle.
@@ -58,6 +65,8 @@ pub(crate) struct Inner {
     /// Who held the lease when it was last asked for.
     seen: Mutex<Holder>,
     lease_failures: AtomicU64,
+    /// The nodes that it looks after.
+    wanted: Mutex<Vec<NodeId>>,
 }
 
 /// Who holds the lease.
@@ -74,6 +83,7 @@ pub(crate) struct Figures {
     pub(crate) generation: u64,
     pub(crate) lease_failures: u64,
     pub(crate) nodes: usize,
+    pub(crate) nodes_wanted: usize,
     pub(crate) node_starts: u64,
     pub(crate) left_over: usize,
 }
@@ -85,7 +95,8 @@ impl Control {
         let holder = format!("{} {:016x}", parts.id, parts.life);
         let leadership = Mutex::new(Leadership::new(Terms::default()));
         let (seen, lease_failures) = (Mutex::default(), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { parts, holder, leadership, seen, lease_failures }) }
+        let wanted = Mutex::new(parts.wanted.clone());
+        Self { inner: Arc::new(Inner { parts, holder, leadership, seen, lease_failures, wanted }) }
     }
 
     /// Its name.
@@ -97,10 +108,12 @@ impl Control {
     /// Leads where nobody else does, and carries plans out, until `stop`; then it gives the lease back, where the store answers soon.
     pub async fn run(&self, stop: Shutdown) {
         let (mut ends, inner) = (stop.clone(), &self.inner);
+        inner.parts.provisioner.look_after(&inner.wanted());
         let carrying_out = async {
             tokio::select! {
                 () = inner.carry_out() => {}
                 () = inner.send_left_over_away() => {}
+                () = inner.follow_size() => {}
                 () = ends.wait() => {}
             }
         };
@@ -129,6 +142,15 @@ impl Control {
         inner.plan(RESTART).await
     }
 
+    /// Looks after so many nodes from now on: starts those that are missing, and has those that are too many sent away, one after the other.
+    /// Each may take `patience`. Where another number was wanted that has not come about, this one takes its place. Gives the plan.
+    ///
+    /// # Errors
+    /// Where a node cannot run here, or the store fails.
+    pub async fn resize(&self, count: usize, patience: Millis) -> Result<Value, Fault> {
+        self.inner.resize(count, patience).await
+    }
+
     /// Who leads, what is looked after and what no more, and the newest plans.
     ///
     /// # Errors
@@ -137,7 +159,7 @@ impl Control {
         let inner = &self.inner;
         let (leads, seen) = (inner.leads(), inner.seen().clone());
         let nodes: Vec<Value> = inner.parts.nodes.borrow().iter().map(supervised).collect();
-        let left_over: Vec<_> = inner.parts.left_over.find().iter().map(|(id, _)| id.to_string()).collect();
+        let left_over: Vec<_> = inner.left_over().iter().map(|(id, _)| id.to_string()).collect();
         let holder = leads.map(|_| inner.parts.id.to_string()).or(seen.id);
         Ok(json!({
             "id": inner.parts.id.to_string(),
@@ -148,6 +170,7 @@ impl Control {
             "left_over": left_over,
             "plan": inner.plan(RESTART).await?,
             "retirement": inner.plan(RETIREMENT).await?,
+            "size": inner.size().await?,
         }))
     }
 
@@ -159,8 +182,9 @@ impl Control {
             generation: leads.unwrap_or_else(|| inner.seen().generation),
             lease_failures: inner.lease_failures.load(Ordering::Relaxed),
             nodes: inner.parts.nodes.borrow().len(),
+            nodes_wanted: inner.wanted().len(),
             node_starts: inner.parts.node_starts.load(Ordering::Relaxed),
-            left_over: inner.parts.left_over.find().len(),
+            left_over: inner.left_over().len(),
         }
     }
 }
@@ -210,11 +234,28 @@ impl Inner {
 
     /// The nodes that somebody starts again when they have stopped, as far as this control knows.
     fn to_start_anew(&self) -> Vec<NodeId> {
-        let left_over = self.parts.left_over.find();
+        let left_over = self.left_over();
         let is_left_over = |node: &Seen| {
             left_over.iter().any(|(id, record)| *id == node.id && node.life == Some(record.life))
         };
         self.look().into_iter().filter(|node| !is_left_over(node)).map(|node| node.id).collect()
+    }
+
+    /// The nodes that are looked after.
+    pub(crate) fn wanted(&self) -> Vec<NodeId> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks after these from now on.
+    pub(crate) fn look_after(&self, nodes: Vec<NodeId>) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.parts.provisioner.look_after(&nodes);
+        *wanted = nodes;
+    }
+
+    /// Those that run on this machine and are not looked after.
+    pub(crate) fn left_over(&self) -> Vec<(NodeId, Record)> {
+        self.parts.left_over.find(&self.wanted())
     }
 
     async fn ask_for_the_lease(&self, mut stop: Shutdown) {
@@ -292,4 +333,4 @@ fn name_of(holder: &str) -> &str {
 
 #[cfg(test)]
 #[path = "control_tests.rs"]
-mod tests;
+pub(crate) mod tests;

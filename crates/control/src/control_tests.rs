@@ -24,8 +24,8 @@ const BOUND: Duration = Duration::from_secs(60);
 
 /// Nodes that start anew at once when they are told to stop, but for those that are held.
 #[derive(Default)]
-struct Region {
-    lives: Mutex<Vec<u64>>,
+pub(crate) struct Region {
+    pub(crate) lives: Mutex<Vec<u64>>,
     /// One that stops and does not come back meanwhile.
     held: Mutex<Option<usize>>,
     /// The orders that were followed, with the node's number.
@@ -33,7 +33,7 @@ struct Region {
 }
 
 impl Region {
-    fn of(count: usize) -> Arc<Self> {
+    pub(crate) fn of(count: usize) -> Arc<Self> {
         Arc::new(Self { lives: Mutex::new(vec![10; count]), ..Self::default() })
     }
 
@@ -112,7 +112,33 @@ impl NodeLink for Region {
     }
 }
 
-async fn store(folder: &std::path::Path) -> ControlStore {
+/// Says who was to be looked after, each time that it changed.
+#[derive(Default)]
+pub(crate) struct Machine {
+    pub(crate) said: Mutex<Vec<Vec<NodeId>>>,
+}
+
+impl Provisioner for Machine {
+    fn names(&self, count: usize) -> Vec<NodeId> {
+        (0..count).map(|number| NodeId(format!("n{number}").into())).collect()
+    }
+
+    fn can_have(&self, node: &NodeId) -> Result<(), Fault> {
+        match &*node.0 {
+            "n9" => Err(Fault::new(Code::ConfigInvalid, "n9 is not listed")),
+            _ => Ok(()),
+        }
+    }
+
+    fn look_after(&self, wanted: &[NodeId]) {
+        let mut said = self.said.lock().unwrap();
+        if said.last().map(Vec::as_slice) != Some(wanted) {
+            said.push(wanted.to_owned());
+        }
+    }
+}
+
+pub(crate) async fn store(folder: &std::path::Path) -> ControlStore {
     ControlStore::alone(&folder.join("spinwell.db")).await.unwrap()
 }
 
@@ -122,20 +148,43 @@ fn control(id: &str, store: &ControlStore, region: &Arc<Region>) -> Control {
 
 /// A control of a machine on which others have started nodes before.
 fn control_beside(id: &str, store: &ControlStore, region: &Arc<Region>, left_over: LeftOver) -> Control {
+    let (machine, wanted) = (Arc::default(), vec![NodeId("n0".into())]);
+    let control = control_of(id, store, region, &machine, wanted);
+    let Inner { parts, .. } = Arc::into_inner(control.inner).unwrap();
+    Control::new(Parts { left_over, ..parts })
+}
+
+/// A control that has nodes run on this machine, these to begin with.
+pub(crate) fn control_of(
+    id: &str,
+    store: &ControlStore,
+    region: &Arc<Region>,
+    machine: &Arc<Machine>,
+    wanted: Vec<NodeId>,
+) -> Control {
     let (_, nodes) = crate::running::Board::new();
-    let (store, region) = (store.clone(), region.clone());
-    let (id, node_starts) = (NodeId(id.into()), Arc::default());
-    Control::new(Parts { id, life: 7, store, region, nodes, node_starts, left_over })
+    Control::new(Parts {
+        id: NodeId(id.into()),
+        life: 7,
+        store: store.clone(),
+        region: region.clone(),
+        nodes,
+        node_starts: Arc::default(),
+        left_over: LeftOver::default(),
+        provisioner: machine.clone(),
+        configured: wanted.len(),
+        wanted,
+    })
 }
 
 /// Runs it; its trigger stops it in good order.
-fn run(control: &Control) -> (shutdown::Trigger, JoinHandle<()>) {
+pub(crate) fn run(control: &Control) -> (shutdown::Trigger, JoinHandle<()>) {
     let (trigger, stop) = shutdown::channel();
     let control = control.clone();
     (trigger, tokio::spawn(async move { control.run(stop).await }))
 }
 
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let comes = timeout(BOUND, async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -250,7 +299,7 @@ async fn nodes_that_are_not_looked_after_go_one_after_the_other() {
         let (address, ops) = ("127.0.0.1:5".parse().unwrap(), "127.0.0.1:6".parse().unwrap());
         let home = crate::Home { data: homes.path().join(name) };
         std::fs::create_dir_all(home.process()).unwrap();
-        crate::Record { process, address, ops, life }.write(&home.process()).unwrap();
+        Record { process, address, ops, life }.write(&home.process()).unwrap();
         child
     };
     // The region knows n1 and n2 by these lives; the last one is of a name that another process has by now.
@@ -259,7 +308,7 @@ async fn nodes_that_are_not_looked_after_go_one_after_the_other() {
     let (store, region) = (store(folder.path()).await, Region::of(4));
     *region.held.lock().unwrap() = Some(0);
     region.lives.lock().unwrap()[0] = 1;
-    let left_over = LeftOver::in_folder(homes.path().to_owned(), vec![NodeId("n0".into())]);
+    let left_over = LeftOver::in_folder(homes.path().to_owned());
     let control = control_beside("c1", &store, &region, left_over);
     let (stop, running) = run(&control);
     until("it leads", async || control.inner.leads().is_some()).await;
@@ -288,6 +337,7 @@ async fn nodes_that_are_not_looked_after_go_one_after_the_other() {
     let schemas = &described(&control).await["components"]["schemas"];
     assert_eq!(keys(&shown), keys(&schemas["Control"]["properties"]));
     assert_eq!(keys(plan), keys(&schemas["Plan"]["properties"]));
+    assert_eq!(shown["size"], Value::Null);
     assert!(wanted.try_wait().unwrap().is_none(), "who is looked after stays");
     stop.pull();
     running.await.unwrap();
@@ -355,6 +405,7 @@ async fn the_operations_plane_answers_as_documented() {
         ("get", "/openapi.json", &["200"]),
         ("get", "/v1/admin/control", &["200", "401", "403", "503"]),
         ("post", "/v1/admin/control/restart", &["200", "400", "401", "403", "503"]),
+        ("post", "/v1/admin/control/nodes", &["200", "400", "401", "403", "500", "503"]),
     ] {
         let responses = document["paths"][path][method]["responses"].as_object().unwrap();
         assert_eq!(responses.keys().collect::<Vec<_>>(), statuses, "{path}");

@@ -9,12 +9,13 @@ use crate::running::{Board, Nodes, Running};
 use crate::supervisor::{PAUSE, next_pause};
 use spinwell_core::NodeId;
 use spinwell_runtime::process::Process;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -61,23 +62,39 @@ impl Home {
     }
 }
 
-/// Starts nodes and looks after them as long as it is there. They go on without it.
-#[derive(Debug)]
+/// Starts nodes and looks after them as long as it is there. They go on without it. A cheap handle.
+#[derive(Debug, Clone)]
 pub struct Guardian {
     nodes: watch::Receiver<Nodes>,
-    wish: watch::Sender<Wish>,
     starts: Arc<AtomicU64>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    board: Arc<Board>,
+    starts: Arc<AtomicU64>,
+    command: Arc<Commands>,
+    wards: Mutex<Wards>,
+}
+
+/// Makes the command that starts a node.
+type Commands = dyn Fn(&NodeId, &Home) -> Command + Send + Sync;
+
+/// The nodes that are looked after.
+#[derive(Debug, Default)]
+struct Wards {
+    wishes: BTreeMap<NodeId, watch::Sender<Wish>>,
     tasks: JoinSet<()>,
 }
 
-/// What is to become of the nodes.
+/// What is to become of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
-    /// They are looked after.
+    /// It is looked after.
     Keep,
-    /// They are left alone, and go on.
+    /// It is left alone, and goes on.
     Leave,
-    /// They stop.
+    /// It stops.
     Stop,
 }
 
@@ -90,23 +107,56 @@ struct Ward {
     wish: watch::Receiver<Wish>,
 }
 
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.wards.fmt(f)
+    }
+}
+
 impl Guardian {
-    /// Finds these nodes in their homes, starts those that do not run, each with the command that `command` makes for it, and
-    /// starts again who ends. A node takes its home with a [`Claim`](crate::Claim). Must be called within a tokio runtime.
-    pub fn start<F>(homes: Vec<(NodeId, Home)>, command: F) -> Self
+    /// Looks after nobody yet. A node is started by the command that `command` makes for it; it takes its home with a
+    /// [`Claim`](crate::Claim).
+    pub fn new<F>(command: F) -> Self
     where
         F: Fn(&NodeId, &Home) -> Command + Send + Sync + 'static,
     {
         let (board, nodes) = Board::new();
-        let (wish, wishes) = watch::channel(Wish::Keep);
-        let (board, command, starts) = (Arc::new(board), Arc::new(command), Arc::new(AtomicU64::new(0)));
-        let mut tasks = JoinSet::new();
+        let starts = Arc::new(AtomicU64::new(0));
+        let inner = Inner {
+            board: Arc::new(board),
+            starts: starts.clone(),
+            command: Arc::new(command),
+            wards: Mutex::default(),
+        };
+        Self { nodes, starts, inner: Arc::new(inner) }
+    }
+
+    /// Looks after these nodes in their homes from now on, and after no others: finds those that run, starts those that do not, and starts
+    /// again who ends. Those that it looked after before and that are not among them go on, and are left alone. To say the same twice
+    /// changes nothing. Must be called within a tokio runtime.
+    pub fn look_after(&self, homes: Vec<(NodeId, Home)>) {
+        let mut wards = self.inner.wards();
+        let is_among = |id: &NodeId| homes.iter().any(|(wanted, _)| wanted == id);
+        wards.wishes.retain(|id, wish| {
+            let stays = is_among(id);
+            if !stays {
+                wish.send_replace(Wish::Leave);
+            }
+            stays
+        });
+        // Those that have ended by themselves.
+        while wards.tasks.try_join_next().is_some() {}
         for (id, home) in homes {
-            let (board, starts, wish) = (board.clone(), starts.clone(), wishes.clone());
-            let (mut ward, command) = (Ward { id, home, board, starts, wish }, command.clone());
-            tasks.spawn(async move { ward.look_after(&*command).await });
+            if wards.wishes.contains_key(&id) {
+                continue;
+            }
+            let (wish, wishes) = watch::channel(Wish::Keep);
+            let (board, starts) = (self.inner.board.clone(), self.inner.starts.clone());
+            let mut ward = Ward { id: id.clone(), home, board, starts, wish: wishes };
+            let command = self.inner.command.clone();
+            wards.tasks.spawn(async move { ward.look_after(&*command).await });
+            wards.wishes.insert(id, wish);
         }
-        Self { nodes, wish, starts, tasks }
     }
 
     /// The nodes that run, now and as they come and go.
@@ -122,18 +172,27 @@ impl Guardian {
     }
 
     /// Looks after nobody any more. The nodes go on.
-    pub async fn leave(self) {
+    pub async fn leave(&self) {
         self.end(Wish::Leave).await;
     }
 
     /// Asks every node to stop, and returns when all have ended.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.end(Wish::Stop).await;
     }
 
-    async fn end(mut self, wish: Wish) {
-        self.wish.send_replace(wish);
-        while self.tasks.join_next().await.is_some() {}
+    async fn end(&self, wish: Wish) {
+        let Wards { wishes, mut tasks } = std::mem::take(&mut *self.inner.wards());
+        for ward in wishes.values() {
+            ward.send_replace(wish);
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Inner {
+    fn wards(&self) -> MutexGuard<'_, Wards> {
+        self.wards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,7 +207,7 @@ enum End {
 }
 
 impl Ward {
-    async fn look_after(&mut self, command: &(dyn Fn(&NodeId, &Home) -> Command + Send + Sync)) {
+    async fn look_after(&mut self, command: &Commands) {
         let mut pause = PAUSE.0;
         loop {
             let began = Instant::now();

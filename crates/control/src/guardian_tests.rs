@@ -19,7 +19,9 @@ fn says_and_stays(_: &NodeId, home: &Home) -> Command {
 
 fn guardian(folder: &Path) -> Guardian {
     let home = |name: &str| (NodeId(name.into()), Home { data: folder.join(name) });
-    Guardian::start(vec![home("a"), home("b")], says_and_stays)
+    let guardian = Guardian::new(says_and_stays);
+    guardian.look_after(vec![home("a"), home("b")]);
+    guardian
 }
 
 async fn until(nodes: &mut watch::Receiver<Nodes>, is_so: impl FnMut(&Nodes) -> bool) -> Nodes {
@@ -57,14 +59,40 @@ async fn nodes_go_on_without_their_guardian_and_the_next_one_finds_them() {
 }
 
 #[tokio::test]
+async fn others_are_looked_after_and_who_is_no_more_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = |name: &str| (NodeId(name.into()), Home { data: folder.path().join(name) });
+    let guardian = guardian(folder.path());
+    let mut nodes = guardian.nodes();
+    let both = until(&mut nodes, |nodes| nodes.len() == 2).await;
+    for _ in 0..2 {
+        guardian.look_after(vec![home("a"), home("c")]);
+    }
+    let names = |nodes: &Nodes| nodes.iter().map(|node| node.id.to_string()).collect::<Vec<_>>();
+    let others = until(&mut nodes, |nodes| names(nodes) == ["a", "c"]).await;
+    assert_eq!((others[0].pid, guardian.starts().load(Ordering::Relaxed)), (both[0].pid, 3));
+    let left = Record::of_living(&folder.path().join("b/process")).unwrap();
+    assert_eq!(left.process.pid, both[1].pid, "it goes on");
+    guardian.look_after(vec![home("a"), home("b")]);
+    let back = until(&mut nodes, |nodes| names(nodes) == ["a", "b"]).await;
+    assert!(
+        back[1].is_adopted && back[1].pid == both[1].pid && guardian.starts().load(Ordering::Relaxed) == 3
+    );
+    guardian.look_after(vec![home("a"), home("b"), home("c")]);
+    until(&mut nodes, |nodes| nodes.len() == 3).await;
+    timeout(BOUND, guardian.stop()).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_does_not_start_is_tried_again_until_it_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home { data: folder.path().join("a") };
-    let guardian = Guardian::start(vec![(NodeId("a".into()), home)], |_, _| {
+    let guardian = Guardian::new(|_, _| {
         let mut command = Command::new("sh");
         command.args(["-c", "echo why; exit 3"]);
         command
     });
+    guardian.look_after(vec![(NodeId("a".into()), home)]);
     let starts = guardian.starts();
     timeout(BOUND, async {
         while starts.load(Ordering::Relaxed) < 2 {

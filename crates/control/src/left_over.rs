@@ -29,23 +29,21 @@ const PAUSE: Millis = Millis(60_000);
 pub struct LeftOver {
     /// The folder with the homes of all nodes that a control of this data folder has ever started.
     homes: PathBuf,
-    /// Those that are looked after.
-    wanted: Vec<NodeId>,
 }
 
 impl LeftOver {
-    /// Those that run in a folder of homes and are none of these.
+    /// Those that run in a folder of homes.
     #[must_use]
-    pub fn in_folder(homes: PathBuf, wanted: Vec<NodeId>) -> Self {
-        Self { homes, wanted }
+    pub fn in_folder(homes: PathBuf) -> Self {
+        Self { homes }
     }
 
-    /// Those that run just now.
-    pub(crate) fn find(&self) -> Vec<(NodeId, Record)> {
+    /// Those that run just now and are none of these, which are looked after.
+    pub(crate) fn find(&self, wanted: &[NodeId]) -> Vec<(NodeId, Record)> {
         let folders = std::fs::read_dir(&self.homes).into_iter().flatten().flatten();
         let one = |folder: std::fs::DirEntry| {
             let id = NodeId(folder.file_name().to_str()?.into());
-            let is_wanted = self.wanted.contains(&id);
+            let is_wanted = wanted.contains(&id);
             let record = (!is_wanted).then(|| Record::of_living(&Home { data: folder.path() }.process()));
             Some((id, record??))
         };
@@ -53,13 +51,13 @@ impl LeftOver {
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         found
     }
+}
 
-    /// Whether all that are looked after serve. Nobody replaces them where none is: who forgets to say how many nodes there are to be
-    /// does not want the region gone.
-    fn are_replaced(&self, seen: &[Seen]) -> bool {
-        let serves = |id: &NodeId| seen.iter().any(|node| node.id == *id && node.is_serving);
-        !self.wanted.is_empty() && self.wanted.iter().all(serves)
-    }
+/// Whether all that are looked after serve. Nobody replaces others where none is: who forgets to say how many nodes there are to be
+/// does not want the region gone.
+fn serve(wanted: &[NodeId], seen: &[Seen]) -> bool {
+    let serves = |id: &NodeId| seen.iter().any(|node| node.id == *id && node.is_serving);
+    !wanted.is_empty() && wanted.iter().all(serves)
 }
 
 impl Inner {
@@ -84,8 +82,8 @@ impl Inner {
 
     /// Does the one next thing. `told` is the process that was signalled last.
     pub(crate) async fn send_away(&self, told: &mut Option<Process>) -> Result<(), Fault> {
-        let (left_over, seen) = (self.parts.left_over.find(), self.look());
-        if left_over.is_empty() || !self.parts.left_over.are_replaced(&seen) {
+        let (left_over, seen) = (self.left_over(), self.look());
+        if left_over.is_empty() || !serve(&self.wanted(), &seen) {
             return Ok(());
         }
         if !self.under_way().await?.is_empty() {
@@ -152,14 +150,14 @@ mod tests {
             Record { process: Process { pid: u32::MAX, ..Process::own().unwrap() }, address, ops, life: 7 };
         gone.write(&homes[2].process()).unwrap();
         let left_over = |wanted: &[&str]| {
-            let wanted = wanted.iter().map(|name| NodeId((*name).into())).collect();
-            let found = LeftOver::in_folder(folder.path().to_owned(), wanted).find();
+            let wanted: Vec<_> = wanted.iter().map(|name| NodeId((*name).into())).collect();
+            let found = LeftOver::in_folder(folder.path().to_owned()).find(&wanted);
             found.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(left_over(&[]), ["c-1", "c-2"]);
         assert_eq!(left_over(&["c-1", "c-3"]), ["c-2"]);
         drop(claims);
-        assert!(LeftOver::default().find().is_empty());
-        assert!(!LeftOver::default().are_replaced(&[]), "who looks after none sends none away");
+        assert!(LeftOver::default().find(&[]).is_empty());
+        assert!(!serve(&[], &[]), "who looks after none sends none away");
     }
 }

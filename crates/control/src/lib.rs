@@ -3,7 +3,7 @@
 //! [`Supervisor`] starts node processes on this machine and takes them along, [`Guardian`] starts those that go on without it and finds
 //! them again. [`Control`] leads while it holds a lease, and carries out plans that are kept in the store, such as a restart of all nodes,
 //! one after the other. Both are decided by [`spinwell_policy`]: `leadership` and `rolling`. What an earlier one has left
-//! running and nobody looks after, it [sends away](LeftOver).
+//! running and nobody looks after, it [sends away](LeftOver). How many it looks after can be changed while it runs.
 
 mod api;
 mod control;
@@ -14,8 +14,10 @@ mod left_over;
 mod metrics;
 mod ops;
 mod plans;
+mod provisioner;
 mod record;
 mod running;
+mod sizes;
 mod supervisor;
 
 pub use control::{Control, Parts};
@@ -23,6 +25,8 @@ pub use door::Book;
 pub use guardian::{Guardian, Home};
 pub use left_over::LeftOver;
 pub use ops::{Plane, router};
+pub use provisioner::Provisioner;
 pub use record::{Claim, Record};
 pub use running::{Nodes, Running};
+pub use sizes::wanted_at_start;
 pub use supervisor::Supervisor;

@@ -27,6 +27,11 @@ pub(crate) fn page(figures: Figures, until: Option<UnixMillis>) -> Result<String
     gauge("spinwell_control_generation", "The generation of the lease, as last seen", figures.generation);
     gauge("spinwell_control_nodes", "Node processes that run and are looked after", figures.nodes as u64);
     gauge(
+        "spinwell_control_nodes_wanted",
+        "Node processes that this control is to look after",
+        figures.nodes_wanted as u64,
+    );
+    gauge(
         "spinwell_control_nodes_left_over",
         "Node processes of an earlier control that run and are not looked after",
         figures.left_over as u64,
@@ -49,13 +54,21 @@ mod tests {
 
     #[test]
     fn metrics_have_units_and_kinds() {
-        let figures =
-            Figures { leads: true, generation: 7, lease_failures: 2, nodes: 3, node_starts: 4, left_over: 5 };
+        let figures = Figures {
+            leads: true,
+            generation: 7,
+            lease_failures: 2,
+            nodes: 3,
+            nodes_wanted: 6,
+            node_starts: 4,
+            left_over: 5,
+        };
         let text = page(figures, Some(UnixMillis(1_800_000_000_999))).unwrap();
         for line in [
             "spinwell_control_leads 1",
             "spinwell_control_generation 7",
             "spinwell_control_nodes 3",
+            "spinwell_control_nodes_wanted 6",
             "spinwell_control_nodes_left_over 5",
             "spinwell_control_lease_failures_total 2",
             "spinwell_control_node_starts_total 4",

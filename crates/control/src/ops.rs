@@ -4,6 +4,7 @@ use crate::Control;
 use crate::api::{Described, Route, document, named, object};
 use crate::door::{Book, Coded, Door, guarded};
 use crate::metrics::page;
+use crate::sizes::NODES_MAX;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -92,6 +93,26 @@ fn routes() -> Vec<Route<Operations>> {
         json_of(named("Plan")),
         restart_fails,
     );
+    let count = json!({
+        "name": "count",
+        "in": "query",
+        "required": true,
+        "description": "How many.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": NODES_MAX},
+    });
+    let resizes = one(
+        "resize",
+        "Look after so many nodes on this machine",
+        Some(Action::ClusterWrite),
+        json_of(named("Size")),
+        &[
+            Code::RequestInvalid,
+            Code::ConfigInvalid,
+            Code::DatabaseFailed,
+            Code::LedgerFailed,
+            Code::Stopping,
+        ],
+    );
     let any_object = json!({"type": "object", "description": "An OpenAPI 3.1 document."});
     vec![
         Route::get(
@@ -139,7 +160,12 @@ fn routes() -> Vec<Route<Operations>> {
                 &[Code::DatabaseFailed, Code::Stopping],
             ),
         ),
-        Route::post("/v1/admin/control/restart", restart, Described { query: vec![timeout], ..restarts }),
+        Route::post(
+            "/v1/admin/control/restart",
+            restart,
+            Described { query: vec![timeout.clone()], ..restarts },
+        ),
+        Route::post("/v1/admin/control/nodes", resize, Described { query: vec![count, timeout], ..resizes }),
     ]
 }
 
@@ -163,23 +189,49 @@ async fn show(State(Operations { control, health, .. }): State<Operations>) -> R
 }
 
 async fn restart(State(Operations { control, health, .. }): State<Operations>, uri: Uri) -> Response {
-    match patience(uri.query().unwrap_or_default()) {
-        Ok(patience) => answer(&health, control.restart(patience)).await,
+    match numbers(uri.query().unwrap_or_default(), [TIMEOUT]) {
+        Ok([timeout]) => answer(&health, control.restart(patience(timeout))).await,
         Err(error) => fault(&error),
     }
 }
 
-/// How long each node may take, from `timeout_s=60`.
-fn patience(query: &str) -> Result<Millis, Fault> {
-    if query.is_empty() {
-        return Ok(Millis(PATIENCE_S.0 * 1000));
+async fn resize(State(Operations { control, health, .. }): State<Operations>, uri: Uri) -> Response {
+    match numbers(uri.query().unwrap_or_default(), [COUNT, TIMEOUT]) {
+        Ok([Some(count), timeout]) => {
+            let count = usize::try_from(count).unwrap_or(NODES_MAX);
+            answer(&health, control.resize(count, patience(timeout))).await
+        }
+        Ok([None, _]) => fault(&Fault::new(Code::RequestInvalid, "how many nodes? count=N is missing")),
+        Err(error) => fault(&error),
     }
-    let seconds = query.strip_prefix("timeout_s=").and_then(|text| text.parse().ok());
-    let seconds = seconds.filter(|seconds| (1..=PATIENCE_S.1).contains(seconds));
-    seconds.map(|seconds: u64| Millis(seconds * 1000)).ok_or_else(|| {
-        let message = format!("timeout_s is all that can be said, a whole number from 1 to {}", PATIENCE_S.1);
-        Fault::new(Code::RequestInvalid, message)
-    })
+}
+
+/// What a query may say, and the most of it.
+const TIMEOUT: (&str, u64) = ("timeout_s", PATIENCE_S.1);
+const COUNT: (&str, u64) = ("count", NODES_MAX as u64);
+
+/// The whole numbers that a query such as `timeout_s=60` gives to these names, each from 1 to its most.
+fn numbers<const N: usize>(query: &str, known: [(&str, u64); N]) -> Result<[Option<u64>; N], Fault> {
+    let mut given = [None; N];
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, text) = part.split_once('=').unwrap_or((part, ""));
+        let place = known.iter().position(|(known, _)| *known == name);
+        let number = place.and_then(|place| {
+            let number = text.parse().ok().filter(|number| (1..=known[place].1).contains(number))?;
+            given[place].replace(number).is_none().then_some(())
+        });
+        number.ok_or_else(|| {
+            let names =
+                known.map(|(name, most)| format!("{name} (a whole number from 1 to {most})")).join(", ");
+            Fault::new(Code::RequestInvalid, format!("what can be said once each is {names}"))
+        })?;
+    }
+    Ok(given)
+}
+
+/// How long each node may take.
+fn patience(seconds: Option<u64>) -> Millis {
+    Millis(seconds.unwrap_or(PATIENCE_S.0) * 1_000)
 }
 
 /// What the store is asked for; a stop waits for no store that is silent.
@@ -229,15 +281,26 @@ mod tests {
     #[test]
     fn how_long_a_node_may_take_is_said_or_usual() {
         let check = |query: &str, wanted: Option<u64>| {
-            assert_eq!(patience(query).ok().map(|patience| patience.0), wanted, "{query}");
+            let got = numbers(query, [TIMEOUT]).ok().map(|[timeout]| patience(timeout).0);
+            assert_eq!(got, wanted, "{query}");
         };
         check("", Some(120_000));
         check("timeout_s=1", Some(1000));
         check("timeout_s=3600", Some(3_600_000));
-        for wrong in
-            ["timeout_s=0", "timeout_s=3601", "timeout_s=", "timeout_s=-1", "timeout=5", "x&timeout_s=5"]
-        {
+        for wrong in [
+            "timeout_s=0",
+            "timeout_s=3601",
+            "timeout_s=",
+            "timeout_s=-1",
+            "timeout=5",
+            "x&timeout_s=5",
+            "timeout_s=5&timeout_s=5",
+        ] {
             check(wrong, None);
         }
+        let both = numbers("timeout_s=7&count=3", [COUNT, TIMEOUT]).unwrap();
+        assert_eq!(both, [Some(3), Some(7)]);
+        assert_eq!(numbers("count=3", [COUNT, TIMEOUT]).unwrap(), [Some(3), None]);
+        assert!(numbers("count=1001", [COUNT]).is_err());
     }
 }

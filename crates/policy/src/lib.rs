@@ -15,6 +15,7 @@ pub mod refused_acts;
 pub mod rolling;
 pub mod sequence;
 pub mod shards;
+pub mod sizing;
 pub mod split;
 pub mod spread;
 pub mod threat;

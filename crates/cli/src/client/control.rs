@@ -29,6 +29,20 @@ pub(crate) struct PlannedNode {
     pub(crate) took: Option<Duration>,
 }
 
+/// The number of nodes that a control looks after, as it is to be.
+pub(crate) struct Size {
+    /// The number of the plan.
+    pub(crate) id: u64,
+    /// Whether nothing more is waited for.
+    pub(crate) is_over: bool,
+    /// The nodes that are wanted.
+    pub(crate) wanted: Vec<String>,
+    /// What has not come about, in words.
+    pub(crate) failed: Vec<String>,
+    /// All of it, as it came.
+    pub(crate) document: Value,
+}
+
 impl Client {
     /// Whether this is a control, and not a gateway.
     ///
@@ -51,6 +65,23 @@ impl Client {
         plan_of(&self.document(Asked::post(path))?)
     }
 
+    /// Has a control look after so many nodes, each of which may take so long to come or to go.
+    ///
+    /// # Errors
+    /// The server's own fault, or unreachable.
+    pub(crate) fn begin_size(&self, count: usize, timeout: Duration) -> Result<Size, Fault> {
+        let path = format!("/v1/admin/control/nodes?count={count}&timeout_s={}", timeout.as_secs());
+        size_of(self.document(Asked::post(path))?)
+    }
+
+    /// The newest number of nodes.
+    ///
+    /// # Errors
+    /// The server's own fault, or unreachable.
+    pub(crate) fn size(&self) -> Result<Size, Fault> {
+        size_of(self.document(Asked::get("/v1/admin/control"))?["size"].take())
+    }
+
     /// The newest restart of all nodes.
     ///
     /// # Errors
@@ -58,6 +89,22 @@ impl Client {
     pub(crate) fn plan(&self) -> Result<Plan, Fault> {
         plan_of(&self.document(Asked::get("/v1/admin/control"))?["plan"])
     }
+}
+
+fn size_of(document: Value) -> Result<Size, Fault> {
+    let senseless = || not_the_protocol("its size is none");
+    let names = document["wanted"].as_array().ok_or_else(senseless)?;
+    let failed = document["failed"].as_array().into_iter().flatten().map(|failure| {
+        let text = |member: &str| failure[member].as_str().unwrap_or_default();
+        format!("{} {}", text("what"), text("node")).trim_end().to_owned()
+    });
+    Ok(Size {
+        id: document["id"].as_u64().ok_or_else(senseless)?,
+        is_over: document["is_over"].as_bool().ok_or_else(senseless)?,
+        wanted: names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+        failed: failed.collect(),
+        document,
+    })
 }
 
 fn plan_of(plan: &Value) -> Result<Plan, Fault> {

@@ -9,7 +9,7 @@ use super::region::{Known, Place, follow};
 use crate::output::say;
 use anyhow::{Context, Result};
 use clap::Args;
-use spinwell_control::{Control, Guardian, Home, LeftOver, Parts};
+use spinwell_control::{Control, Guardian, Home, LeftOver, Parts, Provisioner, wanted_at_start};
 use spinwell_core::{Code, Fault, NodeId};
 use spinwell_gateway::{Cluster, ClusterOptions, ConnectionCounts, Listening, Purpose, Routes, serve_http};
 use spinwell_runtime::health::Phase;
@@ -22,6 +22,7 @@ use spinwell_store::{ControlStore, Lock};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::process::Command;
 
 /// Options of `spinwell control`.
@@ -39,6 +40,7 @@ Examples:
   spinwell control --config region.toml --id c1 --ops 127.0.0.1:8012
   spinwell control --config region.toml --nodes 2
   spinwell cluster restart --url http://127.0.0.1:8012
+  spinwell cluster scale 4 --url http://127.0.0.1:8012
 
 Every key of the configuration file can also be set as SPINWELL_SECTION_KEY in the environment;
 --print-config shows all of them with their values and where those came from.")]
@@ -54,7 +56,8 @@ pub(crate) struct ControlArgs {
     /// Where control keeps its own files and those of its nodes [default: ./spinwell-data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Node processes on this machine to start and look after, named ID-1, ID-2, .. [default: 0].
+    /// Node processes on this machine to start and look after, named ID-1, ID-2, .. [default: 0]. `spinwell cluster scale` changes it
+    /// while control runs; that number holds until this one is changed.
     #[arg(long, value_name = "N")]
     nodes: Option<usize>,
 }
@@ -92,7 +95,14 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
     let _kept = access::keep(doors.clone(), None, PathBuf::new());
     let region = region(&options, known.dial(options.exposure));
     tokio::spawn(follow(region.clone(), place.watch()));
-    let guardian = guard(&options, config)?;
+    let machine = Arc::new(Machine::of(&options, config)?);
+    let configured = machine.names(own.nodes);
+    let wanted = tokio::select! {
+        wanted = wanted_at_start(&store, &own.id, configured.clone()) => wanted?,
+        () = asked_to_stop.wait() => return Ok(()),
+    };
+    wanted.iter().try_for_each(|id| machine.can_have(id))?;
+    let guardian = machine.guardian.clone();
     let control = Control::new(Parts {
         id: own.id.clone(),
         life: entropy::seed(),
@@ -100,7 +110,10 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         region,
         nodes: guardian.nodes(),
         node_starts: guardian.starts(),
-        left_over: LeftOver::in_folder(options.data_dir.join("nodes"), node_ids(&options)),
+        left_over: LeftOver::in_folder(machine.homes.clone()),
+        provisioner: machine,
+        wanted,
+        configured: configured.len(),
     });
     let recorder = Recorder::open(&options, place.watch())?;
     let ledger = recorder.as_ref().map(Recorder::book);
@@ -179,22 +192,44 @@ fn region(options: &Options, dial: Dial) -> Arc<Cluster> {
     }))
 }
 
-/// Finds the nodes of this control, and starts those that do not run.
-fn guard(options: &Options, config: Option<PathBuf>) -> Result<Guardian> {
-    let program = std::env::current_exe().context("the program's own file cannot be found")?;
-    let home = |id: NodeId| (id.clone(), Home { data: options.data_dir.join("nodes").join(&*id.0) });
-    let homes: Vec<_> = node_ids(options).into_iter().map(home).collect();
-    for (id, _) in &homes {
-        node_address(options, id)?;
-    }
-    let options = options.clone();
-    Ok(Guardian::start(homes, move |id, home| command(&program, id, home, &options, config.as_deref())))
+/// Node processes of a control on this machine.
+struct Machine {
+    guardian: Guardian,
+    options: Options,
+    /// The folder with the homes of all nodes.
+    homes: PathBuf,
+    /// How many are wanted: they share the processors.
+    count: Arc<AtomicUsize>,
 }
 
-/// The names of the nodes of this control.
-fn node_ids(options: &Options) -> Vec<NodeId> {
-    let own = &options.control;
-    (1..=own.nodes).map(|number| NodeId(format!("{}-{number}", own.id).into())).collect()
+impl Machine {
+    /// Nodes that are started with this configuration; none yet.
+    fn of(options: &Options, config: Option<PathBuf>) -> Result<Self> {
+        let program = std::env::current_exe().context("the program's own file cannot be found")?;
+        let count = Arc::new(AtomicUsize::new(options.control.nodes));
+        let (own, share) = (options.clone(), count.clone());
+        let guardian = Guardian::new(move |id, home| {
+            let executors = (own.executors / share.load(Ordering::Relaxed).max(1)).max(1);
+            command(&program, id, home, &own, executors, config.as_deref())
+        });
+        Ok(Self { guardian, options: options.clone(), homes: options.data_dir.join("nodes"), count })
+    }
+}
+
+impl Provisioner for Machine {
+    fn names(&self, count: usize) -> Vec<NodeId> {
+        (1..=count).map(|number| NodeId(format!("{}-{number}", self.options.control.id).into())).collect()
+    }
+
+    fn can_have(&self, node: &NodeId) -> Result<(), Fault> {
+        node_address(&self.options, node).map(drop)
+    }
+
+    fn look_after(&self, wanted: &[NodeId]) {
+        self.count.store(wanted.len(), Ordering::Relaxed);
+        let home = |id: &NodeId| (id.clone(), Home { data: self.homes.join(&*id.0) });
+        self.guardian.look_after(wanted.iter().map(home).collect());
+    }
 }
 
 /// Where a node listens: where the configuration lists it, or anywhere on the host of `node.address`, where the registry is told.
@@ -211,8 +246,15 @@ fn node_address(options: &Options, id: &NodeId) -> Result<SocketAddr, Fault> {
     })
 }
 
-/// The command that starts a node: this program, with the same configuration.
-fn command(program: &Path, id: &NodeId, home: &Home, options: &Options, config: Option<&Path>) -> Command {
+/// The command that starts a node: this program, with the same configuration and its part of the processors.
+fn command(
+    program: &Path,
+    id: &NodeId,
+    home: &Home,
+    options: &Options,
+    executors: usize,
+    config: Option<&Path>,
+) -> Command {
     let mut command = Command::new(program);
     command.args(["node", "--id", &id.0]);
     if let Ok(address) = node_address(options, id) {
@@ -228,7 +270,6 @@ fn command(program: &Path, id: &NodeId, home: &Home, options: &Options, config: 
     if options.exposure == Exposure::Insecure {
         command.arg("--insecure");
     }
-    let executors = (options.executors / options.control.nodes).max(1);
     command.env("SPINWELL_NODE_EXECUTORS", executors.to_string());
     // Outcomes are the gateways'.
     command.env("SPINWELL_ACCESS_LOG_PATH", "").env("SPINWELL_OTLP_ENDPOINT", "");
@@ -277,7 +318,7 @@ mod tests {
         ];
         let home = Home { data: "/d/nodes/c-1".into() };
         let command =
-            command(Path::new("spinwell"), &NodeId("c-1".into()), &home, &options(&overrides), None);
+            command(Path::new("spinwell"), &NodeId("c-1".into()), &home, &options(&overrides), 2, None);
         let command = command.as_std();
         let set = |name: &str| command.get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value);
         assert_eq!(set("SPINWELL_TLS_DIR"), Some("/pki/node-c-1".as_ref()));

@@ -236,6 +236,56 @@ fn a_node_beyond_what_is_wanted_stops_and_no_request_fails() {
 }
 
 #[test]
+fn nodes_come_and_go_while_control_runs_and_no_request_fails() {
+    let (addresses, nodes) = listed::<3>("c");
+    let listed = [("SPINWELL_REGISTRY_NODES", nodes.as_str()), ("SPINWELL_CONTROL_NODES", "1")];
+    let mut control = Control::start("c", &listed);
+    let names = ["c-1", "c-2", "c-3"];
+    let all: Vec<_> = names.into_iter().zip(addresses).collect();
+    let gateway = nodes_gateway(&all);
+    wait_for_nodes(&gateway, 1);
+    let first = control.nodes(1);
+    let is_over = |status: &Value| status["size"]["is_over"] == true;
+    under_load(&gateway, || {
+        let begun = cluster_scale(&control, &["3", "--no-wait"]);
+        assert!(begun.contains("control is to look after c-1, c-2, c-3"), "{begun}");
+        assert_eq!(control.status()["size"]["is_over"], false, "in the middle of it");
+        control.kill();
+        control.restart(&[]);
+        let size = control.until("three serve", is_over)["size"].clone();
+        assert_eq!((&size["wanted"], &size["failed"]), (&json!(names), &json!([])));
+        wait_for_nodes(&gateway, 3);
+    });
+    let three = control.nodes(3);
+    assert_eq!(three[0].0, first[0].0);
+    for name in &names[1..] {
+        let log = std::fs::read_to_string(control.data.path().join("nodes").join(name).join("log")).unwrap();
+        assert_eq!(log.matches("ready ").count(), 1, "{name} was started once: {log}");
+    }
+    under_load(&gateway, || {
+        let done = cluster_scale(&control, &["1"]);
+        assert!(done.contains("1 node serves after"), "{done}");
+    });
+    assert_eq!(control.nodes(1)[0].0, first[0].0);
+    assert!(three[1..].iter().all(|(pid, _)| !is_spinwell(*pid)), "they have stopped");
+    assert_eq!(gateway.metric("nv_inference_request_failure", &[]), 0.0);
+    // Nobody would find a fourth one.
+    let url = format!("http://{}", control.ops);
+    let refused = spinwell().args(["cluster", "scale", "4", "--url", &url]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("SPW-CONFIG-INVALID") && said.contains("c-4"),
+        "{said}"
+    );
+}
+
+/// What `spinwell cluster scale` says of a control.
+fn cluster_scale(control: &Control, arguments: &[&str]) -> String {
+    let url = format!("http://{}", control.ops);
+    said(&[&["cluster", "scale", "--url", &url], arguments].concat())
+}
+
+#[test]
 fn a_stop_is_followed_also_where_the_store_is_silent() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let url = runtime.block_on(Database::shared().database());
