@@ -16,6 +16,7 @@ pub mod rolling;
 pub mod sequence;
 pub mod shards;
 pub mod sizing;
+pub mod slo;
 pub mod split;
 pub mod spread;
 pub mod threat;
