@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Breaches of an objective that are remembered; the oldest are forgotten first.
 pub const BREACHES_MAX: usize = 1_000;
+/// Trouble so many times smaller than the greatest of a breach is noise beside it.
+const NOISE: i128 = 100;
 
 /// An operator is at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +44,10 @@ pub struct Breach {
     pub restored: Option<UnixMillis>,
     /// When the last alert ended.
     pub ended: Option<UnixMillis>,
-    /// The end of the last slot in which it got worse, while a rule still held. What goes wrong later, before the alerts have ended, is the
-    /// noise of a service that works.
+    /// The end of the last slot in which it got worse.
     pub worse_until: UnixMillis,
+    /// How bad it was at its worst: [`Run::peak`].
+    pub peak: i128,
 }
 
 impl Breach {
@@ -62,6 +65,7 @@ impl Breach {
             restored: None,
             ended: None,
             worse_until: began,
+            peak: 0,
         }
     }
 
@@ -73,8 +77,13 @@ impl Breach {
         }
     }
 
-    /// One of its rules holds.
+    /// One of its rules holds. Long windows remember for hours what is over, and now and then something goes wrong in a service that works:
+    /// other trouble than the one that was found is part of the breach only where it is worth speaking of beside it.
     pub(super) fn goes_on(&mut self, run: &Run) {
+        if run.peak.saturating_mul(NOISE) < self.peak {
+            return;
+        }
+        self.peak = self.peak.max(run.peak);
         self.worse_until = self.worse_until.max(run.until);
     }
 

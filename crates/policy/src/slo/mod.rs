@@ -52,6 +52,8 @@ mod selector;
 mod slices;
 mod sources;
 mod spans;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use alert::{ALERT_NAME, Alert, AlertId, Options, State};

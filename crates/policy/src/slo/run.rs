@@ -6,7 +6,7 @@
 //! the sum, and those that succeed bring it back; an outage raises it for as long as it lasts, and not a slot longer.
 
 use super::counts::Counts;
-use super::goal::Goal;
+use super::goal::{Goal, PerMillion};
 use super::spans::{MINUTE, between};
 use spinwell_core::{Millis, UnixMillis};
 
@@ -32,7 +32,11 @@ impl Run {
         if self.sum > 0 && between(self.until, now) > CALM {
             self.end();
         }
-        let allowed = i128::from(counts.total) * i128::from(goal.budget().map_or(0, |budget| budget.get()));
+        if matches!(goal, Goal::Within { .. }) {
+            // There, a single event is neither good nor bad for itself.
+            return;
+        }
+        let allowed = i128::from(counts.total) * i128::from(goal.budget().map_or(0, PerMillion::get));
         let sum = self.sum + i128::from(counts.bad()) * 1_000_000 - allowed;
         if sum <= 0 {
             self.end();
@@ -78,7 +82,6 @@ impl Outage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::goal::PerMillion;
     use super::*;
 
     const GOAL: Goal = Goal::AtLeast(PerMillion::of(999_500));

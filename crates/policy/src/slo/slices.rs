@@ -40,7 +40,7 @@ impl Slices {
         let Self { counts, is_heard, judged } = *self;
         *self = Self::new(UnixMillis(judged.0 + slices * length.0));
         let promised = u128::from(per_second) * u128::from(slices) * u128::from(length.0) / 1_000;
-        let asked = Counts::ZERO.grown(Counts::ZERO, counts).since(Counts::ZERO);
+        let asked = counts.since(Counts::ZERO);
         let is_good = u128::from(asked.good) >= promised.min(u128::from(asked.total));
         match (is_heard, is_good) {
             (false, _) => Counts::ZERO,
