@@ -6,7 +6,7 @@
 //!
 //! How it works, and why this way, is on the [page beside](https://sre.google/workbook/alerting-on-slos/) of the SRE workbook, chapter 5, and in
 //! the README of this folder. In short: [`Levels`] is told what each process has counted since it started ([`Reading`]), whenever anybody
-//! has read it, and is [advanced](Levels::advance) every ten seconds; it answers with what has [changed](Change). [`Remedy`] says what is done
+//! has read it, and is [advanced](Levels::advance) every ten seconds; it answers with what has [changed](Change). [`remedy`] says what is done
 //! about that. [`openslo`] and [`prometheus`] tell objectives to others.
 //!
 //! ```
@@ -45,6 +45,8 @@ mod levels;
 mod maintenance;
 mod objective;
 mod panel;
+pub mod remedy;
+pub mod prometheus;
 mod ring;
 mod rules;
 mod run;
