@@ -44,6 +44,7 @@ mod history;
 mod levels;
 mod maintenance;
 mod objective;
+pub mod openslo;
 mod panel;
 pub mod remedy;
 pub mod prometheus;

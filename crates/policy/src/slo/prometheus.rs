@@ -1,14 +1,14 @@
 //! Objectives as rule files of Prometheus: recording rules for the shares of bad events and the same alerts as ours.
 //!
-//! For those whose alerts come from a Prometheus of their own. It sees what it has scraped and extrapolates at the edges of windows, so
-//! its alerts come within a scrape or two of ours and its figures agree to a fraction of a per cent; budgets to the request are ours alone.
-//! Time slices are left out: no query over counters tells how the seconds between two scrapes were. So are bands over more events than a
-//! query should read at once.
+//! For those whose alerts come from a Prometheus of their own, which has to scrape every 10 s or more often: it sees an outage of 30 s between
+//! three scrapes. It extrapolates at the edges of windows, so its alerts come within a scrape or two of ours and its figures agree to a fraction
+//! of a per cent; budgets to the request are ours alone. Time slices are left out: no query over counters tells how the seconds
+//! between two scrapes were.
 
 use super::alert::ALERT_NAME;
 use super::goal::Goal;
 use super::objective::{Indicator, Objective, Part};
-use super::rules::{Rule, Severity};
+use super::rules::Rule;
 use super::selector::{Selector, quoted};
 use super::spans::text;
 use spinwell_core::Millis;
@@ -17,9 +17,9 @@ use std::fmt::Write;
 
 /// Names that the rule files introduce.
 mod names {
-    /// The share of bad events in a window: `{PREFIX}5m`.
+    /// The share of bad events in a window, whose length follows: `..5m`.
     pub(super) const ERRORS: &str = "spinwell:slo_bad:ratio_rate";
-    /// How many events a window held: `{PREFIX}1h`.
+    /// How many events a window held, whose length follows.
     pub(super) const EVENTS: &str = "spinwell:slo_events:increase";
     /// The share that may be bad.
     pub(super) const BUDGET: &str = "spinwell:slo_budget:ratio";
@@ -44,7 +44,7 @@ pub fn rule_file(objectives: &[Objective]) -> String {
 /// Whether an objective can be told in a rule file.
 #[must_use]
 pub fn is_told(objective: &Objective) -> bool {
-    matches!(objective.indicator, Indicator::Ratio(_)) && !matches!(objective.goal, Goal::Within { .. })
+    matches!(objective.indicator, Indicator::Ratio(_))
 }
 
 fn group(file: &mut String, objective: &Objective) -> std::fmt::Result {
@@ -62,11 +62,12 @@ fn group(file: &mut String, objective: &Objective) -> std::fmt::Result {
     objective.rules.iter().try_for_each(|rule| alert(file, objective, rule))
 }
 
-/// All windows of an objective's rules and the objective's own, the shortest first.
+/// All windows over which an objective's rules ask for shares, the shortest first.
 fn windows(objective: &Objective) -> BTreeSet<Millis> {
     let of_rule = |rule: &Rule| match *rule {
         Rule::Burn { long, short, .. } => vec![short, long],
-        Rule::Outage { .. } | Rule::AnyEvent { .. } | Rule::OutOfBand => Vec::new(),
+        Rule::OutOfBand => vec![objective.window],
+        Rule::Outage { .. } | Rule::AnyEvent { .. } => Vec::new(),
     };
     objective.rules.iter().flat_map(of_rule).collect()
 }
@@ -87,15 +88,14 @@ fn bad_share(objective: &Objective, window: Millis) -> String {
     }
 }
 
-/// How many events were bad within a window.
-fn bad_events(objective: &Objective, window: Millis) -> String {
+/// How many events were bad within a window, and how many good.
+fn bad_and_good(objective: &Objective, window: Millis) -> (String, String) {
     let events = objective.indicator.events();
-    match &events.part {
-        Part::Bad(bad) => sum("increase", bad, window),
-        Part::Good(good) => {
-            format!("({}) - ({})", sum("increase", &events.total, window), sum("increase", good, window))
-        }
-    }
+    let total = sum("increase", &events.total, window);
+    let (Part::Good(part) | Part::Bad(part)) = &events.part;
+    let part = sum("increase", part, window);
+    let rest = format!("({total}) - ({part})");
+    if matches!(events.part, Part::Good(_)) { (rest, part) } else { (part, rest) }
 }
 
 fn recording(file: &mut String, objective: &Objective, name: &str, expression: &str) -> std::fmt::Result {
@@ -112,12 +112,9 @@ fn labels(file: &mut String, objective: &Objective) -> std::fmt::Result {
 
 /// The same alert as ours, with the same labels.
 fn alert(file: &mut String, objective: &Objective, rule: &Rule) -> std::fmt::Result {
-    let Some((expression, lasts)) = condition(objective, rule) else { return Ok(()) };
+    let Some(expression) = condition(objective, rule) else { return Ok(()) };
     writeln!(file, "      - alert: {}", quoted(ALERT_NAME))?;
     writeln!(file, "        expr: {}", quoted(&expression))?;
-    if let Some(lasts) = lasts {
-        writeln!(file, "        for: {}", text(lasts))?;
-    }
     writeln!(file, "        labels:")?;
     labels(file, objective)?;
     writeln!(file, "          rule: {}", quoted(&rule.name()))?;
@@ -128,43 +125,104 @@ fn alert(file: &mut String, objective: &Objective, rule: &Rule) -> std::fmt::Res
     writeln!(file, "          description: {}", quoted(&description(objective, rule)))
 }
 
-/// When a rule holds, and for how long it must.
-fn condition(objective: &Objective, rule: &Rule) -> Option<(String, Option<Millis>)> {
-    let chosen = format!(
-        "{{service={},objective={}}}",
-        quoted(&objective.service),
-        quoted(objective.name.as_str())
-    );
+/// When a rule holds. Events that something was extrapolated to are no whole numbers.
+fn condition(objective: &Objective, rule: &Rule) -> Option<String> {
+    let (service, name) = (quoted(&objective.service), quoted(objective.name.as_str()));
+    let recorded = |what: &str, window| format!("{what}{}{{service={service},objective={name}}}", text(window));
     match *rule {
         Rule::Burn { long, short, above, events_min, .. } => {
-            let budget = objective.goal.budget()?;
-            let limit = format!("{above} * {}", budget.share());
-            let fast = |window| format!("{}{}{chosen} > {limit}", names::ERRORS, text(window));
-            let many = format!("{}{}{chosen} >= {events_min}", names::EVENTS, text(long));
-            Some((format!("{} and {} and {many}", fast(long), fast(short)), None))
+            let budget = objective.goal.budget()?.share();
+            let fast = |window| format!("{} > {above} * {budget}", recorded(names::ERRORS, window));
+            let many = format!("{} >= {events_min}", recorded(names::EVENTS, long));
+            Some(format!("{} and {} and {many}", fast(long), fast(short)))
         }
         Rule::Outage { lasts, asked_min } => {
-            // Long enough to hold two scrapes; nobody succeeds and somebody asks.
-            let (total, window) = (&objective.indicator.events().total, Millis(60_000));
-            let asked = sum("increase", total, window);
-            let bad = bad_share(objective, window);
-            Some((format!("({bad}) >= 1 and ({asked}) >= {asked_min}"), Some(lasts)))
+            let (bad, good) = bad_and_good(objective, lasts);
+            Some(format!("({good}) < 0.5 and ({bad}) >= {asked_min}"))
         }
-        Rule::AnyEvent { quiet } => Some((format!("({}) > 0", bad_events(objective, quiet)), None)),
-        Rule::OutOfBand => None,
+        Rule::AnyEvent { quiet } => Some(format!("({}) > 0.5", bad_and_good(objective, quiet).0)),
+        Rule::OutOfBand => {
+            let Goal::Within { low, high, events_min } = objective.goal else { return None };
+            let (bad_max, bad_min) = (1.0 - low.share(), 1.0 - high.share());
+            let bad = recorded(names::ERRORS, objective.window);
+            let many = format!("{} >= {events_min}", recorded(names::EVENTS, objective.window));
+            Some(format!("({bad} > {bad_max:.6} or {bad} < {bad_min:.6}) and {many}"))
+        }
     }
 }
 
 fn description(objective: &Objective, rule: &Rule) -> String {
     let promised = objective.goal.least();
     match *rule {
-        Rule::Burn { severity: Severity::Page, above, long, short, .. }
-        | Rule::Burn { severity: Severity::Ticket, above, long, short, .. } => format!(
-            "the error budget of {promised} is spent more than {above} times as fast as it may be, in {} and {}",
-            text(long),
-            text(short)
-        ),
+        Rule::Burn { above, long, short, .. } => {
+            let (long, short) = (text(long), text(short));
+            format!("the error budget of {promised} is spent more than {above} times as fast as it may be, in {long} and {short}")
+        }
         Rule::Outage { lasts, .. } => format!("nothing has succeeded for {}", text(lasts)),
-        Rule::AnyEvent { .. } | Rule::OutOfBand => "something has happened that must not happen at all".to_owned(),
+        Rule::AnyEvent { .. } => "something has happened that must not happen at all".to_owned(),
+        Rule::OutOfBand => "the share is not within its band".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::defaults;
+    use super::*;
+
+    #[test]
+    fn a_group_is_written_as_prometheus_reads_it() {
+        let integrity: Vec<Objective> =
+            defaults::objectives().into_iter().filter(|own| own.name.as_str() == defaults::INTEGRITY).collect();
+        assert_eq!(
+            rule_file(&integrity),
+            r#"groups:
+  - name: "spinwell-slo-integrity"
+    interval: 10s
+    rules:
+      - alert: "SpinwellServiceLevel"
+        expr: "((sum(increase(spinwell_integrity_mismatched_total[1h])) or vector(0))) > 0.5"
+        labels:
+          service: "predictions"
+          objective: "integrity"
+          rule: "any_event"
+          severity: "page"
+        annotations:
+          summary: "integrity of predictions is not kept"
+          description: "something has happened that must not happen at all"
+"#
+        );
+        assert_eq!(rule_file(&[]), "groups: []
+");
+    }
+
+    #[test]
+    fn every_alert_but_those_of_slices_has_its_rule_with_the_same_labels() {
+        let all = defaults::objectives();
+        let file = rule_file(&all);
+        for objective in &all {
+            for rule in &objective.rules {
+                let labels = format!(
+                    "objective: \"{}\"\n          rule: \"{}\"\n          severity: \"{}\"\n",
+                    objective.name,
+                    rule.name(),
+                    rule.severity().as_str()
+                );
+                assert_eq!(file.contains(&labels), is_told(objective), "{labels}");
+            }
+        }
+        let told: Vec<&str> = all.iter().filter(|own| !is_told(own)).map(|own| own.name.as_str()).collect();
+        assert_eq!(told, [defaults::THROUGHPUT]);
+    }
+
+    #[test]
+    fn the_figures_in_the_file_are_the_objectives() {
+        let file = rule_file(&defaults::objectives());
+        let check = |text: &str| assert!(file.contains(text), "{text}");
+        check(r#"> 14.4 * 0.0005 and spinwell:slo_bad:ratio_rate5m{service=\"predictions\",objective=\"availability\"} > 14.4 * 0.0005"#);
+        check(r#"spinwell:slo_events:increase1h{service=\"predictions\",objective=\"availability\"} >= 1000"#);
+        check(r#"spinwell_request_duration_seconds_bucket{le=\"0.05\"}[3d]"#);
+        check(r#"(spinwell:slo_bad:ratio_rate7d{service=\"predictions\",objective=\"interval-coverage\"} > 0.060000 or"#);
+        check(r#"sum(increase(spinwell_requests_total{code=\"ok\"}[30s]))"#);
+        assert!(!file.contains("latency-p50\"\n          rule: \"burn_1h_5m"), "half of all may be slow");
     }
 }
