@@ -23,11 +23,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            pending_for: Millis(0),
-            resolve_after: Millis(5 * MINUTE),
-            silent_after: Millis(MINUTE),
-        }
+        Self { pending_for: Millis(0), resolve_after: Millis(5 * MINUTE), silent_after: Millis(MINUTE) }
     }
 }
 
@@ -134,7 +130,13 @@ impl Tracker {
     }
 
     /// The rule holds: `begin` makes the alert where there is none. Whether it has begun to fire.
-    pub(super) fn holds(&mut self, reason: Reason, begin: impl FnOnce() -> Alert, options: Options, now: UnixMillis) -> bool {
+    pub(super) fn holds(
+        &mut self,
+        reason: Reason,
+        begin: impl FnOnce() -> Alert,
+        options: Options,
+        now: UnixMillis,
+    ) -> bool {
         if self.alert.as_ref().is_none_or(|alert| alert.state == State::Resolved) {
             self.alert = Some(begin());
         }

@@ -130,7 +130,8 @@ impl Times {
     #[must_use]
     pub fn of(breaches: &[Breach], severity: Severity, since: UnixMillis, now: UnixMillis) -> Self {
         let all = || breaches.iter().filter(|breach| breach.severity >= severity);
-        let within: Vec<&Breach> = all().filter(|breach| breach.began >= since && breach.began <= now).collect();
+        let within: Vec<&Breach> =
+            all().filter(|breach| breach.began >= since && breach.began <= now).collect();
         let observed = between(since, now);
         let down = covered(all().map(|breach| {
             let until = breach.restored.unwrap_or(now);
@@ -181,7 +182,14 @@ mod tests {
             Some(acknowledged).filter(|at| at.0 > 0).map(|at| Acknowledged { by: "ann".into(), at });
         let restored = Some(restored).filter(|at| at.0 > 0);
         let name = ObjectiveName::new("availability").unwrap();
-        Breach { severity, began, detected, acknowledged, restored, ..Breach::found(name, &Run::default(), began) }
+        Breach {
+            severity,
+            began,
+            detected,
+            acknowledged,
+            restored,
+            ..Breach::found(name, &Run::default(), began)
+        }
     }
 
     #[test]
@@ -203,8 +211,7 @@ mod tests {
 
     #[test]
     fn what_is_not_over_counts_until_now_and_what_overlaps_counts_once() {
-        let history =
-            [breach(Severity::Page, [50, 60, 0, 300]), breach(Severity::Page, [200, 210, 0, 0])];
+        let history = [breach(Severity::Page, [50, 60, 0, 300]), breach(Severity::Page, [200, 210, 0, 0])];
         let times = Times::of(&history, Severity::Page, UnixMillis(100_000), UnixMillis(1_100_000));
         assert_eq!((times.breaches, times.to_restore), (1, None));
         assert_eq!(times.availability, Ratio::new(0.0));

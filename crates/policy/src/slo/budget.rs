@@ -57,12 +57,18 @@ impl Budget {
     pub(super) fn measured(goal: Goal, window: Millis, history: &History, now: UnixMillis) -> Self {
         let burn = goal.burn(history.last(PRESENT, now));
         let budget = Self::of(goal, history.last(window, now), history.edge(window, now));
-        let exhausted_in = budget.left_share.zip(burn).and_then(|(left, burn)| exhausted_in(window, left, burn));
+        let exhausted_in =
+            budget.left_share.zip(burn).and_then(|(left, burn)| exhausted_in(window, left, burn));
         Self { burn, exhausted_in, ..budget }
     }
 
     /// The same without what was counted during announced maintenance.
-    pub(super) fn without_maintenance(goal: Goal, window: Millis, history: &History, now: UnixMillis) -> Self {
+    pub(super) fn without_maintenance(
+        goal: Goal,
+        window: Millis,
+        history: &History,
+        now: UnixMillis,
+    ) -> Self {
         let counts = history.last(window, now).without(history.excused(window, now));
         Self::of(goal, counts, history.edge(window, now))
     }
@@ -108,7 +114,8 @@ mod tests {
     #[test]
     fn a_whole_budget_lasts_as_long_as_the_workbook_says() {
         let days = |left, burn| exhausted_in(MONTH, left, burn).map(|span| span.0 as f64 / DAY as f64);
-        let check = |burn, expected: f64| assert!((days(1.0, burn).unwrap() - expected).abs() < 0.01, "{burn}");
+        let check =
+            |burn, expected: f64| assert!((days(1.0, burn).unwrap() - expected).abs() < 0.01, "{burn}");
         check(14.4, 2.08);
         check(6.0, 5.0);
         check(3.0, 10.0);

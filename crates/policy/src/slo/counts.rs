@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn good_events_that_are_read_late_are_counted_once_and_in_full() {
-        let readings = [(0, 0), (9, 10), (20, 20), (29, 31), (40, 40)].map(|(good, total)| Counts { good, total });
+        let readings =
+            [(0, 0), (9, 10), (20, 20), (29, 31), (40, 40)].map(|(good, total)| Counts { good, total });
         let mut sums = vec![Counts::ZERO];
         for pair in readings.windows(2) {
             sums.push(sums[sums.len() - 1].grown(pair[0], pair[1]));
@@ -81,6 +82,9 @@ mod tests {
         let after = Counts::with_bad(1, 6);
         let sums = Counts::ZERO.grown(before, ahead);
         assert_eq!(sums.grown(ahead, after), Counts { good: 0, total: 1 });
-        assert_eq!(Counts { good: 7, total: 10 }.without(Counts { good: 1, total: 3 }), Counts { good: 6, total: 7 });
+        assert_eq!(
+            Counts { good: 7, total: 10 }.without(Counts { good: 1, total: 3 }),
+            Counts { good: 6, total: 7 }
+        );
     }
 }

@@ -82,13 +82,8 @@ const OK: &str = "ok";
 const CANCELLED: &str = "cancelled";
 
 /// Codes of what is refused for want of capacity.
-const CAPACITY: [Code; 5] = [
-    Code::QueueFull,
-    Code::DeadlineExceeded,
-    Code::Starting,
-    Code::Stopping,
-    Code::NodeUnreachable,
-];
+const CAPACITY: [Code; 5] =
+    [Code::QueueFull, Code::DeadlineExceeded, Code::Starting, Code::Stopping, Code::NodeUnreachable];
 
 const MONTH: Millis = Millis(30 * DAY);
 
@@ -106,7 +101,14 @@ pub fn name(text: &str) -> ObjectiveName {
 pub fn objectives() -> Vec<Objective> {
     let mut all = vec![availability()];
     all.extend(LATENCIES.map(latency));
-    all.extend([throughput(), error_rate(), integrity(), audit_completeness(), security(), interval_coverage()]);
+    all.extend([
+        throughput(),
+        error_rate(),
+        integrity(),
+        audit_completeness(),
+        security(),
+        interval_coverage(),
+    ]);
     all
 }
 
@@ -156,7 +158,9 @@ fn latency((of, least, label, ms): (&str, u32, &str, u32)) -> Objective {
     let share = PerMillion::of(least);
     Objective {
         title: format!("Answers within {ms} ms"),
-        description: format!("Request-based: {share} of answers take at most {ms} ms, counted at the bucket that ends there."),
+        description: format!(
+            "Request-based: {share} of answers take at most {ms} ms, counted at the bucket that ends there."
+        ),
         ..usual(of, goal, ratio(Part::Good(vec![within]), Selector::all(metrics::DURATION_COUNT)))
     }
 }
@@ -167,7 +171,8 @@ fn throughput() -> Objective {
     let indicator = Indicator::TimeSlices { events, length: Millis(1_000), per_second: 1_000 };
     Objective {
         title: "Throughput".to_owned(),
-        description: "Time slices: in 99.9 % of seconds all that is asked for is served, or 1,000 requests.".to_owned(),
+        description: "Time slices: in 99.9 % of seconds all that is asked for is served, or 1,000 requests."
+            .to_owned(),
         ..usual(THROUGHPUT, Goal::AtLeast(PerMillion::of(999_000)), indicator)
     }
 }
@@ -179,7 +184,8 @@ fn error_rate() -> Objective {
     let all = Selector::all(metrics::REQUESTS).without(CODE, &[CANCELLED]);
     Objective {
         title: "Error rate".to_owned(),
-        description: "Request-based: fewer than 0.1 % of all requests fail by the service's fault.".to_owned(),
+        description: "Request-based: fewer than 0.1 % of all requests fail by the service's fault."
+            .to_owned(),
         ..usual(ERROR_RATE, Goal::MoreThan(PerMillion::of(999_000)), ratio(Part::Bad(vec![failed]), all))
     }
 }
@@ -189,7 +195,8 @@ fn integrity() -> Objective {
     let indicator = ratio(Part::Bad(vec![otherwise]), Selector::all(metrics::REPLAYED));
     Objective {
         title: "Integrity".to_owned(),
-        description: "Request-based: predictions that are computed again have the same bits, every one.".to_owned(),
+        description: "Request-based: predictions that are computed again have the same bits, every one."
+            .to_owned(),
         weight: 20,
         ..usual(INTEGRITY, Goal::AtLeast(PerMillion::ALL), indicator)
     }
@@ -212,7 +219,9 @@ fn security() -> Objective {
     let all = Selector::all(metrics::REQUESTS);
     Objective {
         title: "Security".to_owned(),
-        description: "Request-based: fewer than 0.1 % of requests have a finding that somebody has confirmed.".to_owned(),
+        description:
+            "Request-based: fewer than 0.1 % of requests have a finding that somebody has confirmed."
+                .to_owned(),
         ..usual(SECURITY, Goal::MoreThan(PerMillion::of(999_000)), ratio(Part::Bad(vec![confirmed]), all))
     }
 }
@@ -241,21 +250,26 @@ mod tests {
         assert_eq!(all.iter().map(Objective::validate).find(Result::is_err), None);
         let shown: Vec<String> = all
             .iter()
-            .map(|own| format!("{} {} {} {}", own.name, own.indicator.kind(), own.goal.least(), own.rules.len()))
+            .map(|own| {
+                format!("{} {} {} {}", own.name, own.indicator.kind(), own.goal.least(), own.rules.len())
+            })
             .collect();
-        assert_eq!(shown, [
-            "availability request-based 99.95 % 5",
-            "latency-p50 request-based 50 % 1",
-            "latency-p95 request-based 95 % 4",
-            "latency-p99 request-based 99 % 4",
-            "latency-p99-9 request-based 99.9 % 4",
-            "throughput time slices 99.9 % 4",
-            "error-rate request-based 99.9 % 4",
-            "integrity request-based 100 % 1",
-            "audit-completeness request-based 100 % 1",
-            "security request-based 99.9 % 4",
-            "interval-coverage request-based 94 % 1",
-        ]);
+        assert_eq!(
+            shown,
+            [
+                "availability request-based 99.95 % 5",
+                "latency-p50 request-based 50 % 1",
+                "latency-p95 request-based 95 % 4",
+                "latency-p99 request-based 99 % 4",
+                "latency-p99-9 request-based 99.9 % 4",
+                "throughput time slices 99.9 % 4",
+                "error-rate request-based 99.9 % 4",
+                "integrity request-based 100 % 1",
+                "audit-completeness request-based 100 % 1",
+                "security request-based 99.9 % 4",
+                "interval-coverage request-based 94 % 1",
+            ]
+        );
         let pages = |own: &Objective| own.rules.iter().any(|rule| rule.severity() == Severity::Page);
         let quiet: Vec<&str> = all.iter().filter(|own| !pages(own)).map(|own| own.name.as_str()).collect();
         assert_eq!(quiet, ["latency-p50", "interval-coverage"]);

@@ -208,7 +208,8 @@ mod tests {
     #[test]
     fn too_many_are_as_wrong_as_too_few_and_few_events_say_nothing() {
         let band = Goal::Within { low: PerMillion(940_000), high: PerMillion(960_000), events_min: 5_000 };
-        let check = |bad, total, expected| assert_eq!(band.is_met(counts(bad, total)), expected, "{bad}/{total}");
+        let check =
+            |bad, total, expected| assert_eq!(band.is_met(counts(bad, total)), expected, "{bad}/{total}");
         check(250, 4_999, None);
         check(250, 5_000, Some(true));
         check(300, 5_000, Some(true));

@@ -1,6 +1,6 @@
 //! What was counted in the last 5 minutes, 6 hours, 3 days or 30 days, to the event.
 //!
-//! Three rings, coarser the longer they reach, keep a month in 170 kB instead of 4 MB. What a coarser ring costs is not exactness but
+//! Rings that are coarser the longer they reach keep a month in a quarter of a megabyte instead of four. What a coarser ring costs is not exactness but
 //! where a window begins: [`History::edge`] says to the millisecond when that is, and every event after it counts, and none before.
 //!
 //! | windows | slots | a window is longer than it is called by |

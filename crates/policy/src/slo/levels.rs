@@ -1,9 +1,10 @@
 //! All objectives together.
 
 use super::alert::{Alert, Options};
+use super::history::RESOLUTION;
 use super::maintenance::{Maintenance, Refusal, Window};
 use super::objective::{Invalid, Objective, ObjectiveName};
-use super::panel::{Health, Panel};
+use super::panel::{Dashboard, Health, Panel};
 use super::sources::{Reading, Taken};
 use super::watch::{Change, Watch, WatchPast};
 use spinwell_core::UnixMillis;
@@ -75,7 +76,12 @@ impl Levels {
     ///
     /// # Errors
     /// Why that cannot be.
-    pub fn new(objectives: Vec<Objective>, options: Options, past: &Past, now: UnixMillis) -> Result<Self, Error> {
+    pub fn new(
+        objectives: Vec<Objective>,
+        options: Options,
+        past: &Past,
+        now: UnixMillis,
+    ) -> Result<Self, Error> {
         if objectives.len() > OBJECTIVES_MAX {
             return Err(Error::TooMany);
         }
@@ -169,9 +175,11 @@ impl Levels {
         self.watches().map(|watch| Panel::of(watch, self.options, now)).collect()
     }
 
-    /// How well all is, in one number with its parts.
+    /// All that operators see, with one number for all objectives.
     #[must_use]
-    pub fn health(&self, now: UnixMillis) -> Health {
-        Health::of(&self.panels(now))
+    pub fn dashboard(&self, now: UnixMillis) -> Dashboard {
+        let panels = self.panels(now);
+        let next_update = UnixMillis(now.0.saturating_add(RESOLUTION.0));
+        Dashboard { health: Health::of(&panels), panels, generated_at: now, next_update }
     }
 }

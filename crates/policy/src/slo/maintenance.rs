@@ -49,7 +49,11 @@ impl fmt::Display for Refusal {
             Self::Empty => f.write_str("maintenance must end after it begins"),
             Self::Begun => f.write_str("maintenance must be announced before it begins"),
             Self::Overlaps(other) => {
-                write!(f, "maintenance is announced already from {} to {} (Unix ms)", other.from.0, other.to.0)
+                write!(
+                    f,
+                    "maintenance is announced already from {} to {} (Unix ms)",
+                    other.from.0, other.to.0
+                )
             }
             Self::TooMuch { left } => {
                 let hours = left.0 as f64 / HOUR as f64;
@@ -156,8 +160,8 @@ impl Months {
 
     /// In days.
     fn length(&self) -> u64 {
-        let is_leap = self.year.is_multiple_of(4)
-            && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
+        let is_leap =
+            self.year.is_multiple_of(4) && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
         match self.month {
             1 if is_leap => 29,
             1 => 28,
@@ -201,7 +205,10 @@ mod tests {
         assert_eq!(maintenance.announce(at(10), at(12), at(0)), Err(Refusal::TooMuch { left }));
         assert!(maintenance.announce(at(10), at(11), at(0)).is_ok());
         // The 1st of December is 72 h away: one hour before it is too much, what lies behind it is not.
-        assert!(matches!(maintenance.announce(at(71), at(73), at(0)), Err(Refusal::TooMuch { left: Millis(0) })));
+        assert!(matches!(
+            maintenance.announce(at(71), at(73), at(0)),
+            Err(Refusal::TooMuch { left: Millis(0) })
+        ));
         assert!(maintenance.announce(at(72), at(76), at(0)).is_ok());
         assert_eq!(maintenance.windows().len(), 3);
     }

@@ -4,8 +4,8 @@
 //! 95 % of requests take less than 50 ms is asked of the histogram bucket that ends at 50 ms. Whole numbers are compared with whole
 //! numbers, so that a budget is told to the request.
 //!
-//! How it works, and why this way, is on the [page beside](https://sre.google/workbook/alerting-on-slos/) of the SRE workbook, chapter 5, and in
-//! the README of this folder. In short: [`Levels`] is told what each process has counted since it started ([`Reading`]), whenever anybody
+//! The burn rates and their windows are those of the [SRE workbook, chapter 5](https://sre.google/workbook/alerting-on-slos/); why all is as it
+//! is stands in the README of this folder. In short: [`Levels`] is told what each process has counted since it started ([`Reading`]), whenever anybody
 //! has read it, and is [advanced](Levels::advance) every ten seconds; it answers with what has [changed](Change). [`remedy`] says what is done
 //! about that. [`openslo`] and [`prometheus`] tell objectives to others.
 //!
@@ -46,8 +46,8 @@ mod maintenance;
 mod objective;
 pub mod openslo;
 mod panel;
-pub mod remedy;
 pub mod prometheus;
+pub mod remedy;
 mod ring;
 mod rules;
 mod run;
@@ -67,8 +67,10 @@ pub use goal::{BurnRate, Goal, PerMillion};
 pub use history::{HistoryPast, RESOLUTION};
 pub use levels::{Error, Levels, OBJECTIVES_MAX, Past};
 pub use maintenance::{MONTH_MAX, Maintenance, Refusal, Window};
-pub use objective::{Events, Indicator, Invalid, Objective, ObjectiveName, Part, WINDOW_MAX, WINDOW_MIN};
-pub use panel::{Health, HealthPart, Panel, Status, Trend};
+pub use objective::{
+    Events, Indicator, Invalid, Objective, ObjectiveName, Part, Sample, WINDOW_MAX, WINDOW_MIN,
+};
+pub use panel::{Dashboard, Health, HealthPart, Panel, Status, Trend};
 pub use ring::RingPast;
 pub use rules::{EVENTS_MIN, Figures, Reason, Rule, Severity};
 pub use run::{Outage, Run};

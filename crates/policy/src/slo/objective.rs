@@ -1,5 +1,6 @@
 //! What is promised: of which events, what share, over how long.
 
+use super::counts::Counts;
 use super::goal::Goal;
 use super::rules::Rule;
 use super::selector::Selector;
@@ -61,6 +62,43 @@ pub enum Part {
     Good(Vec<Selector>),
     /// The bad ones. Where a single one matters this is the way: good ones and all are never read in the same instant.
     Bad(Vec<Selector>),
+}
+
+/// A sample of a process's page of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample<'a> {
+    /// The metric, as it stands there.
+    pub metric: &'a str,
+    /// Labels and their values.
+    pub labels: &'a [(&'a str, &'a str)],
+    /// What it has counted.
+    pub value: u64,
+}
+
+impl Events {
+    /// What a process has counted, by the samples of its page; nothing where it shows no counter of all events: that it was asked for
+    /// nothing is not said by that.
+    #[must_use]
+    pub fn counts(&self, page: &[Sample<'_>]) -> Option<Counts> {
+        let meant = |selectors: &[Selector]| {
+            let of = |own: &Selector| {
+                let meant = page.iter().filter(|sample| own.matches(sample.metric, sample.labels));
+                meant.fold((0u64, 0usize), |(sum, count), sample| {
+                    (sum.saturating_add(sample.value), count + 1)
+                })
+            };
+            selectors
+                .iter()
+                .map(of)
+                .fold((0u64, 0), |(sum, count), own| (sum.saturating_add(own.0), count + own.1))
+        };
+        let (total, shown) = meant(&self.total);
+        let counts = match &self.part {
+            Part::Good(good) => Counts { good: meant(good).0, total },
+            Part::Bad(bad) => Counts::with_bad(meant(bad).0, total),
+        };
+        (shown > 0).then_some(counts)
+    }
 }
 
 /// What is measured.
@@ -149,7 +187,9 @@ impl fmt::Display for Invalid {
         match self {
             Self::Window => f.write_str("the window must be whole minutes, from 1 h to 92 d"),
             Self::NoEvents => f.write_str("no counter is named"),
-            Self::Slices => f.write_str("a slice must be whole seconds, from 1 s to 1 h, in which something is served"),
+            Self::Slices => {
+                f.write_str("a slice must be whole seconds, from 1 s to 1 h, in which something is served")
+            }
             Self::Band => f.write_str("the least share must not be more than the most"),
             Self::Rules => write!(f, "at most {RULES_MAX} rules, each of another name"),
             Self::RuleWindows(rule) => write!(
@@ -174,10 +214,7 @@ impl Objective {
         let (Part::Good(part) | Part::Bad(part)) = &self.indicator.events().part;
         let is_band_wrong = matches!(self.goal, Goal::Within { low, high, .. } if low > high);
         let refuse = |is_wrong: bool, why: Invalid| if is_wrong { Err(why) } else { Ok(()) };
-        refuse(
-            !is_whole(self.window) || !(WINDOW_MIN..=WINDOW_MAX).contains(&self.window),
-            Invalid::Window,
-        )?;
+        refuse(!is_whole(self.window) || !(WINDOW_MIN..=WINDOW_MAX).contains(&self.window), Invalid::Window)?;
         refuse(part.is_empty() || self.indicator.events().total.is_empty(), Invalid::NoEvents)?;
         if let Indicator::TimeSlices { length, per_second, .. } = self.indicator {
             let is_length = length.0.is_multiple_of(1_000) && (1_000..=HOUR).contains(&length.0);
@@ -203,5 +240,36 @@ impl Objective {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_good_as_labels_and_in_file_names() {
+        for good in ["a", "latency-p99-9", "0x", &"n".repeat(63)] {
+            assert!(ObjectiveName::new(good).is_some(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a b", "é", &"n".repeat(64)] {
+            assert!(ObjectiveName::new(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_summed_over_what_is_meant() {
+        let sample = |labels, value| Sample { metric: "requests", labels, value };
+        let ok: &[(&str, &str)] = &[("code", "ok"), ("model", "taxi")];
+        let other: &[(&str, &str)] = &[("code", "ok"), ("model", "demand")];
+        let failed: &[(&str, &str)] = &[("code", "full")];
+        let page = [sample(ok, 7), sample(other, 5), sample(failed, 2)];
+        let all = || vec![Selector::all("requests")];
+        let good = Part::Good(vec![Selector::all("requests").with("code", &["ok"])]);
+        let bad = Part::Bad(vec![Selector::all("requests").without("code", &["ok"])]);
+        let expected = Some(Counts { good: 12, total: 14 });
+        assert_eq!(Events { part: good, total: all() }.counts(&page), expected);
+        assert_eq!(Events { part: bad.clone(), total: all() }.counts(&page), expected);
+        assert_eq!(Events { part: bad, total: all() }.counts(&[]), None, "no counter is not no request");
     }
 }

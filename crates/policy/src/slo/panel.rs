@@ -141,6 +141,19 @@ fn trend(goal: Goal, last: Counts, before: Counts) -> Trend {
     }
 }
 
+/// All that operators see, at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dashboard {
+    /// One for each objective, by name.
+    pub panels: Vec<Panel>,
+    /// How well all is.
+    pub health: Health,
+    /// The moment.
+    pub generated_at: UnixMillis,
+    /// When there will be newer figures.
+    pub next_update: UnixMillis,
+}
+
 /// A part of the health score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthPart {
@@ -178,8 +191,8 @@ impl Health {
             .map(|panel| HealthPart { name: panel.name.clone(), score: score(panel), weight: panel.weight })
             .collect();
         let known = parts.iter().filter_map(|part| Some((part.score?, f64::from(part.weight))));
-        let (sum, weights) =
-            known.fold((0.0, 0.0), |(sum, weights), (score, weight)| (sum + score * weight, weights + weight));
+        let (sum, weights) = known
+            .fold((0.0, 0.0), |(sum, weights), (score, weight)| (sum + score * weight, weights + weight));
         let mean = (weights > 0.0).then(|| sum / weights);
         let paged: Vec<_> = panels.iter().filter(|panel| panel.firing == Some(Severity::Page)).collect();
         let bound = if paged.is_empty() { 100.0 } else { Self::PAGED_MAX };

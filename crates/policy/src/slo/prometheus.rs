@@ -55,7 +55,12 @@ fn group(file: &mut String, objective: &Objective) -> std::fmt::Result {
         recording(file, objective, names::BUDGET, &format!("vector({})", budget.share()))?;
     }
     for window in windows(objective) {
-        recording(file, objective, &format!("{}{}", names::ERRORS, text(window)), &bad_share(objective, window))?;
+        recording(
+            file,
+            objective,
+            &format!("{}{}", names::ERRORS, text(window)),
+            &bad_share(objective, window),
+        )?;
         let events = sum("increase", &objective.indicator.events().total, window);
         recording(file, objective, &format!("{}{}", names::EVENTS, text(window)), &events)?;
     }
@@ -128,7 +133,8 @@ fn alert(file: &mut String, objective: &Objective, rule: &Rule) -> std::fmt::Res
 /// When a rule holds. Events that something was extrapolated to are no whole numbers.
 fn condition(objective: &Objective, rule: &Rule) -> Option<String> {
     let (service, name) = (quoted(&objective.service), quoted(objective.name.as_str()));
-    let recorded = |what: &str, window| format!("{what}{}{{service={service},objective={name}}}", text(window));
+    let recorded =
+        |what: &str, window| format!("{what}{}{{service={service},objective={name}}}", text(window));
     match *rule {
         Rule::Burn { long, short, above, events_min, .. } => {
             let budget = objective.goal.budget()?.share();
@@ -156,7 +162,9 @@ fn description(objective: &Objective, rule: &Rule) -> String {
     match *rule {
         Rule::Burn { above, long, short, .. } => {
             let (long, short) = (text(long), text(short));
-            format!("the error budget of {promised} is spent more than {above} times as fast as it may be, in {long} and {short}")
+            format!(
+                "the error budget of {promised} is spent more than {above} times as fast as it may be, in {long} and {short}"
+            )
         }
         Rule::Outage { lasts, .. } => format!("nothing has succeeded for {}", text(lasts)),
         Rule::AnyEvent { .. } => "something has happened that must not happen at all".to_owned(),
@@ -171,8 +179,10 @@ mod tests {
 
     #[test]
     fn a_group_is_written_as_prometheus_reads_it() {
-        let integrity: Vec<Objective> =
-            defaults::objectives().into_iter().filter(|own| own.name.as_str() == defaults::INTEGRITY).collect();
+        let integrity: Vec<Objective> = defaults::objectives()
+            .into_iter()
+            .filter(|own| own.name.as_str() == defaults::INTEGRITY)
+            .collect();
         assert_eq!(
             rule_file(&integrity),
             r#"groups:
@@ -191,8 +201,11 @@ mod tests {
           description: "something has happened that must not happen at all"
 "#
         );
-        assert_eq!(rule_file(&[]), "groups: []
-");
+        assert_eq!(
+            rule_file(&[]),
+            "groups: []
+"
+        );
     }
 
     #[test]
@@ -218,10 +231,16 @@ mod tests {
     fn the_figures_in_the_file_are_the_objectives() {
         let file = rule_file(&defaults::objectives());
         let check = |text: &str| assert!(file.contains(text), "{text}");
-        check(r#"> 14.4 * 0.0005 and spinwell:slo_bad:ratio_rate5m{service=\"predictions\",objective=\"availability\"} > 14.4 * 0.0005"#);
-        check(r#"spinwell:slo_events:increase1h{service=\"predictions\",objective=\"availability\"} >= 1000"#);
+        check(
+            r#"> 14.4 * 0.0005 and spinwell:slo_bad:ratio_rate5m{service=\"predictions\",objective=\"availability\"} > 14.4 * 0.0005"#,
+        );
+        check(
+            r#"spinwell:slo_events:increase1h{service=\"predictions\",objective=\"availability\"} >= 1000"#,
+        );
         check(r#"spinwell_request_duration_seconds_bucket{le=\"0.05\"}[3d]"#);
-        check(r#"(spinwell:slo_bad:ratio_rate7d{service=\"predictions\",objective=\"interval-coverage\"} > 0.060000 or"#);
+        check(
+            r#"(spinwell:slo_bad:ratio_rate7d{service=\"predictions\",objective=\"interval-coverage\"} > 0.060000 or"#,
+        );
         check(r#"sum(increase(spinwell_requests_total{code=\"ok\"}[30s]))"#);
         assert!(!file.contains("latency-p50\"\n          rule: \"burn_1h_5m"), "half of all may be slow");
     }

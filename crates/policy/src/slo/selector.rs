@@ -50,7 +50,9 @@ impl fmt::Display for NotASelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name => f.write_str("a metric's name is missing"),
-            Self::Label { at } => write!(f, "{at:?} is not a label with =, !=, =~ or !~ and a value in quotes"),
+            Self::Label { at } => {
+                write!(f, "{at:?} is not a label with =, !=, =~ or !~ and a value in quotes")
+            }
             Self::Regex { value } => {
                 write!(f, "the expression {value:?} is more than values with | between them")
             }
@@ -181,7 +183,9 @@ fn alternatives(expression: &str) -> Result<Vec<String>, NotASelector> {
                 values.push(String::new());
                 continue;
             }
-            '\\' => characters.next().filter(|next| SPECIAL.contains(*next) || *next == '-').ok_or_else(wrong)?,
+            '\\' => {
+                characters.next().filter(|next| SPECIAL.contains(*next) || *next == '-').ok_or_else(wrong)?
+            }
             special if SPECIAL.contains(special) => return Err(wrong()),
             other => other,
         };
@@ -252,7 +256,8 @@ mod tests {
     #[test]
     fn a_sample_is_meant_or_not() {
         let selector = Selector::all("requests").with("code", &["ok", "late"]).without("model", &["-"]);
-        let check = |labels: &[(&str, &str)], expected| assert_eq!(selector.matches("requests", labels), expected);
+        let check =
+            |labels: &[(&str, &str)], expected| assert_eq!(selector.matches("requests", labels), expected);
         check(&[("code", "ok"), ("model", "taxi")], true);
         check(&[("code", "late")], true);
         check(&[("code", "ok"), ("model", "-")], false);

@@ -113,7 +113,8 @@ impl Sources {
 
     fn bound(&mut self) {
         while self.known.len() > SOURCES_MAX {
-            let oldest = self.known.values().min_by_key(|known| known.heard).map(|known| known.source.clone());
+            let oldest =
+                self.known.values().min_by_key(|known| known.heard).map(|known| known.source.clone());
             let forgotten = oldest.and_then(|source| self.known.remove(&source));
             // Should it come back, it must not count from zero again.
             let started = forgotten.and_then(|known| known.started).unwrap_or_default();
@@ -158,16 +159,14 @@ mod tests {
         let counted = |events| Taken::Counted { events };
         check(&[("a", Some(50), 7), ("a", Some(50), 9)], &[Taken::First, counted(2)]);
         check(&[("a", Some(150), 7), ("b", Some(150), 4)], &[counted(7), counted(4)]);
-        check(&[("a", Some(150), 7), ("a", Some(160), 9), ("a", Some(150), 8)], &[
-            counted(7),
-            counted(9),
-            Taken::Late,
-        ]);
-        check(&[("a", Some(150), 7), ("a", Some(150), 6), ("a", Some(150), 7)], &[
-            counted(7),
-            Taken::Late,
-            counted(0),
-        ]);
+        check(
+            &[("a", Some(150), 7), ("a", Some(160), 9), ("a", Some(150), 8)],
+            &[counted(7), counted(9), Taken::Late],
+        );
+        check(
+            &[("a", Some(150), 7), ("a", Some(150), 6), ("a", Some(150), 7)],
+            &[counted(7), Taken::Late, counted(0)],
+        );
         check(&[("a", None, 7), ("a", None, 9), ("a", None, 3)], &[Taken::First, counted(2), counted(3)]);
     }
 
@@ -179,7 +178,10 @@ mod tests {
         }
         assert_eq!(sources.known.len(), SOURCES_MAX);
         assert_eq!(sources.take(&reading("s0", Some(1), 12), UnixMillis(999)).0, Taken::First);
-        assert_eq!(sources.take(&reading("new", Some(998), 3), UnixMillis(999)).0, Taken::Counted { events: 3 });
+        assert_eq!(
+            sources.take(&reading("new", Some(998), 3), UnixMillis(999)).0,
+            Taken::Counted { events: 3 }
+        );
     }
 
     proptest! {

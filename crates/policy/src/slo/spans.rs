@@ -18,11 +18,6 @@ pub(super) fn between(from: UnixMillis, to: UnixMillis) -> Millis {
     Millis(to.0.saturating_sub(from.0))
 }
 
-/// The moment so long after another.
-pub(super) fn after(at: UnixMillis, span: Millis) -> UnixMillis {
-    UnixMillis(at.0.saturating_add(span.0))
-}
-
 /// A span as Prometheus and OpenSLO write it: `5m`, `1h`, `3d`. The largest unit that it is a whole number of; days are the largest.
 pub(super) fn text(span: Millis) -> String {
     let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")];
@@ -52,7 +47,9 @@ mod tests {
 
     #[test]
     fn spans_are_read_as_they_are_written() {
-        for (written, ms) in [("30s", 30_000), ("5m", 300_000), ("1h", HOUR), ("3d", 3 * DAY), ("30d", 30 * DAY)] {
+        for (written, ms) in
+            [("30s", 30_000), ("5m", 300_000), ("1h", HOUR), ("3d", 3 * DAY), ("30d", 30 * DAY)]
+        {
             assert_eq!((text(Millis(ms)).as_str(), parse(written)), (written, Some(Millis(ms))));
         }
         assert_eq!(parse("4w"), Some(Millis(28 * DAY)));

@@ -224,7 +224,8 @@ impl Watch {
 
     /// An operator is at the breach that is open. Whether there is one that nobody had acknowledged.
     pub(super) fn acknowledge(&mut self, by: &Arc<str>, now: UnixMillis) -> bool {
-        let open = self.breaches.last_mut().filter(|breach| breach.is_open() && breach.acknowledged.is_none());
+        let open =
+            self.breaches.last_mut().filter(|breach| breach.is_open() && breach.acknowledged.is_none());
         let Some(breach) = open else { return false };
         breach.acknowledged = Some(Acknowledged { by: by.clone(), at: now });
         true

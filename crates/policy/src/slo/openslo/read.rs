@@ -32,7 +32,12 @@ pub fn read(documents: &[Tree]) -> Result<Vec<Objective>, Error> {
         let kind = document.field("kind")?;
         match kind.text()? {
             "SLO" => objectives.extend(Slo::of(document, &all)?.objectives()?),
-            "SLI" | "AlertPolicy" | "AlertCondition" | "AlertNotificationTarget" | "DataSource" | "Service" => {}
+            "SLI"
+            | "AlertPolicy"
+            | "AlertCondition"
+            | "AlertNotificationTarget"
+            | "DataSource"
+            | "Service" => {}
             other => return Err(kind.wrong(format!("{other:?} is no kind of document"))),
         }
         let before = objectives.len().saturating_sub(1);
@@ -49,10 +54,12 @@ fn referred<'a>(reference: &Place<'a>, kind: &str, all: &[Place<'a>]) -> Result<
     let name = reference.text()?;
     let is_it = |document: &&Place<'a>| {
         let own = document.field("metadata").and_then(|metadata| metadata.field("name"));
-        document.field("kind").and_then(|own| own.text()) == Ok(kind) && own.and_then(|own| own.text()) == Ok(name)
+        document.field("kind").and_then(|own| own.text()) == Ok(kind)
+            && own.and_then(|own| own.text()) == Ok(name)
     };
     let found = all.iter().find(is_it).cloned();
-    found.ok_or_else(|| reference.wrong(format!("there is no document of kind {kind} with the name {name:?}")))
+    found
+        .ok_or_else(|| reference.wrong(format!("there is no document of kind {kind} with the name {name:?}")))
 }
 
 /// An annotation's text.
@@ -74,7 +81,9 @@ fn share(place: &Place<'_>, share: f64) -> Result<PerMillion, Error> {
 
 fn span(place: &Place<'_>) -> Result<Millis, Error> {
     let text = place.text()?;
-    parse(text).ok_or_else(|| place.wrong(format!("{text:?} is no number with m, h, d or w; M, Q and Y have no fixed length")))
+    parse(text).ok_or_else(|| {
+        place.wrong(format!("{text:?} is no number with m, h, d or w; M, Q and Y have no fixed length"))
+    })
 }
 
 /// A document of kind SLO, taken apart.
@@ -118,7 +127,9 @@ impl<'a> Slo<'a> {
         let metadata = self.document.field("metadata")?;
         let place = metadata.field("name")?;
         let name = format!("{}{}", place.text()?, suffix.unwrap_or_default());
-        let wrong = || place.wrong("must be at most 63 lower-case letters, digits or -, a letter or digit at both ends");
+        let wrong = || {
+            place.wrong("must be at most 63 lower-case letters, digits or -, a letter or digit at both ends")
+        };
         let titles = [suffix.and(target.optional("displayName")?), metadata.optional("displayName")?];
         let title = titles.into_iter().flatten().next().map_or(Ok(name.as_str()), |title| title.text())?;
         let description = self.spec.optional("description")?;
@@ -146,7 +157,9 @@ impl<'a> Slo<'a> {
             Invalid::NoEvents => self.spec.field("indicator"),
             Invalid::Slices => target.field("timeSliceWindow"),
             Invalid::Band => Ok(target.clone()),
-            Invalid::Rules | Invalid::RuleWindows(_) | Invalid::RuleGoal(_) => self.spec.field("alertPolicies"),
+            Invalid::Rules | Invalid::RuleWindows(_) | Invalid::RuleGoal(_) => {
+                self.spec.field("alertPolicies")
+            }
             Invalid::Weight => self.document.field("metadata"),
         };
         place.unwrap_or_else(|_| self.spec.clone()).wrong(why.to_string())
@@ -163,12 +176,15 @@ impl<'a> Slo<'a> {
             (None, None, Some(place)) => share(&place, place.number()? / 100.0)?,
             (None, None, None) => return Err(target.wrong("target or targetPercent must be there")),
         };
-        let Some(goal) = annotation(&self.document, annotations::GOAL)? else { return Ok(Goal::AtLeast(least)) };
+        let Some(goal) = annotation(&self.document, annotations::GOAL)? else {
+            return Ok(Goal::AtLeast(least));
+        };
         match goal.text()? {
             annotations::MORE_THAN => Ok(Goal::MoreThan(least)),
             annotations::WITHIN => {
                 let needed = |name: &str| {
-                    annotation(&self.document, name)?.ok_or_else(|| goal.wrong(format!("needs {name} beside it")))
+                    annotation(&self.document, name)?
+                        .ok_or_else(|| goal.wrong(format!("needs {name} beside it")))
                 };
                 let (high, events_min) = (needed(annotations::HIGH)?, needed(annotations::EVENTS_MIN)?);
                 let high = share(&high, number(&high)?)?;
@@ -225,7 +241,9 @@ fn slice(place: &Place<'_>) -> Result<Millis, Error> {
     let Ok(minutes) = place.number() else { return span(place) };
     let seconds = (minutes * MINUTE as f64 / SECOND as f64).round();
     let is_span = (1.0..=3_600.0).contains(&seconds);
-    is_span.then_some(Millis(seconds as u64 * SECOND)).ok_or_else(|| place.wrong("must be a second to an hour"))
+    is_span
+        .then_some(Millis(seconds as u64 * SECOND))
+        .ok_or_else(|| place.wrong("must be a second to an hour"))
 }
 
 /// The counters of an indicator that stands there or elsewhere.

@@ -57,37 +57,60 @@ fn what_the_specification_knows_stands_in_its_fields() {
 /// A document as somebody else would write it, with references.
 fn foreign() -> Vec<Tree> {
     let source = |query: &str| {
-        let source = Tree::map([("metricSourceRef", Tree::text("main")), ("spec", Tree::map([("query", Tree::text(query))]))]);
+        let source = Tree::map([
+            ("metricSourceRef", Tree::text("main")),
+            ("spec", Tree::map([("query", Tree::text(query))])),
+        ]);
         Tree::map([("metricSource", source)])
     };
     let named = |name: &str| Tree::map([("name", Tree::text(name))]);
     let document = |kind: &str, name: &str, spec: Tree| {
-        Tree::map([("apiVersion", Tree::text("openslo/v1")), ("kind", Tree::text(kind)), ("metadata", named(name)), ("spec", spec)])
+        Tree::map([
+            ("apiVersion", Tree::text("openslo/v1")),
+            ("kind", Tree::text(kind)),
+            ("metadata", named(name)),
+            ("spec", spec),
+        ])
     };
-    let ratio = Tree::map([("counter", Tree::Flag(true)), ("bad", source("failed")), ("total", source("failed + sum(worked)"))]);
+    let ratio = Tree::map([
+        ("counter", Tree::Flag(true)),
+        ("bad", source("failed")),
+        ("total", source("failed + sum(worked)")),
+    ]);
     let condition = Tree::map([
         ("kind", Tree::text("burnrate")),
         ("op", Tree::text("gt")),
         ("threshold", Tree::Number(2.0)),
         ("lookbackWindow", Tree::text("12h")),
     ]);
-    let policy = Tree::map([("conditions", Tree::List(vec![Tree::map([("conditionRef", Tree::text("fast"))])]))]);
+    let policy =
+        Tree::map([("conditions", Tree::List(vec![Tree::map([("conditionRef", Tree::text("fast"))])]))]);
     let slo = Tree::map([
         ("service", Tree::text("shop")),
         ("indicatorRef", Tree::text("orders")),
-        ("timeWindow", Tree::List(vec![Tree::map([("duration", Tree::text("4w")), ("isRolling", Tree::Flag(true))])])),
+        (
+            "timeWindow",
+            Tree::List(vec![Tree::map([("duration", Tree::text("4w")), ("isRolling", Tree::Flag(true))])]),
+        ),
         ("budgetingMethod", Tree::text("Occurrences")),
-        ("objectives", Tree::List(vec![
-            Tree::map([("displayName", Tree::text("Most")), ("targetPercent", Tree::Number(99.9))]),
-            Tree::map([("target", Tree::Number(0.95))]),
-        ])),
+        (
+            "objectives",
+            Tree::List(vec![
+                Tree::map([("displayName", Tree::text("Most")), ("targetPercent", Tree::Number(99.9))]),
+                Tree::map([("target", Tree::Number(0.95))]),
+            ]),
+        ),
         ("alertPolicies", Tree::List(vec![Tree::map([("alertPolicyRef", Tree::text("wake"))])])),
     ]);
     vec![
         document("SLO", "orders", slo),
         document("SLI", "orders", Tree::map([("ratioMetric", ratio)])),
         document("AlertPolicy", "wake", policy),
-        document("AlertCondition", "fast", Tree::map([("severity", Tree::text("ticket")), ("condition", condition)])),
+        document(
+            "AlertCondition",
+            "fast",
+            Tree::map([("severity", Tree::text("ticket")), ("condition", condition)]),
+        ),
         document("Service", "shop", Tree::map([])),
     ]
 }
@@ -159,7 +182,12 @@ fn what_is_wrong_is_named_by_its_field() {
     same(&format!("{condition}.condition.op"), text("lte"), "must be gt");
     same(&format!("{condition}.condition.alertAfter"), text("5m"), "must be 0m");
     same(&format!("{condition}.condition.threshold"), Tree::Number(f64::NAN), "burn rate");
-    check(&format!("{condition}.condition.threshold"), Tree::Number(3_000.0), "spec.alertPolicies", "never hold");
+    check(
+        &format!("{condition}.condition.threshold"),
+        Tree::Number(3_000.0),
+        "spec.alertPolicies",
+        "never hold",
+    );
     same("metadata.annotations.spinwell/weight", text("heavy"), "number");
     same("metadata.annotations.spinwell/outage", text("soon"), "30s 5");
     same("metadata.annotations.spinwell/goal", text("within"), "spinwell/high");

@@ -35,7 +35,8 @@ fn document(kind: &str, metadata: Tree, spec: Tree) -> Tree {
 }
 
 fn metadata(name: &str, title: &str, annotations: Vec<(String, Tree)>) -> Tree {
-    let mut fields = vec![("name".to_owned(), Tree::text(name)), ("displayName".to_owned(), Tree::text(title))];
+    let mut fields =
+        vec![("name".to_owned(), Tree::text(name)), ("displayName".to_owned(), Tree::text(title))];
     if !annotations.is_empty() {
         fields.push(("annotations".to_owned(), Tree::Map(annotations)));
     }
@@ -46,7 +47,8 @@ fn objective(own: &Objective) -> Tree {
     let name = own.name.as_str();
     let slices = matches!(own.indicator, Indicator::TimeSlices { .. });
     let method = if slices { "Timeslices" } else { "Occurrences" };
-    let window = Tree::map([("duration", Tree::text(shorthand(own.window))), ("isRolling", Tree::Flag(true))]);
+    let window =
+        Tree::map([("duration", Tree::text(shorthand(own.window))), ("isRolling", Tree::Flag(true))]);
     let policies = own.rules.iter().filter_map(|rule| policy(name, rule)).collect();
     let spec = Tree::map([
         ("description", Tree::text(own.description.as_str())),
@@ -77,8 +79,7 @@ fn indicator(name: &str, events: &Events) -> Tree {
         Part::Good(good) => ("good", good),
         Part::Bad(bad) => ("bad", bad),
     };
-    let ratio =
-        [("counter", Tree::Flag(true)), (part, source(selectors)), ("total", source(&events.total))];
+    let ratio = [("counter", Tree::Flag(true)), (part, source(selectors)), ("total", source(&events.total))];
     Tree::map([
         ("metadata", Tree::map([("name", Tree::text(format!("{name}-events")))])),
         ("spec", Tree::map([("ratioMetric", Tree::map(ratio))])),
@@ -88,8 +89,10 @@ fn indicator(name: &str, events: &Events) -> Tree {
 /// What share must be good.
 fn target(own: &Objective) -> Tree {
     let target = own.goal.least().share().min(TARGET_MAX);
-    let mut fields =
-        vec![("displayName".to_owned(), Tree::text(own.title.as_str())), ("target".to_owned(), Tree::Number(target))];
+    let mut fields = vec![
+        ("displayName".to_owned(), Tree::text(own.title.as_str())),
+        ("target".to_owned(), Tree::Number(target)),
+    ];
     if let Indicator::TimeSlices { length, .. } = own.indicator {
         // A number is in minutes, and the shorthand knows no seconds.
         let minutes = length.0 as f64 / MINUTE as f64;

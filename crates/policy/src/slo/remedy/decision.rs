@@ -149,8 +149,12 @@ impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rate { next } => write!(f, "not again before {} (Unix ms)", next.0),
-            Self::Budget { next } => write!(f, "too much was done already, nothing before {} (Unix ms)", next.0),
-            Self::BlastRadius { out, out_max } => write!(f, "{out} nodes would be out, at most {out_max} may be"),
+            Self::Budget { next } => {
+                write!(f, "too much was done already, nothing before {} (Unix ms)", next.0)
+            }
+            Self::BlastRadius { out, out_max } => {
+                write!(f, "{out} nodes would be out, at most {out_max} may be")
+            }
             Self::DidNotHelp { until } => {
                 write!(f, "it did not help, it is not tried before {} (Unix ms)", until.0)
             }

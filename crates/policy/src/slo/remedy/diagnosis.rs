@@ -96,13 +96,14 @@ pub(super) fn candidates(seen: &Situation) -> Vec<Candidate> {
         }
     }
     for node in &seen.nodes {
-        let Some(blame) = blame(node.counts, seen.counts) else { continue };
-        let reason = format!("node {} is to blame: {blame}", node.id);
-        match node.state {
-            NodeState::Serving => all.push(Candidate { action: Action::EjectNode(node.id.clone()), reason }),
-            NodeState::Ejected => all.push(Candidate { action: Action::RestartNode(node.id.clone()), reason }),
-            NodeState::Out => {}
-        }
+        let action = match node.state {
+            NodeState::Serving => Action::EjectNode(node.id.clone()),
+            NodeState::Ejected => Action::RestartNode(node.id.clone()),
+            NodeState::Out => continue,
+        };
+        let blame = blame(node.counts, seen.counts);
+        let reason = blame.map(|blame| format!("node {} is to blame: {blame}", node.id));
+        all.extend(reason.map(|reason| Candidate { action, reason }));
     }
     all.extend(capacity(seen));
     all

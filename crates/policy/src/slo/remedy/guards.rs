@@ -64,7 +64,8 @@ impl Guards {
         before: &[Decision],
         now: UnixMillis,
     ) -> Option<Guard> {
-        let useless = before.iter().rev().find(|own| is_undone_for(own, action)).map(|own| own.at.0 + NOT_AGAIN.0);
+        let useless =
+            before.iter().rev().find(|own| is_undone_for(own, action)).map(|own| own.at.0 + NOT_AGAIN.0);
         if let Some(until) = useless.filter(|until| now.0 < *until) {
             return Some(Guard::DidNotHelp { until: UnixMillis(until) });
         }

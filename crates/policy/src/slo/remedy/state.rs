@@ -164,7 +164,13 @@ impl Remedy {
     }
 
     /// An action has not helped.
-    fn take_back(&mut self, effect: &Effect, is_known: bool, seen: &Situation, now: UnixMillis) -> Option<Decision> {
+    fn take_back(
+        &mut self,
+        effect: &Effect,
+        is_known: bool,
+        seen: &Situation,
+        now: UnixMillis,
+    ) -> Option<Decision> {
         self.effects.retain(|own| own != effect);
         let (before, after) = (effect.before, seen.counts);
         let reason = if is_known {
@@ -193,7 +199,14 @@ impl Remedy {
         is_shedding.then(|| self.decide(step, Verdict::Act, seen, reason, now)).into_iter().collect()
     }
 
-    fn decide(&mut self, step: Step, verdict: Verdict, seen: &Situation, reason: String, now: UnixMillis) -> Decision {
+    fn decide(
+        &mut self,
+        step: Step,
+        verdict: Verdict,
+        seen: &Situation,
+        reason: String,
+        now: UnixMillis,
+    ) -> Decision {
         let decision = Decision { number: self.next, at: now, step, verdict, inputs: seen.clone(), reason };
         self.next += 1;
         if let (Step::Do(action), Verdict::Act) = (&decision.step, verdict) {

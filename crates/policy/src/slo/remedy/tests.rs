@@ -124,9 +124,10 @@ fn one_thing_is_tried_at_a_time_and_taken_back_where_it_did_not_help() {
     }
     let until = at(300 + 3_600).0;
     assert_eq!(shown(&remedy.look(&situation, at(300))), ["undo scale_up by 2"]);
-    assert_eq!(shown(&remedy.look(&situation, at(600))), [format!(
-        "scale_up by 2: it did not help, it is not tried before {until} (Unix ms)"
-    )]);
+    assert_eq!(
+        shown(&remedy.look(&situation, at(600))),
+        [format!("scale_up by 2: it did not help, it is not tried before {until} (Unix ms)")]
+    );
     assert_eq!(remedy.look(&situation, at(610)), [], "a refusal is told once in a while");
     let last = remedy.decisions().last().unwrap().number;
     assert_eq!(last, 2);
@@ -191,14 +192,16 @@ fn rates_hold_for_each_kind_and_for_all_together() {
     let mut second = nodes;
     second.swap(1, 3);
     let next = at(60).0;
-    assert_eq!(shown(&remedy.look(&other("b", seen(&second)), at(30))), [format!(
-        "eject_node n3: not again before {next} (Unix ms)"
-    )]);
+    assert_eq!(
+        shown(&remedy.look(&other("b", seen(&second)), at(30))),
+        [format!("eject_node n3: not again before {next} (Unix ms)")]
+    );
     assert_eq!(shown(&remedy.look(&other("c", busy(3, 90)), at(40))), ["scale_up by 2"]);
     let next = at(86_400).0;
-    assert_eq!(shown(&remedy.look(&other("d", seen(&[2, 1, 400])), at(100))), [format!(
-        "eject_node n2: too much was done already, nothing before {next} (Unix ms)"
-    )]);
+    assert_eq!(
+        shown(&remedy.look(&other("d", seen(&[2, 1, 400])), at(100))),
+        [format!("eject_node n2: too much was done already, nothing before {next} (Unix ms)")]
+    );
     let restored = Remedy::new(Guards { mode: Mode::Act, ..Guards::default() }, remedy.past());
     assert_eq!((restored.decisions().len(), restored.effects().len()), (4, 2));
 }

@@ -20,14 +20,17 @@ fn an_outage_of_everything_is_told_after_half_a_minute() {
     check(&story.looks(360, 1_000, 1_000), &[]);
     // With an hour of history all long windows hold the same: 0.72 % of them are 26 s, and the third look is the one.
     let told = story.looks(6, 0, 1_000);
-    check(&told, &[
-        (361, "burn_1d_2h fires"),
-        (361, "burn_3d_6h fires"),
-        (361, "breach since 360"),
-        (362, "burn_6h_30m fires"),
-        (363, "outage fires"),
-        (363, "burn_1h_5m fires"),
-    ]);
+    check(
+        &told,
+        &[
+            (361, "burn_1d_2h fires"),
+            (361, "burn_3d_6h fires"),
+            (361, "breach since 360"),
+            (362, "burn_6h_30m fires"),
+            (363, "outage fires"),
+            (363, "burn_1h_5m fires"),
+        ],
+    );
 }
 
 #[test]
@@ -139,12 +142,10 @@ fn labels_never_change_and_hold_no_figure() {
     let (before, told) = (labels(&story), text(&story));
     story.looks(3, 500, 1_000);
     assert_eq!(labels(&story), before);
-    assert_eq!(before[1..].iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), [
-        "predictions",
-        "availability",
-        "burn_1h_5m",
-        "page"
-    ]);
+    assert_eq!(
+        before[1..].iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(),
+        ["predictions", "availability", "burn_1h_5m", "page"]
+    );
     assert_ne!(text(&story), told, "figures are in the annotations");
     assert!(told.contains("2000.0 times") && told.contains("3000 of 3000 bad in 1h"), "{told}");
 }

@@ -115,7 +115,7 @@ fn a_panel_says_how_it_stands() {
 fn the_health_score_hides_no_page_and_counts_nothing_unknown() {
     let objectives = vec![objective(defaults::AVAILABILITY), objective(defaults::INTEGRITY)];
     let mut levels = Levels::new(objectives, Options::default(), &Past::default(), tick(0)).unwrap();
-    assert_eq!(levels.health(tick(0)).score, None);
+    assert_eq!(levels.dashboard(tick(0)).health.score, None);
     let reading = |good| Reading {
         source: SourceId("gateway-0".into()),
         started: Some(tick(1)),
@@ -123,16 +123,21 @@ fn the_health_score_hides_no_page_and_counts_nothing_unknown() {
     };
     levels.read(&named(defaults::AVAILABILITY), &reading(999_900), tick(1)).unwrap();
     levels.advance(tick(1));
-    let health = levels.health(tick(1));
+    let health = levels.dashboard(tick(1)).health;
     assert!((health.score.unwrap() - 80.0).abs() < 1e-9, "a fifth of the budget is spent: {health:?}");
-    assert_eq!(health.parts.iter().map(|part| (part.score.is_some(), part.weight)).collect::<Vec<_>>(), [
-        (true, 25),
-        (false, 20)
-    ]);
+    assert_eq!(
+        health.parts.iter().map(|part| (part.score.is_some(), part.weight)).collect::<Vec<_>>(),
+        [(true, 25), (false, 20)]
+    );
     levels.read(&named(defaults::INTEGRITY), &reading(999_999), tick(2)).unwrap();
     levels.advance(tick(2));
-    let health = levels.health(tick(2));
+    let health = levels.dashboard(tick(2)).health;
     assert_eq!(health.paged, [named(defaults::INTEGRITY)]);
+    let dashboard = levels.dashboard(tick(2));
+    assert_eq!(
+        (dashboard.panels.len(), dashboard.generated_at, dashboard.next_update),
+        (2, tick(2), tick(3))
+    );
     assert_eq!(health.parts[1].score, Some(0.0));
     assert!(health.score.unwrap() <= Health::PAGED_MAX && health.score <= health.mean);
 }
@@ -160,7 +165,10 @@ fn what_cannot_be_is_refused_by_name() {
     check(|own| own.weight = 101, Invalid::Weight);
     check(|own| own.rules.push(Rule::OUTAGE), Invalid::Rules);
     check(|own| own.rules.push(Rule::ANY_EVENT), Invalid::RuleGoal("any_event".into()));
-    check(|own| own.goal = Goal::AtLeast(PerMillion::new(500_000).unwrap()), Invalid::RuleGoal("burn_1h_5m".into()));
+    check(
+        |own| own.goal = Goal::AtLeast(PerMillion::new(500_000).unwrap()),
+        Invalid::RuleGoal("burn_1h_5m".into()),
+    );
     check(
         |own| own.rules = vec![Rule::AnyEvent { quiet: Millis(90 * 86_400_000) }],
         Invalid::RuleWindows("any_event".into()),
@@ -170,8 +178,5 @@ fn what_cannot_be_is_refused_by_name() {
     assert_eq!(refused, Err(Error::Twice(named(defaults::SECURITY))));
     let mut story = Story::of(objective(defaults::SECURITY));
     let reading = Reading { source: SourceId("a".into()), started: None, counts: Counts::ZERO };
-    assert_eq!(
-        story.levels.read(&named("others"), &reading, tick(1)),
-        Err(Error::Unknown(named("others")))
-    );
+    assert_eq!(story.levels.read(&named("others"), &reading, tick(1)), Err(Error::Unknown(named("others"))));
 }

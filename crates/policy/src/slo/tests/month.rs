@@ -236,7 +236,8 @@ fn every_alert_of_a_month_comes_and_goes_when_it_must_and_budgets_are_exact() {
     ];
     let mut raw = series(11, 100, &incidents);
     // Nobody can be read for 20 minutes, once in quiet times and once while it burns.
-    raw.silent = vec![DAY * 24 + 5..DAY * 24 + 125, incidents[4].looks.start + 60..incidents[4].looks.start + 180];
+    raw.silent =
+        vec![DAY * 24 + 5..DAY * 24 + 125, incidents[4].looks.start + 60..incidents[4].looks.start + 180];
     let (bad, total) = as_read(&raw);
     let mut rng = Rng::seeded(3);
     let mut budgets = 0;
