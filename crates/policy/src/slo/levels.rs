@@ -89,7 +89,7 @@ impl Levels {
         for objective in objectives {
             let name = objective.name.clone();
             objective.validate().map_err(|why| Error::Objective { name: name.clone(), why })?;
-            let before = past.watches.iter().find(|past| past.objective.name == name);
+            let before = past.watches.iter().find(|past| past.objective == name);
             let watch = match before {
                 Some(before) => Watch::restored(objective, before, now),
                 None => Watch::new(objective, now),

@@ -34,7 +34,7 @@
 //! assert_eq!((budget.allowed, budget.consumed, budget.left), (2, 3_000, -2_998));
 //! ```
 
-mod alert;
+pub mod alert;
 mod breach;
 mod budget;
 mod counts;
@@ -42,7 +42,7 @@ pub mod defaults;
 mod goal;
 mod history;
 mod levels;
-mod maintenance;
+pub mod maintenance;
 mod objective;
 pub mod openslo;
 mod panel;
@@ -59,14 +59,13 @@ mod spans;
 mod tests;
 mod watch;
 
-pub use alert::{ALERT_NAME, Alert, AlertId, Options, State};
+pub use alert::{Alert, Options};
 pub use breach::{Acknowledged, BREACHES_MAX, Breach, Times};
 pub use budget::{Budget, PRESENT};
 pub use counts::Counts;
 pub use goal::{BurnRate, Goal, PerMillion};
 pub use history::{HistoryPast, RESOLUTION};
 pub use levels::{Error, Levels, OBJECTIVES_MAX, Past};
-pub use maintenance::{MONTH_MAX, Maintenance, Refusal, Window};
 pub use objective::{
     Events, Indicator, Invalid, Objective, ObjectiveName, Part, Sample, WINDOW_MAX, WINDOW_MIN,
 };

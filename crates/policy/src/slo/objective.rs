@@ -127,6 +127,26 @@ impl Indicator {
         }
     }
 
+    /// All that it means, in a line: two indicators with one line measure the same.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let sum = |selectors: &[Selector]| {
+            selectors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
+        };
+        let Events { part, total } = self.events();
+        let part = match part {
+            Part::Good(good) => format!("good {}", sum(good)),
+            Part::Bad(bad) => format!("bad {}", sum(bad)),
+        };
+        let slices = match self {
+            Self::Ratio(_) => String::new(),
+            Self::TimeSlices { length, per_second, .. } => {
+                format!(", slices of {length}, {per_second} a second")
+            }
+        };
+        format!("{part} of {}{slices}", sum(total))
+    }
+
     /// `request-based` or `time slices`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -5,7 +5,7 @@ use super::breach::{Acknowledged, BREACHES_MAX, Breach};
 use super::budget::Budget;
 use super::counts::Counts;
 use super::history::{History, HistoryPast};
-use super::objective::{Indicator, Objective};
+use super::objective::{Indicator, Objective, ObjectiveName};
 use super::rules::{Look, Reason, Rule};
 use super::run::{Outage, Run};
 use super::slices::Slices;
@@ -53,7 +53,9 @@ pub struct Watch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchPast {
     /// The objective that it is about.
-    pub objective: Objective,
+    pub objective: ObjectiveName,
+    /// What was measured: [`Indicator::line`].
+    pub indicator: String,
     /// The sources of its counts.
     pub sources: SourcesPast,
     /// Slices that are not judged yet.
@@ -97,7 +99,7 @@ impl Watch {
     /// Goes on with what is known of an objective. Another goal, window or rules may have been set since; where another thing is measured,
     /// what is known is of no use, and it begins anew.
     pub(super) fn restored(objective: Objective, past: &WatchPast, now: UnixMillis) -> Self {
-        if objective.indicator != past.objective.indicator {
+        if objective.indicator.line() != past.indicator {
             return Self::new(objective, now);
         }
         let mut history = History::new(objective.window);
@@ -122,7 +124,8 @@ impl Watch {
     #[must_use]
     pub fn past(&self) -> WatchPast {
         WatchPast {
-            objective: self.objective.clone(),
+            objective: self.objective.name.clone(),
+            indicator: self.objective.indicator.line(),
             sources: self.sources.past(),
             slices: self.slices,
             history: self.history.past(),

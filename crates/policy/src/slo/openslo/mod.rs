@@ -52,4 +52,9 @@ mod annotations {
     pub(super) const WEIGHT: &str = "spinwell/weight";
     pub(super) const MORE_THAN: &str = "more-than";
     pub(super) const WITHIN: &str = "within";
+    /// With what all of ours begin.
+    pub(super) const PREFIX: &str = "spinwell/";
+    /// All of a document of kind SLO.
+    pub(super) const ALL: [&str; 9] =
+        [SLICE_PER_SECOND, TARGET, GOAL, HIGH, EVENTS_MIN, OUTAGE, ANY_EVENT, OUT_OF_BAND, WEIGHT];
 }

@@ -68,6 +68,17 @@ fn annotation<'a>(document: &Place<'a>, name: &str) -> Result<Option<Place<'a>>,
     metadata.optional("annotations")?.map_or(Ok(None), |all| all.optional(name))
 }
 
+/// An annotation of ours that is misspelt would otherwise be none.
+fn only_known_annotations(document: &Place<'_>) -> Result<(), Error> {
+    let Some(all) = document.field("metadata")?.optional("annotations")? else { return Ok(()) };
+    let is_wrong = |own: &Place<'_>, name: &str| {
+        let is_known = annotations::ALL.contains(&name) || !name.starts_with(annotations::PREFIX);
+        (!is_known).then(|| own.wrong("is no annotation that is known here"))
+    };
+    let wrong = all.fields()?.iter().find_map(|(name, own)| is_wrong(own, name));
+    wrong.map_or(Ok(()), Err)
+}
+
 /// A number that an annotation holds as a text.
 fn number<T: std::str::FromStr>(place: &Place<'_>) -> Result<T, Error> {
     place.text()?.parse().map_err(|_| place.wrong("must be a number in quotes, in range"))
@@ -98,6 +109,7 @@ struct Slo<'a> {
 
 impl<'a> Slo<'a> {
     fn of(document: &Place<'a>, all: &[Place<'a>]) -> Result<Self, Error> {
+        only_known_annotations(document)?;
         let spec = document.field("spec")?;
         let rules = spec.optional("alertPolicies")?.map(|policies| rules(&policies, all)).transpose()?;
         Ok(Self {
@@ -325,9 +337,10 @@ fn burn_rate(document: &Place<'_>) -> Result<Rule, Error> {
         _ => return Err(place.wrong("must be page or ticket")),
     };
     let place = condition.field("threshold")?;
-    let hundredths = (place.number()? * 100.0).round();
-    if !(1.0..=1e8).contains(&hundredths) {
-        return Err(place.wrong("must be a burn rate from 0.01 to 1,000,000"));
+    let (hundredths, whole) = (place.number()? * 100.0, (place.number()? * 100.0).round());
+    if !(1.0..=1e8).contains(&whole) || (hundredths - whole).abs() > 1e-6 {
+        return Err(place
+            .wrong("must be a burn rate from 0.01 to 1,000,000 with at most two digits behind the point"));
     }
     let long = span(&condition.field("lookbackWindow")?)?;
     let short = annotation(document, annotations::SHORT_WINDOW)?;
@@ -337,7 +350,7 @@ fn burn_rate(document: &Place<'_>) -> Result<Rule, Error> {
         long,
         // The workbook's: a twelfth of the long one.
         short: short.as_ref().map_or(Ok(Millis((long.0 / 12 / MINUTE).max(1) * MINUTE)), span)?,
-        above: BurnRate { hundredths: hundredths as u32 },
+        above: BurnRate { hundredths: whole as u32 },
         events_min: events_min.as_ref().map_or(Ok(EVENTS_MIN), number)?,
     })
 }

@@ -182,6 +182,7 @@ fn what_is_wrong_is_named_by_its_field() {
     same(&format!("{condition}.condition.op"), text("lte"), "must be gt");
     same(&format!("{condition}.condition.alertAfter"), text("5m"), "must be 0m");
     same(&format!("{condition}.condition.threshold"), Tree::Number(f64::NAN), "burn rate");
+    same(&format!("{condition}.condition.threshold"), Tree::Number(1.234), "two digits");
     check(
         &format!("{condition}.condition.threshold"),
         Tree::Number(3_000.0),
@@ -190,6 +191,7 @@ fn what_is_wrong_is_named_by_its_field() {
     );
     same("metadata.annotations.spinwell/weight", text("heavy"), "number");
     same("metadata.annotations.spinwell/outage", text("soon"), "30s 5");
+    same("metadata.annotations.spinwell/wait", text("1"), "known");
     same("metadata.annotations.spinwell/goal", text("within"), "spinwell/high");
     let mut lost = foreign();
     lost.remove(3);

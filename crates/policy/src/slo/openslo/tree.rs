@@ -121,6 +121,13 @@ impl<'a> Place<'a> {
         if let Tree::Flag(flag) = self.tree { Ok(*flag) } else { Err(self.not("true or false")) }
     }
 
+    /// All fields by name.
+    pub(super) fn fields(&self) -> Result<Vec<(&'a str, Self)>, Error> {
+        let Tree::Map(fields) = self.tree else { return Err(self.not("fields")) };
+        let place = |(name, tree): &'a (String, Tree)| (name.as_str(), Self { tree, path: self.at(name) });
+        Ok(fields.iter().map(place).collect())
+    }
+
     pub(super) fn items(&self) -> Result<Vec<Self>, Error> {
         let Tree::List(items) = self.tree else { return Err(self.not("a list")) };
         let place = |(index, tree)| Self { tree, path: format!("{}[{index}]", self.path) };

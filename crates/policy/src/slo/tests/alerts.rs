@@ -1,5 +1,6 @@
 //! Alerts, one story each: when they begin, when they end, and when not.
 
+use super::super::alert::State;
 use super::*;
 
 fn check(changes: &[(u64, Change)], expected: &[(u64, &str)]) {
