@@ -25,12 +25,13 @@ pub struct Acknowledged {
     pub at: UnixMillis,
 }
 
-/// A time in which an objective was not kept: while any of its alerts fires.
+/// A time in which an objective was not kept: while any of its pages fires, or any of its tickets. The two are counted apart: one ends when the
+/// service works again, the other when the budget is not spent too fast any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breach {
     /// The objective.
     pub objective: ObjectiveName,
-    /// The gravest alert.
+    /// Whether it is of pages or of tickets.
     pub severity: Severity,
     /// The rules that found it, in the order in which they did.
     pub rules: Vec<String>,
@@ -52,12 +53,12 @@ pub struct Breach {
 
 impl Breach {
     /// One that is found now.
-    pub(super) fn found(objective: ObjectiveName, run: &Run, now: UnixMillis) -> Self {
+    pub(super) fn found(objective: ObjectiveName, severity: Severity, run: &Run, now: UnixMillis) -> Self {
         // Trouble of which the counts know nothing, such as a band that is left, begins when it is seen.
         let began = if run.sum > 0 { run.began.min(now) } else { now };
         Self {
             objective,
-            severity: Severity::Ticket,
+            severity,
             rules: Vec::new(),
             began,
             detected: now,
@@ -70,8 +71,7 @@ impl Breach {
     }
 
     /// Another alert of it fires.
-    pub(super) fn add(&mut self, rule: String, severity: Severity) {
-        self.severity = self.severity.max(severity);
+    pub(super) fn add(&mut self, rule: String) {
         if !self.rules.contains(&rule) {
             self.rules.push(rule);
         }
@@ -125,11 +125,11 @@ pub struct Times {
 }
 
 impl Times {
-    /// What breaches of at least that severity say about the time from `since` to `now`. Tickets burn slowly, the service works meanwhile: ask
-    /// for pages where availability is meant. Of breaches that overlap the beginning, the part within counts.
+    /// What breaches of that severity say about the time from `since` to `now`. Tickets burn slowly, the service works meanwhile: ask for pages
+    /// where availability is meant. Of breaches that overlap the beginning, the part within counts.
     #[must_use]
     pub fn of(breaches: &[Breach], severity: Severity, since: UnixMillis, now: UnixMillis) -> Self {
-        let all = || breaches.iter().filter(|breach| breach.severity >= severity);
+        let all = || breaches.iter().filter(|breach| breach.severity == severity);
         let within: Vec<&Breach> =
             all().filter(|breach| breach.began >= since && breach.began <= now).collect();
         let observed = between(since, now);
@@ -188,7 +188,7 @@ mod tests {
             detected,
             acknowledged,
             restored,
-            ..Breach::found(name, &Run::default(), began)
+            ..Breach::found(name, severity, &Run::default(), began)
         }
     }
 
@@ -205,8 +205,8 @@ mod tests {
         assert_eq!((times.to_detect, times.to_acknowledge), (seconds(20), seconds(30)));
         assert_eq!((times.to_restore, times.between_failures), (seconds(200), seconds(4_800)));
         assert_eq!(times.availability, Ratio::new(0.96));
-        let all = Times::of(&history, Severity::Ticket, UnixMillis(0), UnixMillis(10_000_000));
-        assert_eq!((all.breaches, all.availability), (3, Ratio::new(0.26)));
+        let tickets = Times::of(&history, Severity::Ticket, UnixMillis(0), UnixMillis(10_000_000));
+        assert_eq!((tickets.breaches, tickets.availability), (1, Ratio::new(0.3)));
     }
 
     #[test]

@@ -88,11 +88,7 @@ const CAPACITY: [Code; 5] =
 const MONTH: Millis = Millis(30 * DAY);
 
 /// A name that is known to be one.
-///
-/// # Panics
-/// Never with the names of this module.
-#[must_use]
-pub fn name(text: &str) -> ObjectiveName {
+pub(super) fn name(text: &str) -> ObjectiveName {
     ObjectiveName::new(text).unwrap_or_else(|| unreachable!("{text} is a name"))
 }
 

@@ -129,7 +129,7 @@ impl Levels {
         watches.values_mut().flat_map(|watch| watch.advance(*options, is_excused, now)).collect()
     }
 
-    /// An operator is at the breach of an objective. Whether there is one that nobody had acknowledged.
+    /// An operator is at the breaches of an objective. Whether there is any that nobody had acknowledged.
     pub fn acknowledge(&mut self, name: &ObjectiveName, by: &Arc<str>, now: UnixMillis) -> bool {
         self.watches.get_mut(name).is_some_and(|watch| watch.acknowledge(by, now))
     }

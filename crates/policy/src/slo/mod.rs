@@ -11,10 +11,10 @@
 //!
 //! ```
 //! use spinwell_core::UnixMillis;
-//! use spinwell_policy::slo::{Change, Counts, Levels, Options, Past, Reading, SourceId, defaults};
+//! use spinwell_policy::slo::{Change, Counts, Levels, ObjectiveName, Options, Past, Reading, SourceId, defaults};
 //! let now = |seconds: u64| UnixMillis(1_795_824_000_000 + seconds * 1_000);
 //! let mut levels = Levels::new(defaults::objectives(), Options::default(), &Past::default(), now(0)).unwrap();
-//! let availability = defaults::name(defaults::AVAILABILITY);
+//! let availability = ObjectiveName::new(defaults::AVAILABILITY).unwrap();
 //! let reading = |good, total| Reading {
 //!     source: SourceId("gateway-0".into()),
 //!     started: Some(now(1)),

@@ -1,7 +1,7 @@
 //! What operators see: a panel for each objective, and one number for all.
 
 use super::alert::Options;
-use super::breach::{Breach, Times};
+use super::breach::Times;
 use super::budget::{Budget, PRESENT};
 use super::counts::Counts;
 use super::goal::{Goal, PerMillion};
@@ -78,7 +78,7 @@ pub struct Panel {
     pub status: Status,
     /// The gravest of its alerts that fire.
     pub firing: Option<Severity>,
-    /// When the last breach began.
+    /// When its last breach began, of pages or tickets.
     pub last_breach: Option<UnixMillis>,
     /// What the pages among its breaches say about its window, or about the time since it is looked at.
     pub times: Times,
@@ -109,7 +109,7 @@ impl Panel {
             trend: trend(objective.goal, last, watch.last(BEFORE, now)),
             status: status(objective.goal, budget.counts, firing, watch.is_silent(options, now)),
             firing,
-            last_breach: watch.breaches().last().map(|breach: &Breach| breach.began),
+            last_breach: watch.breaches().iter().map(|breach| breach.began).max(),
             times: Times::of(watch.breaches(), Severity::Page, since, now),
             budget,
             budget_without_maintenance: without,

@@ -150,7 +150,11 @@ impl Rule {
             }
             Self::Outage { lasts, asked_min } => {
                 let outage = outage.filter(|own| own.asked >= asked_min && between(own.since, now) >= lasts);
-                outage.map(|Outage { since, asked }| Reason::Outage { since, asked })
+                outage.map(|Outage { since, asked }| Reason::Outage {
+                    since,
+                    lasts: between(since, now),
+                    asked,
+                })
             }
             Self::AnyEvent { quiet } => {
                 let figures = Figures { window: quiet, counts: history.last(quiet, now) };
@@ -209,6 +213,8 @@ pub enum Reason {
     Outage {
         /// Since then.
         since: UnixMillis,
+        /// For so long now.
+        lasts: Millis,
         /// So many events were bad since.
         asked: u64,
     },
@@ -231,8 +237,8 @@ impl fmt::Display for Reason {
                 write!(f, "the error budget is spent {:.1} times as fast as it may be ({long})", burn(long))?;
                 write!(f, " and {:.1} times ({short}); {above} times is too fast", burn(short))
             }
-            Self::Outage { since, asked } => {
-                write!(f, "nothing has succeeded since {} (Unix ms), {asked} were asked for", since.0)
+            Self::Outage { lasts, asked, .. } => {
+                write!(f, "nothing has succeeded for {} s, {asked} were asked for", lasts.0 / SECOND)
             }
             Self::AnyEvent(figures) => write!(f, "{figures}, where none may be"),
             Self::OutOfBand { goal, figures } => {

@@ -6,13 +6,16 @@ use super::budget::Budget;
 use super::counts::Counts;
 use super::history::{History, HistoryPast};
 use super::objective::{Indicator, Objective, ObjectiveName};
-use super::rules::{Look, Reason, Rule};
-use super::run::{Outage, Run};
+use super::rules::{Look, Reason, Rule, Severity};
+use super::run::{Allowance, Outage, Run};
 use super::slices::Slices;
 use super::sources::{Reading, Sources, SourcesPast, Taken};
-use super::spans::between;
+use super::spans::{MINUTE, between};
 use spinwell_core::{Millis, UnixMillis};
 use std::sync::Arc;
+
+/// What is graver comes first.
+const SEVERITIES: [Severity; 2] = [Severity::Page, Severity::Ticket];
 
 /// Something that whoever carries this out has to tell, write down or act upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +38,12 @@ pub struct Watch {
     /// Slices that are not judged yet, where the indicator is made of slices.
     slices: Slices,
     history: History,
-    run: Run,
+    /// Trouble that makes tickets, and trouble that pages.
+    runs: [Run; 2],
     outage: Option<Outage>,
     /// One for each rule, in their order.
     trackers: Vec<Tracker>,
-    /// By their beginning. Only the last one may be open.
+    /// In the order in which they were found. Of each severity, one may be open.
     breaches: Vec<Breach>,
     /// Since when it is looked at.
     since: UnixMillis,
@@ -62,13 +66,13 @@ pub struct WatchPast {
     pub slices: Slices,
     /// What was counted.
     pub history: HistoryPast,
-    /// The newest trouble.
-    pub run: Run,
+    /// The newest trouble that makes tickets, and the newest that pages.
+    pub runs: [Run; 2],
     /// Since when nothing has succeeded, if so.
     pub outage: Option<Outage>,
     /// The newest alert of each rule that ever had one.
     pub alerts: Vec<Alert>,
-    /// Breaches, by their beginning.
+    /// Breaches, in the order in which they were found.
     pub breaches: Vec<Breach>,
     /// Since when it is looked at.
     pub since: UnixMillis,
@@ -85,7 +89,7 @@ impl Watch {
             sources: Sources::new(now),
             slices: Slices::new(now),
             history: History::new(objective.window),
-            run: Run::default(),
+            runs: [Run::default(); 2],
             outage: None,
             trackers: objective.rules.iter().map(|_| Tracker::default()).collect(),
             breaches: Vec::new(),
@@ -109,7 +113,7 @@ impl Watch {
             sources: Sources::restored(&past.sources),
             slices: past.slices,
             history,
-            run: past.run,
+            runs: past.runs,
             outage: past.outage,
             trackers: objective.rules.iter().map(|rule| Tracker::with(alert(rule))).collect(),
             breaches: past.breaches.clone(),
@@ -129,7 +133,7 @@ impl Watch {
             sources: self.sources.past(),
             slices: self.slices,
             history: self.history.past(),
-            run: self.run,
+            runs: self.runs,
             outage: self.outage,
             alerts: self.alerts().cloned().collect(),
             breaches: self.breaches.clone(),
@@ -169,20 +173,23 @@ impl Watch {
         }
         let (from, before) = std::mem::replace(&mut self.advanced, (now, self.history.all()));
         let counts = self.history.all().since(before);
-        self.run.advance(self.objective.goal, counts, from, now);
+        for severity in SEVERITIES {
+            let allowance = Allowance { goal: self.objective.goal, severity };
+            self.runs[severity as usize].advance(allowance, counts, from, now);
+        }
         self.outage = Outage::advance(self.outage, counts, from);
         if self.is_silent(options, now) {
             self.trackers.iter_mut().for_each(Tracker::is_unknown);
             return Vec::new();
         }
         let mut changes = self.judge(options, is_excused, now);
-        changes.extend(self.follow(now));
+        changes.extend(SEVERITIES.into_iter().filter_map(|severity| self.follow(severity, now)));
         changes
     }
 
     /// Asks every rule.
     fn judge(&mut self, options: Options, in_maintenance: bool, now: UnixMillis) -> Vec<Change> {
-        let Self { objective, history, outage, trackers, run, breaches, .. } = self;
+        let Self { objective, history, outage, trackers, runs, breaches, .. } = self;
         let look = Look { goal: objective.goal, history, outage: *outage, window: objective.window, now };
         let mut changes = Vec::new();
         for (rule, tracker) in objective.rules.iter().zip(trackers) {
@@ -194,44 +201,61 @@ impl Watch {
             let begin = || begun(objective, rule, reason, in_maintenance, now);
             let fires = tracker.holds(reason, begin, options, now);
             changes.extend(tracker.alert().filter(|_| fires).cloned().map(Change::Fires));
-            if let Some(breach) = breaches.last_mut().filter(|breach| breach.is_open()) {
-                breach.goes_on(run);
+            let severity = rule.severity();
+            if let Some(breach) = open(breaches, severity) {
+                breach.goes_on(&runs[severity as usize]);
             }
         }
         changes
     }
 
-    /// Begins and ends breaches as alerts do.
-    fn follow(&mut self, now: UnixMillis) -> Option<Change> {
-        let firing = self.trackers.iter().filter_map(Tracker::alert).filter(|alert| alert.is_firing());
-        let firing: Vec<_> = firing.map(|alert| (alert.id.rule.clone(), alert.severity)).collect();
-        let is_open = self.breaches.last().is_some_and(Breach::is_open);
-        if !is_open && !firing.is_empty() {
-            self.breaches.push(Breach::found(self.objective.name.clone(), &self.run, now));
-            let too_many = self.breaches.len().saturating_sub(BREACHES_MAX);
-            self.breaches.drain(..too_many);
+    /// Begins and ends breaches as alerts of a severity do.
+    fn follow(&mut self, severity: Severity, now: UnixMillis) -> Option<Change> {
+        let Self { trackers, breaches, runs, objective, .. } = self;
+        let run = &mut runs[severity as usize];
+        let is_firing = |alert: &&Alert| alert.is_firing() && alert.severity == severity;
+        let firing: Vec<_> = trackers.iter().filter_map(Tracker::alert).filter(is_firing).collect();
+        let rules = firing.into_iter().map(|alert| alert.id.rule.clone());
+        match open(breaches, severity) {
+            Some(breach) if rules.len() == 0 => {
+                breach.end(now);
+                run.end();
+                Some(Change::BreachEnded(breach.clone()))
+            }
+            Some(breach) => {
+                rules.for_each(|rule| breach.add(rule));
+                None
+            }
+            None if rules.len() == 0 => None,
+            None => {
+                let mut breach = Breach::found(objective.name.clone(), severity, run, now);
+                rules.for_each(|rule| breach.add(rule));
+                breach.goes_on(run);
+                remember(breaches, breach.clone());
+                Some(Change::BreachBegan(breach))
+            }
         }
-        let breach = self.breaches.last_mut().filter(|breach| breach.is_open())?;
-        if firing.is_empty() {
-            breach.end(now);
-            self.run.end();
-            return Some(Change::BreachEnded(breach.clone()));
-        }
-        firing.into_iter().for_each(|(rule, severity)| breach.add(rule, severity));
-        if is_open {
-            return None;
-        }
-        breach.goes_on(&self.run);
-        Some(Change::BreachBegan(breach.clone()))
     }
 
-    /// An operator is at the breach that is open. Whether there is one that nobody had acknowledged.
+    /// An operator is at whatever is open. Whether there is any that nobody had acknowledged.
     pub(super) fn acknowledge(&mut self, by: &Arc<str>, now: UnixMillis) -> bool {
-        let open =
-            self.breaches.last_mut().filter(|breach| breach.is_open() && breach.acknowledged.is_none());
-        let Some(breach) = open else { return false };
-        breach.acknowledged = Some(Acknowledged { by: by.clone(), at: now });
-        true
+        let waiting = |breach: &&mut Breach| breach.is_open() && breach.acknowledged.is_none();
+        let mut is_any = false;
+        for breach in self.breaches.iter_mut().filter(waiting) {
+            breach.acknowledged = Some(Acknowledged { by: by.clone(), at: now });
+            is_any = true;
+        }
+        is_any
+    }
+
+    /// The window after which it can be said whether a remedy has helped: the shortest short window of the burn rates that fire, or 5
+    /// minutes.
+    #[must_use]
+    pub fn review_window(&self) -> Millis {
+        let fires = self.trackers.iter().map(|own| own.alert().is_some_and(Alert::is_firing));
+        let firing = self.objective.rules.iter().zip(fires).filter(|(_, fires)| *fires);
+        let short = |rule: &Rule| if let Rule::Burn { short, .. } = rule { Some(*short) } else { None };
+        firing.filter_map(|(rule, _)| short(rule)).min().unwrap_or(Millis(5 * MINUTE))
     }
 
     /// Whether nothing has been heard for so long that nothing is known.
@@ -245,7 +269,7 @@ impl Watch {
         self.trackers.iter().filter_map(Tracker::alert)
     }
 
-    /// Breaches, by their beginning.
+    /// Breaches, in the order in which they were found.
     #[must_use]
     pub fn breaches(&self) -> &[Breach] {
         &self.breaches
@@ -280,6 +304,21 @@ impl Watch {
     pub fn budget_without_maintenance(&self, now: UnixMillis) -> Budget {
         Budget::without_maintenance(self.objective.goal, self.objective.window, &self.history, now)
     }
+}
+
+/// The breach of a severity that is open.
+fn open(breaches: &mut [Breach], severity: Severity) -> Option<&mut Breach> {
+    breaches.iter_mut().rev().find(|breach| breach.is_open() && breach.severity == severity)
+}
+
+/// Remembers a breach. The oldest that is over is forgotten where there are too many.
+fn remember(breaches: &mut Vec<Breach>, breach: Breach) {
+    if breaches.len() >= BREACHES_MAX
+        && let Some(oldest) = breaches.iter().position(|breach| !breach.is_open())
+    {
+        breaches.remove(oldest);
+    }
+    breaches.push(breach);
 }
 
 /// An alert whose rule begins to hold.

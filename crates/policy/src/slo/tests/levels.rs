@@ -82,14 +82,16 @@ fn the_four_moments_of_a_breach_are_kept_apart() {
     assert!(!story.levels.acknowledge(&story.name.clone(), &by, tick(373)), "the first stands");
     // The slowest ticket ends when its short window of 6 h is over.
     story.looks(2_300, 1_000, 1_000);
-    let [breach] = story.watch().breaches() else { panic!("one breach") };
-    assert_eq!((breach.began, breach.detected, breach.restored), (tick(360), tick(361), Some(tick(370))));
-    assert_eq!(breach.severity, Severity::Page);
+    let [ticket, breach] = story.watch().breaches() else { panic!("two breaches") };
+    assert_eq!((breach.began, breach.detected, breach.restored), (tick(360), tick(362), Some(tick(370))));
+    assert_eq!((breach.severity, ticket.severity), (Severity::Page, Severity::Ticket));
+    assert_eq!((ticket.detected, ticket.restored), (tick(361), Some(tick(370))));
+    assert!(breach.ended < ticket.ended, "a ticket is open for longer");
     let seconds = |seconds: u64| Some(Millis(seconds * 1_000));
     let panel = &story.levels.panels(tick(story.tick))[0];
     assert_eq!(panel.times.breaches, 1);
-    assert_eq!(panel.times.to_detect, seconds(10));
-    assert_eq!(panel.times.to_acknowledge, seconds(110));
+    assert_eq!(panel.times.to_detect, seconds(20));
+    assert_eq!(panel.times.to_acknowledge, seconds(100));
     assert_eq!(panel.times.to_restore, seconds(100));
     assert_eq!(panel.times.between_failures, seconds((story.tick - 10) * 10));
     assert_eq!(panel.last_breach, Some(tick(360)));

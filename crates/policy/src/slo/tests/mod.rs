@@ -78,10 +78,17 @@ fn shown(changes: &[(u64, Change)]) -> Vec<(u64, String)> {
     let text = |change: &Change| match change {
         Change::Fires(alert) => format!("{} fires", alert.id.rule),
         Change::Resolved(alert) => format!("{} ends", alert.id.rule),
-        Change::BreachBegan(breach) => format!("breach since {}", (breach.began.0 - START) / TICK),
+        Change::BreachBegan(breach) => {
+            format!("{} breach since {}", breach.severity.as_str(), (breach.began.0 - START) / TICK)
+        }
         Change::BreachEnded(breach) => {
             let looks = |at: UnixMillis| (at.0 - START) / TICK;
-            format!("breach {} to {}", looks(breach.began), breach.restored.map(looks).unwrap())
+            format!(
+                "{} breach {} to {}",
+                breach.severity.as_str(),
+                looks(breach.began),
+                breach.restored.map(looks).unwrap()
+            )
         }
     };
     changes.iter().map(|(at, change)| (*at, text(change))).collect()

@@ -253,7 +253,7 @@ impl Budgets {
 }
 
 fn alerts(told: &[(u64, Change)]) -> Vec<(u64, String)> {
-    shown(told).into_iter().filter(|(_, what)| !what.starts_with("breach")).collect()
+    shown(told).into_iter().filter(|(_, what)| !what.contains("breach")).collect()
 }
 
 fn incident(day: f64, hours: f64, bad_per_million: u64) -> Incident {
