@@ -142,7 +142,7 @@ fn a_remedy_is_judged_after_the_short_window_of_what_fires() {
     story.looks(8_640, 1_000, 1_000);
     assert_eq!(minutes(&story), 5);
     // A tenth of a per cent: twice as fast as it may be.
-    story.looks(6_000, 999, 1_000);
+    story.looks(9_000, 999, 1_000);
     assert_eq!((minutes(&story), story.levels.alerts().count()), (360, 1));
     story.looks(10, 0, 1_000);
     assert_eq!(minutes(&story), 5);
