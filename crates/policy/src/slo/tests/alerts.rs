@@ -120,6 +120,31 @@ fn silence_is_no_recovery() {
 }
 
 #[test]
+fn calm_before_a_silence_is_no_calm_after_it() {
+    let mut story = Story::of(availability(FAST));
+    story.looks(360, 1_000, 1_000);
+    story.looks(3, 0, 1_000);
+    // The short window is clean after 30 looks; one minute of calm is known, and the rest of five is not.
+    check(&story.looks(36, 1_000, 1_000), &[]);
+    for _ in 0..40 {
+        assert_eq!(story.silence(), []);
+    }
+    check(&story.looks(30, 1_000, 1_000), &[]);
+    check(&story.looks(1, 1_000, 1_000), &[(470, "burn_1h_5m ends"), (470, "page breach 360 to 363")]);
+}
+
+#[test]
+fn the_next_outage_soon_after_a_breach_began_when_it_did() {
+    let mut story = Story::of(availability(FAST));
+    story.looks(360, 1_000, 1_000);
+    story.looks(3, 0, 1_000);
+    let told = story.looks(70, 1_000, 1_000);
+    check(&told, &[(423, "burn_1h_5m ends"), (423, "page breach 360 to 363")]);
+    // The hour remembers the first one still, so that one look is enough.
+    check(&story.looks(1, 0, 1_000), &[(434, "burn_1h_5m fires"), (434, "page breach since 433")]);
+}
+
+#[test]
 fn an_alert_waits_where_that_is_asked_for() {
     let options = Options { pending_for: Millis(60_000), ..Options::default() };
     let mut story = Story::of(availability(Rule::OUTAGE));

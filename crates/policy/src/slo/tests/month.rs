@@ -325,3 +325,21 @@ fn a_month_of_slow_answers_is_told_by_shares_and_not_by_percentiles() {
     let names: Vec<&str> = expected.iter().map(|(_, what)| what.as_str()).collect();
     assert!(names.contains(&"burn_1h_5m fires") && names.contains(&"burn_1d_2h ends"), "{names:?}");
 }
+
+#[test]
+fn a_month_of_seconds_is_told_by_the_seconds_that_were_bad() {
+    let raw = series(14, 0, &[incident(4.0, 0.5, 50_000), incident(20.5, 48.0, 30)]);
+    // Ten seconds between two looks are bad together where anything was refused: never were a thousand a second asked for.
+    let is_good = |look: usize| look > 0 && raw.good[look] == raw.total[look];
+    let seconds = Series {
+        good: (0..=MONTH).map(|look| if is_good(look) { 10 } else { 0 }).collect(),
+        total: (0..=MONTH).map(|look| if look > 0 { 10 } else { 0 }).collect(),
+        silent: Vec::new(),
+    };
+    let mut checked = Budgets::of(&seconds, MONTH, 1_000);
+    let (told, _) = run(&objective(defaults::THROUGHPUT), &raw, |look, watch| checked.check(look, watch));
+    let expected = promised(&seconds, 10, false);
+    assert_eq!(alerts(&told), expected);
+    assert!(expected.iter().any(|(_, what)| what == "burn_1h_5m fires"), "{expected:?}");
+    assert!(expected.iter().any(|(_, what)| what == "burn_3d_6h ends"), "{expected:?}");
+}
