@@ -4,6 +4,13 @@
 //! three scrapes. It extrapolates at the edges of windows, so its alerts come within a scrape or two of ours and its figures agree to a fraction
 //! of a per cent; budgets to the request are ours alone. Time slices are left out: no query over counters tells how the seconds
 //! between two scrapes were.
+//!
+//! ```
+//! use spinwell_policy::slo::{defaults, prometheus};
+//! let file = prometheus::rule_file(&defaults::objectives());
+//! assert!(file.starts_with("groups:\n  - name: \"spinwell-slo-availability\""));
+//! assert!(file.contains("rule: \"burn_1h_5m\"\n          severity: \"page\""));
+//! ```
 
 use super::alert::ALERT_NAME;
 use super::goal::Goal;

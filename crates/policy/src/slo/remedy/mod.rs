@@ -10,6 +10,33 @@
 //! * *Dry run*: all of this is decided and written down, and nothing is done.
 //!
 //! A decision is a value: what was seen, what follows, why, and which guard stood in the way. Whoever carries it out chooses nothing.
+//!
+//! ```
+//! use spinwell_core::{Millis, NodeId, UnixMillis};
+//! use spinwell_policy::slo::remedy::{Action, Guards, Mode, NodeSeen, NodeState, Remedy, RemedyPast, Situation, Step};
+//! use spinwell_policy::slo::{Counts, ObjectiveName, Severity};
+//! let node = |name: &str, bad| NodeSeen {
+//!     id: NodeId(name.into()),
+//!     state: NodeState::Serving,
+//!     counts: Counts::with_bad(bad, 1_000),
+//! };
+//! let seen = Situation {
+//!     objective: ObjectiveName::new("availability").unwrap(),
+//!     firing: Some(Severity::Page),
+//!     short: Millis(300_000),
+//!     counts: Counts::with_bad(303, 3_000),
+//!     is_about_capacity: false,
+//!     nodes: vec![node("a", 1), node("b", 300), node("c", 2)],
+//!     nodes_max: 20,
+//!     utilisation_percent: None,
+//!     is_shedding: false,
+//!     rollouts: Vec::new(),
+//! };
+//! let mut remedy = Remedy::new(Guards { mode: Mode::Act, ..Guards::default() }, RemedyPast::default());
+//! let decided = remedy.look(&seen, UnixMillis(1_795_824_000_000));
+//! assert_eq!(decided[0].step, Step::Do(Action::EjectNode(NodeId("b".into()))));
+//! assert_eq!(decided[0].reason, "node b is to blame: 300 of its 1000 were bad, 3 of the other 2000");
+//! ```
 
 mod decision;
 mod diagnosis;
