@@ -76,6 +76,7 @@ fn figures_point_at_what_is_to_blame() {
     check(&seen(&[300, 300, 300]), &[]);
     check(&seen(&[1, 19, 0]), &[]);
     check(&seen(&[100, 299, 100]), &[]);
+    check(&seen(&[20, 100, 20, 20, 20, 20, 20, 20, 20]), &[]);
     check(&Situation { firing: Some(Severity::Ticket), ..seen(&[1, 300, 2]) }, &[]);
     check(&busy(3, 90), &["scale_up by 2"]);
     check(&busy(3, 79), &[]);
@@ -201,6 +202,13 @@ fn rates_hold_for_each_kind_and_for_all_together() {
     assert_eq!(
         shown(&remedy.look(&other("d", seen(&[2, 1, 400])), at(100))),
         [format!("eject_node n2: too much was done already, nothing before {next} (Unix ms)")]
+    );
+    let mut others = acts();
+    others.look(&seen(&nodes), at(0));
+    assert_eq!(
+        shown(&others.look(&other("b", seen(&second)), at(60))),
+        ["eject_node n3"],
+        "a minute is over"
     );
     let restored = Remedy::new(Guards { mode: Mode::Act, ..Guards::default() }, remedy.past());
     assert_eq!((restored.decisions().len(), restored.effects().len()), (4, 2));
