@@ -288,6 +288,6 @@ mod tests {
         check("SPW-INTERNAL", false, true);
         check("SPW-WINDOW-TOO-SHORT", false, false);
         check("SPW-QUOTA-EXCEEDED", false, false);
-        check("SPW-OF-A-LATER-VERSION", false, true);
+        check("of_a_later_version", false, true);
     }
 }
