@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit conformance schemathesis bench-w1 bench-serving bench-hop request-cost crash overload reload soak ledger-kills edge \
-  idle-sequences accuracy fuzz bench-engine bench-trust threats sim sim-compare cluster-faults sbom deny clean
+  idle-sequences accuracy fuzz bench-engine bench-trust threats sim sim-compare sim-elastic cluster-faults sbom deny clean
 
 help:
 	@echo "make demo         train on New York taxi demand, serve the model, call it, draw it (no questions asked)"
@@ -28,6 +28,7 @@ help:
 	@echo "make threats      simulated attacks and honest traffic at the threat detectors, SEEDS=10, printed as in docs/results/threats.md"
 	@echo "make sim          SEEDS=1000 simulated clusters with all faults on, sequences and controls too, SEEDS/10 of the real services, planted bugs, as docs/results/simulation.md"
 	@echo "make sim-compare  the five balancing strategies on the same simulated traces, as docs/results/balancing.md"
+	@echo "make sim-elastic  simulated days under our scaler, the score alone, HPA, Knative and Ray Serve, all tuned alike, as docs/results/elastic.md (about 5 minutes)"
 	@echo "make sbom         what the binary is made of, as CycloneDX 1.5 in target/sbom, checked against its schema"
 	@echo "make deny         holds all dependencies against deny.toml: bans, licences, sources (advisories need a database on the network: cargo deny check advisories)"
 	@echo "make bench-w1     one model, 64 connections, 30 seconds: requests a second and latency"
@@ -156,6 +157,11 @@ threats:
 sim-compare:
 	@scripts/need.sh build
 	cargo run --release --quiet --package spinwell-sim -- compare --out $${OUT:-docs/results/balancing.md} \
+	  --written "$$(date +%F), commit $$(git describe --always --dirty)"
+
+sim-elastic:
+	@scripts/need.sh build
+	cargo run --release --quiet --package spinwell-sim -- elastic --out $${OUT:-docs/results/elastic.md} \
 	  --written "$$(date +%F), commit $$(git describe --always --dirty)"
 
 sbom:

@@ -6,7 +6,8 @@
 //! the seed among it, so that what went wrong once goes wrong again.
 //!
 //! Sequences across nodes are another model, with a log and callers in it: [`sequences`]. Controls that lead, and that stop nodes one after
-//! the other, are a third, with a store in it: [`control`].
+//! the other, are a third, with a store in it: [`control`]. Days of a region that grows and shrinks are a fourth, of flows instead of requests:
+//! [`elastic`].
 //!
 //! After each run invariants are checked ([`invariants`]): promises that must hold whatever happens. That the harness finds
 //! what breaks them is shown by planted bugs ([`scenario::Plant`]).
@@ -21,6 +22,7 @@
 mod agenda;
 pub mod compare;
 pub mod control;
+pub mod elastic;
 pub mod faults;
 mod figures;
 mod gateway;

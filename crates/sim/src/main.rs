@@ -5,6 +5,7 @@
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use spinwell_policy::balance::Strategy;
+use spinwell_sim::elastic::page::{self, Plan};
 use spinwell_sim::faults::{Kind, Size};
 use spinwell_sim::scenario::Plant;
 use spinwell_sim::{compare, control, faults, invariants, sequences, traces, world};
@@ -31,6 +32,25 @@ enum Command {
         #[arg(long, default_value = "")]
         trace: String,
         /// Also writes a page with the table.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// What the page says of when and of what it was made.
+        #[arg(long, default_value = "by hand")]
+        written: String,
+    },
+    /// Runs days of a region that grows and shrinks under our scaler and under the rules of others, each tuned and as it comes, and prints
+    /// what they miss and take.
+    Elastic {
+        /// Settings that are tried for each rule.
+        #[arg(long, default_value_t = 40)]
+        trials: usize,
+        /// Seeds of days that rules are tuned on, from 101.
+        #[arg(long, default_value_t = 3)]
+        training: u64,
+        /// Seeds of days that they are measured on, from 601.
+        #[arg(long, default_value_t = 5)]
+        unseen: u64,
+        /// Also writes a page with all of it.
         #[arg(long)]
         out: Option<PathBuf>,
         /// What the page says of when and of what it was made.
@@ -87,6 +107,14 @@ fn main() -> anyhow::Result<()> {
         Command::Compare { seeds, trace, out, written } => {
             compare_all(seeds, &trace, out.as_deref(), &written)
         }
+        Command::Elastic { trials, training, unseen, out, written } => {
+            let plan = Plan {
+                trials,
+                training: (101..=100 + training).collect(),
+                unseen: (601..=600 + unseen).collect(),
+            };
+            compare_days(&plan, out.as_deref(), &written)
+        }
         Command::Run { seeds, first, faults, small, plant } => {
             let size = if small { Size::SMALL } else { Size::LARGE };
             run_all(first..first + seeds, &kinds(&faults)?, size, planted(&Plant::ALL, plant.as_deref())?)
@@ -121,6 +149,16 @@ fn compare_all(seeds: u64, only: &str, out: Option<&Path>, written: &str) -> any
         compare::legend(),
         compare::table(&rows)
     );
+    write_whole(out, &page).with_context(|| format!("cannot write {}", out.display()))
+}
+
+fn compare_days(plan: &Plan, out: Option<&Path>, written: &str) -> anyhow::Result<()> {
+    let (days, rows) = page::rows(plan, |line| println!("{line}"));
+    let text = page::text(plan, &days, &rows);
+    println!("\n{text}");
+    let Some(out) = out else { return Ok(()) };
+    let page =
+        format!("# Scaling rules on the same days\n\nWritten by `make sim-elastic`: {written}.\n\n{text}");
     write_whole(out, &page).with_context(|| format!("cannot write {}", out.display()))
 }
 
