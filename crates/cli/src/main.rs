@@ -34,6 +34,7 @@ mod training_args;
 
 use clap::{Parser, Subcommand};
 use spinwell_core::Code;
+use spinwell_runtime::clock;
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
@@ -103,6 +104,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // The first to ask is the moment that counts.
+    clock::started();
     // Clap prints its own messages and ends the process with 2 on wrong usage, 0 on --help.
     let cli = Cli::parse();
     let result = match cli.command {

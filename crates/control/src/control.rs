@@ -9,7 +9,7 @@ use crate::plans::{RESTART, RETIREMENT};
 use crate::running::Nodes;
 use crate::{Provisioner, Record};
 use serde_json::{Value, json};
-use spinwell_core::{Code, Fault, Millis, NodeId};
+use spinwell_core::{Code, Fault, Millis, NodeId, UnixMillis};
 use spinwell_policy::leadership::{Answer, Leadership, Terms};
 use spinwell_policy::rolling::{Rolling, Seen, Then};
 use spinwell_protocol::{NodeLink, NodeStatus};
@@ -86,6 +86,8 @@ pub(crate) struct Figures {
     pub(crate) nodes_wanted: usize,
     pub(crate) node_starts: u64,
     pub(crate) left_over: usize,
+    /// When the process started.
+    pub(crate) started: UnixMillis,
 }
 
 impl Control {
@@ -185,6 +187,7 @@ impl Control {
             nodes_wanted: inner.wanted().len(),
             node_starts: inner.parts.node_starts.load(Ordering::Relaxed),
             left_over: inner.left_over().len(),
+            started: clock::started(),
         }
     }
 }

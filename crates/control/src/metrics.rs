@@ -22,6 +22,9 @@ pub(crate) fn page(figures: Figures, until: Option<UnixMillis>) -> Result<String
         let help = "Until when the certificate that a listener shows is good, in seconds since 1970";
         registry.register("spinwell_certificate_expires_seconds", help, expires);
     }
+    let started = ConstGauge::new(figures.started.0 as f64 / 1e3);
+    let help = "When the process started, in seconds since 1970: its counters have begun then";
+    registry.register("process_start_time_seconds", help, started);
     let mut gauge = |name, help, value: u64| registry.register(name, help, ConstGauge::new(value));
     gauge("spinwell_control_leads", "Whether this control leads", figures.leads.into());
     gauge("spinwell_control_generation", "The generation of the lease, as last seen", figures.generation);
@@ -62,9 +65,11 @@ mod tests {
             nodes_wanted: 6,
             node_starts: 4,
             left_over: 5,
+            started: UnixMillis(1_700_000_000_250),
         };
         let text = page(figures, Some(UnixMillis(1_800_000_000_999))).unwrap();
         for line in [
+            "process_start_time_seconds 1700000000.25",
             "spinwell_control_leads 1",
             "spinwell_control_generation 7",
             "spinwell_control_nodes 3",

@@ -9,6 +9,7 @@
 //! outside of any runtime reads the machine's clock either way.
 
 use spinwell_core::{Micros, UnixMicros, UnixMillis};
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The monotonic time.
@@ -31,6 +32,13 @@ pub fn unix() -> UnixMillis {
 pub fn unix_micros() -> UnixMicros {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// When this process started, the same for all its life: when this was first asked, which `main` does before anything else. Whoever reads
+/// counters knows by it whether they have begun anew.
+pub fn started() -> UnixMillis {
+    static STARTED: OnceLock<UnixMillis> = OnceLock::new();
+    *STARTED.get_or_init(unix)
 }
 
 /// A moment as people and logs write it, to the second, in UTC: `2026-11-27T05:39:11Z`.
@@ -62,6 +70,16 @@ mod tests {
         assert_eq!(since(start), Micros(3_600_000_000));
         let elsewhere = std::thread::spawn(now).join().unwrap();
         assert!(elsewhere < now(), "a thread of its own has the machine's time");
+    }
+
+    #[test]
+    fn a_process_starts_once() {
+        let (started, now) = (started(), unix());
+        assert!(started.0 > 0 && started <= now);
+        while unix() == now {
+            std::hint::spin_loop();
+        }
+        assert_eq!(super::started(), started);
     }
 
     #[test]

@@ -41,7 +41,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -49,6 +49,7 @@ use readers::ReaderFamilies;
 use region::RegionFigures;
 use spinwell_core::{BatchCall, BatchCallPhase, ModelName, Outcome, ResultClass};
 use spinwell_protocol::{Catalogue, NodeLoad, WaitingFor};
+use spinwell_runtime::clock;
 use spinwell_runtime::tls::{Handshakes, Watched};
 use split::SplitFigures;
 use std::collections::HashMap;
@@ -164,6 +165,11 @@ impl Metrics {
             "spinwell_store_silent_seconds",
             "For how long the store that nodes share has not answered this node; 0 while it does",
             store_silent.clone(),
+        );
+        registry.register(
+            "process_start_time_seconds",
+            "When the process started, in seconds since 1970: its counters have begun then",
+            ConstGauge::new(clock::started().0 as f64 / 1e3),
         );
         registry.register(
             "spinwell_build",

@@ -47,6 +47,15 @@ fn an_answer_shows_under_our_names_and_triton_s() {
 }
 
 #[test]
+fn when_the_process_started_stands_on_every_page_and_does_not_change() {
+    let line = format!("process_start_time_seconds {}", clock::started().0 as f64 / 1e3);
+    for _ in 0..2 {
+        let lines = lines(&Metrics::new(&catalogue()));
+        assert!(lines.iter().any(|shown| shown.trim_end_matches(".0") == line), "{line} is missing");
+    }
+}
+
+#[test]
 fn the_silence_of_the_store_shows_in_seconds() {
     let metrics = Metrics::new(&catalogue());
     for (store_silent, wanted) in [(None, "0.0"), (Some(Millis(2500)), "2.5"), (None, "0.0")] {
