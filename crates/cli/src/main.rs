@@ -27,6 +27,7 @@ mod progress;
 mod report;
 mod scoring_args;
 mod serve;
+mod slo;
 mod task;
 mod token;
 mod train;
@@ -89,6 +90,8 @@ enum Command {
     Control(serve::ControlArgs),
     /// Show the nodes of a region, stop one in good order, start all of them anew one after the other.
     Cluster(cluster::Args),
+    /// Show which service levels are promised, whether they are kept, and what is left of their error budgets.
+    Slo(slo::Args),
     /// Make the certificates by which gateways, nodes and control know each other, and those that callers are shown.
     Pki(pki::Args),
     /// Make, list and revoke the API keys by which callers show who they are.
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Command::Node(args) => serve::run_node(args).map_err(failure::of_data_folder),
         Command::Control(args) => serve::run_control(args).map_err(failure::of_data_folder),
         Command::Cluster(args) => cluster::run(&args),
+        Command::Slo(args) => slo::run(&args),
         Command::Pki(args) => pki::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Keys(args) => keys::run(&args),

@@ -2,6 +2,7 @@
 //!
 //! The gateway's planes have a table of their own, in a form that describes much more than is needed for these few routes.
 
+use crate::levels;
 use axum::handler::Handler;
 use axum::routing::{MethodRouter, get, post};
 use serde_json::{Map, Value, json};
@@ -71,7 +72,10 @@ pub(crate) fn document<S>(routes: &[Route<S>]) -> Value {
         "servers": [{"url": "/", "description": "Where this document came from."}],
         "paths": paths,
         "components": {
-            "schemas": {"Error": error(), "Plan": plan(), "Size": size(), "Control": control()},
+            "schemas": {
+                "Error": error(), "Plan": plan(), "Size": size(), "Control": control(),
+                "ServiceLevels": levels::schema(),
+            },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "certificate": {"type": "mutualTLS"},
@@ -126,19 +130,19 @@ pub(crate) fn object(fields: &Value) -> Value {
     json!({"type": "object", "required": required, "properties": fields})
 }
 
-fn text(about: &str) -> Value {
+pub(crate) fn text(about: &str) -> Value {
     json!({"type": "string", "description": about})
 }
 
-fn text_or_null(about: &str) -> Value {
+pub(crate) fn text_or_null(about: &str) -> Value {
     json!({"type": ["string", "null"], "description": about})
 }
 
-fn whole(about: &str) -> Value {
+pub(crate) fn whole(about: &str) -> Value {
     json!({"type": "integer", "minimum": 0, "description": about})
 }
 
-fn truth(about: &str) -> Value {
+pub(crate) fn truth(about: &str) -> Value {
     json!({"type": "boolean", "description": about})
 }
 

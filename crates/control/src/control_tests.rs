@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use spinwell_core::{ModelName, SequenceKey};
+use spinwell_policy::slo::defaults;
 use spinwell_protocol::{
     Caller, Catalogue, IndexEntry, InferFuture, InferRequest, LinkFuture, NodeLoad, NodeStanding, NodeStatus,
     Order, RegionStatus, StateAnswer, StateCall,
@@ -235,7 +236,8 @@ fn keys(object: &Value) -> BTreeSet<&String> {
 
 /// A plane on which everybody is served.
 fn plane(health: &Health) -> Plane {
-    Plane { health: health.clone(), doors: Doors::open(), ledger: None, certificate: None }
+    let levels = crate::ServiceLevels::new(defaults::objectives(), clock::unix()).unwrap();
+    Plane { health: health.clone(), doors: Doors::open(), ledger: None, certificate: None, levels }
 }
 
 /// What a control says that can be asked of it.
@@ -387,6 +389,8 @@ async fn the_operations_plane_answers_as_documented() {
     check("GET", "/readyz", 200, "true").await;
     check("GET", "/metrics", 200, "spinwell_control_leads 0").await;
     check("GET", "/v1/admin/control", 200, "\"plan\":null").await;
+    check("GET", "/metrics", 200, "spinwell_slo_alert_firing{objective=\"availability\"").await;
+    check("GET", "/v1/admin/slo", 200, "\"status\":\"not enough data\"").await;
     check("POST", "/v1/admin/control/restart", 503, "SPW-INSUFFICIENT-NODES").await;
     check("POST", "/v1/admin/control/restart?timeout_s=x", 400, "SPW-REQUEST-INVALID").await;
     check("GET", "/v1/admin/control/restart", 405, "SPW-METHOD-NOT-ALLOWED").await;
@@ -398,12 +402,21 @@ async fn the_operations_plane_answers_as_documented() {
     assert_eq!(refused.status().as_u16(), 403);
     check("GET", "/v1/elsewhere", 404, "SPW-PATH-NOT-FOUND").await;
     let document = described(&control).await;
+    let shown: Value = serde_json::from_str(&ask("GET", "/v1/admin/slo").await.1).unwrap();
+    let schema = &document["components"]["schemas"]["ServiceLevels"]["properties"];
+    assert_eq!(keys(&shown), keys(schema));
+    let objective = &schema["objectives"]["items"]["properties"];
+    assert_eq!(keys(&shown["objectives"][0]), keys(objective));
+    assert_eq!(keys(&shown["objectives"][0]["budget"]), keys(&objective["budget"]["properties"]));
+    assert_eq!(keys(&shown["health"]), keys(&schema["health"]["properties"]));
+    assert_eq!(keys(&shown["looks"]), keys(&schema["looks"]["properties"]));
     for (method, path, statuses) in [
         ("get", "/livez", &["200"][..]),
         ("get", "/readyz", &["200", "503"]),
         ("get", "/metrics", &["200", "401", "403", "500"]),
         ("get", "/openapi.json", &["200"]),
         ("get", "/v1/admin/control", &["200", "401", "403", "503"]),
+        ("get", "/v1/admin/slo", &["200", "401", "403"]),
         ("post", "/v1/admin/control/restart", &["200", "400", "401", "403", "503"]),
         ("post", "/v1/admin/control/nodes", &["200", "400", "401", "403", "500", "503"]),
     ] {

@@ -3,7 +3,8 @@
 //! [`Supervisor`] starts node processes on this machine and takes them along, [`Guardian`] starts those that go on without it and finds
 //! them again. [`Control`] leads while it holds a lease, and carries out plans that are kept in the store, such as a restart of all nodes,
 //! one after the other. Both are decided by [`spinwell_policy`]: `leadership` and `rolling`. What an earlier one has left
-//! running and nobody looks after, it [sends away](LeftOver). How many it looks after can be changed while it runs.
+//! running and nobody looks after, it [sends away](LeftOver). How many it looks after can be changed while it runs. Of what is promised and
+//! whether it is kept, [`ServiceLevels`] knows by the pages that gateways show.
 
 mod api;
 mod control;
@@ -11,6 +12,7 @@ mod document;
 mod door;
 mod guardian;
 mod left_over;
+mod levels;
 mod metrics;
 mod ops;
 mod plans;
@@ -24,6 +26,7 @@ pub use control::{Control, Parts};
 pub use door::Book;
 pub use guardian::{Guardian, Home};
 pub use left_over::LeftOver;
+pub use levels::{PageError, ServiceLevels, Sight, service_level_event};
 pub use ops::{Plane, router};
 pub use provisioner::Provisioner;
 pub use record::{Claim, Record};

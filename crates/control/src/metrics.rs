@@ -7,15 +7,22 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use spinwell_core::UnixMillis;
+use spinwell_policy::slo::Dashboard;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 
 /// The metrics as OpenMetrics text, of a control whose certificate is good until then. They are made when they are asked for: all of them are
 /// known elsewhere.
 ///
 /// # Errors
 /// Never: writing to a string does not fail.
-pub(crate) fn page(figures: Figures, until: Option<UnixMillis>) -> Result<String, fmt::Error> {
+pub(crate) fn page(
+    figures: Figures,
+    until: Option<UnixMillis>,
+    levels: &(Dashboard, Vec<([String; 3], bool)>),
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
+    register_levels(&mut registry, levels);
     if let Some(until) = until {
         let expires = Family::<[(&str, &str); 1], Gauge>::default();
         expires.get_or_create(&[("listener", "ops")]).set(i64::try_from(until.0 / 1_000).unwrap_or(i64::MAX));
@@ -51,9 +58,42 @@ pub(crate) fn page(figures: Figures, until: Option<UnixMillis>) -> Result<String
     Ok(text)
 }
 
+/// A series by its labels.
+type Shares = Family<Vec<(&'static str, String)>, Gauge<f64, AtomicU64>>;
+
+/// What is known of service levels; of what is not known there is no series.
+fn register_levels(registry: &mut Registry, (dashboard, rules): &(Dashboard, Vec<([String; 3], bool)>)) {
+    let (compliance, left, firing) = (Shares::default(), Shares::default(), Shares::default());
+    for panel in &dashboard.panels {
+        let labels = vec![("objective", panel.name.to_string())];
+        for (family, share) in [(&compliance, panel.compliance), (&left, panel.budget.left_share)] {
+            if let Some(share) = share {
+                family.get_or_create(&labels).set(share);
+            }
+        }
+    }
+    for ([objective, rule, severity], fires) in rules {
+        let labels =
+            vec![("objective", objective.clone()), ("rule", rule.clone()), ("severity", severity.clone())];
+        firing.get_or_create(&labels).set(f64::from(u8::from(*fires)));
+    }
+    let help = "What share of the events of an objective's window was good";
+    registry.register("spinwell_slo_compliance_ratio", help, compliance);
+    let help = "What share of an objective's error budget is left; less than zero where too much was spent";
+    registry.register("spinwell_slo_budget_left_ratio", help, left);
+    let help = "Whether an alert of an objective fires";
+    registry.register("spinwell_slo_alert_firing", help, firing);
+    if let Some(score) = dashboard.health.score {
+        let help = "How well all service levels are kept, from 0 to 100; at most 49 while anybody is paged";
+        registry.register("spinwell_health_score", help, ConstGauge::new(score));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ServiceLevels;
+    use spinwell_policy::slo::defaults;
 
     #[test]
     fn metrics_have_units_and_kinds() {
@@ -67,7 +107,12 @@ mod tests {
             left_over: 5,
             started: UnixMillis(1_700_000_000_250),
         };
-        let text = page(figures, Some(UnixMillis(1_800_000_000_999))).unwrap();
+        let at = |seconds: u64| UnixMillis(1_700_000_000_000 + seconds * 1_000);
+        let levels = ServiceLevels::new(defaults::objectives(), at(0)).unwrap();
+        let counted = "process_start_time_seconds 1700000001\nspinwell_requests_total{code=\"ok\"} 4\n";
+        levels.read_page("g1", counted, at(10)).unwrap();
+        let _ = levels.advance(at(10));
+        let text = page(figures, Some(UnixMillis(1_800_000_000_999)), &levels.figures(at(10))).unwrap();
         for line in [
             "process_start_time_seconds 1700000000.25",
             "spinwell_control_leads 1",
@@ -77,6 +122,10 @@ mod tests {
             "spinwell_control_nodes_left_over 5",
             "spinwell_control_lease_failures_total 2",
             "spinwell_control_node_starts_total 4",
+            "spinwell_slo_compliance_ratio{objective=\"availability\"} 1.0",
+            "spinwell_slo_budget_left_ratio{objective=\"availability\"} 1.0",
+            "spinwell_slo_alert_firing{objective=\"availability\",rule=\"outage\",severity=\"page\"} 0.0",
+            "spinwell_health_score 100.0",
             "spinwell_certificate_expires_seconds{listener=\"ops\"} 1800000000",
             "# EOF",
         ] {

@@ -1,10 +1,10 @@
 //! The operations plane of a control: health, metrics, who leads, and what is to be done.
 
-use crate::Control;
 use crate::api::{Described, Route, document, named, object};
 use crate::door::{Book, Coded, Door, guarded};
 use crate::metrics::page;
 use crate::sizes::NODES_MAX;
+use crate::{Control, ServiceLevels};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use spinwell_core::{Code, Fault, Millis};
 use spinwell_protocol::status;
 use spinwell_runtime::access::Doors;
+use spinwell_runtime::clock;
 use spinwell_runtime::health::{Health, Phase};
 use spinwell_runtime::tls::EdgeCertificate;
 use spinwell_security::access::Action;
@@ -30,6 +31,7 @@ struct Operations {
     control: Control,
     health: Health,
     certificate: Option<EdgeCertificate>,
+    levels: ServiceLevels,
     /// The description of all routes.
     document: Bytes,
 }
@@ -44,11 +46,13 @@ pub struct Plane {
     pub ledger: Option<Book>,
     /// The certificate that its callers are shown, if any.
     pub certificate: Option<EdgeCertificate>,
+    /// What is promised, and whether it is kept.
+    pub levels: ServiceLevels,
 }
 
 /// The operations plane of a control, to be called as a function or served.
 pub fn router(control: Control, plane: Plane) -> Router {
-    let Plane { health, doors, ledger, certificate } = plane;
+    let Plane { health, doors, ledger, certificate, levels } = plane;
     let door = Door::new(doors, ledger, control.name());
     let routes = routes();
     let document = document(&routes).to_string().into();
@@ -63,7 +67,7 @@ pub fn router(control: Control, plane: Plane) -> Router {
         .method_not_allowed_fallback(async || {
             fault(&Fault::new(Code::MethodNotAllowed, "this path is asked with another method"))
         })
-        .with_state(Operations { control, health, certificate, document })
+        .with_state(Operations { control, health, certificate, levels, document })
 }
 
 /// Every route, with what callers may know of it.
@@ -160,6 +164,19 @@ fn routes() -> Vec<Route<Operations>> {
                 &[Code::DatabaseFailed, Code::Stopping],
             ),
         ),
+        Route::get(
+            "/v1/admin/slo",
+            async |State(Operations { levels, .. }): State<Operations>| {
+                answered(&levels.document(clock::unix()))
+            },
+            one(
+                "slo",
+                "Which service levels are promised, whether they are kept, and what is left of their error budgets",
+                Some(Action::ClusterRead),
+                json_of(named("ServiceLevels")),
+                &[],
+            ),
+        ),
         Route::post(
             "/v1/admin/control/restart",
             restart,
@@ -177,8 +194,9 @@ async fn ready(State(Operations { health, .. }): State<Operations>) -> Response 
     }
 }
 
-async fn metrics(State(Operations { control, certificate, .. }): State<Operations>) -> Response {
-    match page(control.figures(), certificate.map(|certificate| certificate.validity().until)) {
+async fn metrics(State(Operations { control, certificate, levels, .. }): State<Operations>) -> Response {
+    let until = certificate.map(|certificate| certificate.validity().until);
+    match page(control.figures(), until, &levels.figures(clock::unix())) {
         Ok(text) => of_type(OPEN_METRICS, text),
         Err(_) => fault(&Fault::new(Code::Internal, "the metrics could not be written; control goes on")),
     }

@@ -82,6 +82,14 @@ impl Client {
         size_of(self.document(Asked::get("/v1/admin/control"))?["size"].take())
     }
 
+    /// Which service levels are promised, and whether they are kept: the dashboard, as it came.
+    ///
+    /// # Errors
+    /// The server's own fault, or unreachable.
+    pub(crate) fn service_levels(&self) -> Result<Value, Fault> {
+        self.document(Asked::get("/v1/admin/slo"))
+    }
+
     /// The newest restart of all nodes.
     ///
     /// # Errors

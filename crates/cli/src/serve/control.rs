@@ -3,6 +3,7 @@
 use super::access;
 use super::args::{Common, address};
 use super::edge::Edge;
+use super::levels::Looker;
 use super::process::{self, Given, Process};
 use super::recorder::Recorder;
 use super::region::{Known, Place, follow};
@@ -35,6 +36,8 @@ data folder looks after them again.
 
 Control's ledger has the newest checkpoints of all other logs that it can read: those in its own ledger's folder, and those of the gateways \
 in the registry and in control.gateways. So what is cut off such a log later shows (spinwell audit verify).
+
+Every ten seconds control reads the metrics of these gateways and judges by them whether service levels are kept (spinwell slo status).
 
 Examples:
   spinwell control --config region.toml --id c1 --ops 127.0.0.1:8012
@@ -117,7 +120,10 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
     });
     let recorder = Recorder::open(&options, place.watch())?;
     let ledger = recorder.as_ref().map(Recorder::book);
+    let looker = Looker::new(&options, place.watch(), ledger.clone())?;
+    let levels = looker.levels();
     let (stop, stops) = shutdown::channel();
+    let looking = tokio::spawn(looker.run(stops.clone()));
     let recording = recorder.map(|recorder| tokio::spawn(recorder.run(stops.clone())));
     let (leading, leads) = (control.clone(), stops.clone());
     let leading = tokio::spawn(async move { leading.run(leads).await });
@@ -128,7 +134,7 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
         tls: edge.acceptor(Spoken::Http1),
     };
     let certificate = edge.certificate().cloned();
-    let plane = spinwell_control::Plane { health: health.clone(), doors, ledger, certificate };
+    let plane = spinwell_control::Plane { health: health.clone(), doors, ledger, certificate, levels };
     let router = spinwell_control::router(control, plane);
     let operations = tokio::spawn(serve_http(listening, router, health.clone(), stops));
     let scheme = edge.scheme(Spoken::Http1);
@@ -147,6 +153,7 @@ async fn serve(process: Process, config: Option<PathBuf>) -> Result<()> {
     };
     let (led, recorded, ()) = tokio::join!(leading, recorded, end(guardian, own.stops_nodes, &options));
     led.context("control failed while it stopped")?;
+    looking.await.context("the look at service levels failed while it stopped")?;
     recorded.context("the ledger was not closed in good order")?;
     operations.await.context("the operations plane failed while it stopped")?;
     place.close().await;

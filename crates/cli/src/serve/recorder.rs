@@ -3,13 +3,13 @@
 //! What others say is recorded as they have signed it, and not judged here: whoever verifies the logs has the keys, and sees then whether a
 //! checkpoint is part of its log. Each source is recorded at most once in [`PAUSE`].
 
-use super::region::TLS;
+use super::gateways::operations_planes;
 use super::witnesses::Witnesses;
 use super::{at_rest, ledger};
 use anyhow::{Context, Result, bail};
 use spinwell_control::Book;
 use spinwell_ledger::{Checkpoint, Files as _};
-use spinwell_registry::{Role, View};
+use spinwell_registry::View;
 use spinwell_runtime::at_rest::Veil;
 use spinwell_runtime::options::Options;
 use spinwell_runtime::pages::page;
@@ -122,12 +122,7 @@ impl Recorder {
     /// The logs that there are now.
     fn sources(&self) -> BTreeSet<Source> {
         let view = self.view.borrow().clone();
-        let gateways = view.listed().iter().map(|listed| &listed.member);
-        let listed = gateways.filter(|member| member.role == Role::Gateway).filter_map(|member| {
-            let scheme = if member.meta.contains_key(TLS) { "https" } else { "http" };
-            member.ops.as_ref().map(|ops| format!("{scheme}://{ops}"))
-        });
-        let gateways = listed.chain(self.gateways.iter().map(|address| url(address))).map(Source::Gateway);
+        let gateways = operations_planes(&view, &self.gateways).into_iter().map(Source::Gateway);
         let folders = folders(&self.dir, &self.own).into_iter().map(Source::Folder);
         gateways.chain(folders).take(SOURCES_MAX).collect()
     }
@@ -176,11 +171,6 @@ impl Recorder {
         tokio::task::spawn_blocking(move || writer.checkpoint(entry)).await??;
         Ok(note)
     }
-}
-
-/// An address as it is asked: in the clear where it does not say otherwise.
-fn url(address: &str) -> String {
-    if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
 }
 
 /// The folders of logs in this one, but for control's own.

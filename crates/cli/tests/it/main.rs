@@ -35,6 +35,7 @@ mod reload;
 mod secrets;
 mod sequences;
 mod serving;
+mod slo;
 mod spread;
 mod starting;
 mod store_lost;
