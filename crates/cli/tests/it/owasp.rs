@@ -76,7 +76,8 @@ fn api2_broken_authentication() {
     let server = house.serve("");
     let (bearer, missing, bad) =
         (format!("Bearer {}", key.text), "SPW-CREDENTIALS-MISSING", "SPW-CREDENTIALS-REFUSED");
-    let turned = format!("Bearer {}0", &key.text[..key.text.len() - 1]);
+    let (begin, last) = key.text.split_at(key.text.len() - 1);
+    let turned = format!("Bearer {begin}{}", if last == "0" { "1" } else { "0" });
     let longer = format!("{bearer}0");
     let (basic, bare, comma) =
         (format!("Basic {}", key.text), key.text.clone(), format!("{bearer}, {bearer}"));
